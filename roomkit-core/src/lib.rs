@@ -1,0 +1,1 @@
+//! Placeholder during the first build-up.
