@@ -1,0 +1,305 @@
+//! The JSON messages of the client protocol (contract C1), for every transport that carries them.
+//!
+//! The names and fields are those of `docs/client-protocol.md`; audio frames are the transport's.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    id::{CallId, ChannelId, ItemId, ParticipantId, RoomId, SessionId},
+    provider::Role,
+    transport::ClientEvent,
+};
+
+/// A message from the server to a client. [`to_json`](Self::to_json) writes it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerMessage {
+    /// The session is active.
+    SessionStarted {
+        /// The session.
+        session_id: SessionId,
+        /// Its room.
+        room_id: RoomId,
+        /// The participant the client speaks for.
+        participant_id: ParticipantId,
+        /// The voice channel.
+        channel_id: ChannelId,
+        /// Rate the client must send, in Hz.
+        input_sample_rate: u32,
+        /// Rate the client gets, in Hz.
+        output_sample_rate: u32,
+        /// How the client must encode its audio.
+        input_encoding: String,
+        /// How the client's audio is encoded.
+        output_encoding: String,
+    },
+    /// Words of either side. A partial holds only what is new, a final the whole text.
+    Transcription {
+        /// The words.
+        text: String,
+        /// Who says them.
+        role: Role,
+        /// Whether the text is whole and settled.
+        is_final: bool,
+        /// The provider's id of the utterance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        item_id: Option<ItemId>,
+        /// The answer was cut short; the text is what was heard of it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
+    },
+    /// Somebody began or stopped to speak.
+    Speaking {
+        /// Began, or stopped.
+        speaking: bool,
+        /// Who.
+        who: Role,
+    },
+    /// Forget all audio that has not been played.
+    ClearAudio,
+    /// A tool runs, or has run.
+    ToolCall {
+        /// The call.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// How far it is.
+        status: ToolCallStatus,
+    },
+    /// The connection to the AI is being renewed; audio is held.
+    Reconnecting,
+    /// The connection to the AI is back.
+    Reconnected,
+    /// Something went wrong.
+    Error {
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// Answers `ping`.
+    Pong {
+        /// The ping's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Value>,
+    },
+    /// The session is over.
+    SessionEnded {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ServerMessage {
+    /// The message as JSON text.
+    pub fn to_json(&self) -> String {
+        // Only strings, numbers and JSON values are inside: writing them cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// How far a tool call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolCallStatus {
+    /// It runs.
+    Started,
+    /// It has a result.
+    Completed,
+    /// It failed, was refused, or took too long.
+    Failed,
+    /// Nobody wants its result any more.
+    Cancelled,
+}
+
+/// A client's text message, taken apart without copying its audio.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClientMessage<'a> {
+    /// `{"type":"audio","data":"<base64 PCM16>"}`: the base64 text, still encoded.
+    Audio(&'a str),
+    /// Any other known message.
+    Event(ClientEvent),
+    /// A type this version does not know; to be ignored.
+    Unknown,
+}
+
+/// A client's text message that is not one: not JSON, or a field is missing or of the wrong type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadMessage(String);
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    r#type: &'a str,
+    #[serde(borrow, default)]
+    data: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    r#type: String,
+}
+
+const KNOWN: [&str; 7] = [
+    "audio",
+    "text",
+    "interrupt",
+    "mute",
+    "playback",
+    "ping",
+    "end",
+];
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Control {
+    Text { text: String },
+    Interrupt {},
+    Mute { muted: bool },
+    Playback { played_ms: f64 },
+    Ping { id: Option<Value> },
+    End {},
+}
+
+impl<'a> ClientMessage<'a> {
+    /// Reads one text message of the client protocol.
+    pub fn parse(text: &'a str) -> Result<Self, BadMessage> {
+        // The audio path: two borrowed strings and nothing else. A `data` that needs unescaping
+        // cannot be borrowed, and is no base64 either.
+        if let Ok(head) = serde_json::from_str::<Head<'a>>(text)
+            && head.r#type == "audio"
+        {
+            return match head.data {
+                Some(data) => Ok(Self::Audio(data)),
+                None => Err(BadMessage("audio: `data` is missing".into())),
+            };
+        }
+        let kind = serde_json::from_str::<Kind>(text)
+            .map_err(|error| BadMessage(format!("not a message of this protocol: {error}")))?;
+        if !KNOWN.contains(&kind.r#type.as_str()) {
+            return Ok(Self::Unknown);
+        }
+        let control = serde_json::from_str::<Control>(text)
+            .map_err(|error| BadMessage(format!("{}: {error}", kind.r#type)))?;
+        Ok(Self::Event(match control {
+            Control::Text { text } => ClientEvent::Text(text),
+            Control::Interrupt {} => ClientEvent::Interrupt,
+            Control::Mute { muted } => ClientEvent::Mute(muted),
+            Control::Playback { played_ms } => {
+                let played = Duration::try_from_secs_f64(played_ms / 1000.0)
+                    .map_err(|_| BadMessage(format!("playback: `played_ms` is {played_ms}")))?;
+                ClientEvent::Playback(played)
+            }
+            Control::Ping { id } => ClientEvent::Ping(id),
+            Control::End {} => ClientEvent::End,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(text: &str) -> ClientMessage<'_> {
+        ClientMessage::parse(text).unwrap()
+    }
+
+    #[test]
+    fn c1_client_messages() {
+        assert_eq!(
+            parsed(r#"{"type":"audio","data":"AAA="}"#),
+            ClientMessage::Audio("AAA=")
+        );
+        assert_eq!(
+            parsed(r#"{"data":"AAA=","x":[1,{}],"type":"audio"}"#),
+            ClientMessage::Audio("AAA=")
+        );
+        for (text, event) in [
+            (
+                r#"{"type":"text","text":"a\"b"}"#,
+                ClientEvent::Text("a\"b".into()),
+            ),
+            (r#"{"type":"interrupt"}"#, ClientEvent::Interrupt),
+            (r#"{"type":"mute","muted":true}"#, ClientEvent::Mute(true)),
+            (
+                r#"{"type":"playback","played_ms":20.5}"#,
+                ClientEvent::Playback(Duration::from_micros(20_500)),
+            ),
+            (r#"{"type":"ping"}"#, ClientEvent::Ping(None)),
+            (
+                r#"{"type":"ping","id":7}"#,
+                ClientEvent::Ping(Some(json!(7))),
+            ),
+            (r#"{"type":"end"}"#, ClientEvent::End),
+        ] {
+            assert_eq!(parsed(text), ClientMessage::Event(event), "{text}");
+        }
+        assert_eq!(
+            parsed(r#"{"type":"dance","data":7}"#),
+            ClientMessage::Unknown
+        );
+    }
+
+    #[test]
+    fn a1_broken_client_messages_are_errors() {
+        for text in [
+            "",
+            "nonsense",
+            "[]",
+            "7",
+            "{}",
+            r#"{"type":7}"#,
+            r#"{"type":"audio"}"#,
+            r#"{"type":"audio","data":7}"#,
+            r#"{"type":"text"}"#,
+            r#"{"type":"mute","muted":"yes"}"#,
+            r#"{"type":"playback","played_ms":-1}"#,
+            r#"{"type":"playback","played_ms":1e300}"#,
+        ] {
+            assert!(ClientMessage::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn c1_server_messages() {
+        for (message, expected) in [
+            (ServerMessage::ClearAudio, json!({"type": "clear_audio"})),
+            (
+                ServerMessage::Transcription {
+                    text: "hi".into(),
+                    role: Role::User,
+                    is_final: true,
+                    item_id: None,
+                    interrupted: false,
+                },
+                json!({"type": "transcription", "text": "hi", "role": "user", "is_final": true}),
+            ),
+            (
+                ServerMessage::Speaking {
+                    speaking: true,
+                    who: Role::Assistant,
+                },
+                json!({"type": "speaking", "speaking": true, "who": "assistant"}),
+            ),
+            (
+                ServerMessage::SessionEnded {
+                    reason: "client_left".into(),
+                },
+                json!({"type": "session_ended", "reason": "client_left"}),
+            ),
+        ] {
+            assert_eq!(
+                serde_json::from_str::<Value>(&message.to_json()).unwrap(),
+                expected
+            );
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Errors. Each says what was wrong and what to do; [`ProviderError::kind`] and friends say what a
+//! program can decide by.
+
+use std::fmt;
+
+use crate::id::{ChannelId, EventId, RoomId, SessionId};
+
+/// What kind of provider failure it is; decides whether trying again can help (contract H3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProviderErrorKind {
+    /// The key is missing, wrong or not allowed.
+    Authentication,
+    /// Money or quota has run out.
+    Quota,
+    /// The vendor refuses the content or the account.
+    Policy,
+    /// The configuration is wrong; the same will be refused again.
+    InvalidConfig,
+    /// One request was wrong or came at the wrong moment; the connection goes on.
+    InvalidRequest,
+    /// This provider cannot do what was asked.
+    Unsupported,
+    /// Too fast; later it will work.
+    RateLimited,
+    /// The vendor's own limit on a connection's life was reached.
+    SessionExpired,
+    /// Could not be reached, or the connection broke.
+    Network,
+    /// No answer in time.
+    Timeout,
+    /// What came is not this vendor's protocol.
+    Protocol,
+    /// The vendor's fault.
+    Server,
+}
+
+/// A failure of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderError {
+    kind: ProviderErrorKind,
+    code: Option<String>,
+    message: String,
+}
+
+impl ProviderError {
+    /// A failure of the given kind. The message must hold no key, token or audio (contract X1).
+    pub fn new(kind: ProviderErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+        }
+    }
+
+    /// Adds the vendor's own code.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ProviderErrorKind {
+        self.kind
+    }
+
+    /// The vendor's code, or the kind's name.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or(match self.kind {
+            ProviderErrorKind::Authentication => "authentication",
+            ProviderErrorKind::Quota => "quota",
+            ProviderErrorKind::Policy => "policy",
+            ProviderErrorKind::InvalidConfig => "invalid_config",
+            ProviderErrorKind::InvalidRequest => "invalid_request",
+            ProviderErrorKind::Unsupported => "unsupported",
+            ProviderErrorKind::RateLimited => "rate_limited",
+            ProviderErrorKind::SessionExpired => "session_expired",
+            ProviderErrorKind::Network => "network",
+            ProviderErrorKind::Timeout => "timeout",
+            ProviderErrorKind::Protocol => "protocol",
+            ProviderErrorKind::Server => "server_error",
+        })
+    }
+
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether a new connection may do better.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ProviderErrorKind::RateLimited
+                | ProviderErrorKind::SessionExpired
+                | ProviderErrorKind::Network
+                | ProviderErrorKind::Timeout
+                | ProviderErrorKind::Protocol
+                | ProviderErrorKind::Server
+        )
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code())
+    }
+}
+
+impl std::error::Error for ProviderError {}
+
+/// A failure of a client leg.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// `accept` was given something that is not a connection of this transport.
+    #[error("a connection of type `{expected}` is needed, `{given}` was given")]
+    WrongConnection {
+        /// The type the transport takes.
+        expected: &'static str,
+        /// The type that came.
+        given: &'static str,
+    },
+    /// The connection was refused.
+    #[error("the connection was refused: {0}")]
+    Refused(String),
+    /// The client is gone.
+    #[error("the client is gone: {0}")]
+    Disconnected(String),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// A setting that cannot be used: which, what it held, and what would do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No plugin of that name is linked.
+    #[error(
+        "unknown {what} `{name}`; linked here: {linked}. A plugin is linked by its Cargo feature \
+         of the facade crate, or for a crate of your own by a line `use your_crate as _;`"
+    )]
+    Unknown {
+        /// Provider, transport or tool source.
+        what: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        linked: String,
+    },
+    /// Two plugins claim one name.
+    #[error("two plugins register the {what} name `{name}`; link only one of them")]
+    Duplicate {
+        /// Provider, transport or tool source.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A field holds something it must not, or has no business there.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field's path, such as `provider.config.voice`.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    /// A field with a problem.
+    pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Why a session did not start (contract S1): the step that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The room is missing, closed, or the channel is not bound to it.
+    #[error("the room: {0}")]
+    Room(#[from] RoomError),
+    /// The channel has as many sessions as it may have (contract S6).
+    #[error("the channel has its {0} sessions; end one or raise `max_sessions`")]
+    TooManySessions(usize),
+    /// The channel is being closed.
+    #[error("the channel is closed")]
+    Closed,
+    /// A setting of the channel or the session cannot be used.
+    #[error("the settings: {0}")]
+    Config(#[from] ConfigError),
+    /// The transport did not take the connection.
+    #[error("the client: {0}")]
+    Transport(#[from] TransportError),
+    /// The provider did not accept.
+    #[error("the provider: {0}")]
+    Provider(#[from] ProviderError),
+    /// The client could not be told that the session has started.
+    #[error("the client could not be told that the session started: {0}")]
+    Announce(TransportError),
+    /// The client left, or the session was ended, before it had started.
+    #[error("the session was ended while it started: {0}")]
+    Ended(String),
+}
+
+/// A failure of a session operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The session is over (or was never one of this channel).
+    #[error("session {0} has ended")]
+    Ended(SessionId),
+    /// The session does not keep up; its mailbox is full.
+    #[error("session {0} does not keep up with its commands; try again later")]
+    Busy(SessionId),
+    /// The provider cannot do it.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+/// A failure of a room operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoomError {
+    /// There is no such room.
+    #[error("there is no room `{0}`")]
+    NotFound(RoomId),
+    /// A room of this id exists (contract R10).
+    #[error("room `{0}` exists already; choose another id, or use that room")]
+    Exists(RoomId),
+    /// The room is closed: it can be read, not written (contract R6).
+    #[error("room `{0}` is closed")]
+    Closed(RoomId),
+    /// No such channel is registered.
+    #[error("channel `{0}` is not registered; call `register_channel` first")]
+    ChannelNotRegistered(ChannelId),
+    /// A channel of this id is registered.
+    #[error("a channel `{0}` is registered already")]
+    ChannelExists(ChannelId),
+    /// The channel is not attached to the room.
+    #[error("channel `{channel}` is not attached to room `{room}`; call `attach_channel` first")]
+    NotAttached {
+        /// The room.
+        room: RoomId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// There is no such event.
+    #[error("there is no event `{0}`")]
+    EventNotFound(EventId),
+    /// The channel refused to be attached.
+    #[error("channel `{channel}` refused: {reason}")]
+    Refused {
+        /// The channel.
+        channel: ChannelId,
+        /// Its reason.
+        reason: String,
+    },
+    /// The store failed; what was committed before is safe (contract R9).
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// The whole kit is closed.
+    #[error("this RoomKit is closed")]
+    KitClosed,
+}

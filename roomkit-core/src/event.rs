@@ -1,0 +1,248 @@
+//! What is reported of a live session: the payloads of hooks and observers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    id::{CallId, ItemId},
+    provider::{Role, Usage},
+    session::RealtimeSession,
+};
+
+/// Words of either side.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeTranscriptionEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// For a partial only what is new, for a final the whole text.
+    pub text: String,
+    /// Who says it.
+    pub role: Role,
+    /// Whether the text is settled.
+    pub is_final: bool,
+    /// User: the utterance interrupted the AI. Assistant: the answer was interrupted, and `text`
+    /// is what was heard of it (contract T4).
+    pub was_barge_in: bool,
+    /// The provider's id of the utterance.
+    pub item_id: Option<ItemId>,
+    /// When the speech began, as far as that is known; otherwise when the words came.
+    pub timestamp: Timestamp,
+}
+
+/// Somebody began or stopped to speak. For the AI: its audio began or ended at the client.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeSpeechEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Began, or stopped.
+    pub speaking: bool,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// A response of the AI began or ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeResponseEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Where the response is.
+    pub phase: ResponsePhase,
+    /// What it cost, at its end and where the provider tells.
+    pub usage: Option<Usage>,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Where a response is in its life; each start has exactly one end (contract T6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponsePhase {
+    /// It began.
+    Started,
+    /// It was said in full.
+    Completed,
+    /// It was interrupted by the user or on request.
+    Interrupted,
+    /// It failed, or was cut short, with the reason.
+    Failed(String),
+    /// Its connection was lost.
+    Lost,
+}
+
+/// The user spoke, or asked for silence, while an answer was audible.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeBargeInEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// How much of the interrupted item was heard (contract A4).
+    pub heard: Duration,
+    /// The words heard, as far as the provider sent them.
+    pub heard_text: String,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// The model wants a tool to run.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeToolCallEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// The provider's id of the call.
+    pub tool_call_id: CallId,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Map<String, Value>,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// A tool call has been answered.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeToolResultEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// The provider's id of the call.
+    pub tool_call_id: CallId,
+    /// The tool.
+    pub name: String,
+    /// What the model will read: JSON or text.
+    pub result: String,
+    /// The result says that the call failed or was refused.
+    pub is_error: bool,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Text was given to the AI.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeTextInjectedEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// The text.
+    pub text: String,
+    /// In whose name.
+    pub role: Role,
+    /// The AI was not asked to answer it.
+    pub silent: bool,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// The provider failed at something.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeErrorEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// The provider's code.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// The session ends with it.
+    pub is_fatal: bool,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// How loud a direction is; at most ten a second for each session and direction.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeAudioLevelEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Whose audio: the user's or the assistant's.
+    pub who: Role,
+    /// Root mean square level in dBFS, −60 (silence) to 0 (full scale).
+    pub level_dbfs: f32,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// A session began.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeSessionStartedEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// A session is over.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeSessionEndedEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Why.
+    pub reason: EndReason,
+    /// How long it was active.
+    pub duration: Duration,
+    /// What it cost, summed over its responses.
+    pub usage: Usage,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Why a session ended (contract S3). [`as_str`](Self::as_str) is what the client reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The host ended it.
+    Host,
+    /// The client asked for it.
+    ClientEnded,
+    /// The client is gone.
+    ClientLeft,
+    /// The client did not take what was sent to it.
+    ClientTooSlow,
+    /// The client broke a rule, with the rule.
+    ClientViolation(String),
+    /// The provider failed, with its code.
+    Provider(String),
+    /// The provider did not take what was sent to it.
+    ProviderTooSlow,
+    /// The room was closed.
+    RoomClosed,
+    /// The channel was detached from the room.
+    Detached,
+    /// Nobody spoke for too long (contract S6).
+    IdleTimeout,
+    /// It lasted as long as it may (contract S6).
+    MaxDuration,
+    /// The process or the kit shuts down.
+    Shutdown,
+    /// A defect in roomkit or a plugin.
+    Internal,
+}
+
+impl EndReason {
+    /// The reason as clients and metrics read it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Host => "host",
+            Self::ClientEnded => "client_ended",
+            Self::ClientLeft => "client_left",
+            Self::ClientTooSlow => "client_too_slow",
+            Self::ClientViolation(_) => "client_violation",
+            Self::Provider(_) => "provider_error",
+            Self::ProviderTooSlow => "provider_too_slow",
+            Self::RoomClosed => "room_closed",
+            Self::Detached => "detached",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MaxDuration => "max_duration",
+            Self::Shutdown => "shutdown",
+            Self::Internal => "internal",
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! What a speech-to-speech vendor's crate implements.
+//!
+//! A provider translates, no more: [`ProviderCommand`]s into its vendor's wire and the vendor's
+//! frames into [`ProviderEvent`]s. Barge-in, deferred responses, tool contracts, transcript order
+//! and pacing are decided once, by the call engine, so a provider must *not* do any of them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use crate::error::{ProviderError, ProviderErrorKind};
+use crate::{
+    id::{CallId, ItemId, ResponseId, SessionId},
+    tool::ToolDefinition,
+};
+
+/// A speech-to-speech service. One value serves many sessions.
+#[async_trait]
+pub trait RealtimeVoiceProvider: Send + Sync + 'static {
+    /// The name it is registered by, such as `openai`.
+    fn name(&self) -> &str;
+
+    /// The model it talks to, where that is known.
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    /// What a connection can do when a session overrides nothing.
+    fn capabilities(&self) -> ProviderCapabilities;
+
+    /// Opens one connection and returns when the vendor is ready for audio, not merely when the
+    /// socket is open. Dropping the future abandons the attempt and leaves nothing behind.
+    async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError>;
+}
+
+/// What one connection is asked to be.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionSetup {
+    /// Whose connection it is, for logs.
+    pub session_id: SessionId,
+    /// Instructions for the model.
+    pub system_prompt: Option<String>,
+    /// The vendor's name of the voice.
+    pub voice: Option<String>,
+    /// Sampling temperature, for vendors that take one.
+    pub temperature: Option<f32>,
+    /// Tools the model may call.
+    pub tools: Vec<ToolDefinition>,
+    /// The vendor's own settings for this session, checked by the provider.
+    pub provider_config: Map<String, Value>,
+}
+
+impl SessionSetup {
+    /// A setup that leaves everything to the provider's defaults.
+    pub fn new(session_id: SessionId) -> Self {
+        Self {
+            session_id,
+            system_prompt: None,
+            voice: None,
+            temperature: None,
+            tools: Vec::new(),
+            provider_config: Map::new(),
+        }
+    }
+}
+
+/// What a connection takes, gives and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(clippy::struct_excessive_bools)] // Independent yes-or-no facts, not states.
+pub struct ProviderCapabilities {
+    /// Rate of the audio it takes, in Hz.
+    pub input_rate: u32,
+    /// Rate of the audio it gives, in Hz.
+    pub output_rate: u32,
+    /// How a response is asked for.
+    pub continuation: Continuation,
+    /// It stops a running response by itself when the user starts to speak. Otherwise the engine
+    /// sends [`ProviderCommand::CancelResponse`].
+    pub interrupts_itself: bool,
+    /// It can forget the part of an answer that nobody heard ([`ProviderCommand::Truncate`]).
+    pub truncates: bool,
+    /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
+    /// the engine may wait a moment for it before it publishes the answer (contract T1).
+    pub transcribes_user: bool,
+    /// It takes [`ProviderCommand::Update`] on a live connection.
+    pub updates: bool,
+    /// It takes [`ProviderCommand::Image`].
+    pub images: bool,
+}
+
+impl ProviderCapabilities {
+    /// The least a connection can do, with its rates in Hz: explicit responses and nothing else.
+    pub fn new(input_rate: u32, output_rate: u32) -> Self {
+        Self {
+            input_rate,
+            output_rate,
+            continuation: Continuation::Explicit,
+            interrupts_itself: false,
+            truncates: false,
+            transcribes_user: false,
+            updates: false,
+            images: false,
+        }
+    }
+}
+
+/// How a provider is brought to answer injected text and tool results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Continuation {
+    /// It waits for [`ProviderCommand::Respond`]. The engine sends that once per turn and never
+    /// while a response runs (contract K7).
+    Explicit,
+    /// It goes on by itself after a tool result, and after text with `respond` set.
+    Automatic,
+}
+
+/// An open connection to the vendor.
+pub struct ProviderConnection {
+    /// What this connection really is, after the session's overrides.
+    pub info: ConnectionInfo,
+    /// Where commands go.
+    pub sink: Box<dyn ProviderSink>,
+    /// What the vendor says. Ends with the connection; its last item is [`ProviderEvent::Closed`].
+    pub events: BoxStream<'static, ProviderEvent>,
+}
+
+/// Facts of one open connection.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The vendor's name for the session.
+    pub provider_session_id: Option<String>,
+    /// What this connection takes, gives and can do.
+    pub capabilities: ProviderCapabilities,
+}
+
+impl ConnectionInfo {
+    /// A connection with the given capabilities and no vendor's session name.
+    pub fn new(capabilities: ProviderCapabilities) -> Self {
+        Self {
+            provider_session_id: None,
+            capabilities,
+        }
+    }
+}
+
+/// The sending half of a connection. Dropping it closes the connection without ceremony.
+#[async_trait]
+pub trait ProviderSink: Send + 'static {
+    /// Sends one command. Waiting here is back-pressure: the engine queues, bounded, behind it.
+    ///
+    /// The future may be dropped before it is done only together with the sink.
+    async fn send(&mut self, command: ProviderCommand) -> Result<(), ProviderError>;
+
+    /// Says goodbye and closes. Called once, last; the engine bounds the time it may take.
+    async fn close(&mut self) {}
+}
+
+/// What the engine asks of a provider.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ProviderCommand {
+    /// The user's microphone: PCM16 mono at [`ProviderCapabilities::input_rate`].
+    Audio(Bytes),
+    /// Adds text to the conversation.
+    Text {
+        /// Who said it.
+        role: Role,
+        /// The text.
+        text: String,
+        /// The model should answer now. Set only for [`Continuation::Automatic`]; for
+        /// [`Continuation::Explicit`] a [`Respond`](Self::Respond) follows when it is allowed.
+        respond: bool,
+    },
+    /// Shows the model an image.
+    Image {
+        /// Such as `image/png`.
+        mime_type: String,
+        /// The encoded image.
+        data: Bytes,
+        /// A question to go with it.
+        prompt: Option<String>,
+        /// As in [`Text`](Self::Text).
+        respond: bool,
+    },
+    /// Answers a tool call.
+    ToolResult {
+        /// The call.
+        call_id: CallId,
+        /// The tool's name, for vendors that match by it.
+        name: String,
+        /// JSON or plain text, already cut to the cap (contract K6).
+        output: String,
+        /// The output says that the call failed or was refused.
+        is_error: bool,
+    },
+    /// Asks for a response ([`Continuation::Explicit`] only).
+    Respond,
+    /// Stops the running response.
+    CancelResponse,
+    /// Forgets the tail of an answer that the user did not hear.
+    Truncate {
+        /// The item that was playing.
+        item_id: ItemId,
+        /// Its content part.
+        content_index: u32,
+        /// What the user heard of it; never more than the provider sent of it.
+        heard: Duration,
+    },
+    /// The user starts to speak (only with manual turns).
+    ActivityStart,
+    /// The user has finished (only with manual turns).
+    ActivityEnd,
+    /// Changes the live session; `None` keeps what is.
+    Update(SessionUpdate),
+    /// One message in the vendor's own form, sent as it is.
+    Raw(Value),
+}
+
+/// A change to a live session. Fields that are `None` stay as they are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionUpdate {
+    /// New instructions.
+    pub system_prompt: Option<String>,
+    /// Another voice.
+    pub voice: Option<String>,
+    /// The whole new list of tools.
+    pub tools: Option<Vec<ToolDefinition>>,
+    /// Another temperature.
+    pub temperature: Option<f32>,
+    /// The vendor's own settings to change.
+    pub provider_config: Option<Map<String, Value>>,
+}
+
+/// Who said something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The caller.
+    User,
+    /// The AI.
+    Assistant,
+    /// Neither: an instruction or a note to the AI.
+    System,
+}
+
+impl Role {
+    /// The role as it appears in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::System => "system",
+        }
+    }
+}
+
+/// What a provider reports, in the order of its wire.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ProviderEvent {
+    /// The user began to speak.
+    SpeechStarted {
+        /// The item the utterance will become, if the vendor names it already.
+        item_id: Option<ItemId>,
+    },
+    /// The user stopped speaking.
+    SpeechStopped {
+        /// As in [`SpeechStarted`](Self::SpeechStarted).
+        item_id: Option<ItemId>,
+    },
+    /// The model began a response.
+    ResponseStarted {
+        /// The vendor's id of it.
+        response_id: Option<ResponseId>,
+    },
+    /// A piece of the answer's audio: PCM16 mono at [`ProviderCapabilities::output_rate`].
+    Audio {
+        /// The response it belongs to; `None` means the running one.
+        response_id: Option<ResponseId>,
+        /// The item it belongs to.
+        item_id: Option<ItemId>,
+        /// The content part of the item.
+        content_index: u32,
+        /// The samples; any length.
+        pcm: Bytes,
+    },
+    /// Words, of either side.
+    Transcript {
+        /// Who says them.
+        role: Role,
+        /// The item they belong to.
+        item_id: Option<ItemId>,
+        /// For a partial only what is new; for a final the whole text.
+        text: String,
+        /// Nothing more comes for this item.
+        is_final: bool,
+    },
+    /// No final transcript will come for this item.
+    TranscriptFailed {
+        /// The item.
+        item_id: Option<ItemId>,
+        /// Why.
+        message: String,
+    },
+    /// The model wants a tool to run.
+    ToolCall {
+        /// The vendor's id of the call.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// The arguments as the vendor wrote them; ought to be a JSON object.
+        arguments: String,
+    },
+    /// The model no longer wants the results of these calls.
+    ToolCallsCancelled {
+        /// The calls.
+        call_ids: Vec<CallId>,
+    },
+    /// A response is over.
+    ResponseEnded {
+        /// The vendor's id of it.
+        response_id: Option<ResponseId>,
+        /// How it went.
+        status: ResponseStatus,
+        /// What it cost.
+        usage: Option<Usage>,
+    },
+    /// A [`ProviderCommand::Respond`] was turned down because a response was running already.
+    ResponseRefused,
+    /// Tokens spent outside a response, such as on transcription.
+    Usage(Usage),
+    /// A [`ProviderCommand::Update`] took effect.
+    Updated,
+    /// Something went wrong; the connection goes on.
+    Error(ProviderError),
+    /// The connection is over. `None`: it was closed as asked.
+    Closed(Option<ProviderError>),
+}
+
+/// How a response ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseStatus {
+    /// Said in full.
+    Completed,
+    /// Stopped by the user's speech or on request.
+    Cancelled,
+    /// Cut short by the vendor, with its reason, such as `max_output_tokens`.
+    Incomplete(String),
+    /// Failed.
+    Failed(ProviderError),
+}
+
+/// Tokens of one response.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// All tokens read.
+    pub input_tokens: u64,
+    /// All tokens written.
+    pub output_tokens: u64,
+    /// Of those read, text.
+    pub input_text_tokens: u64,
+    /// Of those read, audio.
+    pub input_audio_tokens: u64,
+    /// Of those read, images.
+    pub input_image_tokens: u64,
+    /// Of those read, from the vendor's cache.
+    pub cached_tokens: u64,
+    /// Of those written, text.
+    pub output_text_tokens: u64,
+    /// Of those written, audio.
+    pub output_audio_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.input_text_tokens += other.input_text_tokens;
+        self.input_audio_tokens += other.input_audio_tokens;
+        self.input_image_tokens += other.input_image_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_text_tokens += other.output_text_tokens;
+        self.output_audio_tokens += other.output_audio_tokens;
+    }
+}

@@ -1,0 +1,61 @@
+//! How a channel is attached to a room: its permissions there.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    channel::ChannelCategory,
+    id::{ChannelId, RoomId},
+    room::Visibility,
+};
+
+/// A channel's place in one room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ChannelBinding {
+    /// The room.
+    pub room_id: RoomId,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// The channel's kind.
+    pub channel_type: String,
+    /// Which visibility words include it here.
+    pub category: ChannelCategory,
+    /// What it may do.
+    pub access: Access,
+    /// Its own words are stored as blocked; a microphone is not heard.
+    pub muted: bool,
+    /// Nothing audible is played to it.
+    pub output_muted: bool,
+    /// Who sees its events, unless an event says otherwise.
+    pub visibility: Visibility,
+    /// When it was attached.
+    pub attached_at: Timestamp,
+}
+
+impl ChannelBinding {
+    /// Whether its words reach the room.
+    pub fn can_write(&self) -> bool {
+        !self.muted && matches!(self.access, Access::ReadWrite | Access::WriteOnly)
+    }
+
+    /// Whether it gets what others write.
+    pub fn can_read(&self) -> bool {
+        matches!(self.access, Access::ReadWrite | Access::ReadOnly)
+    }
+}
+
+/// What a channel may do in a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Read and write.
+    #[default]
+    ReadWrite,
+    /// Only read.
+    ReadOnly,
+    /// Only write.
+    WriteOnly,
+    /// Neither.
+    None,
+}

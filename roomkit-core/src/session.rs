@@ -1,0 +1,177 @@
+//! A voice session as the host sees it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::{ChannelId, ParticipantId, RoomId, SessionId};
+
+/// Where a session is in its life (contract S2).
+///
+/// `Connecting → Active → Ended` or `Connecting → Ended`; nothing leaves `Ended`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RealtimeSessionState {
+    /// The client leg and the provider are being set up.
+    Connecting,
+    /// Audio flows.
+    Active,
+    /// Over, for whatever reason; final.
+    Ended,
+}
+
+/// One caller connected to one speech-to-speech AI. A cheap handle: clones name the same session.
+#[derive(Clone)]
+pub struct RealtimeSession(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    room_id: RoomId,
+    participant_id: ParticipantId,
+    channel_id: ChannelId,
+    created_at: Timestamp,
+    live: Mutex<Live>,
+}
+
+struct Live {
+    state: RealtimeSessionState,
+    provider_session_id: Option<String>,
+    metadata: Map<String, Value>,
+}
+
+impl RealtimeSession {
+    /// A session in state [`Connecting`](RealtimeSessionState::Connecting) with a fresh id.
+    ///
+    /// Hosts get sessions from [`RealtimeVoiceChannel`](crate::RealtimeVoiceChannel); this is for
+    /// the tests of providers and transports.
+    pub fn new(
+        room_id: impl Into<RoomId>,
+        participant_id: impl Into<ParticipantId>,
+        channel_id: impl Into<ChannelId>,
+        metadata: Map<String, Value>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id: SessionId::random(),
+            room_id: room_id.into(),
+            participant_id: participant_id.into(),
+            channel_id: channel_id.into(),
+            created_at: Timestamp::now(),
+            live: Mutex::new(Live {
+                state: RealtimeSessionState::Connecting,
+                provider_session_id: None,
+                metadata,
+            }),
+        }))
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> &SessionId {
+        &self.0.id
+    }
+
+    /// The room whose conversation this is.
+    pub fn room_id(&self) -> &RoomId {
+        &self.0.room_id
+    }
+
+    /// Who speaks on the client's side.
+    pub fn participant_id(&self) -> &ParticipantId {
+        &self.0.participant_id
+    }
+
+    /// The voice channel the session belongs to.
+    pub fn channel_id(&self) -> &ChannelId {
+        &self.0.channel_id
+    }
+
+    /// When the session was asked for.
+    pub fn created_at(&self) -> Timestamp {
+        self.0.created_at
+    }
+
+    /// The present state.
+    pub fn state(&self) -> RealtimeSessionState {
+        self.live().state
+    }
+
+    /// The provider's own name for the session, once it told one.
+    pub fn provider_session_id(&self) -> Option<String> {
+        self.live().provider_session_id.clone()
+    }
+
+    /// What the host and the transport's authentication said of this session.
+    pub fn metadata(&self) -> Map<String, Value> {
+        self.live().metadata.clone()
+    }
+
+    pub(crate) fn set_provider_session_id(&self, id: Option<String>) {
+        self.live().provider_session_id = id;
+    }
+
+    pub(crate) fn merge_metadata(&self, more: Map<String, Value>) {
+        self.live().metadata.extend(more);
+    }
+
+    /// `Connecting → Active`; false when the session is past that.
+    pub(crate) fn activate(&self) -> bool {
+        let mut live = self.live();
+        let first = live.state == RealtimeSessionState::Connecting;
+        if first {
+            live.state = RealtimeSessionState::Active;
+        }
+        first
+    }
+
+    /// Any state `→ Ended`; false when it was ended already (contract S3).
+    pub(crate) fn end(&self) -> bool {
+        let mut live = self.live();
+        let first = live.state != RealtimeSessionState::Ended;
+        live.state = RealtimeSessionState::Ended;
+        first
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for RealtimeSession {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for RealtimeSession {}
+
+impl fmt::Debug for RealtimeSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealtimeSession")
+            .field("id", self.id())
+            .field("room_id", self.room_id())
+            .field("participant_id", self.participant_id())
+            .field("channel_id", self.channel_id())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s2_ended_is_final() {
+        let session = RealtimeSession::new("room", "ann", "voice", Map::new());
+        assert_eq!(session.state(), RealtimeSessionState::Connecting);
+        assert!(session.activate());
+        assert!(session.end());
+        assert!(!session.end(), "the second end is not the first");
+        assert!(!session.activate(), "nothing revives a session");
+        assert_eq!(session.state(), RealtimeSessionState::Ended);
+    }
+}

@@ -1,0 +1,137 @@
+//! Tools: what the model may call, and who answers.
+
+use std::{future::Future, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{id::CallId, session::RealtimeSession};
+
+/// What the model is told of a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolDefinition {
+    /// The name the model calls it by.
+    pub name: String,
+    /// What it does and when to use it.
+    #[serde(default)]
+    pub description: String,
+    /// JSON Schema of the arguments; an object schema.
+    #[serde(default = "any_object")]
+    pub parameters: Value,
+}
+
+fn any_object() -> Value {
+    json!({ "type": "object", "properties": {} })
+}
+
+impl ToolDefinition {
+    /// A tool with the JSON Schema `parameters` for its arguments.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Self {
+        Self {
+            name: name.into(),
+            description: description.into(),
+            parameters,
+        }
+    }
+}
+
+/// One call of a tool, after all checks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ToolInvocation {
+    /// The session whose model calls.
+    pub session: RealtimeSession,
+    /// The provider's id of this call; each id is run at most once (contract K1).
+    pub call_id: CallId,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments; they satisfy the declared schema.
+    pub arguments: Map<String, Value>,
+    /// Cancelled when nobody waits for the result any more (contract K4). The handler's future is
+    /// dropped then; a clone of this token lets a task it started notice and undo its work.
+    pub cancelled: CancellationToken,
+}
+
+/// What a tool gives back: JSON or text. Anything that turns into a JSON value will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolOutput(pub Value);
+
+impl<T: Into<Value>> From<T> for ToolOutput {
+    fn from(value: T) -> Self {
+        Self(value.into())
+    }
+}
+
+/// Why a tool has no result. The model reads the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ToolError(pub String);
+
+impl ToolError {
+    /// A failure the model is told of in these words.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// Runs tools. Implemented for async closures of `(session, name, arguments)`, which is the shape
+/// of the API page's `ToolHandler`, and by whole sources of tools.
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot run tools",
+    note = "pass an async closure `|session: RealtimeSession, name: String, arguments: Map<String, Value>| async move {{ Ok(json!({{}}).into()) }}` or implement `ToolHandler`"
+)]
+pub trait ToolHandler: Send + Sync + 'static {
+    /// Runs one call. Dropped when the call is cancelled or times out.
+    async fn call(&self, invocation: ToolInvocation) -> Result<ToolOutput, ToolError>;
+}
+
+#[async_trait]
+impl<F, Fut> ToolHandler for F
+where
+    F: Fn(RealtimeSession, String, Map<String, Value>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+{
+    async fn call(&self, invocation: ToolInvocation) -> Result<ToolOutput, ToolError> {
+        self(invocation.session, invocation.name, invocation.arguments).await
+    }
+}
+
+/// Tools that come from elsewhere, such as an MCP server: asked for their list when a session
+/// starts, and called by name.
+#[async_trait]
+pub trait ToolSource: ToolHandler {
+    /// The tools it has now.
+    async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError>;
+}
+
+/// A tool together with what runs it; without a handler the channel's own one is asked.
+#[derive(Clone)]
+pub struct Tool {
+    /// What the model is told.
+    pub definition: ToolDefinition,
+    /// What runs it.
+    pub handler: Option<Arc<dyn ToolHandler>>,
+}
+
+impl Tool {
+    /// A tool with its own handler.
+    pub fn new(definition: ToolDefinition, handler: impl ToolHandler) -> Self {
+        Self {
+            definition,
+            handler: Some(Arc::new(handler)),
+        }
+    }
+}
+
+impl From<ToolDefinition> for Tool {
+    fn from(definition: ToolDefinition) -> Self {
+        Self {
+            definition,
+            handler: None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a client leg's crate implements.
+//!
+//! A transport translates between its wire and [`ClientEvent`]s and [`ClientCommand`]s. Pacing,
+//! barge-in, mute and limits on what may be queued are the call engine's.
+
+use std::{any::Any, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde_json::{Map, Value};
+
+pub use crate::error::TransportError;
+use crate::{client_protocol::ServerMessage, session::RealtimeSession};
+
+/// A way for clients to bring their audio. One value serves many sessions.
+#[async_trait]
+pub trait RealtimeAudioTransport: Send + Sync + 'static {
+    /// The name it is registered by, such as `websocket`.
+    fn name(&self) -> &str;
+
+    /// Takes an open client connection for a session. `offer` holds the provider's rates: a link
+    /// whose client has no wish of its own should take them, and nothing is resampled.
+    async fn accept(
+        &self,
+        session: &RealtimeSession,
+        connection: Connection,
+        offer: AudioOffer,
+    ) -> Result<ClientLink, TransportError>;
+}
+
+/// A client connection of any type, on its way to the transport that knows the type.
+pub struct Connection {
+    value: Box<dyn Any + Send>,
+    type_name: &'static str,
+}
+
+impl Connection {
+    /// Wraps whatever the transport takes.
+    pub fn new<T: Send + 'static>(value: T) -> Self {
+        Self {
+            value: Box::new(value),
+            type_name: std::any::type_name::<T>(),
+        }
+    }
+
+    /// Takes it out again, for the transport that expects a `T`.
+    pub fn downcast<T: 'static>(self) -> Result<T, TransportError> {
+        match self.value.downcast::<T>() {
+            Ok(value) => Ok(*value),
+            Err(_) => Err(TransportError::WrongConnection {
+                expected: std::any::type_name::<T>(),
+                given: self.type_name,
+            }),
+        }
+    }
+}
+
+/// The rates that need no resampling, in Hz.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioOffer {
+    /// What the provider takes: best for the client's microphone.
+    pub input_rate: u32,
+    /// What the provider gives: best for the client's speaker.
+    pub output_rate: u32,
+}
+
+/// An accepted client.
+pub struct ClientLink {
+    /// What this client sends and plays.
+    pub info: LinkInfo,
+    /// Where commands go.
+    pub sink: Box<dyn ClientSink>,
+    /// What the client says; ends when it is gone.
+    pub events: BoxStream<'static, ClientEvent>,
+}
+
+/// Facts of one accepted client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LinkInfo {
+    /// Rate of the microphone audio it sends, in Hz.
+    pub input_rate: u32,
+    /// Rate of the audio it plays, in Hz.
+    pub output_rate: u32,
+    /// How the client encodes its audio, announced in `session_started`.
+    pub input_encoding: String,
+    /// How its audio is encoded on the way to it.
+    pub output_encoding: String,
+    /// How far ahead of real time audio may be sent (contract A5).
+    pub lead: Duration,
+    /// What authentication said; becomes part of the session's metadata.
+    pub metadata: Map<String, Value>,
+}
+
+impl LinkInfo {
+    /// A link with these rates in Hz, PCM16 both ways and a lead of 200 ms.
+    pub fn new(input_rate: u32, output_rate: u32) -> Self {
+        Self {
+            input_rate,
+            output_rate,
+            input_encoding: "pcm16".into(),
+            output_encoding: "pcm16".into(),
+            lead: Duration::from_millis(200),
+            metadata: Map::new(),
+        }
+    }
+}
+
+/// The sending half of a client link. Dropping it closes the link.
+#[async_trait]
+pub trait ClientSink: Send + 'static {
+    /// Sends one command. Waiting here is back-pressure: the engine queues, bounded, behind it.
+    async fn send(&mut self, command: ClientCommand) -> Result<(), TransportError>;
+
+    /// Closes the link. Called once, last; the engine bounds the time it may take.
+    async fn close(&mut self, reason: &str) {
+        let _ = reason;
+    }
+}
+
+/// What the engine asks of a client link.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ClientCommand {
+    /// Audio to play: PCM16 mono at [`LinkInfo::output_rate`], paced by the engine.
+    Audio(Bytes),
+    /// Forget all audio that has not been played, here and at the client (`clear_audio`).
+    Clear,
+    /// The response has been sent whole: flush what waits to fill a frame.
+    EndOfResponse,
+    /// A message for the client's page.
+    Message(ServerMessage),
+}
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// Microphone audio: PCM16 mono at [`LinkInfo::input_rate`], whole samples.
+    Audio(Bytes),
+    /// Text for the AI, as if the user had said it.
+    Text(String),
+    /// Stop the AI's present answer.
+    Interrupt,
+    /// The client switched its microphone off or on.
+    Mute(bool),
+    /// How much audio the client has played since the later of `session_started` and the last
+    /// `clear_audio`.
+    Playback(Duration),
+    /// Wants a `pong` with the same id.
+    Ping(Option<Value>),
+    /// Wants to end the session.
+    End,
+    /// Something was dropped by the transport, and why (contract A1): counted, not fatal.
+    Dropped(DropReason),
+    /// The client broke a rule so badly that the session must end, with the reason it is given.
+    Violation(String),
+}
+
+/// Why a transport dropped something a client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// PCM16 with half a sample.
+    OddLength,
+    /// An audio frame over the limit.
+    OversizedFrame,
+    /// Not JSON, not base64, or JSON of the wrong shape.
+    Undecodable,
+    /// More audio than real time allows (contract C5).
+    TooFast,
+}
+
+impl DropReason {
+    /// The reason as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OddLength => "odd_length",
+            Self::OversizedFrame => "oversized_frame",
+            Self::Undecodable => "undecodable",
+            Self::TooFast => "too_fast",
+        }
+    }
+}
