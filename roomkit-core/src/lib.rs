@@ -1,6 +1,7 @@
 //! The call engine, the rooms and the plugin traits of roomkit.
 
 pub mod audio;
+mod call;
 pub mod channel;
 pub mod client_protocol;
 pub mod error;

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// The rate assumed before a provider has told its own, in Hz.
+pub(crate) const DEFAULT_RATE: u32 = 24_000;
+
 /// Bytes of one PCM16 mono sample.
 pub const BYTES_PER_SAMPLE: usize = 2;
 

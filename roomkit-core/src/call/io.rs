@@ -1,0 +1,174 @@
+//! What goes into the call machine and what comes out of it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    event::{EndReason, ResponsePhase},
+    id::{CallId, ItemId},
+    provider::{
+        ConnectionInfo, ProviderCommand, ProviderError, ProviderEvent, Role, SessionUpdate, Usage,
+    },
+    transport::{ClientCommand, ClientEvent},
+};
+
+/// A point in time, counted from the beginning of the call. The machine has no clock of its own.
+pub(crate) type Moment = Duration;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The client said something.
+    Client(ClientEvent),
+    /// The client's stream ended.
+    ClientGone,
+    /// A provider connection is ready for audio.
+    Connected(ConnectionInfo),
+    /// The provider said something.
+    Provider(ProviderEvent),
+    /// Everything that was published before this tool call has been dealt with: it may run.
+    ToolCleared(CallId),
+    /// A tool has an answer.
+    ToolFinished(CallId, ToolAnswer),
+    /// The host wants something.
+    Command(Command),
+    /// What the channel's binding in the room allows has changed.
+    Permissions(Permissions),
+    /// The clock moved on.
+    Tick,
+}
+
+/// What a host can ask of a live session.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Give text to the AI.
+    Text {
+        text: String,
+        role: Role,
+        silent: bool,
+        chain_depth: u32,
+    },
+    /// Show it an image.
+    Image {
+        mime_type: String,
+        data: bytes::Bytes,
+        prompt: Option<String>,
+        silent: bool,
+    },
+    /// Stop the present answer.
+    Interrupt,
+    /// Manual turns: the user begins to speak.
+    ActivityStart,
+    /// Manual turns: the user has finished; an answer is wanted.
+    ActivityEnd,
+    /// Change the session.
+    Update(SessionUpdate),
+    /// Send the vendor a message of its own.
+    Raw(Value),
+    /// End the session.
+    End(EndReason),
+}
+
+/// What the binding allows (contract A7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Permissions {
+    /// The microphone reaches the AI.
+    pub(crate) microphone: bool,
+    /// The AI's voice reaches the client.
+    pub(crate) voice: bool,
+}
+
+/// What the model is told of a finished tool call, already in its final form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToolAnswer {
+    pub(crate) output: String,
+    pub(crate) is_error: bool,
+}
+
+/// Something to be done.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Send this to the provider.
+    ToProvider(ProviderCommand),
+    /// Send this to the client.
+    ToClient(ClientCommand),
+    /// Tell the world, in this order.
+    Publish(Publication),
+    /// Run this tool.
+    StartTool(ToolRequest),
+    /// Drop this tool's future; nobody waits for it.
+    CancelTool(CallId),
+    /// Whether the call is idle (contract A8) has changed.
+    Idle(bool),
+    /// Something was dropped; count it.
+    Dropped(&'static str),
+    /// End the call. Nothing follows.
+    End(EndReason),
+}
+
+/// A tool call as the provider made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToolRequest {
+    pub(crate) call_id: CallId,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+}
+
+/// Something the client, the observers and the room get to know, in this order (contract T1).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Publication {
+    /// When it happened.
+    pub(crate) at: Moment,
+    pub(crate) what: News,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum News {
+    /// The user began or stopped to speak.
+    UserSpeaking(bool),
+    /// The AI became audible, or silent.
+    AssistantSpeaking(bool),
+    /// A response began or ended.
+    Response {
+        phase: ResponsePhase,
+        usage: Option<Usage>,
+    },
+    /// What is new of an utterance.
+    Partial {
+        role: Role,
+        text: String,
+        item_id: Option<ItemId>,
+    },
+    /// A whole utterance; the publication's time is when it began.
+    Final {
+        role: Role,
+        text: String,
+        item_id: Option<ItemId>,
+        barge_in: bool,
+        chain_depth: u32,
+    },
+    /// An answer was cut short by the user.
+    BargeIn { heard: Duration, heard_text: String },
+    /// A tool is wanted.
+    ToolCall(ToolRequest),
+    /// A tool call was answered.
+    ToolDone {
+        call_id: CallId,
+        name: String,
+        answer: ToolAnswer,
+    },
+    /// The provider or the end of the session took a tool call back.
+    ToolCancelled { call_id: CallId, name: String },
+    /// Text went to the AI.
+    Injected {
+        text: String,
+        role: Role,
+        silent: bool,
+    },
+    /// The provider complained.
+    Error {
+        error: ProviderError,
+        is_fatal: bool,
+    },
+}

@@ -1,0 +1,23 @@
+//! The call engine.
+//!
+//! **A call is one state machine. Everything that happens goes through [`machine::Call::handle`],
+//! and nothing is done that did not come out of [`machine::Call::poll`].** The machine has no
+//! socket, no task and no clock, so a whole conversation is a test that takes a millisecond.
+//!
+//! The driver runs it, one task for each session:
+//!
+//! 1. Wait for the first of: the client, the provider, the host, a tool, the publisher, the clock.
+//! 2. Hand it to the machine with the time since the call began.
+//! 3. Take actions until there are none.
+//! 4. Queue what goes to the client or the provider in that side's [`outbox`], which never blocks.
+//! 5. Give what is to be told to the [`publisher`], a task of its own, because it runs host code.
+//! 6. Ask the machine when it wants to be woken, and go to 1.
+//!
+//! The machine's parts: [`playout`] is the one place where the AI's voice waits, [`words`] the
+//! one place where news wait, [`tools`] the ledger of tool calls.
+
+mod io;
+mod machine;
+mod playout;
+mod tools;
+mod words;

@@ -1,0 +1,552 @@
+//! The order of everything that is told (contracts T1–T4).
+//!
+//! News go out in wire order with two waits. The words of an answer wait, for a bounded time, for
+//! the transcript of the question, which vendors often deliver late. And an answer's final text
+//! waits until it has been heard, because only then is it known whether it was interrupted. What
+//! stands behind a waiting entry waits too, so that order is never lost.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    io::{Moment, News, Publication},
+    playout::Playout,
+};
+use crate::{id::ItemId, provider::Role};
+
+/// How many settled utterances are remembered to recognise repeats.
+const MEMORY: usize = 128;
+
+/// Orders what is published and settles each utterance once.
+#[derive(Debug)]
+pub(super) struct Words {
+    wait: Duration,
+    queue: VecDeque<Entry>,
+    utterances: VecDeque<Utterance>,
+    answers: VecDeque<Answer>,
+    serial: u64,
+    settled: VecDeque<(Role, ItemId)>,
+    last_anonymous: Option<(Role, String)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    what: What,
+    /// Part of an answer: waits until this moment for the transcript of the question.
+    answers_until: Option<Moment>,
+}
+
+#[derive(Debug)]
+enum What {
+    News(Publication),
+    /// The final of the answer with this serial number.
+    AnswerFinal(u64),
+}
+
+/// Something the user said, or is saying.
+#[derive(Debug)]
+struct Utterance {
+    item_id: Option<ItemId>,
+    began: Moment,
+    barge_in: bool,
+    /// The user has finished and a final is due.
+    awaited: bool,
+    /// Its final came before the user was seen to finish.
+    said: bool,
+}
+
+/// Something the AI says.
+#[derive(Debug)]
+struct Answer {
+    serial: u64,
+    item_id: Option<ItemId>,
+    began: Moment,
+    text: String,
+    audio: Duration,
+    chain_depth: u32,
+    stage: Stage,
+    /// How much was heard when it was interrupted.
+    cut: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Text and audio may still come.
+    Open,
+    /// Its final is queued and waits until it has been heard.
+    Queued,
+    /// Its final need not wait to be heard.
+    Released,
+    /// Its final is out.
+    Settled,
+}
+
+impl Words {
+    pub(super) fn new(wait: Duration) -> Self {
+        Self {
+            wait,
+            queue: VecDeque::new(),
+            utterances: VecDeque::new(),
+            answers: VecDeque::new(),
+            serial: 0,
+            settled: VecDeque::new(),
+            last_anonymous: None,
+        }
+    }
+
+    /// News with no wait of their own.
+    pub(super) fn tell(&mut self, at: Moment, news: News) {
+        self.push(What::News(Publication { at, what: news }), None);
+    }
+
+    /// News that belong to an answer: they do not overtake the question.
+    pub(super) fn tell_answer(&mut self, at: Moment, news: News) {
+        let until = self.answers_until(at);
+        self.push(What::News(Publication { at, what: news }), until);
+    }
+
+    // ----- what the user says
+
+    pub(super) fn user_began(&mut self, at: Moment, item_id: Option<ItemId>, barge_in: bool) {
+        self.last_anonymous = None;
+        let (awaited, said) = (false, false);
+        self.utterances.push_back(Utterance {
+            item_id,
+            began: at,
+            barge_in,
+            awaited,
+            said,
+        });
+        if self.utterances.len() > MEMORY {
+            self.utterances.pop_front();
+        }
+    }
+
+    /// The user has finished: a final for this utterance is due.
+    pub(super) fn user_finished(&mut self, at: Moment, item_id: Option<ItemId>) {
+        if self.is_settled(Role::User, item_id.as_ref()) {
+            return;
+        }
+        match self.utterance(item_id.as_ref()) {
+            Some(place) if self.utterances[place].said => {
+                self.utterances.remove(place);
+            }
+            Some(place) => {
+                let utterance = &mut self.utterances[place];
+                utterance.awaited = true;
+                utterance.item_id = item_id.or(utterance.item_id.take());
+            }
+            None => self.utterances.push_back(Utterance {
+                item_id,
+                began: at,
+                barge_in: false,
+                awaited: true,
+                said: false,
+            }),
+        }
+    }
+
+    pub(super) fn user_partial(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
+        if !self.is_settled(Role::User, item_id.as_ref()) {
+            self.tell_question(
+                at,
+                News::Partial {
+                    role: Role::User,
+                    text,
+                    item_id,
+                },
+            );
+        }
+    }
+
+    pub(super) fn user_final(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
+        if self.is_repeat(Role::User, item_id.as_ref(), &text) {
+            return;
+        }
+        let (mut began, mut barge_in) = (at, false);
+        if let Some(place) = self.utterance(item_id.as_ref()) {
+            let utterance = &mut self.utterances[place];
+            (began, barge_in) = (utterance.began, utterance.barge_in);
+            if utterance.awaited || item_id.is_some() {
+                self.utterances.remove(place);
+            } else {
+                utterance.said = true;
+            }
+        }
+        if !text.trim().is_empty() {
+            let role = Role::User;
+            let what = News::Final {
+                role,
+                text,
+                item_id,
+                barge_in,
+                chain_depth: 0,
+            };
+            self.tell_question(began, what);
+        }
+    }
+
+    /// No final will come for this utterance.
+    pub(super) fn user_failed(&mut self, item_id: Option<&ItemId>) {
+        if let Some(place) = self.utterance(item_id) {
+            self.utterances.remove(place);
+        }
+    }
+
+    // ----- what the AI says
+
+    pub(super) fn answer_began(&mut self) {
+        self.last_anonymous = None;
+        self.answers
+            .retain(|answer| answer.item_id.is_some() || answer.stage != Stage::Settled);
+    }
+
+    /// Audio of this item came, whether or not it is played.
+    pub(super) fn answer_audio(
+        &mut self,
+        at: Moment,
+        item_id: Option<&ItemId>,
+        length: Duration,
+        chain_depth: u32,
+    ) {
+        if let Some(answer) = self.answer(at, item_id, chain_depth) {
+            answer.audio += length;
+        }
+    }
+
+    pub(super) fn answer_partial(
+        &mut self,
+        at: Moment,
+        item_id: Option<ItemId>,
+        text: String,
+        chain_depth: u32,
+    ) {
+        let Some(answer) = self.answer(at, item_id.as_ref(), chain_depth) else {
+            return;
+        };
+        if answer.stage != Stage::Open {
+            return;
+        }
+        answer.text.push_str(&text);
+        // What comes after an interruption was not heard, so it is not shown either.
+        if answer.cut.is_none() {
+            self.tell_answer(
+                at,
+                News::Partial {
+                    role: Role::Assistant,
+                    text,
+                    item_id,
+                },
+            );
+        }
+    }
+
+    pub(super) fn answer_final(
+        &mut self,
+        at: Moment,
+        item_id: Option<&ItemId>,
+        text: String,
+        chain_depth: u32,
+    ) {
+        if item_id.is_none() && self.is_repeat(Role::Assistant, None, &text) {
+            return;
+        }
+        let Some(answer) = self.answer(at, item_id, chain_depth) else {
+            return;
+        };
+        if answer.stage == Stage::Open {
+            answer.text = text;
+            answer.stage = Stage::Queued;
+            let serial = answer.serial;
+            let until = self.answers_until(at);
+            self.push(What::AnswerFinal(serial), until);
+        }
+    }
+
+    /// The response is over: whatever it said without a final gets one now.
+    pub(super) fn answer_ended(&mut self, at: Moment) {
+        let until = self.answers_until(at);
+        for place in 0..self.answers.len() {
+            if self.answers[place].stage == Stage::Open {
+                self.answers[place].stage = Stage::Queued;
+                let serial = self.answers[place].serial;
+                self.push(What::AnswerFinal(serial), until);
+            }
+        }
+    }
+
+    /// Everything that is being said, or waits to be heard, stops here. To be called before the
+    /// playout is cleared. Gives the words heard of the item that was playing.
+    pub(super) fn interrupt(&mut self, now: Moment, playout: &Playout) -> String {
+        let mut heard_text = String::new();
+        for answer in &mut self.answers {
+            if matches!(answer.stage, Stage::Open | Stage::Queued) && answer.cut.is_none() {
+                let heard = playout.heard_of(now, answer.item_id.as_ref());
+                if answer.stage == Stage::Open || heard < answer.audio {
+                    answer.cut = Some(heard);
+                    heard_text = answer.settled_text();
+                } else {
+                    answer.stage = Stage::Released;
+                }
+            }
+        }
+        heard_text
+    }
+
+    /// Nothing is being said, and nothing said waits to be told.
+    pub(super) fn is_settled_whole(&self) -> bool {
+        self.answers
+            .iter()
+            .all(|answer| answer.stage == Stage::Settled)
+    }
+
+    /// Finals that wait to be heard no longer do: something that follows them must not wait.
+    pub(super) fn release(&mut self) {
+        for answer in &mut self.answers {
+            if answer.stage == Stage::Queued {
+                answer.stage = Stage::Released;
+            }
+        }
+    }
+
+    /// Gives up every wait; the call ends.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.release();
+        self.utterances.clear();
+    }
+
+    /// The next thing to be told; to be called until it gives nothing.
+    pub(super) fn poll(&mut self, now: Moment, playout: &Playout) -> Option<Publication> {
+        loop {
+            let front = self.queue.front()?;
+            if let Some(until) = front.answers_until {
+                if now >= until {
+                    self.utterances.retain(|utterance| !utterance.awaited);
+                } else if self.is_awaiting() {
+                    return None;
+                }
+            }
+            if let What::AnswerFinal(serial) = front.what {
+                let place = self
+                    .answers
+                    .iter()
+                    .position(|answer| answer.serial == serial);
+                let Some(place) = place else {
+                    self.queue.pop_front();
+                    continue;
+                };
+                let answer = &self.answers[place];
+                let waits = answer.stage == Stage::Queued
+                    && answer.cut.is_none()
+                    && !playout.has_played(now, answer.item_id.as_ref());
+                if waits {
+                    return None;
+                }
+                self.queue.pop_front();
+                if let Some(publication) = self.settle(place) {
+                    return Some(publication);
+                }
+            } else if let Some(Entry {
+                what: What::News(publication),
+                ..
+            }) = self.queue.pop_front()
+            {
+                return Some(publication);
+            }
+        }
+    }
+
+    /// When a wait for a question's transcript ends.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        self.queue.front().and_then(|entry| entry.answers_until)
+    }
+
+    fn settle(&mut self, place: usize) -> Option<Publication> {
+        let answer = &mut self.answers[place];
+        answer.stage = Stage::Settled;
+        let text = answer.settled_text();
+        let (began, barge_in, chain_depth) =
+            (answer.began, answer.cut.is_some(), answer.chain_depth);
+        let item_id = answer.item_id.clone();
+        if let Some(item_id) = &item_id {
+            self.remember(Role::Assistant, item_id.clone());
+            self.answers.remove(place);
+        }
+        let role = Role::Assistant;
+        (!text.trim().is_empty()).then_some(Publication {
+            at: began,
+            what: News::Final {
+                role,
+                text,
+                item_id,
+                barge_in,
+                chain_depth,
+            },
+        })
+    }
+
+    fn push(&mut self, what: What, answers_until: Option<Moment>) {
+        self.queue.push_back(Entry {
+            what,
+            answers_until,
+        });
+    }
+
+    /// The user's words go before the answer that waits for them.
+    fn tell_question(&mut self, at: Moment, news: News) {
+        let place = self
+            .queue
+            .iter()
+            .position(|entry| entry.answers_until.is_some())
+            .unwrap_or(self.queue.len());
+        let what = What::News(Publication { at, what: news });
+        self.queue.insert(
+            place,
+            Entry {
+                what,
+                answers_until: None,
+            },
+        );
+    }
+
+    fn answers_until(&self, at: Moment) -> Option<Moment> {
+        self.is_awaiting().then_some(at + self.wait)
+    }
+
+    fn is_awaiting(&self) -> bool {
+        self.utterances.iter().any(|utterance| utterance.awaited)
+    }
+
+    /// The utterance of that id; without an id, or when the utterance had none, the oldest.
+    fn utterance(&self, item_id: Option<&ItemId>) -> Option<usize> {
+        let by_id = item_id.and_then(|id| {
+            self.utterances
+                .iter()
+                .position(|utterance| utterance.item_id.as_ref() == Some(id))
+        });
+        by_id.or_else(|| {
+            self.utterances
+                .iter()
+                .position(|utterance| item_id.is_none() || utterance.item_id.is_none())
+        })
+    }
+
+    fn answer(
+        &mut self,
+        at: Moment,
+        item_id: Option<&ItemId>,
+        chain_depth: u32,
+    ) -> Option<&mut Answer> {
+        if self.is_settled(Role::Assistant, item_id) {
+            return None;
+        }
+        let known = self.answers.iter().position(|answer| {
+            answer.item_id.as_ref() == item_id && (item_id.is_some() || answer.stage == Stage::Open)
+        });
+        let place = known.unwrap_or_else(|| {
+            self.serial += 1;
+            self.answers.push_back(Answer {
+                serial: self.serial,
+                item_id: item_id.cloned(),
+                began: at,
+                text: String::new(),
+                audio: Duration::ZERO,
+                chain_depth,
+                stage: Stage::Open,
+                cut: None,
+            });
+            self.answers.len() - 1
+        });
+        self.answers.get_mut(place)
+    }
+
+    fn is_settled(&self, role: Role, item_id: Option<&ItemId>) -> bool {
+        item_id.is_some_and(|id| {
+            self.settled
+                .iter()
+                .any(|(r, known)| *r == role && known == id)
+        })
+    }
+
+    /// Whether this final was told before; it is remembered if not (contract T3). Without an id
+    /// the same words are a repeat until somebody begins to speak anew.
+    fn is_repeat(&mut self, role: Role, item_id: Option<&ItemId>, text: &str) -> bool {
+        if let Some(id) = item_id {
+            let repeat = self.is_settled(role, item_id);
+            if !repeat {
+                self.remember(role, id.clone());
+            }
+            return repeat;
+        }
+        let this = Some((role, text.to_owned()));
+        let repeat = self.last_anonymous == this;
+        self.last_anonymous = this;
+        repeat
+    }
+
+    fn remember(&mut self, role: Role, item_id: ItemId) {
+        self.settled.push_back((role, item_id));
+        if self.settled.len() > MEMORY {
+            self.settled.pop_front();
+        }
+    }
+}
+
+impl Answer {
+    /// The whole text, or of an interrupted answer the words heard: vendors do not say when a word
+    /// is spoken, so the share of the audio heard is taken as the share of the text.
+    fn settled_text(&self) -> String {
+        match self.cut {
+            Some(heard) if heard < self.audio => share(&self.text, heard, self.audio),
+            Some(_) if self.audio.is_zero() => String::new(),
+            _ => self.text.clone(),
+        }
+    }
+}
+
+/// The first words of `text`, as many as `heard` is of `whole`.
+fn share(text: &str, heard: Duration, whole: Duration) -> String {
+    let chars = text.chars().count() as u128 * heard.as_micros() / whole.as_micros().max(1);
+    let end = text
+        .char_indices()
+        .nth(chars as usize)
+        .map_or(text.len(), |(place, _)| place);
+    let (said, rest) = text.split_at(end);
+    let whole_words = if rest.is_empty() || rest.starts_with(char::is_whitespace) {
+        said
+    } else {
+        said.rfind(char::is_whitespace)
+            .map_or("", |space| &said[..space])
+    };
+    whole_words.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t4_a_share_of_the_text_is_whole_words() {
+        let s = |heard, whole| {
+            share(
+                "one two three",
+                Duration::from_millis(heard),
+                Duration::from_millis(whole),
+            )
+        };
+        assert_eq!(s(0, 1300), "");
+        assert_eq!(s(300, 1300), "one");
+        assert_eq!(s(500, 1300), "one");
+        assert_eq!(s(700, 1300), "one two");
+        assert_eq!(s(1299, 1300), "one two");
+        assert_eq!(s(1300, 1300), "one two three");
+        assert_eq!(
+            share(
+                "äöü äöü",
+                Duration::from_millis(4),
+                Duration::from_millis(7)
+            ),
+            "äöü"
+        );
+        assert_eq!(share("", Duration::from_millis(4), Duration::ZERO), "");
+    }
+}
