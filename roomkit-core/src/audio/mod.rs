@@ -2,7 +2,11 @@
 //!
 //! Inside roomkit audio is always PCM16 little-endian mono (contract A1); only its rate differs.
 
+mod resample;
+
 use std::time::Duration;
+
+pub use resample::Resampler;
 
 /// The rate assumed before a provider has told its own, in Hz.
 pub(crate) const DEFAULT_RATE: u32 = 24_000;
@@ -20,4 +24,44 @@ pub fn duration_of(bytes: usize, rate: u32) -> Duration {
 pub fn bytes_for(duration: Duration, rate: u32) -> usize {
     let samples = duration.as_nanos() * u128::from(rate) / 1_000_000_000;
     samples as usize * BYTES_PER_SAMPLE
+}
+
+/// The level of PCM16 audio in dBFS: root mean square against full scale, −60 at the least.
+pub fn level_dbfs(pcm: &[u8]) -> f32 {
+    let mut sum = 0.0_f64;
+    for sample in pcm.chunks_exact(BYTES_PER_SAMPLE) {
+        sum += f64::from(i16::from_le_bytes([sample[0], sample[1]])).powi(2);
+    }
+    let samples = (pcm.len() / BYTES_PER_SAMPLE).max(1) as f64;
+    let level = 10.0 * (sum / samples / 32_768.0_f64.powi(2)).log10();
+    level.max(-60.0) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_times() {
+        assert_eq!(duration_of(960, 24_000), Duration::from_millis(20));
+        assert_eq!(duration_of(961, 24_000), Duration::from_millis(20));
+        assert_eq!(bytes_for(Duration::from_millis(20), 24_000), 960);
+        assert_eq!(bytes_for(Duration::from_micros(1), 24_000), 0);
+        assert_eq!(
+            duration_of(960, 0),
+            Duration::from_secs(480),
+            "a rate of 0 does not panic"
+        );
+    }
+
+    #[test]
+    fn levels() {
+        assert!((level_dbfs(&[]) + 60.0).abs() < 0.01);
+        assert!((level_dbfs(&[0; 64]) + 60.0).abs() < 0.01);
+        let full: Vec<u8> = [i16::MAX, i16::MIN]
+            .iter()
+            .flat_map(|s| s.to_le_bytes())
+            .collect();
+        assert!(level_dbfs(&full).abs() < 0.01);
+    }
 }

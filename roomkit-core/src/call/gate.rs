@@ -1,0 +1,224 @@
+//! The way of a tool call from the model's wish to the answer (contracts K5, K6, K8, S8).
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::io::{ToolAnswer, ToolRequest};
+use crate::{
+    error::ConfigError,
+    event::{RealtimeToolCallEvent, RealtimeToolResultEvent},
+    framework::{FrameworkEvent, FrameworkEventKind},
+    hook::{HookScope, Verdict},
+    id::CallId,
+    kit::RoomKit,
+    session::RealtimeSession,
+    tool::{Tool, ToolDefinition, ToolHandler, ToolInvocation},
+};
+
+/// The tools of a session: what the model is told, what arguments must be, and who answers.
+pub(crate) struct Toolbox {
+    definitions: Vec<ToolDefinition>,
+    entries: HashMap<String, Entry>,
+}
+
+struct Entry {
+    schema: jsonschema::Validator,
+    handler: Option<Arc<dyn ToolHandler>>,
+}
+
+impl Toolbox {
+    /// Collects tools; `fallback` answers those without a handler of their own. Two of one name
+    /// and a schema that is none are refused.
+    pub(crate) fn new(
+        tools: Vec<Tool>,
+        fallback: Option<&Arc<dyn ToolHandler>>,
+    ) -> Result<Self, ConfigError> {
+        let mut toolbox = Self { definitions: Vec::new(), entries: HashMap::new() };
+        for Tool { definition, handler } in tools {
+            let name = definition.name.clone();
+            if name.is_empty() {
+                return Err(ConfigError::field("tools.name", "is empty; give every tool a name"));
+            }
+            let schema = jsonschema::validator_for(&definition.parameters).map_err(|error| {
+                let problem = format!("is no JSON Schema: {error}");
+                ConfigError::field(format!("tools.{name}.parameters"), problem)
+            })?;
+            let handler = handler.or_else(|| fallback.cloned());
+            if toolbox.entries.insert(name.clone(), Entry { schema, handler }).is_some() {
+                let problem = format!("two tools are called `{name}`; rename one");
+                return Err(ConfigError::field("tools", problem));
+            }
+            toolbox.definitions.push(definition);
+        }
+        Ok(toolbox)
+    }
+
+    pub(crate) fn definitions(&self) -> &[ToolDefinition] {
+        &self.definitions
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, String> {
+        self.entries.get(name).ok_or_else(|| format!("tool `{name}` is not declared"))
+    }
+}
+
+impl Entry {
+    fn check(&self, name: &str, arguments: &Value) -> Result<(), String> {
+        let problems: Vec<String> = self
+            .schema
+            .iter_errors(arguments)
+            .take(5)
+            .map(|problem| match problem.instance_path().as_str() {
+                "" => problem.to_string(),
+                path => format!("{path}: {problem}"),
+            })
+            .collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(format!("the arguments of `{name}` are wrong: {}", problems.join("; ")))
+    }
+}
+
+/// What a tool call needs of its session.
+#[derive(Clone)]
+pub(crate) struct ToolContext {
+    pub(crate) kit: RoomKit,
+    pub(crate) scope: HookScope,
+    pub(crate) session: RealtimeSession,
+    pub(crate) toolbox: Arc<Toolbox>,
+}
+
+impl ToolContext {
+    /// Runs one call through the gate to an answer. Every refusal is an answer too, and so is a
+    /// panic.
+    pub(crate) async fn run(self, request: ToolRequest, cancelled: CancellationToken) -> ToolAnswer {
+        let ToolRequest { call_id, name, arguments } = request;
+        let answer = match self.admit(&call_id, &name, &arguments).await {
+            Ok((handler, arguments)) => {
+                let session = self.session.clone();
+                let call = ToolInvocation {
+                    session,
+                    call_id: call_id.clone(),
+                    name: name.clone(),
+                    arguments,
+                    cancelled,
+                };
+                self.answer(handler, call).await
+            }
+            Err(refusal) => ToolAnswer::error(&refusal),
+        };
+        self.review(call_id, name, answer).await
+    }
+
+    /// The gate: the name, the arguments, the hook, and the arguments again.
+    async fn admit(
+        &self,
+        call_id: &CallId,
+        name: &str,
+        arguments: &str,
+    ) -> Result<(Arc<dyn ToolHandler>, Map<String, Value>), String> {
+        let entry = self.toolbox.entry(name)?;
+        let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+        let arguments: Value = serde_json::from_str(arguments)
+            .map_err(|error| format!("the arguments of `{name}` are not JSON: {error}"))?;
+        let Value::Object(arguments) = arguments else {
+            return Err(format!("the arguments of `{name}` are not an object"));
+        };
+        let arguments = Value::Object(arguments);
+        entry.check(name, &arguments)?;
+        let Value::Object(arguments) = arguments else { return Err(String::new()) };
+
+        let event = RealtimeToolCallEvent {
+            session: self.session.clone(),
+            tool_call_id: call_id.clone(),
+            name: name.to_owned(),
+            arguments,
+            timestamp: Timestamp::now(),
+        };
+        let verdict = self.kit.hooks().before_tool_use(&self.scope, event).await;
+        let refusal = match &verdict {
+            Verdict::Allowed(_) => None,
+            Verdict::Blocked { reason, .. } => Some(reason.clone()),
+        };
+        self.announce(FrameworkEventKind::BeforeToolUse, call_id, name, |data| {
+            data.insert("allowed".into(), refusal.is_none().into());
+            if let Some(reason) = &refusal {
+                data.insert("reason".into(), reason.as_str().into());
+            }
+        });
+        let Verdict::Allowed(event) = verdict else {
+            return Err(refusal.unwrap_or_default());
+        };
+        let arguments = Value::Object(event.arguments);
+        entry.check(name, &arguments)?;
+        let handler = entry.handler.clone().ok_or_else(|| format!("no handler for tool `{name}`"))?;
+        match arguments {
+            Value::Object(arguments) => Ok((handler, arguments)),
+            _ => Err(String::new()),
+        }
+    }
+
+    async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> ToolAnswer {
+        let name = call.name.clone();
+        match AssertUnwindSafe(handler.call(call)).catch_unwind().await {
+            Ok(Ok(output)) => ToolAnswer {
+                output: match output.0 {
+                    Value::String(text) => text,
+                    value => value.to_string(),
+                },
+                is_error: false,
+            },
+            Ok(Err(error)) => ToolAnswer::error(&error.0),
+            Err(_) => {
+                tracing::error!(tool = name, "a tool handler panicked");
+                ToolAnswer::error(&format!("tool `{name}` failed"))
+            }
+        }
+    }
+
+    async fn review(&self, call_id: CallId, name: String, answer: ToolAnswer) -> ToolAnswer {
+        let event = RealtimeToolResultEvent {
+            session: self.session.clone(),
+            tool_call_id: call_id.clone(),
+            name: name.clone(),
+            result: answer.output,
+            is_error: answer.is_error,
+            timestamp: Timestamp::now(),
+        };
+        let answer = match self.kit.hooks().tool_result(&self.scope, event).await {
+            Verdict::Allowed(event) => {
+                ToolAnswer { output: event.result, is_error: event.is_error }
+            }
+            Verdict::Blocked { reason, .. } => ToolAnswer::error(&reason),
+        };
+        self.announce(FrameworkEventKind::ToolCall, &call_id, &name, |data| {
+            data.insert("is_error".into(), answer.is_error.into());
+        });
+        answer
+    }
+
+    fn announce(
+        &self,
+        kind: FrameworkEventKind,
+        call_id: &CallId,
+        name: &str,
+        more: impl FnOnce(&mut Map<String, Value>),
+    ) {
+        let mut data = Map::new();
+        data.insert("tool_call_id".into(), call_id.as_str().into());
+        data.insert("tool_name".into(), name.into());
+        more(&mut data);
+        self.kit.emit(
+            FrameworkEvent::new(kind)
+                .room(self.session.room_id())
+                .channel(self.session.channel_id())
+                .session(self.session.id())
+                .data(data),
+        );
+    }
+}
