@@ -59,3 +59,56 @@ pub enum Access {
     /// Neither.
     None,
 }
+
+/// How a channel is attached: read and write, audible, seen by all, unless said otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BindingOptions {
+    pub(crate) access: Access,
+    pub(crate) muted: bool,
+    pub(crate) output_muted: bool,
+    pub(crate) visibility: Visibility,
+    pub(crate) category: Option<ChannelCategory>,
+}
+
+impl BindingOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the channel may do.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Whether its words are kept from the room.
+    #[must_use]
+    pub fn muted(mut self, muted: bool) -> Self {
+        self.muted = muted;
+        self
+    }
+
+    /// Whether nothing audible is played to it.
+    #[must_use]
+    pub fn output_muted(mut self, output_muted: bool) -> Self {
+        self.output_muted = output_muted;
+        self
+    }
+
+    /// Who sees its events, unless an event says otherwise.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
+
+    /// Which visibility words include it here; the channel's own
+    /// [`category`](crate::channel::Channel::category) unless said otherwise.
+    #[must_use]
+    pub fn category(mut self, category: ChannelCategory) -> Self {
+        self.category = Some(category);
+        self
+    }
+}

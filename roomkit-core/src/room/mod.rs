@@ -2,6 +2,12 @@
 
 mod binding;
 mod event;
+mod new_event;
+mod record;
+mod timeline;
 
-pub use binding::{Access, ChannelBinding};
+pub use binding::{Access, BindingOptions, ChannelBinding};
 pub use event::{Content, EventKind, EventSource, EventStatus, RoomEvent, Visibility};
+pub use new_event::NewEvent;
+pub use record::{Room, RoomOptions, RoomStatus};
+pub use timeline::TimelineQuery;
