@@ -208,6 +208,24 @@ pub enum StartError {
     Ended(String),
 }
 
+impl StartError {
+    /// The step that failed, as clients and metrics read it.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Room(RoomError::NotFound(_)) => "room_not_found",
+            Self::Room(RoomError::Closed(_)) => "room_closed",
+            Self::Room(_) => "room",
+            Self::TooManySessions(_) => "too_many_sessions",
+            Self::Closed => "closed",
+            Self::Config(_) => "invalid_config",
+            Self::Transport(_) => "transport",
+            Self::Provider(error) => error.code(),
+            Self::Announce(_) => "client_gone",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
 /// A failure of a session operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -212,6 +212,8 @@ pub enum EndReason {
     Provider(String),
     /// The provider did not take what was sent to it.
     ProviderTooSlow,
+    /// The host's hooks and observers did not keep up with the conversation.
+    HostTooSlow,
     /// The room was closed.
     RoomClosed,
     /// The channel was detached from the room.
@@ -237,6 +239,7 @@ impl EndReason {
             Self::ClientViolation(_) => "client_violation",
             Self::Provider(_) => "provider_error",
             Self::ProviderTooSlow => "provider_too_slow",
+            Self::HostTooSlow => "host_too_slow",
             Self::RoomClosed => "room_closed",
             Self::Detached => "detached",
             Self::IdleTimeout => "idle_timeout",

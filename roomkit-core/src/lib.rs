@@ -20,6 +20,8 @@ pub mod store;
 pub mod subscriber;
 pub mod tool;
 pub mod transport;
+pub mod voice;
 
 pub use kit::{RoomKit, RoomKitBuilder, WeakRoomKit};
 pub use session::{RealtimeSession, RealtimeSessionState};
+pub use voice::{RealtimeVoiceChannel, SessionOptions};

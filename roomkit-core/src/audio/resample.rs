@@ -179,7 +179,7 @@ mod tests {
         for (n, value) in middle.iter().enumerate() {
             noise += (value - sin * angle(n).sin() - cos * angle(n).cos()).powi(2);
         }
-        let power = (sin * sin + cos * cos) / 2.0 * middle.len() as f64;
+        let power = f64::midpoint(sin * sin, cos * cos) * middle.len() as f64;
         10.0 * (noise / power).log10()
     }
 

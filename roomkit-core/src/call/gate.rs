@@ -1,8 +1,7 @@
 //! The way of a tool call from the model's wish to the answer (contracts K5, K6, K8, S8).
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +11,7 @@ use crate::{
     error::ConfigError,
     event::{RealtimeToolCallEvent, RealtimeToolResultEvent},
     framework::{FrameworkEvent, FrameworkEventKind},
+    guard,
     hook::{HookScope, Verdict},
     id::CallId,
     kit::RoomKit,
@@ -37,18 +37,32 @@ impl Toolbox {
         tools: Vec<Tool>,
         fallback: Option<&Arc<dyn ToolHandler>>,
     ) -> Result<Self, ConfigError> {
-        let mut toolbox = Self { definitions: Vec::new(), entries: HashMap::new() };
-        for Tool { definition, handler } in tools {
+        let mut toolbox = Self {
+            definitions: Vec::new(),
+            entries: HashMap::new(),
+        };
+        for Tool {
+            definition,
+            handler,
+        } in tools
+        {
             let name = definition.name.clone();
             if name.is_empty() {
-                return Err(ConfigError::field("tools.name", "is empty; give every tool a name"));
+                return Err(ConfigError::field(
+                    "tools.name",
+                    "is empty; give every tool a name",
+                ));
             }
             let schema = jsonschema::validator_for(&definition.parameters).map_err(|error| {
                 let problem = format!("is no JSON Schema: {error}");
                 ConfigError::field(format!("tools.{name}.parameters"), problem)
             })?;
             let handler = handler.or_else(|| fallback.cloned());
-            if toolbox.entries.insert(name.clone(), Entry { schema, handler }).is_some() {
+            if toolbox
+                .entries
+                .insert(name.clone(), Entry { schema, handler })
+                .is_some()
+            {
                 let problem = format!("two tools are called `{name}`; rename one");
                 return Err(ConfigError::field("tools", problem));
             }
@@ -62,25 +76,32 @@ impl Toolbox {
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, String> {
-        self.entries.get(name).ok_or_else(|| format!("tool `{name}` is not declared"))
+        self.entries
+            .get(name)
+            .ok_or_else(|| format!("tool `{name}` is not declared"))
     }
 }
 
 impl Entry {
-    fn check(&self, name: &str, arguments: &Value) -> Result<(), String> {
+    /// The arguments, if they are an object and satisfy the schema.
+    fn check(&self, name: &str, arguments: Value) -> Result<Map<String, Value>, String> {
         let problems: Vec<String> = self
             .schema
-            .iter_errors(arguments)
+            .iter_errors(&arguments)
             .take(5)
             .map(|problem| match problem.instance_path().as_str() {
                 "" => problem.to_string(),
                 path => format!("{path}: {problem}"),
             })
             .collect();
-        if problems.is_empty() {
-            return Ok(());
+        match arguments {
+            Value::Object(arguments) if problems.is_empty() => Ok(arguments),
+            Value::Object(_) => Err(format!(
+                "the arguments of `{name}` are wrong: {}",
+                problems.join("; ")
+            )),
+            _ => Err(format!("the arguments of `{name}` are not an object")),
         }
-        Err(format!("the arguments of `{name}` are wrong: {}", problems.join("; ")))
     }
 }
 
@@ -96,8 +117,16 @@ pub(crate) struct ToolContext {
 impl ToolContext {
     /// Runs one call through the gate to an answer. Every refusal is an answer too, and so is a
     /// panic.
-    pub(crate) async fn run(self, request: ToolRequest, cancelled: CancellationToken) -> ToolAnswer {
-        let ToolRequest { call_id, name, arguments } = request;
+    pub(crate) async fn run(
+        self,
+        request: ToolRequest,
+        cancelled: CancellationToken,
+    ) -> ToolAnswer {
+        let ToolRequest {
+            call_id,
+            name,
+            arguments,
+        } = request;
         let answer = match self.admit(&call_id, &name, &arguments).await {
             Ok((handler, arguments)) => {
                 let session = self.session.clone();
@@ -123,15 +152,14 @@ impl ToolContext {
         arguments: &str,
     ) -> Result<(Arc<dyn ToolHandler>, Map<String, Value>), String> {
         let entry = self.toolbox.entry(name)?;
-        let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+        let arguments = if arguments.trim().is_empty() {
+            "{}"
+        } else {
+            arguments
+        };
         let arguments: Value = serde_json::from_str(arguments)
             .map_err(|error| format!("the arguments of `{name}` are not JSON: {error}"))?;
-        let Value::Object(arguments) = arguments else {
-            return Err(format!("the arguments of `{name}` are not an object"));
-        };
-        let arguments = Value::Object(arguments);
-        entry.check(name, &arguments)?;
-        let Value::Object(arguments) = arguments else { return Err(String::new()) };
+        let arguments = entry.check(name, arguments)?;
 
         let event = RealtimeToolCallEvent {
             session: self.session.clone(),
@@ -145,27 +173,28 @@ impl ToolContext {
             Verdict::Allowed(_) => None,
             Verdict::Blocked { reason, .. } => Some(reason.clone()),
         };
-        self.announce(FrameworkEventKind::BeforeToolUse, call_id, name, |data| {
-            data.insert("allowed".into(), refusal.is_none().into());
-            if let Some(reason) = &refusal {
-                data.insert("reason".into(), reason.as_str().into());
-            }
-        });
+        let allowed = refusal.is_none();
+        let event = self.event(FrameworkEventKind::BeforeToolUse, call_id, name);
+        self.kit.emit(
+            event
+                .data("allowed", allowed)
+                .data("reason", refusal.clone()),
+        );
         let Verdict::Allowed(event) = verdict else {
             return Err(refusal.unwrap_or_default());
         };
-        let arguments = Value::Object(event.arguments);
-        entry.check(name, &arguments)?;
-        let handler = entry.handler.clone().ok_or_else(|| format!("no handler for tool `{name}`"))?;
-        match arguments {
-            Value::Object(arguments) => Ok((handler, arguments)),
-            _ => Err(String::new()),
-        }
+        let arguments = entry.check(name, Value::Object(event.arguments))?;
+        let handler = entry
+            .handler
+            .clone()
+            .ok_or_else(|| format!("no handler for tool `{name}`"))?;
+        Ok((handler, arguments))
     }
 
     async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> ToolAnswer {
         let name = call.name.clone();
-        match AssertUnwindSafe(handler.call(call)).catch_unwind().await {
+        // The time limit is the machine's, which drops this future when it is over.
+        match guard::call(Duration::MAX, handler.call(call)).await {
             Ok(Ok(output)) => ToolAnswer {
                 output: match output.0 {
                     Value::String(text) => text,
@@ -174,8 +203,8 @@ impl ToolContext {
                 is_error: false,
             },
             Ok(Err(error)) => ToolAnswer::error(&error.0),
-            Err(_) => {
-                tracing::error!(tool = name, "a tool handler panicked");
+            Err(failure) => {
+                tracing::error!(tool = name, %failure, "a tool handler failed");
                 ToolAnswer::error(&format!("tool `{name}` failed"))
             }
         }
@@ -191,34 +220,23 @@ impl ToolContext {
             timestamp: Timestamp::now(),
         };
         let answer = match self.kit.hooks().tool_result(&self.scope, event).await {
-            Verdict::Allowed(event) => {
-                ToolAnswer { output: event.result, is_error: event.is_error }
-            }
+            Verdict::Allowed(event) => ToolAnswer {
+                output: event.result,
+                is_error: event.is_error,
+            },
             Verdict::Blocked { reason, .. } => ToolAnswer::error(&reason),
         };
-        self.announce(FrameworkEventKind::ToolCall, &call_id, &name, |data| {
-            data.insert("is_error".into(), answer.is_error.into());
-        });
+        let event = self.event(FrameworkEventKind::ToolCall, &call_id, &name);
+        self.kit.emit(event.data("is_error", answer.is_error));
         answer
     }
 
-    fn announce(
-        &self,
-        kind: FrameworkEventKind,
-        call_id: &CallId,
-        name: &str,
-        more: impl FnOnce(&mut Map<String, Value>),
-    ) {
-        let mut data = Map::new();
-        data.insert("tool_call_id".into(), call_id.as_str().into());
-        data.insert("tool_name".into(), name.into());
-        more(&mut data);
-        self.kit.emit(
-            FrameworkEvent::new(kind)
-                .room(self.session.room_id())
-                .channel(self.session.channel_id())
-                .session(self.session.id())
-                .data(data),
-        );
+    fn event(&self, kind: FrameworkEventKind, call_id: &CallId, name: &str) -> FrameworkEvent {
+        FrameworkEvent::new(kind)
+            .room(self.session.room_id())
+            .channel(self.session.channel_id())
+            .session(self.session.id())
+            .data("tool_call_id", call_id.as_str())
+            .data("tool_name", name)
     }
 }

@@ -215,7 +215,7 @@ impl Call {
             ClientEvent::Mute(muted) => self.client_muted = muted,
             ClientEvent::Playback(played) => self.playout.report(now, played),
             ClientEvent::Ping(id) => {
-                self.to_client(ClientCommand::Message(ServerMessage::Pong { id }))
+                self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
             }
             ClientEvent::End => self.end(now, EndReason::ClientEnded),
             ClientEvent::Dropped(reason) => self.out.push_back(Action::Dropped(reason.as_str())),
@@ -225,16 +225,16 @@ impl Call {
 
     fn on_microphone(&mut self, pcm: Bytes) {
         if self.permissions.microphone && !self.client_muted {
-            self.to_provider(ProviderCommand::Audio(pcm));
+            self.send_to_provider(ProviderCommand::Audio(pcm));
         } else if self.user_speaking {
             // Muted in mid-sentence: without silence the provider would never see the sentence end.
-            self.to_provider(ProviderCommand::Audio(vec![0; pcm.len()].into()));
+            self.send_to_provider(ProviderCommand::Audio(vec![0; pcm.len()].into()));
         }
     }
 
     fn on_permissions(&mut self, permissions: Permissions) {
         if self.permissions.voice && !permissions.voice {
-            self.to_client(ClientCommand::Clear);
+            self.send_to_client(ClientCommand::Clear);
         }
         self.permissions = permissions;
     }
@@ -269,7 +269,7 @@ impl Call {
                 silent,
             } => {
                 let respond = !silent && self.continues_by_itself();
-                self.to_provider(ProviderCommand::Image {
+                self.send_to_provider(ProviderCommand::Image {
                     mime_type,
                     data,
                     prompt,
@@ -282,22 +282,22 @@ impl Call {
             Command::Interrupt => self.interrupt(now, false),
             Command::ActivityStart => {
                 self.user_began(now, None);
-                self.to_provider(ProviderCommand::ActivityStart);
+                self.send_to_provider(ProviderCommand::ActivityStart);
             }
             Command::ActivityEnd => {
-                self.to_provider(ProviderCommand::ActivityEnd);
+                self.send_to_provider(ProviderCommand::ActivityEnd);
                 self.user_finished(now, None);
                 self.wanted = Wanted::NotBefore(now);
             }
-            Command::Update(update) => self.to_provider(ProviderCommand::Update(update)),
-            Command::Raw(message) => self.to_provider(ProviderCommand::Raw(message)),
+            Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
+            Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),
         }
     }
 
     fn give_text(&mut self, now: Moment, text: String, role: Role, silent: bool) {
         let respond = !silent && self.continues_by_itself();
-        self.to_provider(ProviderCommand::Text {
+        self.send_to_provider(ProviderCommand::Text {
             role,
             text,
             respond,
@@ -584,7 +584,7 @@ impl Call {
         }
         let heard_text = self.words.interrupt(now, &self.playout);
         let cut = self.playout.clear(now);
-        self.to_client(ClientCommand::Clear);
+        self.send_to_client(ClientCommand::Clear);
         if self
             .provider
             .as_ref()
@@ -594,7 +594,7 @@ impl Call {
                 if let Some(item_id) = part.item.item_id.clone() {
                     let content_index = part.item.content_index;
                     let heard = part.heard;
-                    self.to_provider(ProviderCommand::Truncate {
+                    self.send_to_provider(ProviderCommand::Truncate {
                         item_id,
                         content_index,
                         heard,
@@ -617,7 +617,7 @@ impl Call {
                 }
             }
             if !(by_speech && cancels) {
-                self.to_provider(ProviderCommand::CancelResponse);
+                self.send_to_provider(ProviderCommand::CancelResponse);
             }
         }
         if audible {
@@ -635,7 +635,7 @@ impl Call {
     fn answer_tool(&mut self, now: Moment, request: ToolRequest, answer: ToolAnswer) {
         let answer = answer.capped(self.settings.tool_result_cap);
         let ToolRequest { call_id, name, .. } = request;
-        self.to_provider(ProviderCommand::ToolResult {
+        self.send_to_provider(ProviderCommand::ToolResult {
             call_id: call_id.clone(),
             name: name.clone(),
             output: answer.output.clone(),
@@ -693,7 +693,7 @@ impl Call {
             && !self.user_speaking
         {
             self.wanted = Wanted::AskedUntil(now + RESPOND_PATIENCE);
-            self.to_provider(ProviderCommand::Respond);
+            self.send_to_provider(ProviderCommand::Respond);
         }
     }
 
@@ -728,10 +728,10 @@ impl Call {
                         self.assistant_speaking = true;
                         self.tell_at_once(now, News::AssistantSpeaking(true));
                     }
-                    self.to_client(ClientCommand::Audio(pcm));
+                    self.send_to_client(ClientCommand::Audio(pcm));
                 }
                 Due::Audio(_) => {}
-                Due::EndOfResponse => self.to_client(ClientCommand::EndOfResponse),
+                Due::EndOfResponse => self.send_to_client(ClientCommand::EndOfResponse),
             }
         }
     }
@@ -807,11 +807,11 @@ impl Call {
 
     // ----- ways out
 
-    fn to_client(&mut self, command: ClientCommand) {
+    fn send_to_client(&mut self, command: ClientCommand) {
         self.out.push_back(Action::ToClient(command));
     }
 
-    fn to_provider(&mut self, command: ProviderCommand) {
+    fn send_to_provider(&mut self, command: ProviderCommand) {
         if self.provider.is_some() {
             self.out.push_back(Action::ToProvider(command));
             return;

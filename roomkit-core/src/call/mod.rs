@@ -16,8 +16,17 @@
 //! The machine's parts: [`playout`] is the one place where the AI's voice waits, [`words`] the
 //! one place where news wait, [`tools`] the ledger of tool calls.
 
+mod driver;
+mod gate;
 mod io;
 mod machine;
+mod outbox;
 mod playout;
+mod publisher;
 mod tools;
 mod words;
+
+pub(crate) use driver::{NewCall, PermissionCell, Shared};
+pub(crate) use gate::Toolbox;
+pub(crate) use io::{Command, Permissions};
+pub(crate) use machine::CallSettings;

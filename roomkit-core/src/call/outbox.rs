@@ -31,7 +31,13 @@ pub(super) trait Wire: Send + 'static {
     fn is_audio(command: &Self::Command) -> bool;
 }
 
-impl Wire for Box<dyn ClientSink> {
+/// The client's sink.
+pub(super) struct ClientWire(pub(super) Box<dyn ClientSink>);
+
+/// The provider's sink.
+pub(super) struct ProviderWire(pub(super) Box<dyn ProviderSink>);
+
+impl Wire for ClientWire {
     type Command = ClientCommand;
     type Error = TransportError;
 
@@ -39,7 +45,7 @@ impl Wire for Box<dyn ClientSink> {
         &mut self,
         command: ClientCommand,
     ) -> impl Future<Output = Result<(), TransportError>> + Send {
-        (**self).send(command)
+        self.0.send(command)
     }
 
     fn is_audio(command: &ClientCommand) -> bool {
@@ -47,7 +53,7 @@ impl Wire for Box<dyn ClientSink> {
     }
 }
 
-impl Wire for Box<dyn ProviderSink> {
+impl Wire for ProviderWire {
     type Command = ProviderCommand;
     type Error = ProviderError;
 
@@ -55,7 +61,7 @@ impl Wire for Box<dyn ProviderSink> {
         &mut self,
         command: ProviderCommand,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send {
-        (**self).send(command)
+        self.0.send(command)
     }
 
     fn is_audio(command: &ProviderCommand) -> bool {
@@ -71,9 +77,12 @@ pub(super) struct Outbox<W: Wire> {
 
 enum State<W: Wire> {
     Ready(W),
-    Sending { since: Instant, send: BoxFuture<'static, (W, Result<(), W::Error>)> },
-    /// A send failed, or the sink was taken to be closed.
-    Gone,
+    Sending {
+        since: Instant,
+        send: BoxFuture<'static, (W, Result<(), W::Error>)>,
+    },
+    /// Only while one of the others is being replaced.
+    Moving,
 }
 
 /// The queue is full.
@@ -82,7 +91,10 @@ pub(super) struct Full;
 
 impl<W: Wire> Outbox<W> {
     pub(super) fn new(wire: W) -> Self {
-        Self { state: State::Ready(wire), queue: VecDeque::new() }
+        Self {
+            state: State::Ready(wire),
+            queue: VecDeque::new(),
+        }
     }
 
     /// Queues a command; [`drive`](Self::drive) sends it.
@@ -124,27 +136,30 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Sends what waits until nothing does. May be dropped and called again at any time.
+    /// Sends what waits until nothing does, or until a send fails; what waits behind that one stays.
+    /// May be dropped and called again at any time.
     pub(super) fn drive(&mut self) -> impl Future<Output = Result<(), W::Error>> + Send + '_ {
         std::future::poll_fn(|context| {
             loop {
-                match std::mem::replace(&mut self.state, State::Gone) {
+                match std::mem::replace(&mut self.state, State::Moving) {
                     State::Ready(mut wire) => {
                         let Some(command) = self.queue.pop_front() else {
                             self.state = State::Ready(wire);
                             return Poll::Ready(Ok(()));
                         };
-                        let send: Pin<Box<dyn Future<Output = _> + Send>> =
-                            Box::pin(async move {
-                                let sent = wire.send(command).await;
-                                (wire, sent)
-                            });
-                        self.state = State::Sending { since: Instant::now(), send };
+                        let send: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+                            let sent = wire.send(command).await;
+                            (wire, sent)
+                        });
+                        self.state = State::Sending {
+                            since: Instant::now(),
+                            send,
+                        };
                     }
                     State::Sending { since, mut send } => match send.as_mut().poll(context) {
                         Poll::Ready((wire, Ok(()))) => self.state = State::Ready(wire),
-                        Poll::Ready((_, Err(error))) => {
-                            self.queue.clear();
+                        Poll::Ready((wire, Err(error))) => {
+                            self.state = State::Ready(wire);
                             return Poll::Ready(Err(error));
                         }
                         Poll::Pending => {
@@ -152,24 +167,18 @@ impl<W: Wire> Outbox<W> {
                             return Poll::Pending;
                         }
                     },
-                    State::Gone => {
-                        self.queue.clear();
-                        return Poll::Ready(Ok(()));
-                    }
+                    State::Moving => return Poll::Ready(Ok(())),
                 }
             }
         })
     }
 
-    /// The sink, to be closed, once the present send is done; `None` when it is gone.
+    /// The sink, to be closed, once the present send is done.
     pub(super) async fn into_wire(self) -> Option<W> {
         match self.state {
             State::Ready(wire) => Some(wire),
-            State::Sending { send, .. } => {
-                let (wire, sent) = send.await;
-                sent.is_ok().then_some(wire)
-            }
-            State::Gone => None,
+            State::Sending { send, .. } => Some(send.await.0),
+            State::Moving => None,
         }
     }
 }

@@ -125,7 +125,7 @@ impl Playout {
             }
             Queued::Audio(pcm) => {
                 let begins = self.play_end.max(now);
-                if begins - now + FRAME > self.lead {
+                if begins.checked_sub(now).unwrap() + FRAME > self.lead {
                     return None;
                 }
                 let frame = audio::bytes_for(FRAME, self.rate);
@@ -148,7 +148,8 @@ impl Playout {
     /// When to look again: the next frame is due, or the last one has been played.
     pub(super) fn next_wake(&self, now: Moment) -> Option<Moment> {
         if self.queue.is_empty() {
-            return (!self.is_silent(now)).then(|| now + (self.sent - self.position(now)));
+            return (!self.is_silent(now))
+                .then(|| now + self.sent.checked_sub(self.position(now)).unwrap());
         }
         Some((self.play_end + FRAME).saturating_sub(self.lead).max(now))
     }

@@ -50,11 +50,8 @@ pub trait RoomStore: Send + Sync + 'static {
     async fn length(&self, room: &RoomId) -> Result<u64, StoreError>;
 
     /// The event that was written with this idempotency key (contract R8).
-    async fn event_by_key(
-        &self,
-        room: &RoomId,
-        key: &str,
-    ) -> Result<Option<RoomEvent>, StoreError>;
+    async fn event_by_key(&self, room: &RoomId, key: &str)
+    -> Result<Option<RoomEvent>, StoreError>;
 
     /// A page of a room's timeline, in ascending order; see
     /// [`TimelineQuery::range`] for the indices it consists of.

@@ -1,0 +1,453 @@
+//! Tells the client, the observers, the hooks and the room what happened, in order.
+//!
+//! One task for each session, because it runs host code: however long that takes, audio goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use super::{
+    driver::Shared,
+    io::{Moment, News, Publication, ToolAnswer, ToolRequest},
+};
+use crate::{
+    client_protocol::{ServerMessage, ToolCallStatus},
+    ephemeral::{EphemeralEvent, EphemeralKind},
+    error::{ProviderError, RoomError},
+    event::{
+        EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
+        RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
+        RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeToolCallEvent,
+        RealtimeTranscriptionEvent, ResponsePhase,
+    },
+    hook::{HookScope, Notice, Trigger, Verdict},
+    id::{CallId, ItemId},
+    kit::{RoomKit, WeakRoomKit},
+    provider::{Role, Usage},
+    room::NewEvent,
+    session::RealtimeSession,
+};
+
+/// What the call tells the publisher.
+#[derive(Debug)]
+pub(super) enum ToPublisher {
+    Started,
+    News(Publication),
+    Level {
+        at: Moment,
+        who: Role,
+        level_dbfs: f32,
+    },
+    Ended {
+        reason: EndReason,
+        duration: Duration,
+        usage: Usage,
+    },
+}
+
+/// What the publisher tells the call.
+#[derive(Debug)]
+pub(super) enum FromPublisher {
+    /// For the client, in its turn.
+    Client(ServerMessage),
+    /// All that came before this tool call has been told.
+    ToolCleared(CallId),
+}
+
+pub(super) struct Publisher {
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: RealtimeSession,
+    pub(super) kit: WeakRoomKit,
+    pub(super) scope: HookScope,
+    /// The wall clock when the call's clock was at zero.
+    pub(super) began: Timestamp,
+    pub(super) call: mpsc::Sender<FromPublisher>,
+}
+
+impl Publisher {
+    pub(super) async fn run(self, mut news: mpsc::Receiver<ToPublisher>) {
+        while let Some(message) = news.recv().await {
+            let Some(kit) = self.kit.upgrade() else { break };
+            match message {
+                ToPublisher::Started => {
+                    let event = RealtimeSessionStartedEvent {
+                        session: self.session.clone(),
+                        timestamp: Timestamp::now(),
+                    };
+                    kit.hooks()
+                        .notify(&self.scope, Notice::SessionStarted(event))
+                        .await;
+                }
+                ToPublisher::News(Publication { at, what }) => {
+                    self.tell(&kit, self.time(at), what).await;
+                }
+                ToPublisher::Level {
+                    at,
+                    who,
+                    level_dbfs,
+                } => {
+                    let event = RealtimeAudioLevelEvent {
+                        session: self.session.clone(),
+                        who,
+                        level_dbfs,
+                        timestamp: self.time(at),
+                    };
+                    kit.hooks()
+                        .notify(&self.scope, Notice::AudioLevel(event))
+                        .await;
+                }
+                ToPublisher::Ended {
+                    reason,
+                    duration,
+                    usage,
+                } => {
+                    let event = RealtimeSessionEndedEvent {
+                        session: self.session.clone(),
+                        reason,
+                        duration,
+                        usage,
+                        timestamp: Timestamp::now(),
+                    };
+                    kit.hooks()
+                        .notify(&self.scope, Notice::SessionEnded(event))
+                        .await;
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {
+        match news {
+            News::UserSpeaking(speaking) => self.user_speaking(kit, at, speaking).await,
+            News::AssistantSpeaking(speaking) => {
+                self.to_client(ServerMessage::Speaking {
+                    speaking,
+                    who: Role::Assistant,
+                })
+                .await;
+                self.show(kit, EphemeralKind::Typing, at, |event| {
+                    event.data("speaking", speaking).data("role", "assistant")
+                });
+            }
+            News::Response { phase, usage } => self.response(at, phase, usage).await,
+            News::Partial {
+                role,
+                text,
+                item_id,
+            } => {
+                self.partial(kit, at, role, text, item_id).await;
+            }
+            News::Final {
+                role,
+                text,
+                item_id,
+                barge_in,
+                chain_depth,
+            } => {
+                let event = RealtimeTranscriptionEvent {
+                    session: self.session.clone(),
+                    text,
+                    role,
+                    is_final: true,
+                    was_barge_in: barge_in,
+                    item_id,
+                    timestamp: at,
+                };
+                self.utterance(kit, event, chain_depth).await;
+            }
+            News::BargeIn { heard, heard_text } => {
+                let event = RealtimeBargeInEvent {
+                    session: self.session.clone(),
+                    heard,
+                    heard_text,
+                    timestamp: at,
+                };
+                kit.hooks()
+                    .notify(&self.scope, Notice::BargeIn(event))
+                    .await;
+            }
+            News::ToolCall(request) => self.tool_call(kit, at, request).await,
+            News::ToolDone {
+                call_id,
+                name,
+                answer,
+            } => {
+                let ToolAnswer { is_error, .. } = answer;
+                let status = if is_error {
+                    ToolCallStatus::Failed
+                } else {
+                    ToolCallStatus::Completed
+                };
+                self.tool_status(kit, at, call_id, name, status).await;
+            }
+            News::ToolCancelled { call_id, name } => {
+                self.tool_status(kit, at, call_id, name, ToolCallStatus::Cancelled)
+                    .await;
+            }
+            News::Injected { text, role, silent } => {
+                let event = RealtimeTextInjectedEvent {
+                    session: self.session.clone(),
+                    text,
+                    role,
+                    silent,
+                    timestamp: at,
+                };
+                kit.hooks()
+                    .notify(&self.scope, Notice::TextInjected(event))
+                    .await;
+            }
+            News::Error { error, is_fatal } => self.error(kit, at, &error, is_fatal).await,
+        }
+    }
+
+    async fn user_speaking(&self, kit: &RoomKit, at: Timestamp, speaking: bool) {
+        self.to_client(ServerMessage::Speaking {
+            speaking,
+            who: Role::User,
+        })
+        .await;
+        self.show(kit, EphemeralKind::Speech, at, |event| {
+            event.data("speaking", speaking).data("role", "user")
+        });
+        let event = RealtimeSpeechEvent {
+            session: self.session.clone(),
+            speaking,
+            timestamp: at,
+        };
+        let observers = &self.shared.observers;
+        let observers = if speaking {
+            &observers.speech_start
+        } else {
+            &observers.speech_end
+        };
+        observers.tell(|| event.clone()).await;
+        let notice = if speaking {
+            Notice::SpeechStart(event)
+        } else {
+            Notice::SpeechEnd(event)
+        };
+        kit.hooks().notify(&self.scope, notice).await;
+    }
+
+    async fn response(&self, at: Timestamp, phase: ResponsePhase, usage: Option<Usage>) {
+        let observers = match phase {
+            ResponsePhase::Started => &self.shared.observers.response_start,
+            _ => &self.shared.observers.response_end,
+        };
+        let session = self.session.clone();
+        observers
+            .tell(|| RealtimeResponseEvent {
+                session,
+                phase,
+                usage,
+                timestamp: at,
+            })
+            .await;
+    }
+
+    async fn partial(
+        &self,
+        kit: &RoomKit,
+        at: Timestamp,
+        role: Role,
+        text: String,
+        item_id: Option<ItemId>,
+    ) {
+        if !self.shared.emit_partials {
+            return;
+        }
+        self.to_client(ServerMessage::Transcription {
+            text: text.clone(),
+            role,
+            is_final: false,
+            item_id: item_id.clone(),
+            interrupted: false,
+        })
+        .await;
+        self.show(kit, EphemeralKind::Transcription, at, |event| {
+            let event = event
+                .data("role", role.as_str())
+                .data("text", text.as_str());
+            match &item_id {
+                Some(item_id) => event.data("item_id", item_id.as_str()),
+                None => event,
+            }
+        });
+        let event = RealtimeTranscriptionEvent {
+            session: self.session.clone(),
+            text,
+            role,
+            is_final: false,
+            was_barge_in: false,
+            item_id,
+            timestamp: at,
+        };
+        self.shared
+            .observers
+            .transcription
+            .tell(|| event.clone())
+            .await;
+        if self.is_hooked(kit, Trigger::PartialTranscription) {
+            kit.hooks()
+                .notify(&self.scope, Notice::PartialTranscription(event))
+                .await;
+        }
+    }
+
+    /// A final: the hook first, and if it blocks, the final goes nowhere (contract T5).
+    async fn utterance(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
+        let event = match kit.hooks().transcription(&self.scope, event).await {
+            Verdict::Allowed(event) => event,
+            Verdict::Blocked { by, .. } => {
+                tracing::debug!(hook = by, "a transcript was blocked");
+                return;
+            }
+        };
+        self.to_client(ServerMessage::Transcription {
+            text: event.text.clone(),
+            role: event.role,
+            is_final: true,
+            item_id: event.item_id.clone(),
+            interrupted: event.role == Role::Assistant && event.was_barge_in,
+        })
+        .await;
+        self.shared
+            .observers
+            .transcription
+            .tell(|| event.clone())
+            .await;
+        if self.shared.emit_transcription_events && !event.text.trim().is_empty() {
+            self.store(kit, event, chain_depth).await;
+        }
+    }
+
+    /// One room event for each final (contract T2).
+    async fn store(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
+        let mut stored = NewEvent::text(event.text)
+            .provider(self.shared.transport.name())
+            .created_at(event.timestamp)
+            .chain_depth(chain_depth)
+            .metadata("source", "realtime_voice")
+            .metadata("role", event.role.as_str())
+            .metadata("voice_session_id", self.session.id().as_str());
+        if event.role == Role::User {
+            stored = stored.participant(self.session.participant_id());
+        }
+        if let Some(item_id) = &event.item_id {
+            stored = stored.metadata("item_id", item_id.as_str());
+        }
+        if event.was_barge_in {
+            let mark = if event.role == Role::User {
+                "was_barge_in"
+            } else {
+                "interrupted"
+            };
+            stored = stored.metadata(mark, true);
+        }
+        let sent = kit
+            .send_event(self.session.room_id(), self.session.channel_id(), stored)
+            .await;
+        match sent {
+            // The last words of a call whose room is gone have nowhere to go, and need not.
+            Ok(_) | Err(RoomError::Closed(_) | RoomError::NotAttached { .. }) => {}
+            Err(error) => tracing::error!(%error, "a transcript could not be stored"),
+        }
+    }
+
+    async fn tool_call(&self, kit: &RoomKit, at: Timestamp, request: ToolRequest) {
+        let ToolRequest {
+            call_id,
+            name,
+            arguments,
+        } = request;
+        let session = self.session.clone();
+        let event = || RealtimeToolCallEvent {
+            session,
+            tool_call_id: call_id.clone(),
+            name: name.clone(),
+            arguments: match serde_json::from_str(&arguments) {
+                Ok(Value::Object(arguments)) => arguments,
+                _ => Map::from_iter([("raw".to_owned(), Value::String(arguments))]),
+            },
+            timestamp: at,
+        };
+        self.shared.observers.tool_call.tell(event).await;
+        self.tool_status(kit, at, call_id.clone(), name, ToolCallStatus::Started)
+            .await;
+        let _ = self.call.send(FromPublisher::ToolCleared(call_id)).await;
+    }
+
+    async fn tool_status(
+        &self,
+        kit: &RoomKit,
+        at: Timestamp,
+        call_id: CallId,
+        name: String,
+        status: ToolCallStatus,
+    ) {
+        self.show(kit, EphemeralKind::ToolCall, at, |event| {
+            event
+                .data("tool_call_id", call_id.as_str())
+                .data("name", name.as_str())
+                .data("status", serde_json::to_value(status).unwrap_or_default())
+        });
+        self.to_client(ServerMessage::ToolCall {
+            call_id,
+            name,
+            status,
+        })
+        .await;
+    }
+
+    async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
+        let (code, message) = (error.code().to_owned(), error.message().to_owned());
+        self.to_client(ServerMessage::Error {
+            code: code.clone(),
+            message: message.clone(),
+        })
+        .await;
+        let event = RealtimeErrorEvent {
+            session: self.session.clone(),
+            code,
+            message,
+            is_fatal,
+            timestamp: at,
+        };
+        self.shared.observers.error.tell(|| event.clone()).await;
+        kit.hooks().notify(&self.scope, Notice::Error(event)).await;
+    }
+
+    /// Shows something live to the subscribers of the room; nothing is built when there are none.
+    fn show(
+        &self,
+        kit: &RoomKit,
+        kind: EphemeralKind,
+        at: Timestamp,
+        fill: impl FnOnce(EphemeralEvent) -> EphemeralEvent,
+    ) {
+        let session = &self.session;
+        if kit.has_subscribers(session.room_id()) {
+            let event = EphemeralEvent::new(kind, session.room_id(), session.channel_id())
+                .participant(session.participant_id())
+                .at(at)
+                .data("session_id", session.id().as_str());
+            kit.publish_ephemeral(fill(event));
+        }
+    }
+
+    fn is_hooked(&self, kit: &RoomKit, trigger: Trigger) -> bool {
+        kit.hooks()
+            .is_hooked(trigger, self.session.room_id(), self.session.channel_id())
+    }
+
+    async fn to_client(&self, message: ServerMessage) {
+        // The call is gone only when the session is over; then nobody waits for the message.
+        let _ = self.call.send(FromPublisher::Client(message)).await;
+    }
+
+    fn time(&self, at: Moment) -> Timestamp {
+        self.began.saturating_add(at).unwrap_or(self.began)
+    }
+}

@@ -1,0 +1,240 @@
+//! Builds a voice channel.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{channel::RealtimeVoiceChannel, observers::Observers};
+use crate::{
+    call::{CallSettings, Shared},
+    error::ConfigError,
+    id::{ChannelId, SessionId},
+    provider::{RealtimeVoiceProvider, SessionSetup},
+    tool::{Tool, ToolHandler, ToolSource},
+    transport::RealtimeAudioTransport,
+};
+
+/// The settings of a voice channel. Everything but the provider and the transport has a default.
+#[must_use]
+pub struct RealtimeVoiceChannelBuilder {
+    pub(super) id: ChannelId,
+    pub(super) setup: SessionSetup,
+    pub(super) tools: Vec<Tool>,
+    pub(super) tool_sources: Vec<Arc<dyn ToolSource>>,
+    pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
+    pub(super) call: CallSettings,
+    pub(super) lead: Option<Duration>,
+    pub(super) max_sessions: Option<usize>,
+    pub(super) inject_ai_text: bool,
+    pub(super) shared: Shared,
+}
+
+impl RealtimeVoiceChannelBuilder {
+    pub(super) fn new(
+        id: ChannelId,
+        provider: Arc<dyn RealtimeVoiceProvider>,
+        transport: Arc<dyn RealtimeAudioTransport>,
+    ) -> Self {
+        Self {
+            id,
+            setup: SessionSetup::new(SessionId::from("default")),
+            tools: Vec::new(),
+            tool_sources: Vec::new(),
+            tool_handler: None,
+            call: CallSettings {
+                lead: Duration::from_millis(200),
+                backlog: Duration::from_secs(120),
+                transcript_wait: Duration::from_millis(1500),
+                tool_limit: 8,
+                tool_timeout: Duration::from_secs(30),
+                tool_result_cap: 16_384,
+                interruptions: true,
+                idle_timeout: None,
+                max_duration: None,
+            },
+            lead: None,
+            max_sessions: None,
+            inject_ai_text: false,
+            shared: Shared {
+                provider,
+                transport,
+                observers: Observers::default(),
+                emit_transcription_events: true,
+                emit_partials: true,
+                connect_timeout: Duration::from_secs(30),
+            },
+        }
+    }
+
+    /// Instructions for the model.
+    pub fn system_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.setup.system_prompt = Some(prompt.into());
+        self
+    }
+
+    /// The voice, by the vendor's name.
+    pub fn voice(mut self, voice: impl Into<String>) -> Self {
+        self.setup.voice = Some(voice.into());
+        self
+    }
+
+    /// Sampling temperature, for vendors that take one.
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.setup.temperature = Some(temperature);
+        self
+    }
+
+    /// The provider's own settings for every session.
+    pub fn provider_config(mut self, config: Map<String, Value>) -> Self {
+        self.setup.provider_config = config;
+        self
+    }
+
+    /// Adds one tool.
+    pub fn tool(mut self, tool: impl Into<Tool>) -> Self {
+        self.tools.push(tool.into());
+        self
+    }
+
+    /// Adds tools.
+    pub fn tools<T: Into<Tool>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
+        self.tools.extend(tools.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a source of tools, asked for its list when a session starts.
+    pub fn tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.tool_sources.push(source);
+        self
+    }
+
+    /// Answers calls of tools that have no handler of their own.
+    pub fn tool_handler(mut self, handler: impl ToolHandler) -> Self {
+        self.tool_handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// How many tools of a session run at once; 8 unless set (contract K3).
+    pub fn parallel_tools(mut self, limit: usize) -> Self {
+        self.call.tool_limit = limit;
+        self
+    }
+
+    /// How long a tool may take; 30 s unless set (contract K3).
+    pub fn tool_timeout(mut self, timeout: Duration) -> Self {
+        self.call.tool_timeout = timeout;
+        self
+    }
+
+    /// How many characters of a tool's result the model gets; 16 384 unless set (contract K6).
+    pub fn tool_result_max_length(mut self, characters: usize) -> Self {
+        self.call.tool_result_cap = characters;
+        self
+    }
+
+    /// Whether finals become room events; they do unless this is set to false.
+    pub fn emit_transcription_events(mut self, emit: bool) -> Self {
+        self.shared.emit_transcription_events = emit;
+        self
+    }
+
+    /// Whether partial transcripts are shown; they are unless this is set to false. A transcription
+    /// hook sees finals only, so a host that redacts will not want partials.
+    pub fn emit_partials(mut self, emit: bool) -> Self {
+        self.shared.emit_partials = emit;
+        self
+    }
+
+    /// Whether the user can interrupt the AI by speaking; they can unless this is set to false.
+    pub fn interruptions(mut self, allowed: bool) -> Self {
+        self.call.interruptions = allowed;
+        self
+    }
+
+    /// How far ahead of real time audio is sent to clients, instead of the transport's own
+    /// choice (contract A5).
+    pub fn playout_lead(mut self, lead: Duration) -> Self {
+        self.lead = Some(lead);
+        self
+    }
+
+    /// How much of the AI's speech may wait for a client; 120 s unless set (contract A5).
+    pub fn playout_backlog(mut self, backlog: Duration) -> Self {
+        self.call.backlog = backlog;
+        self
+    }
+
+    /// How long the words of an answer wait for the transcript of the question; 1.5 s unless set
+    /// (contract T1).
+    pub fn transcript_wait(mut self, wait: Duration) -> Self {
+        self.call.transcript_wait = wait;
+        self
+    }
+
+    /// How long the provider may take to get ready; 30 s unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.shared.connect_timeout = timeout;
+        self
+    }
+
+    /// Ends a session when nobody has spoken for so long (contract S6).
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.call.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Ends a session when it has lasted so long (contract S6).
+    pub fn max_duration(mut self, duration: Duration) -> Self {
+        self.call.max_duration = Some(duration);
+        self
+    }
+
+    /// How many sessions the channel has at most at once (contract S6).
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = Some(sessions);
+        self
+    }
+
+    /// Lets text of AI channels and of other voice sessions in the room reach this AI too. Without
+    /// it two AIs in a room do not talk to each other; with it the chain-depth limit stops them
+    /// (contract R4).
+    pub fn inject_ai_text(mut self, inject: bool) -> Self {
+        self.inject_ai_text = inject;
+        self
+    }
+
+    /// Checks the settings and builds the channel.
+    pub fn build(self) -> Result<RealtimeVoiceChannel, ConfigError> {
+        let call = &self.call;
+        for (field, is_zero) in [
+            ("parallel_tools", call.tool_limit == 0),
+            ("tool_timeout", call.tool_timeout.is_zero()),
+            ("tool_result_max_length", call.tool_result_cap == 0),
+            ("playout_backlog", call.backlog.is_zero()),
+            ("connect_timeout", self.shared.connect_timeout.is_zero()),
+            (
+                "idle_timeout",
+                call.idle_timeout.is_some_and(|limit| limit.is_zero()),
+            ),
+            (
+                "max_duration",
+                call.max_duration.is_some_and(|limit| limit.is_zero()),
+            ),
+            ("max_sessions", self.max_sessions == Some(0)),
+        ] {
+            if is_zero {
+                return Err(ConfigError::field(
+                    field,
+                    "is zero; give it more, or leave it out",
+                ));
+            }
+        }
+        if let Some(lead) = self.lead
+            && !(Duration::from_millis(40)..=Duration::from_secs(5)).contains(&lead)
+        {
+            let problem = format!("is {lead:?}; give it 40 ms to 5 s");
+            return Err(ConfigError::field("playout_lead", problem));
+        }
+        RealtimeVoiceChannel::new(self)
+    }
+}

@@ -1,0 +1,621 @@
+//! The voice channel: starts sessions, passes the room's words to them, ends them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, injection, options::SessionOptions,
+};
+use crate::{
+    call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox},
+    channel::{Channel, ChannelError, DetachReason},
+    error::{ConfigError, RoomError, SessionError, StartError},
+    event::{
+        EndReason, RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
+        RealtimeToolCallEvent, RealtimeTranscriptionEvent,
+    },
+    hook::HookScope,
+    id::{ChannelId, ParticipantId, RoomId, SessionId},
+    kit::{RoomKit, WeakRoomKit},
+    provider::{RealtimeVoiceProvider, Role, SessionSetup, SessionUpdate},
+    room::{Access, ChannelBinding, RoomEvent, RoomStatus},
+    session::{RealtimeSession, RealtimeSessionState},
+    tool::{Tool, ToolHandler, ToolSource},
+    transport::{AudioOffer, Connection, RealtimeAudioTransport},
+};
+
+/// Commands a session may have waiting.
+const MAILBOX: usize = 256;
+/// How long the end of a session is waited for.
+const ENDING: Duration = Duration::from_secs(15);
+
+/// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
+///
+/// When the last handle is dropped its sessions end; a [`RoomKit`] it is registered with keeps one.
+#[derive(Clone)]
+pub struct RealtimeVoiceChannel(Arc<Inner>);
+
+struct Inner {
+    id: ChannelId,
+    shared: Arc<Shared>,
+    setup: SessionSetup,
+    tools: Vec<Tool>,
+    tool_sources: Vec<Arc<dyn ToolSource>>,
+    tool_handler: Option<Arc<dyn ToolHandler>>,
+    /// The tools of every session that has none of its own, when no source has to be asked.
+    toolbox: Option<Arc<Toolbox>>,
+    call: CallSettings,
+    lead: Option<Duration>,
+    max_sessions: Option<usize>,
+    inject_ai_text: bool,
+    kit: OnceLock<WeakRoomKit>,
+    closed: AtomicBool,
+    sessions: Mutex<HashMap<SessionId, Live>>,
+    tasks: TaskTracker,
+}
+
+/// A session that has not ended, as its channel sees it.
+struct Live {
+    session: RealtimeSession,
+    /// The only senders; when the channel goes, the sessions notice it by this.
+    mailbox: mpsc::Sender<Command>,
+    permissions: Arc<PermissionCell>,
+    idle: watch::Receiver<bool>,
+    ended: CancellationToken,
+}
+
+/// Takes a session out of the channel's list when it is over, however that came about.
+struct Registered {
+    channel: Weak<Inner>,
+    session: RealtimeSession,
+    ended: CancellationToken,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.session.end();
+        if let Some(channel) = self.channel.upgrade() {
+            channel.sessions().remove(self.session.id());
+        }
+        self.ended.cancel();
+    }
+}
+
+impl RealtimeVoiceChannel {
+    /// Begins a channel: its id, whose voice it is, and how callers reach it.
+    pub fn builder(
+        id: impl Into<ChannelId>,
+        provider: Arc<dyn RealtimeVoiceProvider>,
+        transport: Arc<dyn RealtimeAudioTransport>,
+    ) -> RealtimeVoiceChannelBuilder {
+        RealtimeVoiceChannelBuilder::new(id.into(), provider, transport)
+    }
+
+    pub(super) fn new(builder: RealtimeVoiceChannelBuilder) -> Result<Self, ConfigError> {
+        let RealtimeVoiceChannelBuilder {
+            id,
+            setup,
+            tools,
+            tool_sources,
+            tool_handler,
+            ..
+        } = builder;
+        let toolbox = Arc::new(Toolbox::new(tools.clone(), tool_handler.as_ref())?);
+        Ok(Self(Arc::new(Inner {
+            id,
+            shared: Arc::new(builder.shared),
+            setup,
+            toolbox: tool_sources.is_empty().then_some(toolbox),
+            tools,
+            tool_sources,
+            tool_handler,
+            call: builder.call,
+            lead: builder.lead,
+            max_sessions: builder.max_sessions,
+            inject_ai_text: builder.inject_ai_text,
+            kit: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            sessions: Mutex::new(HashMap::new()),
+            tasks: TaskTracker::new(),
+        })))
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &Arc<dyn RealtimeVoiceProvider> {
+        &self.0.shared.provider
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &Arc<dyn RealtimeAudioTransport> {
+        &self.0.shared.transport
+    }
+
+    // ----- sessions
+
+    /// Starts a session: whole, or not at all (contract S1). Dropping the future takes it back.
+    pub async fn start_session(
+        &self,
+        room: impl Into<RoomId>,
+        participant: impl Into<ParticipantId>,
+        connection: impl Into<Connection>,
+    ) -> Result<RealtimeSession, StartError> {
+        self.start_session_with(room, participant, connection, SessionOptions::new())
+            .await
+    }
+
+    /// Starts a session that differs from the channel's settings.
+    pub async fn start_session_with(
+        &self,
+        room: impl Into<RoomId>,
+        participant: impl Into<ParticipantId>,
+        connection: impl Into<Connection>,
+        options: SessionOptions,
+    ) -> Result<RealtimeSession, StartError> {
+        let (room, connection) = (room.into(), connection.into());
+        let inner = &self.0;
+        if inner.closed.load(Ordering::Acquire) {
+            return Err(StartError::Closed);
+        }
+        let kit = inner.kit()?;
+        let record = kit.room(&room).await?;
+        if record.status != RoomStatus::Active {
+            return Err(RoomError::Closed(room).into());
+        }
+        let binding = kit.binding(&room, &inner.id).await?;
+        let toolbox = inner.toolbox(&options).await?;
+
+        let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
+        let mut setup = inner.setup.clone();
+        setup.session_id = session.id().clone();
+        setup.tools = toolbox.definitions().to_vec();
+        options.apply(&mut setup);
+
+        let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
+        let (mailbox, commands) = mpsc::channel(MAILBOX);
+        let (idle, is_idle) = watch::channel(true);
+        let ended = CancellationToken::new();
+        let registered = inner.register(Live {
+            session: session.clone(),
+            mailbox,
+            permissions: Arc::clone(&permissions),
+            idle: is_idle,
+            ended: ended.clone(),
+        })?;
+        // The room may have been closed, or the channel detached, just before the session could be
+        // found by that.
+        permissions.set(permissions_of(&*kit.binding(&room, &inner.id).await?));
+
+        let capabilities = inner.shared.provider.capabilities();
+        let offer = AudioOffer {
+            input_rate: capabilities.input_rate,
+            output_rate: capabilities.output_rate,
+        };
+        let link = inner
+            .shared
+            .transport
+            .accept(&session, connection, offer)
+            .await?;
+        session.merge_metadata(link.info.metadata.clone());
+        let mut call = inner.call.clone();
+        call.lead = inner.lead.unwrap_or(link.info.lead);
+
+        let (ready, is_ready) = oneshot::channel();
+        let task = NewCall {
+            shared: Arc::clone(&inner.shared),
+            session: session.clone(),
+            kit: kit.downgrade(),
+            scope: HookScope::new(&room, &inner.id, REALTIME_VOICE),
+            settings: call,
+            permissions,
+            mailbox: commands,
+            idle,
+            link,
+            toolbox,
+            setup,
+            ready,
+        };
+        drop(kit);
+        inner.tasks.spawn(async move {
+            task.run().await;
+            drop(registered);
+        });
+        match is_ready.await {
+            Ok(Ok(())) => Ok(session),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Ended("it failed inside".into())),
+        }
+    }
+
+    /// Ends a session and returns when it is over. Ending it twice is no error (contract S3).
+    pub async fn end_session(&self, session: &RealtimeSession) {
+        self.0
+            .end_all(EndReason::Host, |live| live.id() == session.id())
+            .await;
+    }
+
+    /// The sessions that have not ended.
+    pub fn sessions(&self) -> Vec<RealtimeSession> {
+        self.0
+            .sessions()
+            .values()
+            .map(|live| live.session.clone())
+            .collect()
+    }
+
+    /// The sessions of a room that have not ended.
+    pub fn room_sessions(&self, room: impl Into<RoomId>) -> Vec<RealtimeSession> {
+        let room = room.into();
+        let mut sessions = self.sessions();
+        sessions.retain(|session| *session.room_id() == room);
+        sessions
+    }
+
+    /// Waits until nothing runs, nothing is audible and nobody speaks in any session of the room
+    /// (contract A8). False: that was not so within `limit`.
+    pub async fn wait_idle(&self, room: impl Into<RoomId>, limit: Duration) -> bool {
+        let room = room.into();
+        let waits: Vec<_> = self
+            .0
+            .sessions()
+            .values()
+            .filter(|live| *live.session.room_id() == room)
+            .map(|live| live.idle.clone())
+            .collect();
+        let all = join_all(waits.into_iter().map(|mut idle| async move {
+            // An error means that the session is over, and silent for ever.
+            let _ = idle.wait_for(|idle| *idle).await;
+        }));
+        tokio::time::timeout(limit, all).await.is_ok()
+    }
+
+    // ----- what a host can say to a session
+
+    /// Gives text to the AI. Unless `silent`, it is asked to answer: at once, or after the
+    /// response that is running.
+    pub fn inject_text(
+        &self,
+        session: &RealtimeSession,
+        text: impl Into<String>,
+        role: Role,
+        silent: bool,
+    ) -> Result<(), SessionError> {
+        let text = text.into();
+        self.command(
+            session,
+            Command::Text {
+                text,
+                role,
+                silent,
+                chain_depth: 0,
+            },
+        )
+    }
+
+    /// Shows the AI an image, with a question or without.
+    pub fn inject_image(
+        &self,
+        session: &RealtimeSession,
+        mime_type: impl Into<String>,
+        data: impl Into<Bytes>,
+        prompt: Option<String>,
+        silent: bool,
+    ) -> Result<(), SessionError> {
+        let (mime_type, data) = (mime_type.into(), data.into());
+        self.command(
+            session,
+            Command::Image {
+                mime_type,
+                data,
+                prompt,
+                silent,
+            },
+        )
+    }
+
+    /// Stops the AI's present answer, as if the user had interrupted it.
+    pub fn interrupt(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::Interrupt)
+    }
+
+    /// With manual turns: the user begins to speak.
+    pub fn activity_start(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::ActivityStart)
+    }
+
+    /// With manual turns: the user has finished, and an answer is wanted.
+    pub fn activity_end(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::ActivityEnd)
+    }
+
+    /// Changes this session, and no other (contract S5).
+    pub fn update_session(
+        &self,
+        session: &RealtimeSession,
+        update: SessionUpdate,
+    ) -> Result<(), SessionError> {
+        self.command(session, Command::Update(update))
+    }
+
+    /// Sends the vendor a message in its own form.
+    pub fn send_raw(&self, session: &RealtimeSession, message: Value) -> Result<(), SessionError> {
+        self.command(session, Command::Raw(message))
+    }
+
+    // ----- observers
+
+    /// Observes the AI's audio as it is sent: PCM16 mono at the provider's output rate. Register
+    /// it before sessions start. An observer that is too slow misses some.
+    pub fn on_audio<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSession, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0
+            .shared
+            .observers
+            .audio
+            .add(move |(session, pcm)| observer(session, pcm));
+    }
+
+    /// Observes transcripts, partial and final, of both sides.
+    pub fn on_transcription<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeTranscriptionEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.transcription.add(observer);
+    }
+
+    /// Observes the user beginning to speak.
+    pub fn on_speech_start<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.speech_start.add(observer);
+    }
+
+    /// Observes the user ceasing to speak.
+    pub fn on_speech_end<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.speech_end.add(observer);
+    }
+
+    /// Observes tool calls, before they are checked and run.
+    pub fn on_tool_call<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeToolCallEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.tool_call.add(observer);
+    }
+
+    /// Observes responses as they begin.
+    pub fn on_response_start<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.response_start.add(observer);
+    }
+
+    /// Observes responses as they end: each that began ends once (contract T6).
+    pub fn on_response_end<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.response_end.add(observer);
+    }
+
+    /// Observes the provider's errors.
+    pub fn on_error<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeErrorEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.shared.observers.error.add(observer);
+    }
+
+    fn command(&self, session: &RealtimeSession, command: Command) -> Result<(), SessionError> {
+        let ended = || SessionError::Ended(session.id().clone());
+        if session.state() == RealtimeSessionState::Ended {
+            return Err(ended());
+        }
+        let sessions = self.0.sessions();
+        let live = sessions.get(session.id()).ok_or_else(ended)?;
+        live.mailbox.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SessionError::Busy(session.id().clone()),
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })
+    }
+}
+
+impl Inner {
+    fn kit(&self) -> Result<RoomKit, StartError> {
+        let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
+        kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
+    }
+
+    async fn toolbox(&self, options: &SessionOptions) -> Result<Arc<Toolbox>, StartError> {
+        if let (Some(toolbox), None) = (&self.toolbox, &options.tools) {
+            return Ok(Arc::clone(toolbox));
+        }
+        let mut tools = options.tools.clone().unwrap_or_else(|| self.tools.clone());
+        if options.tools.is_none() {
+            for source in &self.tool_sources {
+                let listed = source.tools().await.map_err(|error| {
+                    ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
+                })?;
+                let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
+                tools.extend(listed.into_iter().map(|definition| Tool {
+                    definition,
+                    handler: Some(Arc::clone(&handler)),
+                }));
+            }
+        }
+        Ok(Arc::new(Toolbox::new(tools, self.tool_handler.as_ref())?))
+    }
+
+    fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {
+        let (session, ended) = (live.session.clone(), live.ended.clone());
+        let mut sessions = self.sessions();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StartError::Closed);
+        }
+        if let Some(limit) = self.max_sessions
+            && sessions.len() >= limit
+        {
+            return Err(StartError::TooManySessions(limit));
+        }
+        sessions.insert(session.id().clone(), live);
+        Ok(Registered {
+            channel: Arc::downgrade(self),
+            session,
+            ended,
+        })
+    }
+
+    /// Ends the sessions that are meant and returns when they are over.
+    async fn end_all(&self, reason: EndReason, meant: impl Fn(&RealtimeSession) -> bool) {
+        let ending: Vec<_> = self
+            .sessions()
+            .values()
+            .filter(|live| meant(&live.session))
+            .map(|live| (live.mailbox.clone(), live.ended.clone()))
+            .collect();
+        let ends = ending.into_iter().map(|(mailbox, ended)| {
+            let reason = reason.clone();
+            async move {
+                let _ = mailbox.send(Command::End(reason)).await;
+                drop(mailbox);
+                ended.cancelled().await;
+            }
+        });
+        if tokio::time::timeout(ENDING, join_all(ends)).await.is_err() {
+            tracing::error!(channel_id = %self.id, "sessions did not end in time");
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Channel for RealtimeVoiceChannel {
+    fn id(&self) -> &ChannelId {
+        &self.0.id
+    }
+
+    fn kind(&self) -> &str {
+        REALTIME_VOICE
+    }
+
+    fn provider_name(&self) -> Option<String> {
+        Some(self.0.shared.transport.name().to_owned())
+    }
+
+    fn on_registered(&self, kit: WeakRoomKit) {
+        if self.0.kit.set(kit).is_err() {
+            tracing::error!(channel_id = %self.0.id, "a voice channel belongs to one kit only");
+        }
+    }
+
+    /// Text of others becomes words for the AI, in every session of the room (contract R3).
+    async fn on_event(
+        &self,
+        event: Arc<RoomEvent>,
+        _binding: &ChannelBinding,
+    ) -> Result<(), ChannelError> {
+        let sessions = self.room_sessions(&event.room_id);
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let source = match self.0.kit.get().and_then(WeakRoomKit::upgrade) {
+            Some(kit) => kit
+                .binding(&event.room_id, &event.source.channel_id)
+                .await
+                .ok(),
+            None => None,
+        };
+        let mut failures = Vec::new();
+        for session in sessions {
+            let command = injection::command_for(&event, source.as_deref(), self.0.inject_ai_text);
+            let Some(command) = command else {
+                return Ok(());
+            };
+            match self.command(&session, command) {
+                // A session that ended meanwhile needs no more words.
+                Ok(()) | Err(SessionError::Ended(_)) => {}
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(ChannelError::new(failures.join("; ")))
+        }
+    }
+
+    fn on_binding_changed(&self, binding: &ChannelBinding) {
+        for live in self.0.sessions().values() {
+            if *live.session.room_id() == binding.room_id {
+                live.permissions.set(permissions_of(binding));
+            }
+        }
+    }
+
+    async fn on_detached(&self, room: &RoomId, why: DetachReason) {
+        let reason = match why {
+            DetachReason::RoomClosed => EndReason::RoomClosed,
+            DetachReason::Shutdown => EndReason::Shutdown,
+            DetachReason::Detached => EndReason::Detached,
+        };
+        self.0
+            .end_all(reason, |session| session.room_id() == room)
+            .await;
+    }
+
+    async fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.end_all(EndReason::Shutdown, |_| true).await;
+        self.0.tasks.close();
+        let _ = tokio::time::timeout(ENDING, self.0.tasks.wait()).await;
+    }
+}
+
+impl fmt::Debug for RealtimeVoiceChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealtimeVoiceChannel")
+            .field("id", &self.0.id)
+            .field("provider", &self.0.shared.provider.name())
+            .field("transport", &self.0.shared.transport.name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn permissions_of(binding: &ChannelBinding) -> Permissions {
+    let writes = matches!(binding.access, Access::ReadWrite | Access::WriteOnly);
+    Permissions {
+        microphone: writes && !binding.muted,
+        voice: binding.access != Access::None && !binding.output_muted,
+    }
+}

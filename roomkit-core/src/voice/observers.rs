@@ -1,0 +1,93 @@
+//! Callbacks a host registers on a voice channel: the API page's eight, as observers.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    event::{
+        RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
+        RealtimeTranscriptionEvent,
+    },
+    guard,
+    session::RealtimeSession,
+};
+
+/// How long one call of an observer may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// All observers of a channel.
+#[derive(Debug, Default)]
+pub(crate) struct Observers {
+    pub(crate) audio: Observed<(RealtimeSession, Bytes)>,
+    pub(crate) transcription: Observed<RealtimeTranscriptionEvent>,
+    pub(crate) speech_start: Observed<RealtimeSpeechEvent>,
+    pub(crate) speech_end: Observed<RealtimeSpeechEvent>,
+    pub(crate) tool_call: Observed<RealtimeToolCallEvent>,
+    pub(crate) response_start: Observed<RealtimeResponseEvent>,
+    pub(crate) response_end: Observed<RealtimeResponseEvent>,
+    pub(crate) error: Observed<RealtimeErrorEvent>,
+}
+
+type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The observers of one kind of event.
+pub(crate) struct Observed<E>(RwLock<Vec<Callback<E>>>);
+
+impl<E: Clone + Send + 'static> Observed<E> {
+    pub(crate) fn add<F, Fut>(&self, observer: F)
+    where
+        F: Fn(E) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let callback: Callback<E> = Arc::new(move |event| Box::pin(observer(event)));
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(callback);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
+    /// Calls every observer, one after the other; one that fails ends nothing else (contract S8).
+    pub(crate) async fn tell(&self, event: impl FnOnce() -> E + Send) {
+        let callbacks = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if callbacks.is_empty() {
+            return;
+        }
+        let event = event();
+        for callback in callbacks {
+            let event = event.clone();
+            if let Err(failure) = guard::call(LIMIT, async move { callback(event).await }).await {
+                tracing::error!(%failure, "an observer failed");
+            }
+        }
+    }
+}
+
+impl<E> Default for Observed<E> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<E> fmt::Debug for Observed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let observers = self.0.read().unwrap_or_else(PoisonError::into_inner).len();
+        write!(f, "{observers} observers")
+    }
+}

@@ -1,0 +1,89 @@
+//! What one session has different from its channel.
+
+use serde_json::{Map, Value};
+
+use crate::{provider::SessionSetup, tool::Tool};
+
+/// Overrides of the channel's settings for one session (contract S5). What is not set stays as the
+/// channel has it.
+#[derive(Clone, Default)]
+pub struct SessionOptions {
+    pub(super) system_prompt: Option<String>,
+    pub(super) voice: Option<String>,
+    pub(super) temperature: Option<f32>,
+    pub(super) tools: Option<Vec<Tool>>,
+    pub(super) provider_config: Map<String, Value>,
+    pub(super) metadata: Map<String, Value>,
+}
+
+impl SessionOptions {
+    /// No overrides.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Other instructions for the model.
+    #[must_use]
+    pub fn system_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.system_prompt = Some(prompt.into());
+        self
+    }
+
+    /// Another voice, by the vendor's name.
+    #[must_use]
+    pub fn voice(mut self, voice: impl Into<String>) -> Self {
+        self.voice = Some(voice.into());
+        self
+    }
+
+    /// Another sampling temperature.
+    #[must_use]
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// Other tools, instead of the channel's.
+    #[must_use]
+    pub fn tools<T: Into<Tool>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
+        self.tools = Some(tools.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// One of the provider's own settings; those of the channel with other keys stay.
+    #[must_use]
+    pub fn provider_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.provider_config.insert(key.into(), value.into());
+        self
+    }
+
+    /// Something to remember with the session.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Replaces what these options set in `setup`.
+    pub(super) fn apply(&self, setup: &mut SessionSetup) {
+        if let Some(prompt) = &self.system_prompt {
+            setup.system_prompt = Some(prompt.clone());
+        }
+        if let Some(voice) = &self.voice {
+            setup.voice = Some(voice.clone());
+        }
+        if let Some(temperature) = self.temperature {
+            setup.temperature = Some(temperature);
+        }
+        setup.provider_config.extend(self.provider_config.clone());
+    }
+}
+
+impl std::fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("voice", &self.voice)
+            .field("temperature", &self.temperature)
+            .finish_non_exhaustive()
+    }
+}
