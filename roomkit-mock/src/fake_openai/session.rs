@@ -1,0 +1,281 @@
+//! The session object: its defaults, and what a valid `session.update` changes in it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::audio::AudioFormat;
+use super::schema;
+use super::wire::WireError;
+
+/// What the client asked for in the URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SessionKind {
+    /// A conversation with this model.
+    Realtime { model: String },
+    /// `intent=transcription`: text of what is heard, no responses.
+    Transcription,
+}
+
+/// How turns of the user are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TurnDetection {
+    /// 0..=1, where 0.5 stands for the level the fake was built with.
+    pub(crate) threshold: f64,
+    pub(crate) prefix_ms: u64,
+    pub(crate) silence_ms: u64,
+    pub(crate) idle_timeout_ms: Option<u64>,
+    pub(crate) create_response: bool,
+    pub(crate) interrupt_response: bool,
+}
+
+/// The configuration in force, as JSON (it is echoed whole) with typed views of what is used.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    json: Value,
+    kind: SessionKind,
+    turn_detection: Option<TurnDetection>,
+    input_format: AudioFormat,
+}
+
+impl Settings {
+    /// The defaults a fresh session of the live service was captured with.
+    pub(crate) fn new(id: &str, kind: SessionKind) -> Self {
+        let expires_at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs())
+            + 3600;
+        let turn_detection = json!({
+            "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+            "silence_duration_ms": 200, "idle_timeout_ms": null,
+            "create_response": true, "interrupt_response": true,
+        });
+        let input = json!({
+            "format": {"type": "audio/pcm", "rate": 24000},
+            "transcription": null, "noise_reduction": null, "turn_detection": turn_detection,
+        });
+        let json = match &kind {
+            SessionKind::Realtime { model } => json!({
+                "type": "realtime", "object": "realtime.session", "id": id, "model": model,
+                "output_modalities": ["audio"], "instructions": "",
+                "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
+                "tracing": null, "truncation": "auto", "prompt": null, "expires_at": expires_at,
+                "audio": {"input": input, "output": {
+                    "format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1.0,
+                }},
+                "include": null,
+            }),
+            SessionKind::Transcription => json!({
+                "type": "transcription", "object": "realtime.transcription_session", "id": id,
+                "expires_at": expires_at, "audio": {"input": input}, "include": null,
+            }),
+        };
+        let mut settings = Self {
+            json,
+            kind,
+            turn_detection: None,
+            input_format: AudioFormat::Pcm24k,
+        };
+        settings.refresh();
+        settings
+    }
+
+    pub(crate) fn json(&self) -> &Value {
+        &self.json
+    }
+
+    pub(crate) fn is_transcription(&self) -> bool {
+        self.kind == SessionKind::Transcription
+    }
+
+    pub(crate) fn input_format(&self) -> AudioFormat {
+        self.input_format
+    }
+
+    pub(crate) fn turn_detection(&self) -> Option<TurnDetection> {
+        self.turn_detection
+    }
+
+    pub(crate) fn output_format(&self) -> &Value {
+        &self.json["audio"]["output"]["format"]
+    }
+
+    pub(crate) fn voice(&self) -> &Value {
+        &self.json["audio"]["output"]["voice"]
+    }
+
+    pub(crate) fn transcribes_input(&self) -> bool {
+        !self.json["audio"]["input"]["transcription"].is_null()
+    }
+
+    /// Applies a `session.update`, or refuses all of it.
+    pub(crate) fn update(
+        &mut self,
+        session: &Value,
+        assistant_audio_present: bool,
+    ) -> Result<(), WireError> {
+        match &self.kind {
+            SessionKind::Realtime { model } => schema::check_realtime(session, model)?,
+            SessionKind::Transcription => schema::check_transcription(session)?,
+        }
+        if let Some(voice) = session.pointer("/audio/output/voice") {
+            self.check_voice(voice, assistant_audio_present)?;
+        }
+        let tracing = &self.json["tracing"];
+        if let Some(requested) = session.get("tracing")
+            && !tracing.is_null()
+            && requested != tracing
+        {
+            return Err(WireError::invalid_value(
+                "session.tracing",
+                "Cannot update tracing once it is enabled for the session.",
+            ));
+        }
+        let merged = merge(&self.json, session);
+        let input = &merged["audio"]["input"];
+        if input["transcription"]["model"] == "gpt-realtime-whisper"
+            && !input["turn_detection"].is_null()
+        {
+            return Err(WireError::invalid_value(
+                "session.audio.input.turn_detection",
+                "Turn detection is not supported with model 'gpt-realtime-whisper'.",
+            ));
+        }
+        self.json = merged;
+        self.refresh();
+        Ok(())
+    }
+
+    /// The voice is locked once the conversation holds assistant audio; the same voice is fine.
+    pub(crate) fn check_voice(
+        &self,
+        voice: &Value,
+        assistant_audio_present: bool,
+    ) -> Result<(), WireError> {
+        if assistant_audio_present && voice != self.voice() {
+            return Err(WireError::new(
+                "cannot_update_voice",
+                "Cannot update a conversation's voice if assistant audio is present.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn refresh(&mut self) {
+        let input = &self.json["audio"]["input"];
+        self.input_format = AudioFormat::from_json(&input["format"]);
+        self.turn_detection = read_turn_detection(&input["turn_detection"]);
+    }
+}
+
+/// Sent fields replace, the rest stays; only `audio.input` and `audio.output` are merged per key.
+fn merge(current: &Value, update: &Value) -> Value {
+    let mut merged = current.clone();
+    for (key, value) in update.as_object().into_iter().flatten() {
+        if key != "audio" {
+            merged[key.as_str()] = value.clone();
+        }
+    }
+    for direction in ["input", "output"] {
+        let changes = update["audio"][direction].as_object();
+        for (key, value) in changes.into_iter().flatten() {
+            merged["audio"][direction][key.as_str()] = match key.as_str() {
+                "turn_detection" => complete_turn_detection(value),
+                "transcription" => without(value, "delay"),
+                _ => value.clone(),
+            };
+        }
+    }
+    merged
+}
+
+/// Keys of a new `turn_detection` that were not sent get the documented defaults.
+fn complete_turn_detection(value: &Value) -> Value {
+    let Some(sent) = value.as_object() else {
+        return Value::Null;
+    };
+    let mut complete = if sent.get("type").is_some_and(|kind| kind == "semantic_vad") {
+        json!({"eagerness": "auto", "create_response": true, "interrupt_response": true})
+    } else {
+        json!({
+            "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 200,
+            "idle_timeout_ms": null, "create_response": true, "interrupt_response": true,
+        })
+    };
+    for (key, value) in sent {
+        complete[key.as_str()] = value.clone();
+    }
+    complete
+}
+
+/// The live service does not echo `delay` in `session.updated`.
+fn without(value: &Value, key: &str) -> Value {
+    value.as_object().map_or(Value::Null, |map| {
+        let kept: Map<String, Value> = map
+            .iter()
+            .filter(|(name, _)| *name != key)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Value::Object(kept)
+    })
+}
+
+fn read_turn_detection(value: &Value) -> Option<TurnDetection> {
+    let map = value.as_object()?;
+    let number = |key: &str, default: u64| map.get(key).and_then(Value::as_u64).unwrap_or(default);
+    let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(true);
+    // A semantic detector needs a language model; here eagerness only sets the length of silence.
+    let silence_ms = match map.get("eagerness").and_then(Value::as_str) {
+        None => number("silence_duration_ms", 200),
+        Some("high") => 200,
+        Some("low") => 800,
+        Some(_) => 400,
+    };
+    Some(TurnDetection {
+        threshold: map.get("threshold").and_then(Value::as_f64).unwrap_or(0.5),
+        prefix_ms: number("prefix_padding_ms", 300),
+        silence_ms,
+        idle_timeout_ms: map.get("idle_timeout_ms").and_then(Value::as_u64),
+        create_response: flag("create_response"),
+        interrupt_response: flag("interrupt_response"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(
+            "sess_1",
+            SessionKind::Realtime {
+                model: "gpt-realtime-2.1".to_owned(),
+            },
+        )
+    }
+
+    #[test]
+    fn one_bad_field_changes_nothing() {
+        let mut settings = settings();
+        let before = settings.json().clone();
+        let update = json!({"type": "realtime", "instructions": "x", "audio": {"input": {
+            "format": {"type": "audio/pcm", "rate": 16000}}}});
+        let error = settings.update(&update, false).unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("integer_below_min_value"));
+        assert_eq!(
+            error.param.as_deref(),
+            Some("session.audio.input.format.rate")
+        );
+        assert_eq!(settings.json(), &before);
+    }
+
+    #[test]
+    fn updates_are_partial() {
+        let mut settings = settings();
+        let update = json!({"type": "realtime", "audio": {"input": {"turn_detection": null}}});
+        settings.update(&update, false).unwrap();
+        assert_eq!(settings.turn_detection(), None);
+        assert_eq!(settings.voice(), "alloy");
+        assert_eq!(settings.input_format(), AudioFormat::Pcm24k);
+    }
+}
