@@ -1,1 +1,16 @@
-//! Placeholder during the first build-up.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use roomkit_core::*;
+
+// A plugin whose crate no line of source names is not linked, and its registration does not exist:
+// these re-exports are what makes a feature work.
+
+#[cfg(feature = "http")]
+pub use roomkit_http as http;
+#[cfg(feature = "mock")]
+pub use roomkit_mock as mock;
+#[cfg(feature = "openai")]
+pub use roomkit_provider_openai as openai;
+#[cfg(feature = "websocket")]
+pub use roomkit_transport_ws as websocket;

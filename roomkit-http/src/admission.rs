@@ -1,0 +1,295 @@
+//! The door: one decision per request, before anything is allocated for it.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
+use http::{Extensions, HeaderMap, StatusCode, request::Parts};
+use metrics::counter;
+use roomkit_core::error::ConfigError;
+use serde::Deserialize;
+
+use crate::{
+    auth::{AuthRequest, Authenticate, Identity, Refusal},
+    limits::{Limits, Permit, Reached},
+    origin::OriginPolicy,
+    rejection::Rejection,
+};
+
+/// The settings of the door.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionConfig {
+    /// Which web pages may connect: origins as `https://app.example.com`, `same-origin`, or `*` for
+    /// all. Default: `["same-origin"]`. What is no browser sends no origin and is not asked for one.
+    pub allowed_origins: Vec<String>,
+    /// Sessions the process takes at a time; default 1000.
+    pub max_sessions: usize,
+    /// Sessions of one client address (an IPv6 /64 counts as one) at a time; default 100.
+    pub max_sessions_per_address: usize,
+    /// How long a client may take to become a session, in ms; default 10 000. Here it bounds the
+    /// authentication; transports bound their own handshakes by it.
+    pub handshake_ms: u64,
+    /// What `Retry-After` says to those refused for lack of room, in seconds; default 10.
+    pub retry_after_seconds: u64,
+    /// How many reverse proxies of your own stand before this server; default 0. The client's
+    /// address is then that many places from the right in `X-Forwarded-For`.
+    pub trusted_proxies: usize,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self {
+            allowed_origins: vec!["same-origin".into()],
+            max_sessions: 1000,
+            max_sessions_per_address: 100,
+            handshake_ms: 10_000,
+            retry_after_seconds: 10,
+            trusted_proxies: 0,
+        }
+    }
+}
+
+/// The door of a process. A cheap handle: give a clone to every mounted transport.
+#[derive(Clone)]
+pub struct Admission(Arc<Inner>);
+
+struct Inner {
+    authenticate: Option<Box<dyn Authenticate>>,
+    origins: OriginPolicy,
+    limits: Arc<Limits>,
+    handshake: Duration,
+    retry_after: Duration,
+    trusted_proxies: usize,
+    draining: AtomicBool,
+}
+
+/// A request that may become a session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Admitted {
+    /// What authentication said.
+    pub identity: Identity,
+    /// The session's place; keep it as long as the session lives.
+    pub permit: Permit,
+}
+
+impl Admission {
+    /// A door without authentication: whoever passes the origin check comes in.
+    pub fn new(config: AdmissionConfig) -> Result<Self, ConfigError> {
+        Self::build(config, None)
+    }
+
+    /// A door where this hook decides who comes in.
+    pub fn with_authentication(
+        config: AdmissionConfig,
+        authenticate: impl Authenticate,
+    ) -> Result<Self, ConfigError> {
+        Self::build(config, Some(Box::new(authenticate)))
+    }
+
+    /// Decides on a request. `peer` is where its bytes come from, see [`peer_address`].
+    ///
+    /// The place is taken before the hook runs, so that a flood of strangers is bounded as well.
+    pub async fn admit(
+        &self,
+        parts: &Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<Admitted, Rejection> {
+        let decision = self.decide(parts, peer).await;
+        if let Err(rejection) = &decision {
+            counter!("roomkit_admission_refused_total", "reason" => rejection.code()).increment(1);
+        }
+        decision
+    }
+
+    /// From now on every request is refused with 503 (contract X4). Sessions go on.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// How many places are taken.
+    pub fn sessions(&self) -> usize {
+        self.0.limits.sessions()
+    }
+
+    /// Waits until no place is taken.
+    pub async fn wait_idle(&self) {
+        self.0.limits.wait_idle().await;
+    }
+
+    /// How long a client may take to become a session.
+    pub fn handshake_time(&self) -> Duration {
+        self.0.handshake
+    }
+
+    fn build(
+        config: AdmissionConfig,
+        authenticate: Option<Box<dyn Authenticate>>,
+    ) -> Result<Self, ConfigError> {
+        for (field, value) in [
+            ("max_sessions", config.max_sessions as u64),
+            (
+                "max_sessions_per_address",
+                config.max_sessions_per_address as u64,
+            ),
+            ("handshake_ms", config.handshake_ms),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::field(field, "is 0; must be at least 1"));
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            authenticate,
+            origins: OriginPolicy::parse(&config.allowed_origins)?,
+            limits: Arc::new(Limits::new(
+                config.max_sessions,
+                config.max_sessions_per_address,
+            )),
+            handshake: Duration::from_millis(config.handshake_ms),
+            retry_after: Duration::from_secs(config.retry_after_seconds),
+            trusted_proxies: config.trusted_proxies,
+            draining: AtomicBool::new(false),
+        })))
+    }
+
+    async fn decide(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Admitted, Rejection> {
+        if self.is_draining() {
+            return Err(self.unavailable("draining", "the server is about to stop"));
+        }
+        if !self.0.origins.allows(&parts.headers, &parts.uri) {
+            return Err(Rejection::new(
+                StatusCode::FORBIDDEN,
+                "origin",
+                "web pages of this origin may not connect; see `allowed_origins`",
+            ));
+        }
+        let client = client_address(&parts.headers, peer, self.0.trusted_proxies);
+        let permit = self
+            .0
+            .limits
+            .take(client)
+            .map_err(|reached| match reached {
+                Reached::Process => self.unavailable("full", "the server has all its sessions"),
+                Reached::Address => Rejection::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_sessions",
+                    "too many sessions from this address",
+                )
+                .with_retry_after(self.0.retry_after),
+            })?;
+        let identity = self.authenticate(AuthRequest::new(parts, peer)).await?;
+        Ok(Admitted { identity, permit })
+    }
+
+    async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Rejection> {
+        let Some(hook) = &self.0.authenticate else {
+            return Ok(Identity::default());
+        };
+        // The host's code: neither its panic nor its slowness may become ours (contract S8).
+        let answer = AssertUnwindSafe(hook.authenticate(request)).catch_unwind();
+        match tokio::time::timeout(self.0.handshake, answer).await {
+            Ok(Ok(Ok(identity))) => Ok(identity),
+            Ok(Ok(Err(Refusal::Unauthorized(message)))) => Err(Rejection::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                message,
+            )),
+            Ok(Ok(Err(Refusal::Forbidden(message)))) => {
+                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+            }
+            Ok(Err(_panic)) => {
+                tracing::error!("the authentication hook panicked; the client was refused");
+                Err(Rejection::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "authentication_failed",
+                    "authentication failed",
+                ))
+            }
+            Err(_elapsed) => Err(self.unavailable(
+                "authentication_timeout",
+                "authentication took longer than the handshake may",
+            )),
+        }
+    }
+
+    fn unavailable(&self, code: &'static str, message: &str) -> Rejection {
+        Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+            .with_retry_after(self.0.retry_after)
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("authenticates", &self.0.authenticate.is_some())
+            .field("origins", &self.0.origins)
+            .field("limits", &self.0.limits)
+            .field("draining", &self.is_draining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a request's bytes come from, when the server was started with
+/// [`into_make_service_with_connect_info::<SocketAddr>`](axum::Router::into_make_service_with_connect_info).
+/// Without it, the limit per address cannot work.
+pub fn peer_address(extensions: &Extensions) -> Option<SocketAddr> {
+    let info = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(info.0)
+}
+
+fn client_address(headers: &HeaderMap, peer: Option<SocketAddr>, proxies: usize) -> Option<IpAddr> {
+    // Each proxy appends whom it heard from; what stands further left is the client's invention.
+    let forwarded = || {
+        let index = proxies.checked_sub(1)?;
+        let lines = headers.get_all("x-forwarded-for").iter().rev();
+        let hop = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.rsplit(','))
+            .nth(index)?
+            .trim();
+        let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
+        hop.parse().or_else(|_| with_port()).ok()
+    };
+    forwarded().or_else(|| peer.map(|peer| peer.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_the_client_behind_trusted_proxies() {
+        let peer: SocketAddr = "10.0.0.1:9".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "6.6.6.6, 1.1.1.1".parse().unwrap());
+        headers.append("x-forwarded-for", "2.2.2.2:77".parse().unwrap());
+        for (proxies, address) in [
+            (0, "10.0.0.1"),
+            (1, "2.2.2.2"),
+            (2, "1.1.1.1"),
+            (9, "10.0.0.1"),
+        ] {
+            let expected: IpAddr = address.parse().unwrap();
+            assert_eq!(
+                client_address(&headers, Some(peer), proxies),
+                Some(expected)
+            );
+        }
+        assert_eq!(client_address(&headers, None, 0), None);
+    }
+}

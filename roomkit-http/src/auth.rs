@@ -1,0 +1,184 @@
+//! Who is asking: the hook, what it gets and what it answers (contract X2).
+
+use std::{fmt, net::SocketAddr};
+
+use async_trait::async_trait;
+use axum::extract::{OriginalUri, Query};
+use http::{HeaderMap, header, request::Parts};
+use serde_json::{Map, Value};
+
+/// Decides who may connect. Any `async` closure from [`AuthRequest`] to
+/// `Result<Identity, Refusal>` is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot authenticate connections",
+    note = "implement `Authenticate`, or pass a closure that is `Fn(AuthRequest) -> impl Future<Output = Result<Identity, Refusal>>`, `Send`, `Sync` and `'static`"
+)]
+#[async_trait]
+pub trait Authenticate: Send + Sync + 'static {
+    /// Runs before anything is allocated for the connection, within the handshake time.
+    async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Refusal>;
+}
+
+#[async_trait]
+impl<F, Answer> Authenticate for F
+where
+    F: Fn(AuthRequest) -> Answer + Send + Sync + 'static,
+    Answer: Future<Output = Result<Identity, Refusal>> + Send,
+{
+    async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Refusal> {
+        self(request).await
+    }
+}
+
+/// What is known of a request. Its `Debug` form names headers and query fields but shows no values
+/// (contract X1).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AuthRequest {
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// The path as the client wrote it.
+    pub path: String,
+    /// The query's fields, decoded, in their order.
+    pub query: Vec<(String, String)>,
+    /// The address the bytes come from: a proxy's, where there is one.
+    pub peer: Option<SocketAddr>,
+}
+
+impl AuthRequest {
+    /// Takes what is needed of a request's head.
+    pub fn new(parts: &Parts, peer: Option<SocketAddr>) -> Self {
+        // A router that is nested into another one sees a shortened path.
+        let uri = match parts.extensions.get::<OriginalUri>() {
+            Some(OriginalUri(uri)) => uri,
+            None => &parts.uri,
+        };
+        Self {
+            headers: parts.headers.clone(),
+            path: uri.path().to_owned(),
+            query: Query::try_from_uri(uri).map_or_else(|_| Vec::new(), |Query(query)| query),
+            peer,
+        }
+    }
+
+    /// The first query field of that name.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        let field = self.query.iter().find(|(field, _)| field == name);
+        field.map(|(_, value)| value.as_str())
+    }
+
+    /// The token the client shows, from the first of these that has one:
+    /// `Authorization: Bearer TOKEN`; a WebSocket subprotocol `token.TOKEN`, which is how a browser,
+    /// whose WebSockets set no headers, keeps it out of the URL; the query field `token`.
+    pub fn bearer_token(&self) -> Option<&str> {
+        self.authorization()
+            .or_else(|| self.subprotocol_token())
+            .or_else(|| self.query("token"))
+            .filter(|token| !token.is_empty())
+    }
+
+    fn authorization(&self) -> Option<&str> {
+        let value = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    }
+
+    fn subprotocol_token(&self) -> Option<&str> {
+        self.headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(|protocol| protocol.trim().strip_prefix("token."))
+    }
+}
+
+impl fmt::Debug for AuthRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.keys().map(http::HeaderName::as_str).collect();
+        let query: Vec<&str> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("AuthRequest")
+            .field("path", &self.path)
+            .field("peer", &self.peer)
+            .field("header_names", &headers)
+            .field("query_names", &query)
+            .finish()
+    }
+}
+
+/// What authentication knows of a client; becomes part of its session's metadata.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Identity(pub Map<String, Value>);
+
+impl Identity {
+    /// An identity of these fields.
+    pub fn new<K: Into<String>, V: Into<Value>>(fields: impl IntoIterator<Item = (K, V)>) -> Self {
+        let fields = fields
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()));
+        Self(fields.collect())
+    }
+}
+
+/// Why a client may not come in. The text is sent to it: it must hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has not shown who it is: 401.
+    Unauthorized(String),
+    /// It has, and may not: 403.
+    Forbidden(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> AuthRequest {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        AuthRequest::new(&request.body(()).unwrap().into_parts().0, None)
+    }
+
+    #[test]
+    fn x2_the_token_may_come_three_ways() {
+        const PROTOCOL: &str = "sec-websocket-protocol";
+        for (uri, headers, token) in [
+            ("/ws", &[][..], None),
+            ("/ws?token=", &[], None),
+            ("/ws?token=a%2Bb&token=c", &[], Some("a+b")),
+            ("/ws", &[("authorization", "Bearer abc")], Some("abc")),
+            ("/ws", &[("authorization", "bearer  abc ")], Some("abc")),
+            ("/ws", &[("authorization", "Basic abc")], None),
+            ("/ws", &[(PROTOCOL, "roomkit, token.abc")], Some("abc")),
+            (
+                "/ws",
+                &[(PROTOCOL, "roomkit"), (PROTOCOL, "token.abc")],
+                Some("abc"),
+            ),
+            ("/ws", &[(PROTOCOL, "tokens.abc")], None),
+            (
+                "/ws?token=c",
+                &[(PROTOCOL, "token.b"), ("authorization", "Bearer a")],
+                Some("a"),
+            ),
+            ("/ws?token=c", &[(PROTOCOL, "token.b")], Some("b")),
+        ] {
+            let request = request(uri, headers);
+            assert_eq!(request.bearer_token(), token, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn x1_debug_shows_no_secret() {
+        let request = request("/ws?token=hunter2", &[("authorization", "Bearer hunter2")]);
+        let shown = format!("{request:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("authorization") && shown.contains("token"));
+    }
+}

@@ -1,0 +1,137 @@
+//! What the host does with an admitted connection.
+
+use async_trait::async_trait;
+use roomkit_core::{
+    RealtimeSession,
+    error::{StartError, TransportError},
+    id::{ParticipantId, RoomId},
+    transport::Connection,
+};
+
+use crate::auth::Identity;
+
+/// Starts sessions for admitted connections. Any `async` closure from [`StartRequest`] to
+/// `Result<RealtimeSession, StartError>` is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot start sessions",
+    note = "implement `SessionHost`, or pass a closure that is `Fn(StartRequest) -> impl Future<Output = Result<RealtimeSession, StartError>>`, `Send`, `Sync` and `'static`"
+)]
+#[async_trait]
+pub trait SessionHost: Send + Sync + 'static {
+    /// Starts the session; the connection goes into `start_session`.
+    async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError>;
+}
+
+#[async_trait]
+impl<F, Started> SessionHost for F
+where
+    F: Fn(StartRequest) -> Started + Send + Sync + 'static,
+    Started: Future<Output = Result<RealtimeSession, StartError>> + Send,
+{
+    async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
+        self(request).await
+    }
+}
+
+/// An admitted connection.
+#[non_exhaustive]
+pub struct StartRequest {
+    /// The room the client asks for. Its word only: whether it may is the host's to decide.
+    pub room: Option<RoomId>,
+    /// Who the client says it is. Its word only; the identity is what was proven.
+    pub participant: Option<ParticipantId>,
+    /// What authentication said; the transport also puts it into the session's metadata.
+    pub identity: Identity,
+    /// The connection.
+    pub connection: Connection,
+}
+
+impl StartRequest {
+    /// A request that names neither room nor participant.
+    pub fn new(identity: Identity, connection: Connection) -> Self {
+        Self {
+            room: None,
+            participant: None,
+            identity,
+            connection,
+        }
+    }
+}
+
+/// A failed start in words that a client may read. What happened inside is the log's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StartFailure {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// Whose fault it is.
+    pub kind: StartFailureKind,
+}
+
+/// Whose fault a failed start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFailureKind {
+    /// The client's: the same request will be refused again.
+    Refused,
+    /// Nobody's: later it may work.
+    Busy,
+    /// The server's.
+    Failed,
+}
+
+impl From<&StartError> for StartFailure {
+    fn from(error: &StartError) -> Self {
+        use StartFailureKind::{Busy, Failed, Refused};
+
+        let (code, kind, message) = match error {
+            StartError::Room(error) => ("room", Refused, error.to_string()),
+            StartError::TooManySessions(_) => (
+                "too_many_sessions",
+                Busy,
+                "there is no room for one more session".into(),
+            ),
+            StartError::Closed => ("closed", Busy, error.to_string()),
+            StartError::Transport(error @ TransportError::Refused(_)) => {
+                ("refused", Refused, error.to_string())
+            }
+            StartError::Transport(_) | StartError::Announce(_) => {
+                ("transport", Failed, "the connection cannot be used".into())
+            }
+            StartError::Provider(_) => ("provider", Failed, "the AI is not available".into()),
+            StartError::Ended(_) => ("ended", Failed, error.to_string()),
+            _ => ("failed", Failed, "the session could not be started".into()),
+        };
+        Self {
+            code,
+            message,
+            kind,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roomkit_core::error::{ProviderError, ProviderErrorKind, RoomError};
+
+    use super::*;
+
+    #[test]
+    fn s1_a_failed_start_is_told_without_the_providers_words() {
+        let error = ProviderError::new(ProviderErrorKind::Quota, "account 4711 is out of money");
+        let failure = StartFailure::from(&StartError::Provider(error));
+        assert_eq!(
+            (failure.code, failure.kind),
+            ("provider", StartFailureKind::Failed)
+        );
+        assert!(!failure.message.contains("4711"), "{}", failure.message);
+
+        let failure = StartFailure::from(&StartError::Room(RoomError::NotFound("lobby".into())));
+        assert_eq!(
+            (failure.code, failure.kind),
+            ("room", StartFailureKind::Refused)
+        );
+        assert!(failure.message.contains("lobby"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,42 @@
+//! What every transport of roomkit needs of HTTP, once: who may come in, how many, from where, and
+//! under which path.
+//!
+//! - [`Admission`] decides on a request before anything is allocated for it: draining, origin,
+//!   limits, authentication. There is one per process, shared by all mounted transports.
+//! - [`SessionHost`] is what the host implements: it turns an admitted connection into a session.
+//! - [`TransportRoutes`] is how a transport's crate offers itself for mounting by name.
+//!
+//! ```
+//! use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Refusal};
+//!
+//! # fn main() -> Result<(), roomkit_core::error::ConfigError> {
+//! let admission = Admission::with_authentication(
+//!     AdmissionConfig {
+//!         allowed_origins: vec!["https://app.example.com".into()],
+//!         ..AdmissionConfig::default()
+//!     },
+//!     async |request: AuthRequest| match request.bearer_token() {
+//!         Some("let me in") => Ok(Identity::new([("user", "ann")])),
+//!         Some(_) => Err(Refusal::Forbidden("this token is not valid here".into())),
+//!         None => Err(Refusal::Unauthorized("a token is needed".into())),
+//!     },
+//! )?;
+//! assert_eq!(admission.sessions(), 0);
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod auth;
+mod host;
+mod limits;
+mod mount;
+mod origin;
+mod rejection;
+
+pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
+pub use auth::{AuthRequest, Authenticate, Identity, Refusal};
+pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
+pub use limits::Permit;
+pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};
+pub use rejection::Rejection;

@@ -1,0 +1,204 @@
+//! The door, as a transport uses it.
+
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{body::to_bytes, response::IntoResponse};
+use http::{Request, StatusCode, request::Parts};
+use roomkit_core::error::StartError;
+use roomkit_http::{
+    Admission, AdmissionConfig, AuthRequest, Identity, MountContext, Refusal, Rejection,
+    StartRequest, all_routes, routes,
+};
+use serde_json::{Value, json};
+
+fn head(uri: &str) -> Parts {
+    let request = Request::get(uri).header("host", "a.example");
+    request.body(()).unwrap().into_parts().0
+}
+
+fn peer(address: &str) -> Option<SocketAddr> {
+    Some(SocketAddr::new(address.parse().unwrap(), 5555))
+}
+
+async fn told(rejection: Rejection) -> (StatusCode, Option<String>, Value) {
+    let response = rejection.into_response();
+    let status = response.status();
+    let retry_after = response.headers().get("retry-after");
+    let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+    let body = to_bytes(response.into_body(), 4096).await.unwrap();
+    (status, retry_after, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn x2_the_hook_decides() {
+    let admission =
+        Admission::with_authentication(AdmissionConfig::default(), async |request: AuthRequest| {
+            match request.bearer_token() {
+                Some("good") => Ok(Identity::new([("user", "ann")])),
+                Some("panic") => panic!("host code"),
+                Some(_) => Err(Refusal::Forbidden("not you".into())),
+                None => Err(Refusal::Unauthorized("who are you?".into())),
+            }
+        })
+        .unwrap();
+
+    let admitted = admission
+        .admit(&head("/ws?token=good"), None)
+        .await
+        .unwrap();
+    assert_eq!(admitted.identity.0["user"], "ann");
+    assert_eq!(admission.sessions(), 1);
+
+    for (uri, status, code) in [
+        ("/ws", 401, "unauthorized"),
+        ("/ws?token=bad", 403, "forbidden"),
+        ("/ws?token=panic", 500, "authentication_failed"),
+    ] {
+        let rejection = admission.admit(&head(uri), None).await.unwrap_err();
+        assert!(!rejection.to_string().contains("bad"), "x1: {rejection}");
+        let (told_status, retry_after, body) = told(rejection).await;
+        assert_eq!(
+            (told_status.as_u16(), &body["code"]),
+            (status, &json!(code))
+        );
+        assert_eq!(retry_after, None);
+    }
+    drop(admitted);
+    assert_eq!(admission.sessions(), 0, "refusals hold no place");
+}
+
+#[tokio::test]
+async fn x2_a_401_says_how_to_authenticate() {
+    let refuse = async |_: AuthRequest| Err(Refusal::Unauthorized("no".into()));
+    let admission = Admission::with_authentication(AdmissionConfig::default(), refuse).unwrap();
+    let rejection = admission.admit(&head("/ws"), None).await.unwrap_err();
+    let response = rejection.into_response();
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_authentication_has_its_time() {
+    let config = AdmissionConfig {
+        handshake_ms: 1_500,
+        ..AdmissionConfig::default()
+    };
+    let never = async |_: AuthRequest| pending().await;
+    let admission = Admission::with_authentication(config, never).unwrap();
+    let rejection = admission.admit(&head("/ws"), None).await.unwrap_err();
+    assert_eq!(rejection.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejection.code(), "authentication_timeout");
+    assert_eq!(admission.sessions(), 0);
+}
+
+#[tokio::test]
+async fn c5_limits_answer_429_and_503() {
+    let admission = Admission::new(AdmissionConfig {
+        max_sessions: 2,
+        max_sessions_per_address: 1,
+        retry_after_seconds: 7,
+        ..AdmissionConfig::default()
+    })
+    .unwrap();
+    let first = admission
+        .admit(&head("/ws"), peer("1.1.1.1"))
+        .await
+        .unwrap();
+
+    let again = admission.admit(&head("/ws"), peer("1.1.1.1")).await;
+    let (status, retry_after, body) = told(again.unwrap_err()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(retry_after.as_deref(), Some("7"));
+    assert_eq!(body["code"], "too_many_sessions");
+
+    let second = admission
+        .admit(&head("/ws"), peer("2.2.2.2"))
+        .await
+        .unwrap();
+    let third = admission.admit(&head("/ws"), peer("3.3.3.3")).await;
+    let (status, retry_after, body) = told(third.unwrap_err()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(retry_after.as_deref(), Some("7"));
+    assert_eq!(body["code"], "full");
+
+    drop((first, second));
+    assert!(admission.admit(&head("/ws"), peer("1.1.1.1")).await.is_ok());
+}
+
+#[tokio::test]
+async fn x3_a_foreign_page_is_refused() {
+    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let mut parts = head("/ws");
+    let origin = "https://evil.example".parse().unwrap();
+    parts.headers.insert("origin", origin);
+    let (status, _, body) = told(admission.admit(&parts, None).await.unwrap_err()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(body["code"], "origin");
+}
+
+#[tokio::test]
+async fn x4_draining_refuses_and_waits_for_the_last_session() {
+    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let admitted = admission.admit(&head("/ws"), None).await.unwrap();
+    admission.drain();
+    assert!(admission.is_draining());
+    let (status, retry_after, body) =
+        told(admission.admit(&head("/ws"), None).await.unwrap_err()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(retry_after.as_deref(), Some("10"));
+    assert_eq!(body["code"], "draining");
+
+    let idle = tokio::spawn({
+        let admission = admission.clone();
+        async move { admission.wait_idle().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!idle.is_finished());
+    drop(admitted);
+    tokio::time::timeout(Duration::from_secs(30), idle)
+        .await
+        .expect("idle is noticed")
+        .unwrap();
+}
+
+#[test]
+fn settings_are_checked_by_name() {
+    for (config, field) in [
+        (json!({"max_sessions": 0}), "max_sessions"),
+        (
+            json!({"max_sessions_per_address": 0}),
+            "max_sessions_per_address",
+        ),
+        (json!({"handshake_ms": 0}), "handshake_ms"),
+        (json!({"allowed_origins": ["a.example"]}), "allowed_origins"),
+    ] {
+        let config: AdmissionConfig = serde_json::from_value(config).unwrap();
+        let error = Admission::new(config).unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+    let error = serde_json::from_value::<AdmissionConfig>(json!({"max_session": 1})).unwrap_err();
+    assert!(error.to_string().contains("max_session"), "{error}");
+}
+
+#[test]
+fn an_unknown_transport_is_an_error_that_lists_what_is_linked() {
+    assert!(all_routes().unwrap().is_empty(), "this crate brings none");
+    let error = routes("carrier-pigeon").unwrap_err().to_string();
+    assert!(
+        error.contains("carrier-pigeon") && error.contains("linked here: none"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_path_that_would_mean_something_to_the_router_is_an_error() {
+    let host = Arc::new(async |_: StartRequest| Err(StartError::Closed));
+    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let at = |path: &str| MountContext::new(path, admission.clone(), host.clone());
+    assert!(at("/v1/ws").is_ok());
+    for path in ["ws", "", "/{ws}", "/*rest", "/ws?x"] {
+        assert!(
+            at(path).unwrap_err().to_string().starts_with("path: "),
+            "{path}"
+        );
+    }
+}
