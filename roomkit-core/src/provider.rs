@@ -72,7 +72,6 @@ impl SessionSetup {
 /// What a connection takes, gives and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(clippy::struct_excessive_bools)] // Independent yes-or-no facts, not states.
 pub struct ProviderCapabilities {
     /// Rate of the audio it takes, in Hz.
     pub input_rate: u32,

@@ -68,7 +68,7 @@ pub(super) enum Due {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) item: AudioItem,
-    pub(super) heard: Duration,
+    pub(super) played: Duration,
     pub(super) of: Duration,
 }
 
@@ -196,17 +196,17 @@ impl Playout {
             let heard = position.saturating_sub(segment.start).min(segment.length);
             match cut.iter_mut().find(|known| known.item == segment.item) {
                 Some(known) => {
-                    known.heard += heard;
+                    known.played += heard;
                     known.of += segment.length;
                 }
                 None => cut.push(Heard {
                     item: segment.item,
-                    heard,
+                    played: heard,
                     of: segment.length,
                 }),
             }
         }
-        cut.retain(|item| item.heard < item.of);
+        cut.retain(|item| item.played < item.of);
         self.queue.clear();
         self.queued = Duration::ZERO;
         self.sent = Duration::ZERO;
@@ -327,7 +327,7 @@ mod tests {
             cut,
             [Heard {
                 item: item("b"),
-                heard: ms(200),
+                played: ms(200),
                 of: ms(1000)
             }]
         );

@@ -317,14 +317,16 @@ impl Words {
     /// The next thing to be told; to be called until it gives nothing.
     pub(super) fn poll(&mut self, now: Moment, playout: &Playout) -> Option<Publication> {
         loop {
-            let front = self.queue.front()?;
+            let is_awaiting = self.is_awaiting();
+            let front = self.queue.front_mut()?;
             if let Some(until) = front.answers_until {
-                if now >= until {
-                    self.utterances.retain(|utterance| !utterance.awaited);
-                } else if self.is_awaiting() {
+                if is_awaiting && now < until {
                     return None;
                 }
+                front.answers_until = None;
+                self.utterances.retain(|utterance| !utterance.awaited);
             }
+            let front = self.queue.front()?;
             if let What::AnswerFinal(serial) = front.what {
                 let place = self
                     .answers

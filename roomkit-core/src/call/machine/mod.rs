@@ -1,0 +1,366 @@
+//! The call machine: what happens goes in, what is to be done comes out.
+
+mod provider;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    io::{Action, Input, Moment, News, Permissions, Publication, ToolAnswer, ToolRequest},
+    playout::{Due, Playout},
+    tools::ToolLedger,
+    words::Words,
+};
+use crate::{
+    audio,
+    event::{EndReason, ResponsePhase},
+    id::ResponseId,
+    provider::{ProviderCapabilities, ProviderCommand, Usage},
+    transport::ClientCommand,
+};
+
+/// Audio that waits for a provider connection: at most this many bytes (contract S4).
+const HELD_AUDIO: usize = 1 << 20;
+/// Commands that wait for a provider connection; more than a host sends in its right mind.
+const HELD_COMMANDS: usize = 1024;
+/// A response that was asked for and has not begun by then is asked for again.
+const RESPOND_PATIENCE: Duration = Duration::from_secs(10);
+/// After the user stops, the provider's own response gets this long before one is asked for.
+const AFTER_SPEECH: Duration = Duration::from_millis(300);
+/// Interrupted responses whose late audio is still recognised.
+const STALE_RESPONSES: usize = 8;
+
+/// What a host decides about its calls.
+#[derive(Debug, Clone)]
+pub(crate) struct CallSettings {
+    /// How far ahead of real time audio is sent to this client.
+    pub(crate) lead: Duration,
+    /// How much audio may wait for the client.
+    pub(crate) backlog: Duration,
+    /// How long an answer's words wait for the question's transcript.
+    pub(crate) transcript_wait: Duration,
+    pub(crate) tool_limit: usize,
+    pub(crate) tool_timeout: Duration,
+    pub(crate) tool_result_cap: usize,
+    pub(crate) interruptions: bool,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_duration: Option<Duration>,
+}
+
+/// One call. See the [module](super) for how to run it.
+pub(crate) struct Call {
+    settings: CallSettings,
+    out: VecDeque<Action>,
+    ended: bool,
+
+    provider: Option<ProviderCapabilities>,
+    held: VecDeque<ProviderCommand>,
+    held_audio: usize,
+    usage: Usage,
+
+    permissions: Permissions,
+    client_muted: bool,
+
+    user_speaking: bool,
+    assistant_speaking: bool,
+    response: Option<Response>,
+    stale: VecDeque<ResponseId>,
+    /// The user speaks: no audio goes out until the speech ends or a new response begins.
+    gate_closed: bool,
+    wanted: Wanted,
+    chain_depth: u32,
+
+    playout: Playout,
+    words: Words,
+    tools: ToolLedger,
+
+    idle: bool,
+    last_busy: Moment,
+}
+
+/// The response the provider is producing.
+#[derive(Debug)]
+struct Response {
+    id: Option<ResponseId>,
+    interrupted: bool,
+}
+
+/// Whether a response is to be asked for (contract K7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    No,
+    /// As soon as nothing speaks against it, and not before this moment.
+    NotBefore(Moment),
+    /// It was; until this moment it may begin.
+    AskedUntil(Moment),
+    /// It was, and one more is wanted after it.
+    AskedAndMore(Moment),
+}
+
+impl Call {
+    pub(crate) fn new(settings: CallSettings, permissions: Permissions) -> Self {
+        let playout = Playout::new(audio::DEFAULT_RATE, settings.lead, settings.backlog);
+        let words = Words::new(settings.transcript_wait);
+        let tools = ToolLedger::new(settings.tool_limit, settings.tool_timeout);
+        Self {
+            settings,
+            out: VecDeque::new(),
+            ended: false,
+            provider: None,
+            held: VecDeque::new(),
+            held_audio: 0,
+            usage: Usage::default(),
+            permissions,
+            client_muted: false,
+            user_speaking: false,
+            assistant_speaking: false,
+            response: None,
+            stale: VecDeque::new(),
+            gate_closed: false,
+            wanted: Wanted::No,
+            chain_depth: 0,
+            playout,
+            words,
+            tools,
+            idle: true,
+            last_busy: Moment::ZERO,
+        }
+    }
+
+    /// Takes one thing that happened. Afterwards [`poll`](Self::poll) until it gives nothing.
+    pub(crate) fn handle(&mut self, now: Moment, input: Input) {
+        if self.ended {
+            return;
+        }
+        match input {
+            Input::Client(event) => self.on_client(now, event),
+            Input::ClientGone => self.end(now, EndReason::ClientLeft),
+            Input::Connected(info) => self.on_connected(now, info),
+            Input::Provider(event) => self.on_provider(now, event),
+            Input::ToolCleared(call_id) => self.tools.clear(call_id),
+            Input::ToolFinished(call_id, answer) => {
+                // A call that is not open any more was cancelled, or answered by its timeout.
+                match self.tools.close(&call_id) {
+                    Some(request) => self.answer_tool(now, request, answer),
+                    None => self.out.push_back(Action::Dropped("late_tool_result")),
+                }
+            }
+            Input::Command(command) => self.on_command(now, command),
+            Input::Permissions(permissions) => self.on_permissions(permissions),
+            Input::Tick => {}
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll(&mut self) -> Option<Action> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with a [`Tick`](Input::Tick), if nothing else comes.
+    pub(crate) fn next_wake(&self, now: Moment) -> Option<Moment> {
+        if self.ended {
+            return None;
+        }
+        let wanted = match self.wanted {
+            Wanted::NotBefore(at) if at > now => Some(at),
+            Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),
+            _ => None,
+        };
+        [
+            self.playout.next_wake(now),
+            self.words.next_wake(),
+            self.tools.next_wake(),
+            wanted,
+            self.settings.max_duration,
+            self.settings
+                .idle_timeout
+                .filter(|_| self.idle)
+                .map(|limit| self.last_busy + limit),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What the call has cost so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    // ----- tools
+
+    fn answer_tool(&mut self, now: Moment, request: ToolRequest, answer: ToolAnswer) {
+        let answer = answer.capped(self.settings.tool_result_cap);
+        let ToolRequest { call_id, name, .. } = request;
+        self.send_to_provider(ProviderCommand::ToolResult {
+            call_id: call_id.clone(),
+            name: name.clone(),
+            output: answer.output.clone(),
+            is_error: answer.is_error,
+        });
+        self.words.tell(
+            now,
+            News::ToolDone {
+                call_id,
+                name,
+                answer,
+            },
+        );
+        if self.tools.is_settled() {
+            self.want_response(now);
+        }
+    }
+
+    fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
+        let ToolRequest { call_id, name, .. } = request;
+        self.out.push_back(Action::CancelTool(call_id.clone()));
+        self.words.tell(now, News::ToolCancelled { call_id, name });
+    }
+
+    // ----- after every input
+
+    fn settle(&mut self, now: Moment) {
+        if self.ended {
+            return;
+        }
+        if self.settings.max_duration.is_some_and(|limit| now >= limit) {
+            return self.end(now, EndReason::MaxDuration);
+        }
+        while let Some((request, answer)) = self.tools.close_expired(now) {
+            self.out
+                .push_back(Action::CancelTool(request.call_id.clone()));
+            self.answer_tool(now, request, answer);
+        }
+        while let Some(request) = self.tools.start_next(now) {
+            self.out.push_back(Action::StartTool(request));
+        }
+        self.ask_for_response(now);
+        self.play(now);
+        self.publish(now);
+        self.watch_idleness(now);
+    }
+
+    fn play(&mut self, now: Moment) {
+        while let Some(due) = self.playout.poll(now) {
+            match due {
+                Due::Audio(pcm) if self.permissions.voice => {
+                    if !self.assistant_speaking {
+                        self.assistant_speaking = true;
+                        self.tell_at_once(now, News::AssistantSpeaking(true));
+                    }
+                    self.send_to_client(ClientCommand::Audio(pcm));
+                }
+                Due::Audio(_) => {}
+                Due::EndOfResponse => self.send_to_client(ClientCommand::EndOfResponse),
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Moment) {
+        while let Some(publication) = self.words.poll(now, &self.playout) {
+            self.out.push_back(Action::Publish(publication));
+        }
+        let silent = self.playout.is_silent(now)
+            && self
+                .response
+                .as_ref()
+                .is_none_or(|response| response.interrupted);
+        if silent {
+            if std::mem::take(&mut self.assistant_speaking) {
+                self.tell_at_once(now, News::AssistantSpeaking(false));
+            }
+            if self.words.is_settled_whole() {
+                self.playout.forget_played(now);
+            }
+        }
+    }
+
+    fn watch_idleness(&mut self, now: Moment) {
+        let idle = self.response.is_none()
+            && !self.user_speaking
+            && self.wanted == Wanted::No
+            && self.tools.is_settled()
+            && self.playout.is_silent(now);
+        if !(idle && self.idle) {
+            self.last_busy = now;
+        }
+        if idle != self.idle {
+            self.idle = idle;
+            self.out.push_back(Action::Idle(idle));
+        }
+        if self.provider.is_some()
+            && self
+                .settings
+                .idle_timeout
+                .is_some_and(|limit| idle && now >= self.last_busy + limit)
+        {
+            self.end(now, EndReason::IdleTimeout);
+        }
+    }
+
+    // ----- the end
+
+    fn end(&mut self, now: Moment, reason: EndReason) {
+        if self.ended {
+            return;
+        }
+        while let Some(request) = self.tools.close_any() {
+            self.cancel_tool(now, request);
+        }
+        self.words.interrupt(now, &self.playout);
+        self.words.answer_ended(now);
+        self.playout.clear(now);
+        if self.response.take().is_some() {
+            self.tell_response(now, ResponsePhase::Interrupted, None);
+        }
+        if std::mem::take(&mut self.user_speaking) {
+            self.words.tell(now, News::UserSpeaking(false));
+        }
+        self.words.give_up_waiting();
+        self.publish(now);
+        if !std::mem::replace(&mut self.idle, true) {
+            self.out.push_back(Action::Idle(true));
+        }
+        self.ended = true;
+        self.out.push_back(Action::End(reason));
+    }
+
+    // ----- ways out
+
+    fn send_to_client(&mut self, command: ClientCommand) {
+        self.out.push_back(Action::ToClient(command));
+    }
+
+    fn send_to_provider(&mut self, command: ProviderCommand) {
+        if self.provider.is_some() {
+            self.out.push_back(Action::ToProvider(command));
+            return;
+        }
+        if let ProviderCommand::Audio(pcm) = &command {
+            if self.held_audio + pcm.len() > HELD_AUDIO {
+                self.out.push_back(Action::Dropped("early_audio"));
+                return;
+            }
+            self.held_audio += pcm.len();
+        } else if self.held.len() >= HELD_COMMANDS {
+            self.out.push_back(Action::Dropped("early_command"));
+            return;
+        }
+        self.held.push_back(command);
+    }
+
+    fn tell_response(&mut self, now: Moment, phase: ResponsePhase, usage: Option<Usage>) {
+        self.words.tell(now, News::Response { phase, usage });
+    }
+
+    fn tell_at_once(&mut self, now: Moment, news: News) {
+        self.out.push_back(Action::Publish(Publication {
+            at: now,
+            what: news,
+        }));
+    }
+}

@@ -1,0 +1,126 @@
+//! What comes from the client and from the host.
+
+use bytes::Bytes;
+
+use super::{Call, Wanted};
+use crate::{
+    call::io::{Action, Command, Moment, News, Permissions},
+    client_protocol::ServerMessage,
+    event::EndReason,
+    provider::{ProviderCommand, Role},
+    transport::{ClientCommand, ClientEvent},
+};
+
+impl Call {
+    pub(super) fn on_client(&mut self, now: Moment, event: ClientEvent) {
+        match event {
+            ClientEvent::Audio(pcm) => self.on_microphone(pcm),
+            ClientEvent::Text(text) => {
+                if self.permissions.microphone {
+                    self.chain_depth = 0;
+                    let (role, item_id) = (Role::User, None);
+                    let said = News::Final {
+                        role,
+                        text: text.clone(),
+                        item_id,
+                        barge_in: false,
+                        chain_depth: 0,
+                    };
+                    self.words.tell(now, said);
+                    self.give_text(now, text, role, false);
+                }
+            }
+            ClientEvent::Interrupt => self.interrupt(now, false),
+            ClientEvent::Mute(muted) => self.client_muted = muted,
+            ClientEvent::Playback(played) => self.playout.report(now, played),
+            ClientEvent::Ping(id) => {
+                self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
+            }
+            ClientEvent::End => self.end(now, EndReason::ClientEnded),
+            ClientEvent::Dropped(reason) => self.out.push_back(Action::Dropped(reason.as_str())),
+            ClientEvent::Violation(rule) => self.end(now, EndReason::ClientViolation(rule)),
+        }
+    }
+
+    pub(super) fn on_microphone(&mut self, pcm: Bytes) {
+        if self.permissions.microphone && !self.client_muted {
+            self.send_to_provider(ProviderCommand::Audio(pcm));
+        } else if self.user_speaking {
+            // Muted in mid-sentence: without silence the provider would never see the sentence end.
+            self.send_to_provider(ProviderCommand::Audio(vec![0; pcm.len()].into()));
+        }
+    }
+
+    pub(super) fn on_permissions(&mut self, permissions: Permissions) {
+        if self.permissions.voice && !permissions.voice {
+            self.send_to_client(ClientCommand::Clear);
+        }
+        self.permissions = permissions;
+    }
+
+    pub(super) fn on_command(&mut self, now: Moment, command: Command) {
+        match command {
+            Command::Text {
+                text,
+                role,
+                silent,
+                chain_depth,
+            } => {
+                if !silent {
+                    self.chain_depth = chain_depth;
+                }
+                self.words.tell(
+                    now,
+                    News::Injected {
+                        text: text.clone(),
+                        role,
+                        silent,
+                    },
+                );
+                self.give_text(now, text, role, silent);
+            }
+            Command::Image {
+                mime_type,
+                data,
+                prompt,
+                silent,
+            } => {
+                let respond = !silent && self.continues_by_itself();
+                self.send_to_provider(ProviderCommand::Image {
+                    mime_type,
+                    data,
+                    prompt,
+                    respond,
+                });
+                if !silent {
+                    self.want_response(now);
+                }
+            }
+            Command::Interrupt => self.interrupt(now, false),
+            Command::ActivityStart => {
+                self.user_began(now, None);
+                self.send_to_provider(ProviderCommand::ActivityStart);
+            }
+            Command::ActivityEnd => {
+                self.send_to_provider(ProviderCommand::ActivityEnd);
+                self.user_finished(now, None);
+                self.wanted = Wanted::NotBefore(now);
+            }
+            Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
+            Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
+            Command::End(reason) => self.end(now, reason),
+        }
+    }
+
+    pub(super) fn give_text(&mut self, now: Moment, text: String, role: Role, silent: bool) {
+        let respond = !silent && self.continues_by_itself();
+        self.send_to_provider(ProviderCommand::Text {
+            role,
+            text,
+            respond,
+        });
+        if !silent {
+            self.want_response(now);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Responses, injected text and the end of a call (contracts R3, K7, S2, S3, H3).
+
+use super::*;
+use crate::{
+    event::EndReason,
+    provider::{ProviderError, ProviderErrorKind},
+};
+
+#[test]
+fn r3_injected_text_is_answered_at_once_when_nothing_runs() {
+    let mut call = Scripted::new();
+    call.text("offer 20 %", false);
+    let (role, text) = (Role::System, "offer 20 %".to_owned());
+    assert_eq!(
+        call.to_provider(),
+        [
+            ProviderCommand::Text {
+                role,
+                text,
+                respond: false
+            },
+            ProviderCommand::Respond
+        ]
+    );
+}
+
+#[test]
+fn r3_injected_text_is_answered_after_the_running_response() {
+    let mut call = Scripted::new();
+    call.response("r1").text("offer 20 %", false);
+    assert_eq!(call.asked(), 0);
+    call.response_ends("r1", ResponseStatus::Completed);
+    assert_eq!(call.asked(), 1);
+}
+
+#[test]
+fn r3_silent_text_asks_for_nothing() {
+    let mut call = Scripted::new();
+    call.text("the caller is a VIP", true).pass(ms(60_000));
+    assert_eq!((call.to_provider().len(), call.asked()), (1, 0));
+}
+
+#[test]
+fn r3_text_between_asking_and_the_response_is_answered_too() {
+    let mut call = Scripted::new();
+    call.text("one", false).text("two", false);
+    assert_eq!(call.asked(), 1);
+    call.response("r1")
+        .response_ends("r1", ResponseStatus::Completed);
+    assert_eq!(call.asked(), 2);
+}
+
+#[test]
+fn k7_a_refused_request_is_made_again_after_the_response() {
+    let mut call = Scripted::new();
+    call.text("one", false)
+        .provider(ProviderEvent::ResponseRefused);
+    call.response("r0").pass(ms(5000));
+    assert_eq!(call.asked(), 1);
+    call.response_ends("r0", ResponseStatus::Completed)
+        .pass(ms(1000));
+    assert_eq!(call.asked(), 1, "r0 began after the text was there");
+}
+
+#[test]
+fn k7_a_request_that_was_lost_is_made_again() {
+    let mut call = Scripted::new();
+    call.text("one", false).pass(ms(10_000));
+    assert_eq!(call.asked(), 2);
+}
+
+#[test]
+fn r3_what_the_user_types_is_said_in_the_room_too() {
+    let mut call = Scripted::new();
+    call.client(ClientEvent::Text("my number is 5".into()));
+    assert_eq!(call.finals(), [(Role::User, "my number is 5".to_owned())]);
+    assert_eq!(call.asked(), 1);
+}
+
+#[test]
+fn manual_turns_bracket_the_speech_and_ask_for_the_answer() {
+    let mut call = Scripted::new();
+    call.command(Command::ActivityStart)
+        .client(ClientEvent::Audio(sound(ms(20))));
+    call.command(Command::ActivityEnd);
+    let commands = call.to_provider();
+    assert_eq!(commands[0], ProviderCommand::ActivityStart);
+    assert_eq!(
+        commands[2..],
+        [ProviderCommand::ActivityEnd, ProviderCommand::Respond]
+    );
+}
+
+#[test]
+fn s3_a_call_ends_once_and_says_nothing_after() {
+    let mut call = Scripted::new();
+    call.answer("r1", "one two three", ms(3000))
+        .pass(ms(1000))
+        .user_starts("u1");
+    call.command(Command::End(EndReason::Host))
+        .feed(Input::ClientGone);
+    call.command(Command::End(EndReason::RoomClosed))
+        .pass(ms(60_000));
+    call.response("r9").user_starts("u9").text("hello?", false);
+    let ends: Vec<_> = call
+        .log
+        .iter()
+        .filter(|(_, action)| matches!(action, Action::End(_)))
+        .collect();
+    assert_eq!(ends, [&(ms(1000), Action::End(EndReason::Host))]);
+    assert_eq!(
+        ends[0],
+        call.log.last().unwrap(),
+        "the end is the last thing"
+    );
+    assert_eq!(call.call.next_wake(call.now), None);
+}
+
+#[test]
+fn h3_permanent_failures_end_the_call_wherever_they_are_told() {
+    let quota = || ProviderError::new(ProviderErrorKind::Quota, "no money").with_code("no_quota");
+    let end = Action::End(EndReason::Provider("no_quota".into()));
+    let mut call = Scripted::new();
+    call.provider(ProviderEvent::Error(quota()));
+    assert_eq!(call.take().last(), Some(&end));
+    let mut call = Scripted::new();
+    call.response("r1")
+        .response_ends("r1", ResponseStatus::Failed(quota()));
+    assert_eq!(call.take().last(), Some(&end));
+    let mut call = Scripted::new();
+    call.provider(ProviderEvent::Error(ProviderError::new(
+        ProviderErrorKind::Server,
+        "hiccup",
+    )));
+    assert!(
+        matches!(call.take()[..], [Action::Publish(_)]),
+        "the others do not"
+    );
+}

@@ -1,0 +1,314 @@
+//! Transcripts (contracts T1 to T6).
+
+use super::*;
+use crate::provider::{ProviderError, ProviderErrorKind};
+
+fn told(call: &Scripted) -> Vec<String> {
+    call.news()
+        .into_iter()
+        .map(|news| match news {
+            News::Partial { role, text, .. } => format!("{}~{text}", role.as_str()),
+            News::Final {
+                role,
+                text,
+                barge_in,
+                ..
+            } => {
+                format!(
+                    "{}:{text}{}",
+                    role.as_str(),
+                    if barge_in { "!" } else { "" }
+                )
+            }
+            News::UserSpeaking(on) => format!("user {on}"),
+            News::AssistantSpeaking(on) => format!("ai {on}"),
+            News::Response { phase, .. } => format!("{phase:?}"),
+            News::ToolCall(request) => format!("tool {}", request.call_id),
+            News::BargeIn { heard_text, .. } => format!("barge-in after '{heard_text}'"),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn t1_a_whole_turn_in_wire_order() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").pass(ms(800)).user_stops("u1");
+    call.words(Role::User, "u1", "how are", false)
+        .words(Role::User, "u1", "how are you", true);
+    call.answer("r1", "fine", ms(400)).pass(ms(1000));
+    assert_eq!(
+        told(&call),
+        [
+            "user true",
+            "user false",
+            "user~how are",
+            "user:how are you",
+            "Started",
+            "assistant~fine",
+            "ai true",
+            "assistant:fine",
+            "Completed",
+            "ai false",
+        ]
+    );
+}
+
+#[test]
+fn t1_a_late_question_precedes_its_answer() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .answer("r1", "fine", ms(400))
+        .pass(ms(700));
+    assert!(call.heard() > Duration::ZERO, "the voice does not wait");
+    assert!(call.finals().is_empty(), "the words do");
+    call.words(Role::User, "u1", "how are you", true);
+    assert_eq!(
+        call.finals(),
+        [
+            (Role::User, "how are you".to_owned()),
+            (Role::Assistant, "fine".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn t1_the_wait_for_the_question_is_bounded() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .answer("r1", "fine", ms(400))
+        .pass(ms(1499));
+    assert!(call.finals().is_empty());
+    call.pass(ms(1));
+    assert_eq!(call.finals(), [(Role::Assistant, "fine".to_owned())]);
+    call.words(Role::User, "u1", "how are you", true);
+    assert_eq!(
+        call.finals().len(),
+        2,
+        "a late question is told late, not lost"
+    );
+}
+
+#[test]
+fn t1_a_question_that_could_not_be_transcribed_is_not_waited_for() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .answer("r1", "fine", ms(400))
+        .pass(ms(500));
+    let item_id = Some("u1".into());
+    call.provider(ProviderEvent::TranscriptFailed {
+        item_id,
+        message: "mumbled".into(),
+    });
+    assert_eq!(call.finals(), [(Role::Assistant, "fine".to_owned())]);
+}
+
+#[test]
+fn t1_a_tool_call_does_not_overtake_the_words_that_caused_it() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .response("r1")
+        .tool_call("c1")
+        .pass(ms(100));
+    assert!(!told(&call).contains(&"tool c1".to_owned()));
+    call.words(Role::User, "u1", "book it", true);
+    let told = told(&call);
+    assert_eq!(told[told.len() - 2..], ["user:book it", "tool c1"]);
+}
+
+#[test]
+fn t1_a_tool_call_after_a_spoken_preamble_runs_at_once_and_in_order() {
+    let mut call = Scripted::new();
+    call.response("r1").voice("r1", "a1", ms(3000)).words(
+        Role::Assistant,
+        "a1",
+        "one moment",
+        true,
+    );
+    call.tool_call("c1");
+    let told = told(&call);
+    assert_eq!(told[told.len() - 2..], ["assistant:one moment", "tool c1"]);
+}
+
+#[test]
+fn t2_a_final_says_when_the_speech_began() {
+    let mut call = Scripted::new();
+    call.pass(ms(2000))
+        .user_starts("u1")
+        .pass(ms(1500))
+        .user_stops("u1")
+        .pass(ms(300));
+    call.words(Role::User, "u1", "hello", true);
+    let at = call.log.iter().find_map(|(_, action)| match action {
+        Action::Publish(p) if matches!(p.what, News::Final { .. }) => Some(p.at),
+        _ => None,
+    });
+    assert_eq!(at, Some(ms(2000)));
+}
+
+#[test]
+fn t3_repeats_are_dropped_and_repetitions_are_not() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").user_stops("u1");
+    call.words(Role::User, "u1", "yes", true)
+        .words(Role::User, "u1", "yes", true);
+    assert_eq!(call.finals().len(), 1);
+    call.user_starts("u2")
+        .user_stops("u2")
+        .words(Role::User, "u2", "yes", true);
+    assert_eq!(call.finals().len(), 2, "the user says it again");
+    call.words(Role::User, "", "no", true)
+        .words(Role::User, "", "no", true);
+    assert_eq!(
+        call.finals().len(),
+        3,
+        "without an id the same words at once are a repeat"
+    );
+    call.user_starts("u3")
+        .user_stops("u3")
+        .words(Role::User, "", "no", true);
+    assert_eq!(call.finals().len(), 4);
+    call.answer("r1", "sure", ms(100)).pass(ms(200));
+    call.words(Role::Assistant, "r1-item", "sure", true)
+        .pass(ms(200));
+    assert_eq!(call.finals().len(), 5);
+}
+
+#[test]
+fn t3_blank_finals_are_not_told_but_end_the_wait() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .answer("r1", "pardon?", ms(100))
+        .pass(ms(200));
+    call.words(Role::User, "u1", " ", true);
+    assert_eq!(call.finals(), [(Role::Assistant, "pardon?".to_owned())]);
+}
+
+#[test]
+fn t4_an_interrupted_answer_is_told_as_it_was_heard() {
+    let mut call = Scripted::new();
+    call.answer(
+        "r1",
+        "one two three four five six seven eight nine ten",
+        ms(5000),
+    );
+    call.pass(ms(2500)).user_starts("u1");
+    let told = told(&call);
+    assert!(
+        told.contains(&"assistant:one two three four five!".to_owned())
+            && told.contains(&"barge-in after 'one two three four five'".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn t4_words_that_come_after_the_interruption_were_not_heard() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .words(Role::Assistant, "a1", "one two", false)
+        .voice("r1", "a1", ms(500));
+    call.pass(ms(250)).user_starts("u1");
+    call.words(Role::Assistant, "a1", " three four", false)
+        .voice("r1", "a1", ms(500));
+    call.words(Role::Assistant, "a1", "one two three four", true);
+    call.response_ends("r1", ResponseStatus::Cancelled);
+    assert_eq!(call.finals(), [(Role::Assistant, "one".to_owned())]);
+    assert!(!told(&call).contains(&"assistant~ three four".to_owned()));
+}
+
+#[test]
+fn t4_a_cancelled_answer_without_a_final_gets_one() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .words(Role::Assistant, "a1", "one two", false)
+        .voice("r1", "a1", ms(800));
+    call.pass(ms(400))
+        .user_starts("u1")
+        .response_ends("r1", ResponseStatus::Cancelled);
+    assert_eq!(call.finals(), [(Role::Assistant, "one".to_owned())]);
+}
+
+#[test]
+fn t4_an_answer_nobody_heard_is_not_told() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .words(Role::Assistant, "a1", "one two", false)
+        .user_starts("u1");
+    call.response_ends("r1", ResponseStatus::Cancelled)
+        .pass(ms(2000));
+    assert!(call.finals().is_empty());
+}
+
+#[test]
+fn t4_an_answer_heard_whole_is_not_marked() {
+    let mut call = Scripted::new();
+    call.answer("r1", "one two", ms(500))
+        .pass(ms(600))
+        .user_starts("u1");
+    assert!(told(&call).contains(&"assistant:one two".to_owned()));
+}
+
+#[test]
+fn t6_starts_and_ends_balance_whatever_the_provider_forgets() {
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_starts("u1b")
+        .user_stops("u1")
+        .user_stops("u1");
+    call.response("r1")
+        .response("r2")
+        .response_ends("r1", ResponseStatus::Completed);
+    call.response_ends("r2", ResponseStatus::Completed);
+    call.response_ends("r2", ResponseStatus::Completed)
+        .pass(ms(100));
+    assert_eq!(
+        told(&call),
+        [
+            "user true",
+            "user false",
+            "Started",
+            "Completed",
+            "Started",
+            "Completed"
+        ]
+    );
+}
+
+#[test]
+fn t6_a_lost_connection_ends_what_was_open() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .words(Role::Assistant, "a1", "one two", false)
+        .voice("r1", "a1", ms(800));
+    call.pass(ms(400));
+    let error = ProviderError::new(ProviderErrorKind::Network, "cut");
+    call.provider(ProviderEvent::Closed(Some(error)));
+    assert_eq!(call.phases(), [ResponsePhase::Started, ResponsePhase::Lost]);
+    assert_eq!(call.finals(), [(Role::Assistant, "one".to_owned())]);
+    assert!(matches!(call.log.last(), Some((_, Action::End(_)))));
+}
+
+#[test]
+fn t6_failures_and_cut_answers_have_their_own_end() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .response_ends("r1", ResponseStatus::Incomplete("max_output_tokens".into()));
+    let error = ProviderError::new(ProviderErrorKind::Server, "oops");
+    call.response("r2")
+        .response_ends("r2", ResponseStatus::Failed(error))
+        .pass(ms(10));
+    assert_eq!(
+        call.phases(),
+        [
+            ResponsePhase::Started,
+            ResponsePhase::Failed("max_output_tokens".into()),
+            ResponsePhase::Started,
+            ResponsePhase::Failed("server_error".into()),
+        ]
+    );
+}

@@ -1,0 +1,192 @@
+//! Whose turn it is: the user's speech, the AI's responses, and interruptions.
+
+use std::time::Duration;
+
+use super::{AFTER_SPEECH, Call, RESPOND_PATIENCE, Response, STALE_RESPONSES, Wanted};
+use crate::{
+    call::io::{Moment, News},
+    event::ResponsePhase,
+    id::{ItemId, ResponseId},
+    provider::{Continuation, ProviderCommand, ResponseStatus, Usage},
+    transport::ClientCommand,
+};
+
+impl Call {
+    pub(super) fn user_began(&mut self, now: Moment, item_id: Option<ItemId>) {
+        if self.user_speaking {
+            return;
+        }
+        self.user_speaking = true;
+        self.chain_depth = 0;
+        let mut barge_in = false;
+        if self.settings.interruptions {
+            barge_in = self.is_audible(now);
+            self.interrupt(now, true);
+            self.gate_closed = true;
+        } else {
+            // Nothing will cut the answer short, so nobody need wait for the end of it.
+            self.words.release();
+        }
+        self.words.user_began(now, item_id, barge_in);
+        self.words.tell(now, News::UserSpeaking(true));
+    }
+
+    pub(super) fn user_finished(&mut self, now: Moment, item_id: Option<ItemId>) {
+        if !self.user_speaking {
+            return;
+        }
+        self.user_speaking = false;
+        self.gate_closed = false;
+        if self
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider.transcribes_user)
+        {
+            self.words.user_finished(now, item_id);
+        }
+        if let Wanted::NotBefore(_) = self.wanted {
+            self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
+        }
+        self.words.tell(now, News::UserSpeaking(false));
+    }
+
+    pub(super) fn on_response_started(&mut self, now: Moment, id: Option<ResponseId>) {
+        if self.response.is_some() {
+            // The provider forgot to end the one before.
+            self.on_response_ended(now, None, ResponseStatus::Completed, None);
+        }
+        self.gate_closed = false;
+        self.wanted = match self.wanted {
+            Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
+            _ => Wanted::No,
+        };
+        self.words.answer_began();
+        self.response = Some(Response {
+            id,
+            interrupted: false,
+        });
+        self.tell_response(now, ResponsePhase::Started, None);
+    }
+
+    pub(super) fn on_response_ended(
+        &mut self,
+        now: Moment,
+        id: Option<&ResponseId>,
+        status: ResponseStatus,
+        usage: Option<Usage>,
+    ) {
+        // An end without a start is possible when an interruption crosses it.
+        let Some(response) = self.response.take_if(|response| {
+            id.is_none() || response.id.is_none() || response.id.as_ref() == id
+        }) else {
+            return;
+        };
+        self.words.answer_ended(now);
+        if !response.interrupted {
+            self.playout.push_end_of_response();
+        }
+        let (phase, failure) = match status {
+            _ if response.interrupted => (ResponsePhase::Interrupted, None),
+            ResponseStatus::Completed => (ResponsePhase::Completed, None),
+            ResponseStatus::Cancelled => (ResponsePhase::Interrupted, None),
+            ResponseStatus::Incomplete(reason) => (ResponsePhase::Failed(reason), None),
+            ResponseStatus::Failed(error) => {
+                (ResponsePhase::Failed(error.code().to_owned()), Some(error))
+            }
+        };
+        self.tell_response(now, phase, usage);
+        if let Some(error) = failure {
+            self.on_error(now, error);
+        }
+    }
+
+    /// Silences the AI at once (contract A3): first the queue, then the client, then the provider,
+    /// and only then everybody who listens.
+    pub(super) fn interrupt(&mut self, now: Moment, by_speech: bool) {
+        let audible = self.is_audible(now);
+        if !audible && self.response.is_none() && !self.playout.has_sent() {
+            return;
+        }
+        let heard_text = self.words.interrupt(now, &self.playout);
+        let cut = self.playout.clear(now);
+        self.send_to_client(ClientCommand::Clear);
+        if self
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider.truncates)
+        {
+            for part in &cut {
+                if let Some(item_id) = part.item.item_id.clone() {
+                    let content_index = part.item.content_index;
+                    let heard = part.played;
+                    self.send_to_provider(ProviderCommand::Truncate {
+                        item_id,
+                        content_index,
+                        heard,
+                    });
+                }
+            }
+        }
+        let cancels = self
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider.interrupts_itself);
+        if let Some(response) = &mut self.response
+            && !response.interrupted
+        {
+            response.interrupted = true;
+            if let Some(id) = response.id.clone() {
+                self.stale.push_back(id);
+                if self.stale.len() > STALE_RESPONSES {
+                    self.stale.pop_front();
+                }
+            }
+            if !(by_speech && cancels) {
+                self.send_to_provider(ProviderCommand::CancelResponse);
+            }
+        }
+        if audible {
+            let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
+            self.words.tell(now, News::BargeIn { heard, heard_text });
+        }
+    }
+
+    pub(super) fn is_audible(&self, now: Moment) -> bool {
+        !self.playout.is_silent(now)
+    }
+
+    /// The model should say something about what it was just given.
+    pub(super) fn want_response(&mut self, now: Moment) {
+        if self.continues_by_itself() {
+            return;
+        }
+        self.wanted = match self.wanted {
+            Wanted::No => Wanted::NotBefore(now),
+            Wanted::AskedUntil(until) => Wanted::AskedAndMore(until),
+            wanted => wanted,
+        };
+    }
+
+    pub(super) fn continues_by_itself(&self) -> bool {
+        self.provider
+            .as_ref()
+            .is_some_and(|provider| provider.continuation == Continuation::Automatic)
+    }
+
+    pub(super) fn ask_for_response(&mut self, now: Moment) {
+        if let Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) = self.wanted
+            && now >= until
+        {
+            self.wanted = Wanted::NotBefore(now);
+        }
+        if let Wanted::NotBefore(at) = self.wanted
+            && now >= at
+            && self.provider.is_some()
+            && self.response.is_none()
+            && !self.user_speaking
+        {
+            self.wanted = Wanted::AskedUntil(now + RESPOND_PATIENCE);
+            self.send_to_provider(ProviderCommand::Respond);
+        }
+    }
+}
