@@ -140,7 +140,10 @@ mod tests {
                 "data": {"text": "hel"},
             })
         );
-        assert_eq!(serde_json::from_value::<EphemeralEvent>(value).unwrap(), event);
+        assert_eq!(
+            serde_json::from_value::<EphemeralEvent>(value).unwrap(),
+            event
+        );
     }
 
     #[test]
@@ -148,6 +151,9 @@ mod tests {
         let kind = EphemeralKind::Custom("reaction".into());
         let value = serde_json::to_value(&kind).unwrap();
         assert_eq!(value, json!("reaction"));
-        assert_eq!(serde_json::from_value::<EphemeralKind>(value).unwrap(), kind);
+        assert_eq!(
+            serde_json::from_value::<EphemeralKind>(value).unwrap(),
+            kind
+        );
     }
 }

@@ -80,8 +80,14 @@ impl Hooks {
             Action::BeforeBroadcast(decider) => Some(Arc::clone(decider)),
             _ => None,
         };
-        self.decide(Trigger::BeforeBroadcast, scope, event, pick, OnFailure::Ignore)
-            .await
+        self.decide(
+            Trigger::BeforeBroadcast,
+            scope,
+            event,
+            pick,
+            OnFailure::Ignore,
+        )
+        .await
     }
 
     /// Runs the transcription hooks; a failing one blocks (contract T5).

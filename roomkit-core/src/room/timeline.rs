@@ -96,7 +96,10 @@ mod tests {
     fn r8_each_kind_of_page() {
         assert_eq!(TimelineQuery::new().range(200), 0..50);
         assert_eq!(TimelineQuery::new().after(49).range(200), 50..100);
-        assert_eq!(TimelineQuery::new().before(100).limit(10).range(200), 90..100);
+        assert_eq!(
+            TimelineQuery::new().before(100).limit(10).range(200),
+            90..100
+        );
         assert_eq!(TimelineQuery::new().before(5).range(200), 0..5);
         assert_eq!(TimelineQuery::latest(3).range(200), 197..200);
         assert_eq!(TimelineQuery::latest(3).before(100).range(200), 97..100);

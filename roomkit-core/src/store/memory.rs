@@ -32,11 +32,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn read<T>(
-        &self,
-        room: &RoomId,
-        look: impl FnOnce(&Entry) -> T,
-    ) -> Result<T, StoreError> {
+    fn read<T>(&self, room: &RoomId, look: impl FnOnce(&Entry) -> T) -> Result<T, StoreError> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         entries
             .get(room)
@@ -119,7 +115,10 @@ impl RoomStore for MemoryStore {
         key: &str,
     ) -> Result<Option<RoomEvent>, StoreError> {
         self.read(room, |entry| {
-            entry.keys.get(key).map(|place| entry.events[*place].clone())
+            entry
+                .keys
+                .get(key)
+                .map(|place| entry.events[*place].clone())
         })
     }
 

@@ -26,8 +26,8 @@ use crate::{
 /// attaches its channels again after a restart. A room found in the store is live again as soon as
 /// it is first named.
 ///
-/// A call that never returns blocks its room's writes, though no other room; an implementation
-/// over a network sets its own timeouts.
+/// A call that never returns blocks the writes of its room, and those of rooms not yet named since
+/// the start; an implementation over a network sets its own timeouts.
 #[async_trait]
 pub trait RoomStore: Send + Sync + 'static {
     /// Adds a room; [`StoreError::RoomExists`] when there is one of that id (contract R10).
@@ -50,11 +50,8 @@ pub trait RoomStore: Send + Sync + 'static {
     async fn length(&self, room: &RoomId) -> Result<u64, StoreError>;
 
     /// The event that was written with this idempotency key (contract R8).
-    async fn event_by_key(
-        &self,
-        room: &RoomId,
-        key: &str,
-    ) -> Result<Option<RoomEvent>, StoreError>;
+    async fn event_by_key(&self, room: &RoomId, key: &str)
+    -> Result<Option<RoomEvent>, StoreError>;
 
     /// A page of a room's timeline, in ascending order; see
     /// [`TimelineQuery::range`] for the indices it consists of.
