@@ -109,6 +109,8 @@ pub enum FrameworkEventKind {
     DeliveryFailed,
     /// A channel or subscriber did not keep up and gets nothing more: `reason`.
     ChannelDisconnected,
+    /// A channel failed while it was attached, detached, changed or closed: `operation`, `error`.
+    ChannelFailed,
     /// An event was blocked because too many automatic answers preceded it: `chain_depth`.
     ChainDepthExceeded,
     /// The store failed: `operation`, `error`.
@@ -140,6 +142,7 @@ impl FrameworkEventKind {
             Self::HookTimeout => "hook_timeout",
             Self::DeliveryFailed => "delivery_failed",
             Self::ChannelDisconnected => "channel_disconnected",
+            Self::ChannelFailed => "channel_failed",
             Self::ChainDepthExceeded => "chain_depth_exceeded",
             Self::StoreFailed => "store_failed",
             Self::SessionStarted => "session_started",

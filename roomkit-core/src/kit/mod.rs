@@ -1,64 +1,81 @@
-//! The front door: rooms, channels, hooks and what is reported of them.
-#![allow(missing_docs, clippy::unused_async, clippy::needless_pass_by_value)]
+//! The front door: rooms, channels, hooks, and what is reported of them.
+//!
+//! A [`RoomKit`] owns a store of rooms and a set of channels. A channel that is attached to a room
+//! reads what the others write there and writes itself; everything written is an event on the
+//! room's timeline, in one order for everybody.
+//!
+//! ```
+//! use roomkit_core::{
+//!     RoomKit,
+//!     room::{NewEvent, TimelineQuery},
+//!     subscriber::{SubscribeOptions, SubscriberChannel},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), roomkit_core::error::RoomError> {
+//! let kit = RoomKit::new();
+//! kit.register_channel(SubscriberChannel::new("dashboard"))?;
+//! let room = kit.create_room("support-1").await?;
+//! kit.attach_channel(&room.id, "dashboard").await?;
+//!
+//! let mut updates = kit.subscribe(&room.id, SubscribeOptions::new()).await?;
+//! let event = kit
+//!     .send_event(&room.id, "dashboard", NewEvent::text("hello").participant("ann"))
+//!     .await?;
+//! assert!(updates.recv().await.is_some());
+//!
+//! let timeline = kit.timeline(&room.id, TimelineQuery::latest(10)).await?;
+//! assert_eq!(timeline.last(), Some(&event));
+//! kit.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod lifecycle;
+mod members;
+mod rooms;
+mod shared;
+mod write;
 
 use std::{
-    sync::{Arc, Weak},
-    time::Duration,
+    fmt,
+    sync::{Arc, PoisonError, Weak},
 };
+
+pub use builder::RoomKitBuilder;
 
 use crate::{
     channel::Channel,
     ephemeral::EphemeralEvent,
     error::RoomError,
-    framework::{FrameworkBus, FrameworkEvent, FrameworkEvents},
+    framework::{FrameworkEvent, FrameworkEventKind, FrameworkEvents},
+    guard,
     hook::{Hook, Hooks},
     id::{ChannelId, RoomId},
-    room::{
-        Access, BindingOptions, ChannelBinding, NewEvent, Room, RoomEvent, RoomOptions,
-        TimelineQuery, Visibility,
-    },
-    store::RoomStore,
-    subscriber::{SubscribeOptions, Subscription},
+    subscriber::{OnDrop, SubscribeOptions, Subscription, UpdateQueue},
 };
+use shared::Shared;
 
-/// A kit that may be gone; see [`RoomKit`].
-#[derive(Debug, Clone)]
-pub struct WeakRoomKit(Weak<Inner>);
+/// Rooms, channels, hooks and what is reported of them; see the [module](self) for an example.
+///
+/// A cheap handle: clones name the same kit. When the last one is dropped every task of the kit
+/// stops where it is; [`close`](Self::close) ends things in order (contract S7).
+#[derive(Clone)]
+pub struct RoomKit(Arc<Handle>);
 
-/// Rooms and channels.
-#[derive(Debug, Clone)]
-pub struct RoomKit(Arc<Inner>);
+/// A kit that may be gone. What channels, hooks and host tasks keep, so as not to keep the kit
+/// alive themselves.
+#[derive(Clone)]
+pub struct WeakRoomKit(Weak<Handle>);
 
-#[derive(Debug)]
-struct Inner {
-    bus: Arc<FrameworkBus>,
-    hooks: Hooks,
-}
+/// What the host's handles share; the kit's own tasks share only what is inside, so that the end of
+/// the last handle can be noticed.
+struct Handle(Arc<Shared>);
 
-#[derive(Default)]
-pub struct RoomKitBuilder;
-
-impl RoomKitBuilder {
-    #[must_use]
-    pub fn store(self, _store: Arc<dyn RoomStore>) -> Self {
-        self
-    }
-    #[must_use]
-    pub fn max_chain_depth(self, _depth: u32) -> Self {
-        self
-    }
-    #[must_use]
-    pub fn delivery_timeout(self, _timeout: Duration) -> Self {
-        self
-    }
-    #[must_use]
-    pub fn queue_size(self, _events: usize) -> Self {
-        self
-    }
-    pub fn build(self) -> RoomKit {
-        let bus = Arc::new(FrameworkBus::new());
-        let hooks = Hooks::new(Arc::clone(&bus));
-        RoomKit(Arc::new(Inner { bus, hooks }))
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -68,143 +85,201 @@ impl Default for RoomKit {
     }
 }
 
+/// Setting up.
 impl RoomKit {
+    /// A kit that keeps its rooms in memory.
     pub fn new() -> Self {
         Self::builder().build()
     }
+
+    /// A kit with settings.
     pub fn builder() -> RoomKitBuilder {
-        RoomKitBuilder
+        RoomKitBuilder::default()
     }
+
+    /// A handle that does not keep the kit alive.
     pub fn downgrade(&self) -> WeakRoomKit {
         WeakRoomKit(Arc::downgrade(&self.0))
     }
-    pub fn register_channel<C: Channel>(&self, channel: C) -> Result<(), RoomError> {
-        let _ = channel;
-        Ok(())
+
+    fn with(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Handle(shared)))
     }
-    pub async fn unregister_channel(&self, id: impl Into<ChannelId>) -> Result<(), RoomError> {
-        Err(RoomError::ChannelNotRegistered(id.into()))
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
     }
-    pub fn channel(&self, _id: impl Into<ChannelId>) -> Option<Arc<dyn Channel>> {
-        None
-    }
-    pub async fn create_room(&self, options: impl Into<RoomOptions>) -> Result<Room, RoomError> {
-        Ok(Room::create(options.into()))
-    }
-    pub async fn room(&self, room: impl Into<RoomId>) -> Result<Room, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn rooms(&self) -> Result<Vec<Room>, RoomError> {
-        Ok(Vec::new())
-    }
-    pub async fn close_room(&self, room: impl Into<RoomId>) -> Result<Room, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn attach_channel(
-        &self,
-        room: impl Into<RoomId>,
-        channel: impl Into<ChannelId>,
-    ) -> Result<ChannelBinding, RoomError> {
-        self.attach_channel_with(room, channel, BindingOptions::new())
-            .await
-    }
-    pub async fn attach_channel_with(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-        _options: BindingOptions,
-    ) -> Result<ChannelBinding, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn detach_channel(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-    ) -> Result<(), RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn bindings(
-        &self,
-        room: impl Into<RoomId>,
-    ) -> Result<Vec<Arc<ChannelBinding>>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn binding(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-    ) -> Result<Arc<ChannelBinding>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn mute(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-    ) -> Result<Arc<ChannelBinding>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn set_access(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-        _access: Access,
-    ) -> Result<Arc<ChannelBinding>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn set_visibility(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-        _visibility: Visibility,
-    ) -> Result<Arc<ChannelBinding>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn send_event(
-        &self,
-        room: impl Into<RoomId>,
-        _channel: impl Into<ChannelId>,
-        _event: impl Into<NewEvent>,
-    ) -> Result<RoomEvent, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn timeline(
-        &self,
-        room: impl Into<RoomId>,
-        _query: TimelineQuery,
-    ) -> Result<Vec<RoomEvent>, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub async fn subscribe(
-        &self,
-        room: impl Into<RoomId>,
-        _options: SubscribeOptions,
-    ) -> Result<Subscription, RoomError> {
-        Err(RoomError::NotFound(room.into()))
-    }
-    pub fn publish_ephemeral(&self, _event: EphemeralEvent) {}
-    pub fn has_subscribers(&self, _room: &RoomId) -> bool {
-        false
-    }
-    pub fn framework_events(&self) -> FrameworkEvents {
-        self.0.bus.receiver()
-    }
-    pub fn emit(&self, event: FrameworkEvent) {
-        self.0.bus.emit(event);
-    }
-    pub fn add_hook(&self, hook: Hook) {
-        self.0.hooks.add(None, hook);
-    }
-    pub fn remove_hook(&self, name: &str) -> bool {
-        self.0.hooks.remove(None, name)
-    }
-    pub fn hooks(&self) -> &Hooks {
-        &self.0.hooks
-    }
-    pub async fn close(&self) {}
 }
 
 impl WeakRoomKit {
+    /// The kit, if it still exists.
     pub fn upgrade(&self) -> Option<RoomKit> {
         self.0.upgrade().map(RoomKit)
+    }
+}
+
+/// Channels.
+impl RoomKit {
+    /// Makes a channel known, so that it can be attached to rooms. Channels are cheap handles:
+    /// register one clone, keep another.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::ChannelExists`] when its id is taken.
+    pub fn register_channel<C: Channel>(&self, channel: C) -> Result<(), RoomError> {
+        let shared = self.shared();
+        let channel = Arc::new(channel) as Arc<dyn Channel>;
+        let id = channel.id().clone();
+        {
+            let mut channels = shared
+                .channels
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            shared.check_open()?;
+            if channels.contains_key(&id) {
+                return Err(RoomError::ChannelExists(id));
+            }
+            channels.insert(id.clone(), Arc::clone(&channel));
+        }
+        let weak = self.downgrade();
+        if let Err(failure) = guard::call_sync(|| channel.on_registered(weak)) {
+            shared.report_channel(&id, None, "on_registered", &failure);
+        }
+        shared.emit(
+            FrameworkEvent::new(FrameworkEventKind::ChannelRegistered)
+                .channel(id)
+                .data("kind", channel.kind()),
+        );
+        Ok(())
+    }
+
+    /// Detaches a channel from all rooms, closes it and forgets it.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::ChannelNotRegistered`].
+    pub async fn unregister_channel(&self, id: impl Into<ChannelId>) -> Result<(), RoomError> {
+        let id = id.into();
+        let shared = Arc::clone(self.shared());
+        self.shared()
+            .run(async move { shared.unregister(id).await })
+            .await
+    }
+
+    /// A registered channel.
+    pub fn channel(&self, id: impl Into<ChannelId>) -> Option<Arc<dyn Channel>> {
+        self.shared().channel(&id.into())
+    }
+}
+
+/// Watching.
+impl RoomKit {
+    /// What happens in a room from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::NotFound`], [`RoomError::Closed`]; [`RoomError::NotAttached`] when it should
+    /// read as a channel that is not in the room.
+    pub async fn subscribe(
+        &self,
+        room: impl Into<RoomId>,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, RoomError> {
+        let room = room.into();
+        let shared = self.shared();
+        let live = shared.live(&room).await?;
+        let capacity = options.queue_size.unwrap_or(shared.lanes.queue_size);
+        let queue = Arc::new(UpdateQueue::new(capacity));
+        let first_index = live.subscribe(Arc::clone(&queue), options)?;
+        let (watched, given) = (Arc::downgrade(&live), Arc::clone(&queue));
+        let unsubscribe = OnDrop::new(move || {
+            if let Some(live) = watched.upgrade() {
+                live.unsubscribe(&given);
+            }
+        });
+        Ok(Subscription::new(room, first_index, queue, unsubscribe))
+    }
+
+    /// Whether anybody watches the room. Costs one atomic read when nobody watches any; ask before
+    /// building an ephemeral event.
+    pub fn has_subscribers(&self, room: &RoomId) -> bool {
+        let shared = self.shared();
+        shared.is_watched()
+            && shared
+                .live_now(room)
+                .is_some_and(|live| live.has_subscribers())
+    }
+
+    /// Shows something to the subscribers of its room, at this moment only (contract T2). Never
+    /// waits; a room that is not open, and subscribers who are behind, do not get it.
+    pub fn publish_ephemeral(&self, event: EphemeralEvent) {
+        let shared = self.shared();
+        if shared.is_watched()
+            && let Some(live) = shared.live_now(&event.room_id)
+            && live.has_subscribers()
+        {
+            live.publish_ephemeral(event);
+        }
+    }
+
+    /// What the kit reports of itself from now on.
+    pub fn framework_events(&self) -> FrameworkEvents {
+        self.shared().lanes.bus.receiver()
+    }
+
+    /// Reports something to those who watch the kit; for channels. Never waits.
+    pub fn emit(&self, event: FrameworkEvent) {
+        self.shared().emit(event);
+    }
+}
+
+/// Hooks.
+impl RoomKit {
+    /// Adds a hook for all rooms.
+    pub fn add_hook(&self, hook: Hook) {
+        self.hooks().add(None, hook);
+    }
+
+    /// Adds a hook for one room; it goes when the room is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::NotFound`], [`RoomError::Closed`].
+    pub async fn add_room_hook(
+        &self,
+        room: impl Into<RoomId>,
+        hook: Hook,
+    ) -> Result<(), RoomError> {
+        let room = room.into();
+        let _opening = self.shared().live_and_held(&room).await?;
+        self.hooks().add(Some(&room), hook);
+        Ok(())
+    }
+
+    /// Removes the hooks of this name that are for all rooms; false when there is none.
+    pub fn remove_hook(&self, name: &str) -> bool {
+        self.hooks().remove(None, name)
+    }
+
+    /// Removes the hooks of this name from one room; false when there is none.
+    pub fn remove_room_hook(&self, room: impl Into<RoomId>, name: &str) -> bool {
+        self.hooks().remove(Some(&room.into()), name)
+    }
+
+    /// Runs hooks; for channels.
+    pub fn hooks(&self) -> &Hooks {
+        self.shared().hooks()
+    }
+}
+
+impl fmt::Debug for RoomKit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomKit").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakRoomKit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakRoomKit").finish_non_exhaustive()
     }
 }

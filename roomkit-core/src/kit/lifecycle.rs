@@ -1,0 +1,57 @@
+//! The orderly end of a kit (contract S7).
+
+use std::sync::{Arc, PoisonError};
+
+use futures_util::future::join_all;
+
+use super::{RoomKit, shared::Shared};
+use crate::channel::DetachReason;
+
+impl RoomKit {
+    /// Ends everything in order: no new rooms and channels; every channel lets go of its rooms and
+    /// may still write its last words; channels are closed; what is on its way is delivered;
+    /// subscribers and [framework events](Self::framework_events) read the end. Bounded in time by
+    /// the settings, and afterwards no task of the kit is left. Rooms stay as they are in the store.
+    ///
+    /// A second call waits for the first.
+    pub async fn close(&self) {
+        let shared = Arc::clone(self.shared());
+        if shared.begin_closing() {
+            // A task of its own, so that it is done to the end even when the caller is not there
+            // to see it.
+            tokio::spawn(shared.close());
+        }
+        self.shared().closed.cancelled().await;
+    }
+}
+
+impl Shared {
+    async fn close(self: Arc<Self>) {
+        let rooms = self.all_live();
+        let leaving = rooms.iter().map(|room| async {
+            // One that is being closed at this moment may finish that.
+            let _closing = tokio::time::timeout(self.lifecycle_timeout, room.closing.lock()).await;
+            let places = room.begin_leaving_all();
+            self.tell_detached(&room.id, &places, DetachReason::Shutdown)
+                .await;
+        });
+        join_all(leaving).await;
+        let channels = {
+            let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+            channels.values().cloned().collect::<Vec<_>>()
+        };
+        join_all(channels.iter().map(|channel| self.close_channel(channel))).await;
+        self.retire();
+        // The lanes and the hooks that are still at it.
+        let limit = self.lanes.delivery_timeout;
+        if tokio::time::timeout(limit, self.lanes.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some tasks of the kit did not finish in time and are stopped");
+        }
+        self.abandon();
+        self.lanes.tasks.wait().await;
+        self.closed.cancel();
+    }
+}

@@ -1,0 +1,351 @@
+//! How an event gets onto the timeline, and from there to everybody who may see it.
+//!
+//! 1. The room is open and the channel is in it.
+//! 2. An event with this idempotency key is there already: that one is the answer.
+//! 3. The before-broadcast hooks look at it, without any lock.
+//! 4. Under the room's lock: 1 and 2 again, permissions, chain depth; commit; fan-out.
+//!
+//! Step 4 runs in a task of its own, so that a caller who is cancelled cannot separate a commit
+//! from its fan-out.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    RoomKit,
+    shared::{Shared, room_error},
+};
+use crate::{
+    channel::Channel,
+    error::RoomError,
+    framework::{FrameworkEvent, FrameworkEventKind},
+    hook::{HookScope, Trigger, Verdict},
+    id::{ChannelId, EventId, RoomId},
+    room::{
+        ChannelBinding, Content, EventKind, EventSource, EventStatus, LiveRoom, NewEvent, Phase,
+        RoomEvent, TimelineQuery, Visibility, chain,
+    },
+    store::StoreError,
+};
+
+/// How often a commit looks for its index again when another process took it.
+const COMMIT_ATTEMPTS: usize = 8;
+
+impl RoomKit {
+    /// Writes an event to a room, in the name of a channel that is attached to it.
+    ///
+    /// The event comes back with its place on the timeline. Its
+    /// [`status`](RoomEvent::status) is [`Blocked`](EventStatus::Blocked) when it was stored but
+    /// shown to nobody: by a hook, because the channel is muted or may not write, or because the
+    /// chain of automatic answers is too long (contracts R2, R4, R5). A repeated idempotency key
+    /// gives the first event back (contract R8). Delivery goes on after this returns.
+    ///
+    /// Can be called from within [`Channel::on_event`] and from hooks, for the same room too.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::NotFound`], [`RoomError::Closed`], [`RoomError::NotAttached`];
+    /// [`RoomError::Store`] when the store failed, and then nothing was written as far as the store
+    /// knows (contract R9).
+    pub async fn send_event(
+        &self,
+        room: impl Into<RoomId>,
+        channel: impl Into<ChannelId>,
+        event: impl Into<NewEvent>,
+    ) -> Result<RoomEvent, RoomError> {
+        let (room, channel, event) = (room.into(), channel.into(), event.into());
+        let shared = self.shared();
+        let live = shared.live(&room).await?;
+        let (writer, binding) = live.writer(&channel)?;
+        let key = event.idempotency_key.as_deref();
+        if let Some(first) = shared.repeated(&room, key).await? {
+            return Ok(first);
+        }
+        let event = assemble(event, &binding, writer.as_ref());
+        let draft = shared.consult_hooks(event).await;
+        let owned = Arc::clone(shared);
+        shared
+            .run(async move { owned.commit(&live, draft).await })
+            .await
+    }
+}
+
+/// An event on its way to the timeline.
+pub(super) struct Draft {
+    event: RoomEvent,
+    /// What a hook said.
+    blocked: Option<Block>,
+    /// The binding it is written under, for records of the room's own; others are looked up at the
+    /// moment of commit.
+    system: Option<Arc<ChannelBinding>>,
+}
+
+struct Block {
+    by: String,
+    reason: Option<String>,
+}
+
+impl Block {
+    fn rule(name: &str) -> Self {
+        Self {
+            by: name.to_owned(),
+            reason: None,
+        }
+    }
+}
+
+impl Shared {
+    /// Writes a record of the room's own life. That the store failed is reported, not returned: what
+    /// the record tells of has happened.
+    pub(super) async fn record_change(
+        self: &Arc<Self>,
+        room: &Arc<LiveRoom>,
+        binding: &Arc<ChannelBinding>,
+        code: &str,
+        body: String,
+        data: Value,
+    ) {
+        let content = Content::System {
+            body,
+            code: code.to_owned(),
+            data,
+        };
+        let event = NewEvent::new(content)
+            .kind(EventKind::System)
+            .visibility(Visibility::Internal);
+        let draft = Draft {
+            event: assemble_as(event, binding, None),
+            blocked: None,
+            system: Some(Arc::clone(binding)),
+        };
+        if let Err(error) = self.commit(room, draft).await {
+            tracing::warn!(room = %room.id, code, "a record of the room was not written: {error}");
+        }
+    }
+
+    async fn repeated(
+        &self,
+        room: &RoomId,
+        key: Option<&str>,
+    ) -> Result<Option<RoomEvent>, RoomError> {
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let call = self.store.event_by_key(room, key);
+        let found = self.stored("event_by_key", Some(room), call).await;
+        found.map_err(room_error)
+    }
+
+    async fn consult_hooks(&self, event: RoomEvent) -> Draft {
+        let draft = |event, blocked| Draft {
+            event,
+            blocked,
+            system: None,
+        };
+        // It will be blocked anyway; without this, a hook that writes would run for ever.
+        if event.chain_depth > self.max_chain_depth {
+            return draft(event, None);
+        }
+        let source = &event.source;
+        let hooks = self.hooks();
+        if !hooks.is_hooked(Trigger::BeforeBroadcast, &event.room_id, &source.channel_id) {
+            return draft(event, None);
+        }
+        let scope = HookScope::new(
+            &event.room_id,
+            &source.channel_id,
+            source.channel_type.as_str(),
+        );
+        let verdict = hooks.before_broadcast(&scope, event.clone());
+        match chain::handling(event.chain_depth, verdict).await {
+            Verdict::Allowed(replaced) => {
+                let event = RoomEvent {
+                    kind: replaced.kind,
+                    content: replaced.content,
+                    visibility: replaced.visibility,
+                    metadata: replaced.metadata,
+                    ..event
+                };
+                draft(event, None)
+            }
+            Verdict::Blocked { by, reason } => {
+                let reason = Some(reason);
+                draft(event, Some(Block { by, reason }))
+            }
+        }
+    }
+
+    pub(super) async fn commit(
+        &self,
+        room: &LiveRoom,
+        draft: Draft,
+    ) -> Result<RoomEvent, RoomError> {
+        let mut next = room.commit.lock().await;
+        self.check_not_closed()?;
+        if room.phase() == Phase::Closed {
+            return Err(RoomError::Closed(room.id.clone()));
+        }
+        let mut event = draft.event;
+        let key = event.idempotency_key.as_deref();
+        if let Some(first) = self.repeated(&room.id, key).await? {
+            return Ok(first);
+        }
+        let binding = if let Some(binding) = draft.system {
+            binding
+        } else {
+            let (_, binding) = room.writer(&event.source.channel_id)?;
+            let blocked = draft.blocked.or_else(|| self.refusal(&event, &binding));
+            if let Some(block) = blocked {
+                mark_blocked(&mut event, block);
+            }
+            binding
+        };
+        if let Some(first) = self.append(&mut next, &mut event).await? {
+            return Ok(first);
+        }
+        self.catch_up(room, event.index).await;
+        room.publish(&event, &binding.visibility);
+        drop(next);
+        if event.status == EventStatus::Blocked {
+            self.report_blocked(&event);
+        }
+        Ok(event)
+    }
+
+    /// Shows what got onto the timeline unnoticed: the store had said it failed, or another process
+    /// wrote it. What it cannot read back now stays on the timeline only.
+    async fn catch_up(&self, room: &LiveRoom, index: u64) {
+        let expected = room.next_index();
+        if expected >= index {
+            return;
+        }
+        let mut query = TimelineQuery::new().before(index).limit(usize::MAX);
+        if let Some(known) = expected.checked_sub(1) {
+            query = query.after(known);
+        }
+        let page = self.store.timeline(&room.id, &query);
+        let missed = self.stored("timeline", Some(&room.id), page).await;
+        for event in missed.into_iter().flatten() {
+            let visibility = match room.writer(&event.source.channel_id) {
+                Ok((_, binding)) => binding.visibility.clone(),
+                // Nobody can say any more to whom this channel was visible.
+                Err(_) => Visibility::Internal,
+            };
+            room.publish(&event, &visibility);
+        }
+    }
+
+    /// Why this may not be shown, other than by a hook's word.
+    fn refusal(&self, event: &RoomEvent, binding: &ChannelBinding) -> Option<Block> {
+        if binding.muted {
+            Some(Block::rule("source_muted"))
+        } else if !binding.can_write() {
+            Some(Block::rule("source_read_only"))
+        } else if event.chain_depth > self.max_chain_depth {
+            Some(Block::rule("chain_depth"))
+        } else {
+            None
+        }
+    }
+
+    /// Puts the event at the end of the timeline. An index is used up only by an event that the
+    /// store has, so there are no gaps (contract R1); whatever the store says of a failed call, the
+    /// next one asks it for the length. Another event, when another process wrote that key.
+    async fn append(
+        &self,
+        next: &mut Option<u64>,
+        event: &mut RoomEvent,
+    ) -> Result<Option<RoomEvent>, RoomError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let room = &event.room_id;
+            let index = match next.take() {
+                Some(index) => index,
+                None => self
+                    .stored("length", Some(room), self.store.length(room))
+                    .await
+                    .map_err(room_error)?,
+            };
+            event.index = index;
+            match self
+                .stored("append", Some(room), self.store.append(event))
+                .await
+            {
+                Ok(()) => {
+                    *next = Some(index + 1);
+                    return Ok(None);
+                }
+                Err(StoreError::IndexTaken { next: length }) if attempt < COMMIT_ATTEMPTS => {
+                    *next = Some(length);
+                    let key = event.idempotency_key.as_deref();
+                    if let Some(first) = self.repeated(room, key).await? {
+                        return Ok(Some(first));
+                    }
+                }
+                Err(error) => return Err(room_error(error)),
+            }
+        }
+    }
+
+    fn report_blocked(&self, event: &RoomEvent) {
+        let report = |kind| {
+            FrameworkEvent::new(kind)
+                .room(&event.room_id)
+                .channel(&event.source.channel_id)
+                .data("event_id", event.id.as_str())
+                .data("index", event.index)
+        };
+        let by = event.blocked_by.as_deref().unwrap_or_default();
+        let mut blocked = report(FrameworkEventKind::EventBlocked).data("blocked_by", by);
+        if let Some(reason) = event.metadata.get("blocked_reason") {
+            blocked = blocked.data("reason", reason.clone());
+        }
+        self.emit(blocked);
+        if by == "chain_depth" {
+            let depth = event.chain_depth;
+            self.emit(report(FrameworkEventKind::ChainDepthExceeded).data("chain_depth", depth));
+        }
+    }
+}
+
+fn mark_blocked(event: &mut RoomEvent, block: Block) {
+    event.status = EventStatus::Blocked;
+    event.blocked_by = Some(block.by);
+    if let Some(reason) = block.reason {
+        let metadata = &mut event.metadata;
+        metadata.insert("blocked_reason".to_owned(), Value::String(reason));
+    }
+}
+
+fn assemble(event: NewEvent, binding: &ChannelBinding, writer: &dyn Channel) -> RoomEvent {
+    let mut event = event;
+    event.chain_depth = event.chain_depth.max(chain::least_depth());
+    let provider = event.provider.take().or_else(|| writer.provider_name());
+    assemble_as(event, binding, provider)
+}
+
+fn assemble_as(event: NewEvent, binding: &ChannelBinding, provider: Option<String>) -> RoomEvent {
+    RoomEvent {
+        id: EventId::random(),
+        room_id: binding.room_id.clone(),
+        index: 0,
+        kind: event.kind,
+        source: EventSource {
+            channel_id: binding.channel_id.clone(),
+            channel_type: binding.channel_type.clone(),
+            participant_id: event.participant,
+            provider,
+        },
+        content: event.content,
+        status: EventStatus::Delivered,
+        blocked_by: None,
+        visibility: event.visibility,
+        chain_depth: event.chain_depth,
+        idempotency_key: event.idempotency_key,
+        created_at: event.created_at.unwrap_or_else(Timestamp::now),
+        metadata: event.metadata,
+    }
+}
