@@ -1,7 +1,6 @@
 //! A client's WebSocket on its way into a session.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use futures_util::{Sink, Stream};
 use roomkit_core::transport::Connection;

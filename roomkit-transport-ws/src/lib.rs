@@ -30,6 +30,7 @@
 
 mod config;
 mod connection;
+mod halves;
 mod link;
 pub mod protocol;
 #[cfg(feature = "axum")]

@@ -113,7 +113,7 @@ impl Decoder {
     fn admit(&mut self, bytes: usize, now: Instant) -> Result<(), DropReason> {
         if bytes > self.max_audio_frame_bytes {
             Err(DropReason::OversizedFrame)
-        } else if bytes % BYTES_PER_SAMPLE != 0 {
+        } else if !bytes.is_multiple_of(BYTES_PER_SAMPLE) {
             Err(DropReason::OddLength)
         } else if !self.allowance.take(bytes, now) {
             Err(DropReason::TooFast)

@@ -74,6 +74,10 @@ pub(crate) enum Fault {
     /// The client is gone.
     Gone(String),
     /// The client broke the rules of WebSocket and is to be told by this close code.
+    #[cfg_attr(
+        not(feature = "tungstenite"),
+        expect(dead_code, reason = "only errors of a known library can be told apart")
+    )]
     Broken(u16, String),
 }
 

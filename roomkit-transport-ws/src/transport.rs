@@ -1,5 +1,7 @@
 //! The transport: a client's WebSocket becomes a session's link.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use roomkit_core::{
@@ -10,13 +12,12 @@ use roomkit_core::{
         AudioOffer, ClientLink, Connection, LinkInfo, RealtimeAudioTransport, TransportError,
     },
 };
-use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::{
-    config::{WebSocketTransportConfig, check_rate},
+    config::{AudioEncoding, WebSocketTransportConfig, check_rate},
     connection::WsConnection,
-    link::{Commands, Events},
+    halves::{Commands, Events},
     protocol::{Decoder, close_code},
 };
 
@@ -57,7 +58,7 @@ impl WebSocketRealtimeTransport {
         Ok(info)
     }
 
-    fn audio(&self, connection: &WsConnection) -> crate::AudioEncoding {
+    fn audio(&self, connection: &WsConnection) -> AudioEncoding {
         connection.audio.unwrap_or(self.config.audio)
     }
 }

@@ -1,5 +1,10 @@
 //! The transport on sockets in memory, and on any library's.
 #![cfg(feature = "tungstenite")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests"
+)]
 
 mod support;
 
@@ -125,7 +130,7 @@ async fn s3_a_client_that_leaves_ends_the_events() {
     assert_eq!(next(&mut link).await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn s3_closing_tells_the_reason_even_to_a_client_that_talks_on() {
     let (mut link, mut client) = call().await;
     let talking = async {
@@ -145,7 +150,7 @@ async fn s3_closing_tells_the_reason_even_to_a_client_that_talks_on() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn s1_a_session_that_never_started_closes_with_1011() {
     let (server, mut client) = pair(64 * 1024).await;
     let mut link = accept(server).await.unwrap();
@@ -169,7 +174,7 @@ async fn dropping_the_sink_closes_the_link() {
     assert!(!matches!(soon(client.next()).await, Some(Ok(_))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn x5_breaking_websocket_itself_is_answered_with_the_code_that_says_how() {
     for (first_byte, payload, code) in [
         (0x81, vec![0xff, 0xfe], 1007),
@@ -288,7 +293,7 @@ async fn a2_rates_are_the_clients_then_the_configs_then_the_providers() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a2_a_rate_that_nobody_can_mean_is_told_to_host_and_client() {
     let (server, mut client) = pair(4096).await;
     let (refused, error) = tokio::join!(accept(server.input_rate(44)), json(&mut client));
@@ -316,7 +321,7 @@ async fn a_connection_of_another_transport_is_an_error_that_names_both() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn s1_a_farewell_reaches_the_client_whatever_became_of_the_connection() {
     enum Fate {
         Dropped,

@@ -1,4 +1,9 @@
 //! Frames in, events out; commands in, frames out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests"
+)]
 
 use std::time::Duration;
 
