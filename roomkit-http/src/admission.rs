@@ -85,13 +85,13 @@ pub struct Admitted {
 
 impl Admission {
     /// A door without authentication: whoever passes the origin check comes in.
-    pub fn new(config: AdmissionConfig) -> Result<Self, ConfigError> {
+    pub fn new(config: &AdmissionConfig) -> Result<Self, ConfigError> {
         Self::build(config, None)
     }
 
     /// A door where this hook decides who comes in.
     pub fn with_authentication(
-        config: AdmissionConfig,
+        config: &AdmissionConfig,
         authenticate: impl Authenticate,
     ) -> Result<Self, ConfigError> {
         Self::build(config, Some(Box::new(authenticate)))
@@ -138,7 +138,7 @@ impl Admission {
     }
 
     fn build(
-        config: AdmissionConfig,
+        config: &AdmissionConfig,
         authenticate: Option<Box<dyn Authenticate>>,
     ) -> Result<Self, ConfigError> {
         for (field, value) in [

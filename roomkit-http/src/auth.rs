@@ -69,7 +69,7 @@ impl AuthRequest {
 
     /// The token the client shows, from the first of these that has one:
     /// `Authorization: Bearer TOKEN`; a WebSocket subprotocol `token.TOKEN`, which is how a browser,
-    /// whose WebSockets set no headers, keeps it out of the URL; the query field `token`.
+    /// that can set no header there, keeps it out of the URL; the query field `token`.
     pub fn bearer_token(&self) -> Option<&str> {
         self.authorization()
             .or_else(|| self.subprotocol_token())

@@ -11,7 +11,7 @@
 //!
 //! # fn main() -> Result<(), roomkit_core::error::ConfigError> {
 //! let admission = Admission::with_authentication(
-//!     AdmissionConfig {
+//!     &AdmissionConfig {
 //!         allowed_origins: vec!["https://app.example.com".into()],
 //!         ..AdmissionConfig::default()
 //!     },

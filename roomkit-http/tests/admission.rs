@@ -1,4 +1,9 @@
 //! The door, as a transport uses it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests"
+)]
 
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,7 +11,7 @@ use axum::{body::to_bytes, response::IntoResponse};
 use http::{Request, StatusCode, request::Parts};
 use roomkit_core::error::StartError;
 use roomkit_http::{
-    Admission, AdmissionConfig, AuthRequest, Identity, MountContext, Refusal, Rejection,
+    Admission, AdmissionConfig, Admitted, AuthRequest, Identity, MountContext, Refusal, Rejection,
     StartRequest, all_routes, routes,
 };
 use serde_json::{Value, json};
@@ -16,8 +21,9 @@ fn head(uri: &str) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-fn peer(address: &str) -> Option<SocketAddr> {
-    Some(SocketAddr::new(address.parse().unwrap(), 5555))
+async fn admit_from(admission: &Admission, address: &str) -> Result<Admitted, Rejection> {
+    let peer = SocketAddr::new(address.parse().unwrap(), 5555);
+    admission.admit(&head("/ws"), Some(peer)).await
 }
 
 async fn told(rejection: Rejection) -> (StatusCode, Option<String>, Value) {
@@ -31,16 +37,16 @@ async fn told(rejection: Rejection) -> (StatusCode, Option<String>, Value) {
 
 #[tokio::test]
 async fn x2_the_hook_decides() {
-    let admission =
-        Admission::with_authentication(AdmissionConfig::default(), async |request: AuthRequest| {
-            match request.bearer_token() {
-                Some("good") => Ok(Identity::new([("user", "ann")])),
-                Some("panic") => panic!("host code"),
-                Some(_) => Err(Refusal::Forbidden("not you".into())),
-                None => Err(Refusal::Unauthorized("who are you?".into())),
-            }
-        })
-        .unwrap();
+    let admission = Admission::with_authentication(
+        &AdmissionConfig::default(),
+        async |request: AuthRequest| match request.bearer_token() {
+            Some("good") => Ok(Identity::new([("user", "ann")])),
+            Some("panic") => panic!("host code"),
+            Some(_) => Err(Refusal::Forbidden("not you".into())),
+            None => Err(Refusal::Unauthorized("who are you?".into())),
+        },
+    )
+    .unwrap();
 
     let admitted = admission
         .admit(&head("/ws?token=good"), None)
@@ -70,7 +76,7 @@ async fn x2_the_hook_decides() {
 #[tokio::test]
 async fn x2_a_401_says_how_to_authenticate() {
     let refuse = async |_: AuthRequest| Err(Refusal::Unauthorized("no".into()));
-    let admission = Admission::with_authentication(AdmissionConfig::default(), refuse).unwrap();
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), refuse).unwrap();
     let rejection = admission.admit(&head("/ws"), None).await.unwrap_err();
     let response = rejection.into_response();
     assert_eq!(response.headers()["www-authenticate"], "Bearer");
@@ -83,7 +89,7 @@ async fn c5_authentication_has_its_time() {
         ..AdmissionConfig::default()
     };
     let never = async |_: AuthRequest| pending().await;
-    let admission = Admission::with_authentication(config, never).unwrap();
+    let admission = Admission::with_authentication(&config, never).unwrap();
     let rejection = admission.admit(&head("/ws"), None).await.unwrap_err();
     assert_eq!(rejection.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(rejection.code(), "authentication_timeout");
@@ -92,41 +98,35 @@ async fn c5_authentication_has_its_time() {
 
 #[tokio::test]
 async fn c5_limits_answer_429_and_503() {
-    let admission = Admission::new(AdmissionConfig {
+    let admission = Admission::new(&AdmissionConfig {
         max_sessions: 2,
         max_sessions_per_address: 1,
         retry_after_seconds: 7,
         ..AdmissionConfig::default()
     })
     .unwrap();
-    let first = admission
-        .admit(&head("/ws"), peer("1.1.1.1"))
-        .await
-        .unwrap();
+    let first = admit_from(&admission, "1.1.1.1").await.unwrap();
 
-    let again = admission.admit(&head("/ws"), peer("1.1.1.1")).await;
+    let again = admit_from(&admission, "1.1.1.1").await;
     let (status, retry_after, body) = told(again.unwrap_err()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "too_many_sessions");
 
-    let second = admission
-        .admit(&head("/ws"), peer("2.2.2.2"))
-        .await
-        .unwrap();
-    let third = admission.admit(&head("/ws"), peer("3.3.3.3")).await;
+    let second = admit_from(&admission, "2.2.2.2").await.unwrap();
+    let third = admit_from(&admission, "3.3.3.3").await;
     let (status, retry_after, body) = told(third.unwrap_err()).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "full");
 
     drop((first, second));
-    assert!(admission.admit(&head("/ws"), peer("1.1.1.1")).await.is_ok());
+    assert!(admit_from(&admission, "1.1.1.1").await.is_ok());
 }
 
 #[tokio::test]
 async fn x3_a_foreign_page_is_refused() {
-    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let admission = Admission::new(&AdmissionConfig::default()).unwrap();
     let mut parts = head("/ws");
     let origin = "https://evil.example".parse().unwrap();
     parts.headers.insert("origin", origin);
@@ -137,7 +137,7 @@ async fn x3_a_foreign_page_is_refused() {
 
 #[tokio::test]
 async fn x4_draining_refuses_and_waits_for_the_last_session() {
-    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let admission = Admission::new(&AdmissionConfig::default()).unwrap();
     let admitted = admission.admit(&head("/ws"), None).await.unwrap();
     admission.drain();
     assert!(admission.is_draining());
@@ -172,7 +172,7 @@ fn settings_are_checked_by_name() {
         (json!({"allowed_origins": ["a.example"]}), "allowed_origins"),
     ] {
         let config: AdmissionConfig = serde_json::from_value(config).unwrap();
-        let error = Admission::new(config).unwrap_err().to_string();
+        let error = Admission::new(&config).unwrap_err().to_string();
         assert!(error.starts_with(field), "{error}");
     }
     let error = serde_json::from_value::<AdmissionConfig>(json!({"max_session": 1})).unwrap_err();
@@ -192,7 +192,7 @@ fn an_unknown_transport_is_an_error_that_lists_what_is_linked() {
 #[test]
 fn a_path_that_would_mean_something_to_the_router_is_an_error() {
     let host = Arc::new(async |_: StartRequest| Err(StartError::Closed));
-    let admission = Admission::new(AdmissionConfig::default()).unwrap();
+    let admission = Admission::new(&AdmissionConfig::default()).unwrap();
     let at = |path: &str| MountContext::new(path, admission.clone(), host.clone());
     assert!(at("/v1/ws").is_ok());
     for path in ["ws", "", "/{ws}", "/*rest", "/ws?x"] {

@@ -1,0 +1,168 @@
+//! The transport's settings.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use roomkit_core::error::ConfigError;
+use serde::Deserialize;
+
+/// Rates that a client may send or play, in Hz.
+const RATES: RangeInclusive<u32> = 8_000..=48_000;
+
+/// The settings of a [`WebSocketRealtimeTransport`](crate::WebSocketRealtimeTransport).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocketTransportConfig {
+    /// Rate of the clients' microphone audio, in Hz. Default: what the provider takes.
+    pub input_sample_rate: Option<u32>,
+    /// Rate of the audio the clients play, in Hz. Default: what the provider gives.
+    pub output_sample_rate: Option<u32>,
+    /// How audio goes to clients that do not say what they want; default base64 in JSON.
+    pub audio: AudioEncoding,
+    /// How far ahead of real time audio is sent, in ms (contract A5); default 200.
+    pub lead_ms: u64,
+    /// The largest audio frame of a client, in bytes of PCM16; default 262 144. Larger ones are
+    /// dropped.
+    pub max_audio_frame_bytes: usize,
+    /// The largest JSON message without audio, in bytes; default 65 536. Larger ones are dropped.
+    pub max_message_bytes: usize,
+    /// How deep a client's JSON may be nested; default 32. What is deeper is dropped.
+    pub max_json_depth: usize,
+}
+
+impl Default for WebSocketTransportConfig {
+    fn default() -> Self {
+        Self {
+            input_sample_rate: None,
+            output_sample_rate: None,
+            audio: AudioEncoding::default(),
+            lead_ms: 200,
+            max_audio_frame_bytes: 256 * 1024,
+            max_message_bytes: 64 * 1024,
+            max_json_depth: 32,
+        }
+    }
+}
+
+/// How audio is encoded on its way to a client. In the other direction each frame says it itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioEncoding {
+    /// `{"type":"audio","data":"<base64 PCM16>"}`: what every client understands.
+    #[default]
+    Base64,
+    /// Binary frames of PCM16: a quarter fewer bytes.
+    Binary,
+}
+
+impl AudioEncoding {
+    /// The encoding's name, as in `session_started` and in the query field `audio`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// The encoding of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Base64, Self::Binary]
+            .into_iter()
+            .find(|encoding| encoding.as_str() == name)
+    }
+}
+
+impl WebSocketTransportConfig {
+    /// The largest message read from the wire, in bytes. A larger one ends the connection with
+    /// close code 1009 before it is read; between the frame limit and this one there is room for
+    /// frames that are merely dropped.
+    pub fn max_wire_bytes(&self) -> usize {
+        let audio = self.max_audio_frame_bytes.saturating_mul(2);
+        audio.max(self.max_message_bytes).max(64 * 1024)
+    }
+
+    /// Settings for a tungstenite socket that is to become a session: its defaults would take
+    /// 128 KiB of buffer per connection and messages of 64 MiB.
+    #[cfg(feature = "tungstenite")]
+    pub fn socket_config(&self) -> tokio_tungstenite::tungstenite::protocol::WebSocketConfig {
+        tokio_tungstenite::tungstenite::protocol::WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_message_size(Some(self.max_wire_bytes()))
+            .max_frame_size(Some(self.max_wire_bytes()))
+    }
+
+    pub(crate) fn lead(&self) -> Duration {
+        Duration::from_millis(self.lead_ms)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        for (field, rate) in [
+            ("input_sample_rate", self.input_sample_rate),
+            ("output_sample_rate", self.output_sample_rate),
+        ] {
+            if let Some(rate) = rate {
+                check_rate(field, rate)?;
+            }
+        }
+        for (field, value) in [
+            ("max_audio_frame_bytes", self.max_audio_frame_bytes),
+            ("max_message_bytes", self.max_message_bytes),
+            ("max_json_depth", self.max_json_depth),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::field(field, "is 0; nothing would pass"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Room for several frames of speech; the buffer grows for a larger one.
+#[cfg(feature = "tungstenite")]
+pub(crate) const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Every frame is flushed, so collecting them gains nothing.
+#[cfg(feature = "tungstenite")]
+pub(crate) const WRITE_BUFFER_BYTES: usize = 0;
+
+/// Refuses rates that no client can mean, naming the field they came from.
+pub(crate) fn check_rate(field: &str, rate: u32) -> Result<u32, ConfigError> {
+    if RATES.contains(&rate) {
+        return Ok(rate);
+    }
+    let (low, high) = (RATES.start(), RATES.end());
+    Err(ConfigError::field(
+        field,
+        format!("{rate} Hz; must be from {low} to {high}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_config_that_cannot_work_names_its_field() {
+        for (config, field) in [
+            (json!({"input_sample_rate": 7999}), "input_sample_rate"),
+            (json!({"output_sample_rate": 48001}), "output_sample_rate"),
+            (json!({"max_json_depth": 0}), "max_json_depth"),
+        ] {
+            let config: WebSocketTransportConfig = serde_json::from_value(config).unwrap();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        let typo = serde_json::from_value::<WebSocketTransportConfig>(json!({"lead": 1}));
+        assert!(typo.unwrap_err().to_string().contains("`lead`"));
+    }
+
+    #[test]
+    fn the_default_wire_limit_is_512_kib() {
+        assert_eq!(
+            WebSocketTransportConfig::default().max_wire_bytes(),
+            512 * 1024
+        );
+    }
+}
