@@ -10,6 +10,9 @@ import { Transcript } from "./transcript.js";
 /** Milliseconds between two `playback` reports while the assistant is heard. */
 const PLAYBACK_REPORT_MS = 200;
 
+const UNREACHABLE =
+  "The call could not be started: the server is not reachable, or takes no more calls right now.";
+
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
@@ -47,24 +50,32 @@ async function startCall({ withMicrophone }) {
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   update({ phase: "connecting", reason: undefined, context });
-  let stream;
-  try {
-    await (context && openAudio(context));
-    stream = withMicrophone ? await openMicrophone() : undefined;
-  } catch (error) {
+  const giveUp = async (show) => {
     if (page.context === context) {
       await releaseAudio();
       update({ phase: "idle" });
-      offerCallWithoutMicrophone(explainMicrophone(error));
+      show();
     }
+  };
+  try {
+    await (context && openAudio(context));
+  } catch {
+    await giveUp(() => status.banner(UNREACHABLE));
     return;
   }
-  page.microphone = stream && new Microphone(context, stream);
+  let stream;
+  try {
+    stream = withMicrophone ? await openMicrophone() : undefined;
+  } catch (error) {
+    await giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
+    return;
+  }
   if (page.phase !== "connecting" || page.context !== context) {
     // Cancelled while the browser was asking.
     stream?.getTracks().forEach((track) => track.stop());
     return;
   }
+  page.microphone = stream && new Microphone(context, stream);
   page.microphone?.onLost(() =>
     status.banner("The microphone was disconnected. You can still type, or start again."),
   );
@@ -194,11 +205,7 @@ function callClosed({ started, code, reason, error }) {
     transcript.showNote("Call ended");
     roomPanel.settle();
   } else if (code !== 1000) {
-    status.banner(
-      error ??
-        reason ??
-        "The call could not be started: the server is not reachable, or takes no more calls right now.",
-    );
+    status.banner(error ?? reason ?? UNREACHABLE);
   }
   const lost = code === 1000 ? undefined : "the connection was lost";
   releaseAudio();

@@ -66,9 +66,8 @@ export class Resampler {
     samples.set(input, this.#pending.length);
 
     const taps = this.#taps;
-    const available = samples.length - taps - this.#skip;
-    const room = available < 0 ? 0 : Math.floor((available * this.#up) / this.#down) + 2;
-    const output = new Float32Array(room);
+    const windows = Math.max(0, samples.length - this.#skip - taps + 1);
+    const output = new Float32Array(Math.ceil((windows * this.#up) / this.#down));
     let written = 0;
     let start = this.#skip;
     while (start + taps <= samples.length) {
