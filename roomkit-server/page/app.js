@@ -204,6 +204,9 @@ function callClosed({ started, code, reason, error }) {
     transcript.settle();
     transcript.showNote("Call ended");
     roomPanel.settle();
+    if (reason === "room_closed") {
+      roomPanel.close();
+    }
   } else if (code !== 1000) {
     status.banner(error ?? reason ?? UNREACHABLE);
   }

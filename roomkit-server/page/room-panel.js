@@ -67,6 +67,13 @@ export class RoomPanel {
     this.#timeline.settle();
   }
 
+  /** Nothing more can be said in this room; what was said stays to be read. */
+  close() {
+    this.#closed = true;
+    this.#timeline.settle();
+    this.#allowWhisper(undefined);
+  }
+
   #follow(id) {
     if (this.openRoomId === id) {
       return;
@@ -79,11 +86,7 @@ export class RoomPanel {
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
-    room.addEventListener("closed", () => {
-      this.#closed = true;
-      this.#timeline.settle();
-      this.#allowWhisper(undefined);
-    });
+    room.addEventListener("closed", () => this.close());
     room.follow();
     byId("room-id").textContent = id;
     byId("room-label").hidden = false;

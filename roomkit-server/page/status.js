@@ -19,14 +19,20 @@ const SPEAKING = {
 };
 const TOGGLE = { idle: "Start call", connecting: "Cancel", ended: "Start again" };
 
+/** The reasons of `session_ended`, as a person would put them; any other is shown as it is. */
 const REASONS = {
   client_ended: "you ended it",
-  client_disconnected: "the connection closed",
-  host_ended: "the server ended it",
+  client_left: "the connection was lost",
+  client_too_slow: "this connection is too slow",
+  host: "the server ended it",
+  detached: "the assistant left the room",
   room_closed: "the room was closed",
   idle_timeout: "nobody spoke for a while",
   max_duration: "it reached its time limit",
+  provider_error: "the assistant's provider failed",
+  provider_too_slow: "the assistant's provider is too slow",
   shutdown: "the server is shutting down",
+  internal: "the server had a problem",
 };
 
 export class StatusView {

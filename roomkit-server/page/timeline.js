@@ -104,7 +104,7 @@ function eventRow(event) {
     element("span", "index", `#${event.index}`),
     time,
     origin(event.source.participant_id ?? event.source.channel_id, role, event.source),
-    element("p", "words", event.content.body ?? `(${event.content.type})`),
+    element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`),
   );
   const marks = marksOf(event);
   if (marks.length > 0) {
