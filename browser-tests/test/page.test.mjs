@@ -1,0 +1,131 @@
+/** The page as a person meets it: keyboard, phone, dark, and things that go wrong. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { call, launch, launchFor, open, picture, said, until } from "../support/browser.mjs";
+import { startServer } from "../support/server.mjs";
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer();
+  browser = await launch("silent");
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+test("the keyboard alone runs a call", async () => {
+  const page = await open(browser, server);
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "toggle", "the skip link leads to the button");
+  await page.keyboard.press("Space");
+  await until(page, () => window.roomkit.state === "listening");
+
+  await page.keyboard.press("m");
+  assert.equal(await page.getAttribute("#mute", "aria-pressed"), "true");
+  assert.equal(await page.textContent("#status"), "You are muted");
+  await page.keyboard.press("m");
+  assert.equal(await page.getAttribute("#mute", "aria-pressed"), "false");
+
+  await page.focus("#text");
+  await page.keyboard.type("Summarise my bill");
+  assert.equal(await page.evaluate(() => window.roomkit.muted), false, "an m in a word does not mute");
+  await page.keyboard.press("Enter");
+  await until(page, () => window.roomkit.speaking === "assistant" && window.roomkit.playedMs > 0);
+  await page.focus("#toggle");
+  await page.keyboard.press("Escape");
+  await until(page, () => window.roomkit.clears > 0);
+
+  await page.keyboard.press("Enter");
+  await until(page, () => window.roomkit.state === "ended");
+  assert.match(await page.textContent("#status"), /^Call ended/);
+  assert.equal(await page.textContent("#toggle-label"), "Start again");
+  await page.close();
+});
+
+test("a second call joins the same room", async () => {
+  const page = await call(browser, server);
+  const first = await page.evaluate(() => ({ room: window.roomkit.roomId, session: window.roomkit.sessionId }));
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+  await page.click("#toggle");
+  await until(page, (session) => window.roomkit.state === "listening" && window.roomkit.sessionId !== session, first.session);
+  assert.equal(await page.evaluate(() => window.roomkit.roomId), first.room);
+  await page.close();
+});
+
+for (const width of [320, 390]) {
+  test(`nothing overflows a phone ${width} px wide`, async () => {
+    const page = await call(browser, server, {
+      viewport: { width, height: 780 },
+      deviceScaleFactor: 2,
+      isMobile: true,
+      hasTouch: true,
+    });
+    await page.fill("#text", `A word of some length: ${"Donaudampfschifffahrt".repeat(6)}`);
+    await page.press("#text", "Enter");
+    await said(page, "assistant", "Donaudampf");
+    await page.locator("#timeline .event").first().waitFor();
+    const { content, window: inner } = await page.evaluate(() => ({
+      content: document.documentElement.scrollWidth,
+      window: window.innerWidth,
+    }));
+    assert.ok(content <= inner, `${content} px of content in a window of ${inner} px`);
+    await picture(page, `phone-${width}`, { fullPage: true });
+    await page.close();
+  });
+}
+
+test("the dark page", async () => {
+  const page = await call(browser, server, { colorScheme: "dark" });
+  await page.fill("#text", "What is the weather like?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant");
+  await picture(page, "dark");
+  await page.close();
+});
+
+test("a refused microphone is explained, and the call goes on without it", async (context) => {
+  const refusing = await launchFor(context, "refused");
+  const page = await open(refusing, server);
+  await page.click("#toggle");
+  const banner = page.locator(".banner", { hasText: "not allowed to use the microphone" });
+  await banner.waitFor();
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await picture(page, "microphone-refused");
+
+  await banner.getByRole("button", { name: "Continue without a microphone" }).click();
+  await until(page, () => window.roomkit.state === "listening");
+  await page.fill("#text", "Can you read me?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "Can you read me?");
+  await until(page, () => window.roomkit.totalPlayedMs > 0);
+});
+
+test("a missing microphone is explained", async () => {
+  const page = await open(browser, server);
+  // A machine that runs this test may have a real microphone; this page does not see it.
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () =>
+      Promise.reject(new DOMException("Requested device not found", "NotFoundError"));
+  });
+  await page.click("#toggle");
+  await page.locator(".banner", { hasText: "No microphone was found" }).waitFor();
+  await page.close();
+});
+
+test("a server that dies in the middle ends the call and says so", async () => {
+  const doomed = await startServer();
+  const page = await call(browser, doomed);
+  await doomed.stop("SIGKILL");
+  await until(page, () => window.roomkit.state === "ended");
+  assert.match(await page.textContent("#status"), /connection was lost/);
+
+  await page.click("#toggle");
+  await page.locator(".banner", { hasText: "not reachable" }).waitFor();
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await page.close();
+});

@@ -1,0 +1,147 @@
+/** The microphone and the loudspeaker of one call, each an AudioWorklet behind a small class. */
+
+const MODULES = ["./capture-worklet.js", "./playback-worklet.js"];
+
+/** True where the browser gives a page microphones and worklets: https, or this machine. */
+export function audioSupported() {
+  return window.isSecureContext && "AudioWorkletNode" in window;
+}
+
+/** Loads both worklets into the context and sets it going. */
+export async function openAudio(context) {
+  // Not waited for: without a sound device it would never come, and text still works.
+  context.resume();
+  await Promise.all(
+    MODULES.map((module) => context.audioWorklet.addModule(new URL(module, import.meta.url))),
+  );
+}
+
+/** Asks the person for the microphone. Rejects with the browser's `DOMException`. */
+export async function openMicrophone() {
+  return navigator.mediaDevices.getUserMedia({
+    audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
+}
+
+/** What a person can do about a microphone that did not open. */
+export function explainMicrophone(error) {
+  if (!window.isSecureContext) {
+    return "Browsers only allow the microphone on secure pages. Open this page over https, or at http://localhost on this machine.";
+  }
+  switch (error?.name) {
+    case "NotAllowedError":
+      return "The browser was not allowed to use the microphone. Allow it in the site settings beside the address, then start again.";
+    case "NotFoundError":
+      return "No microphone was found. Connect one, then start again.";
+    case "NotReadableError":
+      return "The microphone is in use by another program, or the system refused it. Free it, then start again.";
+    default:
+      return `The microphone could not be opened: ${error?.message ?? "unknown reason"}`;
+  }
+}
+
+export class Microphone {
+  #context;
+  #stream;
+  #source;
+  #node;
+
+  /** @param {MediaStream} stream from `openMicrophone` */
+  constructor(context, stream) {
+    this.#context = context;
+    this.#stream = stream;
+  }
+
+  /**
+   * Starts the flow of 20 ms frames.
+   *
+   * @param {number} rate Hz of the frames
+   * @param {(pcm: ArrayBuffer, level: number) => void} onFrame PCM16 and its RMS (0 to 1)
+   */
+  start(rate, onFrame) {
+    this.#source = this.#context.createMediaStreamSource(this.#stream);
+    this.#node = new AudioWorkletNode(this.#context, "roomkit-capture", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+      processorOptions: { outputRate: rate },
+    });
+    this.#node.port.onmessage = ({ data }) => onFrame(data.pcm, data.level);
+    this.#source.connect(this.#node);
+  }
+
+  /** Calls back when the device goes away in the middle of a call. */
+  onLost(callback) {
+    this.#stream.getAudioTracks()[0]?.addEventListener("ended", callback);
+  }
+
+  /** Silences the device itself, so that the browser's own indicator agrees with the page. */
+  set muted(muted) {
+    for (const track of this.#stream.getAudioTracks()) {
+      track.enabled = !muted;
+    }
+  }
+
+  stop() {
+    this.#source?.disconnect();
+    for (const track of this.#stream.getTracks()) {
+      track.stop();
+    }
+  }
+}
+
+export class Speaker {
+  #context;
+  #node;
+  #epoch = 0;
+  /** Reports whose samples may still be on their way to the ear, oldest first. */
+  #reports = [];
+  #heardMs = 0;
+
+  /**
+   * @param {number} rate Hz of what `play` gets
+   * @param {(report: object) => void} onProgress about 25 times a second while something plays
+   */
+  constructor(context, rate, onProgress) {
+    this.#context = context;
+    this.#node = new AudioWorkletNode(context, "roomkit-playback", {
+      numberOfInputs: 0,
+      outputChannelCount: [1],
+      processorOptions: { inputRate: rate },
+    });
+    this.#node.port.onmessage = ({ data }) => {
+      if (data.epoch === this.#epoch) {
+        this.#reports.push(data);
+        onProgress(data);
+      }
+    };
+    this.#node.connect(context.destination);
+  }
+
+  /** @param {ArrayBuffer} pcm PCM16, mono; the buffer is handed over */
+  play(pcm) {
+    this.#node.port.postMessage({ type: "audio", pcm }, [pcm]);
+  }
+
+  /** Drops everything not yet played and starts counting from zero. */
+  clear() {
+    this.#epoch += 1;
+    this.#reports = [];
+    this.#heardMs = 0;
+    this.#node.port.postMessage({ type: "clear" });
+  }
+
+  /** Milliseconds that have reached the ear since the last clear: what was rendered, less the device's delay. */
+  get heardMs() {
+    const delay = this.#context.outputLatency || this.#context.baseLatency || 0;
+    const heardUpTo = this.#context.currentTime - delay;
+    while (this.#reports.length > 0 && this.#reports[0].at <= heardUpTo) {
+      this.#heardMs = this.#reports.shift().playedMs;
+    }
+    return this.#heardMs;
+  }
+
+  stop() {
+    this.#node.disconnect();
+  }
+}

@@ -1,0 +1,164 @@
+/** The room's side of the page: timeline, live words, whisper box, and the link for others. */
+
+import { Room } from "./room.js";
+import { page } from "./state.js";
+import { Timeline } from "./timeline.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class RoomPanel {
+  #status;
+  #transcript;
+  #timeline = new Timeline({
+    list: byId("timeline"),
+    empty: byId("timeline-empty"),
+    count: byId("timeline-count"),
+  });
+  #room;
+  #closed = false;
+  /** The channel that a whisper names. */
+  #voiceChannel;
+  /** Newest event that a watcher has been shown as conversation. */
+  #watched = -1;
+
+  constructor({ status, transcript }) {
+    this.#status = status;
+    this.#transcript = transcript;
+    byId("whisper-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#whisper();
+    });
+    byId("whisper").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.#whisper();
+      }
+    });
+    byId("earlier").addEventListener("click", () => this.#loadEarlier());
+    byId("copy-link").addEventListener("click", () => this.#copyLink());
+  }
+
+  /** The room that the next call should join, if there is one that is still open. */
+  get openRoomId() {
+    return this.#closed ? undefined : this.#room?.id;
+  }
+
+  /** Follows the room of a call and lets the person whisper into it. */
+  enter(id, voiceChannel) {
+    this.#follow(id);
+    this.#allowWhisper(voiceChannel);
+  }
+
+  /** Watches a room without a call. A room that does not exist is left for a call to make. */
+  async watch(id) {
+    try {
+      const { bindings } = await new Room(id).describe();
+      this.#follow(id);
+      this.#allowWhisper(bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id);
+    } catch (error) {
+      if (error.status !== 404) {
+        this.#status.banner(`The room could not be read: ${error.message}`);
+      }
+    }
+  }
+
+  /** The call is over: what is half said will not be finished. */
+  settle() {
+    this.#timeline.settle();
+  }
+
+  /** Nothing more can be said in this room; what was said stays to be read. */
+  close() {
+    this.#closed = true;
+    this.#timeline.settle();
+    this.#allowWhisper(undefined);
+  }
+
+  #follow(id) {
+    if (this.openRoomId === id) {
+      return;
+    }
+    this.#room?.leave();
+    this.#timeline.clear();
+    this.#closed = false;
+    this.#watched = -1;
+    const room = new Room(id);
+    this.#room = room;
+    room.addEventListener("event", ({ detail }) => this.#event(detail));
+    room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
+    room.addEventListener("closed", () => this.close());
+    room.follow();
+    byId("room-id").textContent = id;
+    byId("room-label").hidden = false;
+  }
+
+  #event(event) {
+    this.#timeline.show(event);
+    byId("earlier").hidden = !this.#room.hasEarlier;
+    const { index, content, metadata } = event;
+    if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
+      this.#transcript.show({
+        role: metadata.role,
+        text: content.body,
+        is_final: true,
+        item_id: metadata.item_id,
+        interrupted: metadata.interrupted,
+      });
+    }
+    this.#watched = Math.max(this.#watched, index);
+  }
+
+  #ephemeral(event) {
+    this.#timeline.showLive(event);
+    if (page.call === undefined && event.kind === "transcription") {
+      this.#transcript.show({ ...event.data, is_final: false });
+    }
+  }
+
+  #allowWhisper(voiceChannel) {
+    this.#voiceChannel = voiceChannel;
+    for (const field of byId("whisper-form").elements) {
+      field.disabled = voiceChannel === undefined;
+    }
+  }
+
+  async #whisper() {
+    const field = byId("whisper");
+    const problem = byId("whisper-error");
+    const text = field.value.trim();
+    if (text === "") {
+      return;
+    }
+    problem.hidden = true;
+    try {
+      await this.#room.post({
+        text,
+        visibility: this.#voiceChannel,
+        silent: byId("whisper-silent").checked,
+      });
+      field.value = "";
+    } catch (error) {
+      problem.textContent = error.message;
+      problem.hidden = false;
+    }
+  }
+
+  async #loadEarlier() {
+    try {
+      await this.#room.loadEarlier();
+    } catch (error) {
+      this.#status.banner(`Earlier events could not be read: ${error.message}`);
+    }
+  }
+
+  async #copyLink() {
+    const link = new URL(location.pathname, location.href);
+    link.searchParams.set("room", this.#room.id);
+    try {
+      await navigator.clipboard.writeText(link);
+      byId("copy-link").textContent = "Copied";
+    } catch {
+      this.#status.banner(`Link to this room: ${link}`);
+    }
+  }
+}

@@ -1,0 +1,163 @@
+/** A room seen from outside the call: its timeline, its live events, and a way to speak into it. */
+
+const PAGE_SIZE = 200;
+/** Milliseconds before the first and the slowest further attempt to follow a room again. */
+const RETRY_FIRST_MS = 500;
+const RETRY_MOST_MS = 10_000;
+
+/** What the server answered when it did not do what was asked. */
+export class RoomError extends Error {
+  /** @param {number} status HTTP status @param {string} code the server's machine-readable word */
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/**
+ * Follows one room. Dispatches `CustomEvent`s: `event` with a `RoomEvent`, each index once but in
+ * no promised order; `ephemeral` with what is never stored; and `closed` when the room was closed.
+ */
+export class Room extends EventTarget {
+  #base;
+  #socket;
+  #seen = new Set();
+  /** Every event up to this index has been seen; -1 before the first. */
+  #complete = -1;
+  #catchingUp = false;
+  #oldest = Infinity;
+  #retry = RETRY_FIRST_MS;
+  #timer;
+  #left = false;
+
+  /** @param {string} id */
+  constructor(id) {
+    super();
+    this.id = id;
+    this.#base = new URL(`rooms/${encodeURIComponent(id)}`, document.baseURI);
+  }
+
+  /** Subscribes first and reads the past after, so that no event falls between the two. */
+  follow() {
+    const url = new URL(`${this.#base}/events`);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    this.#socket = new WebSocket(url);
+    this.#socket.onopen = () => this.#catchUp();
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onclose = () => this.#lost();
+  }
+
+  leave() {
+    this.#left = true;
+    clearTimeout(this.#timer);
+    this.#socket?.close();
+  }
+
+  /** The room's state: status, bindings, sessions. */
+  async describe() {
+    return request(this.#base);
+  }
+
+  /** True while events older than the oldest one seen may exist. */
+  get hasEarlier() {
+    return Number.isFinite(this.#oldest) && this.#oldest > 0;
+  }
+
+  async loadEarlier() {
+    const { events } = await this.#page({ before: this.#oldest });
+    events.forEach((event) => this.#take(event));
+  }
+
+  /**
+   * Puts a message into the room.
+   *
+   * @param {{ text: string, visibility?: string, silent?: boolean }} message
+   * @returns {Promise<object>} the stored `RoomEvent`
+   */
+  async post(message) {
+    const event = await request(`${this.#base}/messages`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ ...message, idempotency_key: crypto.randomUUID?.() }),
+    });
+    this.#take(event);
+    return event;
+  }
+
+  async #catchUp() {
+    this.#retry = RETRY_FIRST_MS;
+    this.#catchingUp = true;
+    try {
+      let full = true;
+      while (full) {
+        const { events } = await this.#page(this.#complete < 0 ? {} : { after: this.#complete });
+        events.forEach((event) => this.#take(event));
+        this.#complete = events.at(-1)?.index ?? this.#complete;
+        full = events.length >= PAGE_SIZE;
+      }
+      this.#complete = Math.max(this.#complete, ...this.#seen);
+      this.#catchingUp = false;
+    } catch {
+      this.#socket.close();
+    }
+  }
+
+  #page(cursor) {
+    const url = new URL(`${this.#base}/timeline`);
+    for (const [name, value] of Object.entries({ ...cursor, limit: PAGE_SIZE })) {
+      url.searchParams.set(name, value);
+    }
+    return request(url);
+  }
+
+  #receive(data) {
+    const message = JSON.parse(data);
+    if (message.type === "event") {
+      this.#take(message.event);
+    } else if (message.type === "ephemeral") {
+      this.#emit("ephemeral", message.event);
+    } else if (message.type === "closed") {
+      // Any other reason, such as reading too slowly, is one to come back after.
+      if (message.reason === "room_closed") {
+        this.#left = true;
+        this.#emit("closed");
+      }
+    }
+  }
+
+  #take(event) {
+    if (!this.#catchingUp) {
+      this.#complete = Math.max(this.#complete, event.index);
+    }
+    this.#oldest = Math.min(this.#oldest, event.index);
+    if (!this.#seen.has(event.index)) {
+      this.#seen.add(event.index);
+      this.#emit("event", event);
+    }
+  }
+
+  #lost() {
+    if (!this.#left) {
+      this.#timer = setTimeout(() => this.follow(), this.#retry);
+      this.#retry = Math.min(this.#retry * 2, RETRY_MOST_MS);
+    }
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+async function request(url, options) {
+  const response = await fetch(url, options);
+  const body = await response.json().catch(() => undefined);
+  if (!response.ok) {
+    throw new RoomError(
+      response.status,
+      body?.code ?? "unknown",
+      body?.message ?? `The server answered ${response.status}.`,
+    );
+  }
+  return body;
+}

@@ -1,0 +1,102 @@
+/** What the page knows at one moment, and `window.roomkit`, a read-only look at it. */
+
+/** `phase` is one of idle, connecting, live, reconnecting, ended. */
+export const page = {
+  phase: "idle",
+  /** Why the last call ended, as the server or the page put it. */
+  reason: undefined,
+  muted: false,
+  userSpeaking: false,
+  assistantSpeaking: false,
+  /** True while the loudspeaker has something to play. */
+  playing: false,
+  call: undefined,
+  context: undefined,
+  microphone: undefined,
+  speaker: undefined,
+  /** The server's `session_started` of the last call. */
+  session: undefined,
+};
+
+/** What has gone through the page since it was loaded. */
+export const counters = {
+  sentAudioBytes: 0,
+  droppedFrames: 0,
+  receivedAudioBytes: 0,
+  clears: 0,
+  playedFrames: 0,
+  playedEnergy: 0,
+  playedPeak: 0,
+  playedMs: 0,
+};
+
+/** Who is speaking in the live call: "user", "assistant" or nobody. */
+export function whoSpeaks() {
+  if (page.phase !== "live") {
+    return undefined;
+  }
+  if (page.userSpeaking) {
+    return "user";
+  }
+  return page.assistantSpeaking || page.playing ? "assistant" : undefined;
+}
+
+/** The one word on the status line: a live call is listening or speaking. */
+export function stateWord() {
+  if (page.phase !== "live") {
+    return page.phase;
+  }
+  return whoSpeaks() === undefined ? "listening" : "speaking";
+}
+
+Object.defineProperty(window, "roomkit", {
+  value: Object.freeze({
+    get state() {
+      return stateWord();
+    },
+    get speaking() {
+      return whoSpeaks();
+    },
+    get reason() {
+      return page.reason;
+    },
+    get muted() {
+      return page.muted;
+    },
+    get sessionId() {
+      return page.session?.session_id;
+    },
+    get roomId() {
+      return page.session?.room_id;
+    },
+    get sentAudioBytes() {
+      return counters.sentAudioBytes;
+    },
+    /** Microphone frames not sent because the network was too slow. */
+    get droppedFrames() {
+      return counters.droppedFrames;
+    },
+    get receivedAudioBytes() {
+      return counters.receivedAudioBytes;
+    },
+    get clears() {
+      return counters.clears;
+    },
+    /** Milliseconds of the assistant's voice heard since the session started or the last clear. */
+    get playedMs() {
+      return page.speaker?.heardMs ?? 0;
+    },
+    /** Milliseconds of the assistant's voice played since the page was loaded. */
+    get totalPlayedMs() {
+      return counters.playedMs;
+    },
+    /** RMS (0 to 1) of all that was played since the page was loaded. */
+    get playedRms() {
+      return counters.playedFrames === 0 ? 0 : Math.sqrt(counters.playedEnergy / counters.playedFrames);
+    },
+    /** Largest sample (0 to 1) of all that was played since the page was loaded. */
+    get playedPeak() {
+      return counters.playedPeak;
+    },
+  }),
+});

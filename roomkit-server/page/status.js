@@ -1,0 +1,137 @@
+/** What the page says about itself: the status line, the big button, the meters and the banners. */
+
+import { element } from "./transcript.js";
+
+const MOST_BANNERS = 3;
+/** Loudness that leaves a meter empty, in dBFS. Full scale fills it. */
+const FLOOR_DB = -60;
+
+const STATUS = {
+  idle: "Ready when you are",
+  connecting: "Connecting…",
+  listening: "Listening",
+  reconnecting: "Reconnecting to the assistant…",
+  ended: "Call ended",
+};
+const SPEAKING = {
+  user: "You are speaking",
+  assistant: "The assistant is speaking",
+};
+const TOGGLE = { idle: "Start call", connecting: "Cancel", ended: "Start again" };
+
+/** The reasons of `session_ended`, as a person would put them; any other is shown as it is. */
+const REASONS = {
+  client_ended: "you ended it",
+  client_left: "the connection was lost",
+  client_too_slow: "this connection is too slow",
+  host: "the server ended it",
+  detached: "the assistant left the room",
+  room_closed: "the room was closed",
+  idle_timeout: "nobody spoke for a while",
+  max_duration: "it reached its time limit",
+  provider_error: "the assistant's provider failed",
+  provider_too_slow: "the assistant's provider is too slow",
+  shutdown: "the server is shutting down",
+  internal: "the server had a problem",
+};
+
+export class StatusView {
+  #status;
+  #toggle;
+  #label;
+  #banners;
+  #meters;
+  #levels = { user: 0, assistant: 0 };
+  #drawn = { user: 0, assistant: 0 };
+  #frame;
+
+  constructor({ status, toggle, label, banners, meters }) {
+    this.#status = status;
+    this.#toggle = toggle;
+    this.#label = label;
+    this.#banners = banners;
+    this.#meters = meters;
+  }
+
+  /** @param {{ state: string, speaker?: "user" | "assistant", muted: boolean, reason?: string }} view */
+  show({ state, speaker, muted, reason }) {
+    let text = STATUS[state] ?? SPEAKING[speaker];
+    if (state === "ended" && reason) {
+      text += `: ${REASONS[reason] ?? reason.replaceAll("_", " ")}`;
+    }
+    if (muted && state === "listening") {
+      text = "You are muted";
+    }
+    if (this.#status.textContent !== text) {
+      this.#status.textContent = text;
+    }
+    this.#toggle.dataset.phase = state;
+    this.#toggle.dataset.speaker = speaker ?? "";
+    this.#label.textContent = TOGGLE[state] ?? "End call";
+    for (const [who, meter] of Object.entries(this.#meters)) {
+      meter.classList.toggle("active", speaker === who);
+    }
+  }
+
+  /** @param {"user" | "assistant"} who @param {number} rms 0 to 1 */
+  level(who, rms) {
+    const decibels = 20 * Math.log10(Math.max(rms, 1e-6));
+    this.#levels[who] = Math.max(0, Math.min(1, 1 - decibels / FLOOR_DB));
+    this.#frame ??= requestAnimationFrame(() => this.#draw());
+  }
+
+  /**
+   * Shows a message that stays until it is dismissed; the same message is shown once.
+   *
+   * @param {string} text
+   * @param {{ label: string, run: () => void }} [action] a way out, as a button
+   */
+  banner(text, action) {
+    for (const shown of this.#banners.children) {
+      if (shown.dataset.text === text) {
+        return;
+      }
+    }
+    const banner = element("div", "banner");
+    banner.dataset.text = text;
+    banner.append(element("p", "", text));
+    if (action) {
+      const button = element("button", "", action.label);
+      button.type = "button";
+      button.addEventListener("click", () => {
+        banner.remove();
+        action.run();
+      });
+      banner.append(button);
+    }
+    const dismiss = element("button", "dismiss", "×");
+    dismiss.type = "button";
+    dismiss.setAttribute("aria-label", "Dismiss");
+    dismiss.addEventListener("click", () => banner.remove());
+    banner.append(dismiss);
+    this.#banners.append(banner);
+    while (this.#banners.children.length > MOST_BANNERS) {
+      this.#banners.firstElementChild.remove();
+    }
+  }
+
+  clearBanners() {
+    this.#banners.replaceChildren();
+  }
+
+  #draw() {
+    let moving = false;
+    for (const [who, meter] of Object.entries(this.#meters)) {
+      // Up at once, down slowly, as a needle would.
+      const level = Math.max(this.#levels[who], this.#drawn[who] * 0.9 - 0.002);
+      moving ||= level !== this.#drawn[who];
+      this.#drawn[who] = level;
+      const bar = meter.querySelector(".meter");
+      bar.style.setProperty("--level", level.toFixed(3));
+      bar.setAttribute("aria-valuenow", Math.round(level * 100));
+    }
+    const loudest = Math.max(this.#drawn.user, this.#drawn.assistant);
+    this.#toggle.style.setProperty("--level", loudest.toFixed(3));
+    this.#frame = moving ? requestAnimationFrame(() => this.#draw()) : undefined;
+  }
+}

@@ -1,0 +1,148 @@
+/** The room's events as rows in the order of their index, and what is being said right now below them. */
+
+import { element } from "./transcript.js";
+
+export class Timeline {
+  #list;
+  #empty;
+  #count;
+  /** Live rows by speaker and item. */
+  #live = new Map();
+  #size = 0;
+
+  constructor({ list, empty, count }) {
+    this.#list = list;
+    this.#empty = empty;
+    this.#count = count;
+  }
+
+  /** @param {object} event a `RoomEvent` */
+  show(event) {
+    const row = eventRow(event);
+    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
+    this.#list.insertBefore(row, this.#following(event.index));
+    this.#size += 1;
+    this.#count.textContent = this.#size;
+    this.#empty.hidden = true;
+    if (event.type === "message") {
+      this.#dropLive(event.metadata?.role, event.metadata?.item_id);
+    }
+    if (atEnd) {
+      this.#list.scrollTop = this.#list.scrollHeight;
+    }
+  }
+
+  /** @param {object} event an ephemeral event; only transcription partials are shown */
+  showLive({ kind, channel_id: channel, data }) {
+    if (kind !== "transcription") {
+      return;
+    }
+    const key = `${data.role} ${data.item_id ?? ""}`;
+    let row = this.#live.get(key);
+    if (!row) {
+      row = element("li", "live");
+      row.append(
+        element("span", "index", "live"),
+        origin(channel, data.role),
+        element("p", "words"),
+      );
+      this.#live.set(key, row);
+      this.#list.append(row);
+      this.#empty.hidden = true;
+    }
+    row.querySelector(".words").append(data.text);
+    this.#list.scrollTop = this.#list.scrollHeight;
+  }
+
+  /** Forgets everything, for another room. */
+  clear() {
+    this.#list.replaceChildren();
+    this.#live.clear();
+    this.#size = 0;
+    this.#count.textContent = "";
+    this.#empty.hidden = false;
+  }
+
+  /** Takes away the rows of words that will not become events any more. */
+  settle() {
+    for (const row of this.#live.values()) {
+      row.remove();
+    }
+    this.#live.clear();
+  }
+
+  #dropLive(role, item = "") {
+    for (const key of [`${role} ${item}`, `${role} `]) {
+      this.#live.get(key)?.remove();
+      this.#live.delete(key);
+    }
+  }
+
+  /** The row before which an event of this index belongs. */
+  #following(index) {
+    let next = null;
+    for (let row = this.#list.lastElementChild; row; row = row.previousElementSibling) {
+      if (row.classList.contains("live") || Number(row.dataset.index) > index) {
+        next = row;
+      } else {
+        break;
+      }
+    }
+    return next;
+  }
+}
+
+function eventRow(event) {
+  const row = element("li", "event");
+  row.dataset.index = event.index;
+  row.dataset.type = event.type;
+  row.dataset.status = event.status;
+  const role = event.metadata?.role ?? event.metadata?.inject_role;
+  const time = element("time", "", new Date(event.created_at).toLocaleTimeString([], { hour12: false }));
+  time.dateTime = event.created_at;
+  row.append(
+    element("span", "index", `#${event.index}`),
+    time,
+    origin(event.source.participant_id ?? event.source.channel_id, role, event.source),
+    element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`),
+  );
+  const marks = marksOf(event);
+  if (marks.length > 0) {
+    const list = element("span", "marks");
+    list.append(...marks.map(([kind, text]) => element("span", `mark ${kind}`, text)));
+    row.append(list);
+  }
+  return row;
+}
+
+function origin(name, role, source) {
+  const label = element("span", "origin");
+  label.append(element("b", "", source?.channel_id ?? name));
+  if (source?.participant_id) {
+    label.title = `participant ${source.participant_id}`;
+  }
+  if (role) {
+    const tag = element("span", "role", role);
+    tag.dataset.role = role;
+    label.append(" ", tag);
+  }
+  return label;
+}
+
+function marksOf({ status, blocked_by: blockedBy, visibility, metadata }) {
+  const marks = [];
+  if (status === "blocked") {
+    marks.push(["blocked", blockedBy ? `blocked by ${blockedBy}` : "blocked"]);
+  }
+  if (metadata?.interrupted) {
+    marks.push(["interrupted", "interrupted"]);
+  }
+  if (visibility && visibility !== "all") {
+    const words = { none: "hidden", internal: "internal", transport: "to transports", intelligence: "to the AI" };
+    marks.push(["whisper", words[visibility] ?? `whisper to ${visibility}`]);
+  }
+  if (metadata?.silent) {
+    marks.push(["silent", "silent"]);
+  }
+  return marks;
+}

@@ -1,0 +1,136 @@
+/** The conversation as bubbles: partials grow in place, a final replaces them. */
+
+const NAMES = { user: "You", assistant: "Assistant", system: "System" };
+const TOOL_WORDS = {
+  started: "is running",
+  completed: "is done",
+  failed: "failed",
+  cancelled: "was cancelled",
+};
+
+export class Transcript {
+  #list;
+  #empty;
+  #announcer;
+  /** Bubbles that wait for their final, in order of appearance. */
+  #open = [];
+  #tools = new Map();
+  /** Texts shown when they were typed, which the server may send back as a transcription. */
+  #typed = [];
+
+  constructor({ list, empty, announcer }) {
+    this.#list = list;
+    this.#empty = empty;
+    this.#announcer = announcer;
+  }
+
+  /** @param {{ role: string, text: string, is_final: boolean, item_id?: string, interrupted?: boolean }} transcription */
+  show({ role, text, is_final: isFinal, item_id: item, interrupted }) {
+    const echoed = role === "user" && isFinal ? this.#typed.indexOf(text) : -1;
+    if (echoed >= 0) {
+      this.#typed.splice(echoed, 1);
+      return;
+    }
+    const found = this.#open.find(
+      (bubble) => bubble.role === role && (!item || !bubble.item || bubble.item === item),
+    );
+    if (isFinal && found && text === "" && !interrupted) {
+      this.#close(found);
+      found.element.remove();
+      return;
+    }
+    const bubble = found ?? this.#add(role, item);
+    if (isFinal) {
+      this.#close(bubble);
+      this.#finish(bubble, text, interrupted);
+    } else {
+      bubble.words.append(text);
+    }
+    this.#keepInView(bubble.element);
+  }
+
+  /** Shows what the person typed at once; its echo as a transcription is not shown again. */
+  showTyped(text) {
+    const bubble = this.#add("user");
+    this.#close(bubble);
+    this.#finish(bubble, text, false);
+    this.#typed.push(text);
+    this.#keepInView(bubble.element);
+  }
+
+  /** @param {{ name: string, status: string, call_id?: string }} call */
+  showTool({ name, status, call_id: id }) {
+    let line = this.#tools.get(id ?? name);
+    if (!line) {
+      line = element("li", "tool");
+      this.#tools.set(id ?? name, line);
+      this.#append(line);
+    }
+    line.dataset.status = status;
+    line.replaceChildren(element("b", "", name), ` ${TOOL_WORDS[status] ?? status}`);
+    this.#keepInView(line);
+  }
+
+  /** A line across the conversation, such as the end of a call. */
+  showNote(text) {
+    const line = element("li", "note", text);
+    this.#append(line);
+    this.#keepInView(line);
+  }
+
+  /** No more words will come for what is open: it stays as far as it came. */
+  settle() {
+    for (const bubble of [...this.#open]) {
+      this.#close(bubble);
+      this.#finish(bubble, bubble.words.textContent, bubble.role === "assistant");
+    }
+    this.#typed = [];
+    this.#tools.clear();
+  }
+
+  #add(role, item) {
+    const bubble = { role, item, element: element("li", "bubble"), words: element("p", "words") };
+    bubble.element.dataset.role = role;
+    bubble.element.classList.add("partial");
+    bubble.element.append(element("span", "who", NAMES[role] ?? role), bubble.words);
+    this.#append(bubble.element);
+    this.#open.push(bubble);
+    return bubble;
+  }
+
+  #close(bubble) {
+    this.#open = this.#open.filter((other) => other !== bubble);
+  }
+
+  #finish({ role, element: row, words }, text, interrupted) {
+    words.textContent = text;
+    row.classList.remove("partial");
+    if (interrupted) {
+      row.classList.add("interrupted");
+      row.append(element("span", "mark", "interrupted"));
+    }
+    // Finals only: a screen reader that re-reads every partial would never get to the end of one.
+    this.#announcer.textContent = `${NAMES[role] ?? role}: ${text}`;
+  }
+
+  #append(row) {
+    this.#empty.hidden = true;
+    this.#list.append(row);
+  }
+
+  /** Follows the newest words unless the reader has scrolled away from the end. */
+  #keepInView(row) {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    if (scrollHeight - scrollTop - clientHeight < row.offsetHeight + 80) {
+      this.#list.scrollTop = scrollHeight;
+    }
+  }
+}
+
+/** A new element with class and text; text is never read as HTML. */
+export function element(tag, className = "", text = "") {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
