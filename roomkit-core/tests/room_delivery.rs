@@ -1,5 +1,7 @@
 //! Who gets what: visibility, permissions, slow readers, subscriptions (contracts R2, R7, S8, T2, A7).
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod room_support;
 
 use std::sync::{
@@ -33,6 +35,14 @@ async fn next_text(updates: &mut Subscription) -> String {
         Some(RoomUpdate::Event(event)) => event.content.as_text().expect("text").to_owned(),
         other => panic!("an event was due, not {other:?}"),
     }
+}
+
+/// These texts, and nothing after them.
+async fn expect(updates: &mut Subscription, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(next_text(updates).await, *text);
+    }
+    assert_eq!(updates.try_recv(), None);
 }
 
 #[tokio::test]
@@ -413,12 +423,6 @@ async fn r2_a_subscriber_sees_what_its_channel_may_see_and_the_host_everything()
     kit.send_event("room", "ann", blocked).await.unwrap();
     kit.send_event("room", "ann", "hello").await.unwrap();
 
-    async fn expect(updates: &mut Subscription, texts: &[&str]) {
-        for text in texts {
-            assert_eq!(next_text(updates).await, *text);
-        }
-        assert_eq!(updates.try_recv(), None);
-    }
     expect(&mut theirs, &["hello"]).await;
     expect(&mut shared, &["own", "hello"]).await;
     expect(&mut host, &["secret", "own", "hello"]).await;

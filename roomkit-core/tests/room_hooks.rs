@@ -1,6 +1,8 @@
 //! Hooks on the way to the timeline (contracts R5, S8). Those of the voice side are tested where
 //! they are made.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod room_support;
 
 use std::{sync::Arc, time::Duration};

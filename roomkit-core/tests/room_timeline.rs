@@ -1,5 +1,7 @@
 //! The timeline: order, idempotency, paging, failures of the store (contracts R1, R8, R9, R10).
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod room_support;
 
 use std::sync::Arc;

@@ -35,6 +35,8 @@
 
 mod engine;
 mod registration;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use engine::Hooks;
