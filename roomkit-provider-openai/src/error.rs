@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn h3_errors_are_classified_by_code_then_wording_then_type() {
-        let table: &[(Option<&str>, Option<&str>, Option<&str>, ProviderErrorKind)] = &[
+        type Word = Option<&'static str>;
+        let table: &[(Word, Word, Word, ProviderErrorKind)] = &[
             (
                 Some("invalid_request_error"),
                 Some("invalid_api_key"),

@@ -48,6 +48,8 @@ impl Server {
     /// Takes one connection up to the upgrade.
     pub async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
+        // On a paused clock nothing may wait for real time, as Nagle's algorithm does.
+        stream.set_nodelay(true).unwrap();
         let upgrade = Mutex::new(None);
         #[allow(clippy::result_large_err)]
         let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
