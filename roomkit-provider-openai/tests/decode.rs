@@ -396,22 +396,6 @@ fn errors() {
 }
 
 #[test]
-fn t6_a_response_that_was_asked_for_and_refused_has_an_end() {
-    let frame = r#"{"type":"error","error":{"type":"server_error","code":null,"message":"no","event_id":"respond_4"}}"#;
-    let [
-        ProviderEvent::ResponseEnded {
-            response_id: None,
-            status,
-            ..
-        },
-    ] = &decode(frame)[..]
-    else {
-        panic!("no end");
-    };
-    assert!(matches!(status, ResponseStatus::Failed(_)));
-}
-
-#[test]
 fn an_update_is_confirmed() {
     let updated = sample("event_1").replace("session.created", "session.updated");
     assert_eq!(decode(&updated), [ProviderEvent::Updated]);

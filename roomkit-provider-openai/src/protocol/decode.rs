@@ -16,7 +16,6 @@ use roomkit_core::{
 use serde::Deserialize;
 
 use super::{
-    RESPOND_PREFIX,
     calls::Calls,
     message::{
         ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
@@ -282,14 +281,6 @@ impl Decoder {
         if vendor_error.is_benign() {
             tracing::debug!(%error, "the vendor had nothing to do");
             return None;
-        }
-        // The response we asked for will never come: it ends before it began.
-        if text_of(body.event_id.as_ref()).starts_with(RESPOND_PREFIX) {
-            return Some(ProviderEvent::ResponseEnded {
-                response_id: None,
-                status: ResponseStatus::Failed(error),
-                usage: None,
-            });
         }
         Some(ProviderEvent::Error(error))
     }

@@ -11,7 +11,6 @@ use roomkit_core::{
 use serde::Serialize;
 
 use super::{
-    RESPOND_PREFIX,
     message::{ClientEvent, Content, Item},
     session::{self, Common},
 };
@@ -99,7 +98,7 @@ impl Encoder {
                 },
             },
             ProviderCommand::Respond => ClientEvent::ResponseCreate {
-                event_id: self.event_id(RESPOND_PREFIX),
+                event_id: self.event_id("respond_"),
             },
             ProviderCommand::CancelResponse => ClientEvent::ResponseCancel,
             ProviderCommand::Truncate {

@@ -15,10 +15,6 @@ pub use decode::Decoder;
 pub use encode::Encoder;
 pub(crate) use message::{Handshake, kind_of};
 
-/// How the ids of our own `response.create` events begin: an error that names one of them is the
-/// answer to it.
-const RESPOND_PREFIX: &str = "respond_";
-
 /// How many calls and responses a connection remembers.
 const MEMORY: usize = 256;
 
