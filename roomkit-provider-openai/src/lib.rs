@@ -1,1 +1,35 @@
-//! Placeholder during the first build-up.
+//! OpenAI Realtime, and servers that speak its protocol, as a provider of `roomkit`.
+//!
+//! ```
+//! use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider};
+//!
+//! # fn main() -> Result<(), roomkit_core::registry::ConfigError> {
+//! let provider = OpenAIRealtimeProvider::new(OpenAIConfig {
+//!     api_key: Some("sk-...".into()),
+//!     ..OpenAIConfig::default()
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Linked into a program, it is also found by the name `openai`
+//! ([`Registry`](roomkit_core::registry::Registry)), with [`OpenAIConfig`] as JSON.
+//!
+//! The crate translates and decides nothing: commands of the call engine become the vendor's client
+//! events ([`protocol::Encoder`]), the vendor's server events become
+//! [`ProviderEvent`](roomkit_core::provider::ProviderEvent)s ([`protocol::Decoder`]), and one
+//! WebSocket lies between. It speaks the general availability form of the protocol and understands
+//! the names of the beta, which compatible servers still use.
+
+// The vendor's name is no code, whatever its capitals.
+#![allow(clippy::doc_markdown)]
+
+mod config;
+mod connection;
+mod error;
+pub mod protocol;
+mod provider;
+
+pub use config::*;
+pub use error::Redactor;
+pub use provider::OpenAIRealtimeProvider;

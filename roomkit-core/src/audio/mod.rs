@@ -2,6 +2,7 @@
 //!
 //! Inside roomkit audio is always PCM16 little-endian mono (contract A1); only its rate differs.
 
+pub mod g711;
 mod resample;
 
 use std::time::Duration;

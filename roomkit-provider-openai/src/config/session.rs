@@ -1,0 +1,141 @@
+//! One conversation's settings. The same struct holds the provider's defaults and what a session's
+//! `provider_config` makes of them.
+//!
+//! The fields are those of the vendor's `session` object, flattened; what is `None` is left to the
+//! vendor.
+
+use roomkit_core::{
+    provider::{Continuation, ProviderCapabilities},
+    registry::ConfigError,
+};
+use serde::{Deserialize, Serialize};
+
+use super::vocabulary::{
+    AudioCodec, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
+    ReasoningEffort, Retention, ToolChoice, Tracing, Transcription, Truncation, TurnDetection,
+    Voice,
+};
+
+/// How one conversation is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenAISessionConfig {
+    /// The voice; cannot change once the model has spoken.
+    pub voice: Option<Voice>,
+    /// How fast it speaks, 0.25 to 1.5.
+    pub speed: Option<f64>,
+    /// Who decides when the user's turn begins and ends.
+    pub turn_detection: TurnDetection,
+    /// The model that writes down what the user says; `None`: nobody does.
+    pub transcription: Option<Transcription>,
+    /// What is filtered from the microphone; `None`: nothing.
+    pub noise_reduction: Option<NoiseReduction>,
+    /// Whether and which tools the model calls.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may call several tools at once (`gpt-realtime-2` and later).
+    pub parallel_tool_calls: Option<bool>,
+    /// The most tokens of one answer.
+    pub max_output_tokens: Option<MaxOutputTokens>,
+    /// What is forgotten when the context is full.
+    pub truncation: Option<Truncation>,
+    /// A prompt stored with the vendor.
+    pub prompt: Option<PromptReference>,
+    /// The vendor's own tracing; cannot change once it is on.
+    pub tracing: Option<Tracing>,
+    /// How much it thinks before it speaks (`gpt-realtime-2` and later).
+    pub reasoning_effort: Option<ReasoningEffort>,
+    /// What it answers with: exactly one of audio and text.
+    pub output_modalities: Option<Vec<Modality>>,
+    /// How the user's audio travels. G.711 makes the input rate 8000 Hz instead of 24000.
+    pub input_codec: AudioCodec,
+    /// How the answer's audio travels. G.711 makes the output rate 8000 Hz instead of 24000.
+    pub output_codec: AudioCodec,
+    /// Further fields of events, such as `item.input_audio_transcription.logprobs`.
+    pub include: Option<Vec<String>>,
+    /// How closely images are looked at.
+    pub image_detail: Option<ImageDetail>,
+}
+
+impl Default for OpenAISessionConfig {
+    fn default() -> Self {
+        Self {
+            voice: None,
+            speed: None,
+            turn_detection: TurnDetection::default(),
+            transcription: Some(Transcription::default()),
+            noise_reduction: Some(NoiseReduction::FarField),
+            tool_choice: None,
+            parallel_tool_calls: None,
+            max_output_tokens: None,
+            truncation: None,
+            prompt: None,
+            tracing: None,
+            reasoning_effort: None,
+            output_modalities: None,
+            input_codec: AudioCodec::Pcm,
+            output_codec: AudioCodec::Pcm,
+            include: None,
+            image_detail: None,
+        }
+    }
+}
+
+impl OpenAISessionConfig {
+    /// What a connection with these settings takes, gives and can do.
+    pub fn capabilities(&self) -> ProviderCapabilities {
+        let mut capabilities =
+            ProviderCapabilities::new(self.input_codec.rate(), self.output_codec.rate());
+        capabilities.continuation = Continuation::Explicit;
+        capabilities.truncates = true;
+        capabilities.interrupts_itself = self.turn_detection.interrupts();
+        capabilities.transcribes_user = self.transcription.is_some();
+        capabilities.updates = true;
+        capabilities.images = true;
+        capabilities
+    }
+
+    /// Checks what the types alone do not.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        within("speed", self.speed, 0.25, 1.5)?;
+        if let TurnDetection::ServerVad { threshold, .. } = &self.turn_detection {
+            within("turn_detection.threshold", *threshold, 0.0, 1.0)?;
+        }
+        if let Some(Truncation::Retention(Retention::RetentionRatio {
+            retention_ratio, ..
+        })) = &self.truncation
+        {
+            let field = "truncation.retention_ratio";
+            within(field, Some(*retention_ratio), 0.0, 1.0)?;
+        }
+        if let Some(MaxOutputTokens::Limit(limit)) = self.max_output_tokens
+            && !(1..=4096).contains(&limit)
+        {
+            return Err(ConfigError::field(
+                "max_output_tokens",
+                format!("is {limit}; use 1 to 4096, or \"inf\""),
+            ));
+        }
+        if let Some(modalities) = &self.output_modalities
+            && modalities.len() != 1
+        {
+            return Err(ConfigError::field(
+                "output_modalities",
+                format!(
+                    "holds {} entries; use [\"audio\"] (a transcript comes with it) or [\"text\"]",
+                    modalities.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn within(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<(), ConfigError> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => Err(ConfigError::field(
+            field,
+            format!("is {value}; use {low} to {high}"),
+        )),
+        _ => Ok(()),
+    }
+}

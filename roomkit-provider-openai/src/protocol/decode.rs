@@ -1,0 +1,365 @@
+//! Server events to core events.
+
+use std::collections::VecDeque;
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use roomkit_core::{
+    audio::g711,
+    id::{ItemId, ResponseId},
+    provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Role},
+};
+use serde::Deserialize;
+
+use super::{
+    calls::Calls,
+    message::{
+        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
+        WireUsage, kind_of, text_of,
+    },
+    remember,
+};
+use crate::{
+    config::AudioCodec,
+    error::{Redactor, VendorError},
+};
+
+/// Base64 as the vendor writes it; servers that leave out the padding are understood too.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Turns the vendor's server events into the core's.
+///
+/// Names of the beta are understood beside those of general availability. Events without a
+/// meaning here are passed over, so are unknown ones.
+#[derive(Debug)]
+pub struct Decoder {
+    codec: AudioCodec,
+    redactor: Redactor,
+    calls: Calls,
+    /// Responses outside the conversation; nobody is to hear them.
+    out_of_band: VecDeque<String>,
+}
+
+impl Decoder {
+    /// A decoder for a connection whose answers come in the given codec.
+    pub fn new(codec: AudioCodec, redactor: Redactor) -> Self {
+        Self {
+            codec,
+            redactor,
+            calls: Calls::default(),
+            out_of_band: VecDeque::new(),
+        }
+    }
+
+    /// Reads one text frame and adds what it means to `events`.
+    ///
+    /// A frame that is no event of this protocol becomes a [`ProviderEvent::Error`] of kind
+    /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
+    pub fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
+        let kind = match kind_of(frame) {
+            Ok(kind) => kind,
+            Err(error) => return events.push_back(malformed("a frame", &place_of(&error))),
+        };
+        if let Err(error) = self.dispatch(&kind, frame, events) {
+            events.push_back(malformed("a known event", &place_of(&error)));
+        }
+    }
+
+    fn dispatch<'a>(
+        &mut self,
+        kind: &str,
+        frame: &'a str,
+        events: &mut VecDeque<ProviderEvent>,
+    ) -> Result<(), serde_json::Error> {
+        match kind {
+            "response.output_audio.delta" | "response.audio.delta" => {
+                events.extend(self.audio(&read(frame)?));
+            }
+            "response.output_audio_transcript.delta"
+            | "response.audio_transcript.delta"
+            | "response.output_text.delta"
+            | "response.text.delta" => {
+                let flat: Flat<'a> = read(frame)?;
+                let words = flat.delta.as_ref();
+                events.extend(self.answer(&flat, words, false));
+            }
+            "response.output_audio_transcript.done" | "response.audio_transcript.done" => {
+                let flat: Flat<'a> = read(frame)?;
+                let words = flat.transcript.as_ref();
+                events.extend(self.answer(&flat, words, true));
+            }
+            "response.output_text.done" | "response.text.done" => {
+                let flat: Flat<'a> = read(frame)?;
+                let words = flat.text.as_ref();
+                events.extend(self.answer(&flat, words, true));
+            }
+            "conversation.item.input_audio_transcription.delta" => {
+                let flat: Flat<'a> = read(frame)?;
+                events.extend(partial_of_user(&flat, flat.delta.as_ref()));
+            }
+            "conversation.item.input_audio_transcription.segment" => {
+                let flat: Flat<'a> = read(frame)?;
+                events.extend(partial_of_user(&flat, flat.text.as_ref()));
+            }
+            "conversation.item.input_audio_transcription.completed" => {
+                let flat: Flat<'a> = read(frame)?;
+                events.push_back(ProviderEvent::Transcript {
+                    role: Role::User,
+                    item_id: item_id(&flat),
+                    text: flat.transcript.unwrap_or_default().0.into_owned(),
+                    is_final: true,
+                });
+                let usage = flat.usage.as_ref().and_then(WireUsage::tokens);
+                events.extend(usage.map(ProviderEvent::Usage));
+            }
+            "conversation.item.input_audio_transcription.failed" => {
+                let flat: Flat<'a> = read(frame)?;
+                let error = flat.error.as_ref().map(ErrorBody::as_vendor_error);
+                events.push_back(ProviderEvent::TranscriptFailed {
+                    item_id: item_id(&flat),
+                    message: error
+                        .unwrap_or_default()
+                        .classify(&self.redactor)
+                        .to_string(),
+                });
+            }
+            "input_audio_buffer.speech_started" => {
+                let item_id = item_id(&read(frame)?);
+                events.push_back(ProviderEvent::SpeechStarted { item_id });
+            }
+            "input_audio_buffer.speech_stopped" => {
+                let item_id = item_id(&read(frame)?);
+                events.push_back(ProviderEvent::SpeechStopped { item_id });
+            }
+            "response.created" => events.extend(self.response_created(&read(frame)?)),
+            "response.done" => events.extend(self.response_done(&read(frame)?)),
+            "response.output_item.added" => {
+                let event: OutputItem<'a> = read(frame)?;
+                if let Some(item) = &event.item {
+                    self.calls.announce(item);
+                }
+            }
+            "response.output_item.done" => events.extend(self.item_done(&read(frame)?)),
+            "response.function_call_arguments.done" => {
+                events.extend(self.arguments_done(&read(frame)?));
+            }
+            "session.updated" => events.push_back(ProviderEvent::Updated),
+            "error" => {
+                let event: ErrorEvent<'a> = read(frame)?;
+                events.extend(self.error(&event.error.unwrap_or_default()));
+            }
+            kind if is_meaningless(kind) => {}
+            kind => {
+                metrics::counter!("roomkit_provider_unknown_events_total", "provider" => "openai")
+                    .increment(1);
+                let kind: String = kind.chars().take(64).collect();
+                tracing::debug!(kind, "passed over an event of an unknown type");
+            }
+        }
+        Ok(())
+    }
+
+    fn audio(&self, flat: &Flat<'_>) -> Option<ProviderEvent> {
+        if self.is_out_of_band(flat.response_id.as_ref()) {
+            return None;
+        }
+        let delta = flat.delta.as_ref()?;
+        let mut bytes = match BASE64.decode(delta.as_str()) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(malformed("audio", &error)),
+        };
+        if let Some(law) = self.codec.law() {
+            bytes = g711::decode(law, &bytes);
+        }
+        bytes.truncate(bytes.len() & !1);
+        if bytes.is_empty() {
+            return None;
+        }
+        Some(ProviderEvent::Audio {
+            response_id: id(flat.response_id.as_ref()),
+            item_id: item_id(flat),
+            content_index: flat.content_index.unwrap_or_default(),
+            pcm: Bytes::from(bytes),
+        })
+    }
+
+    fn answer(
+        &self,
+        flat: &Flat<'_>,
+        words: Option<&Text<'_>>,
+        is_final: bool,
+    ) -> Option<ProviderEvent> {
+        let text = words.map(Text::as_str).unwrap_or_default();
+        if self.is_out_of_band(flat.response_id.as_ref()) || text.is_empty() {
+            return None;
+        }
+        Some(ProviderEvent::Transcript {
+            role: Role::Assistant,
+            item_id: item_id(flat),
+            text: text.to_owned(),
+            is_final,
+        })
+    }
+
+    fn response_created(&mut self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
+        let response = event.response.as_ref()?;
+        if response.is_out_of_band {
+            let id = text_of(response.id.as_ref());
+            remember(&mut self.out_of_band, id.to_owned());
+            return None;
+        }
+        Some(ProviderEvent::ResponseStarted {
+            response_id: id(response.id.as_ref()),
+        })
+    }
+
+    fn response_done(&self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
+        let none = ResponseBody::default();
+        let response = event.response.as_ref().unwrap_or(&none);
+        let usage = response.usage.as_ref().and_then(WireUsage::tokens);
+        if response.is_out_of_band || self.is_out_of_band(response.id.as_ref()) {
+            return usage.map(ProviderEvent::Usage);
+        }
+        Some(ProviderEvent::ResponseEnded {
+            response_id: id(response.id.as_ref()),
+            status: self.status(response),
+            usage,
+        })
+    }
+
+    fn status(&self, response: &ResponseBody<'_>) -> ResponseStatus {
+        let details = StatusDetails::read(response.status_details);
+        let reason = text_of(details.reason.as_ref());
+        match (text_of(response.status.as_ref()), reason) {
+            // Whatever the status: the user spoke.
+            (_, "turn_detected") | ("cancelled", _) => ResponseStatus::Cancelled,
+            ("failed", reason) => {
+                let error = details.error.as_ref().map(ErrorBody::as_vendor_error);
+                let error = error.unwrap_or(VendorError {
+                    message: Some(if reason.is_empty() {
+                        "the response failed"
+                    } else {
+                        reason
+                    }),
+                    ..VendorError::default()
+                });
+                ResponseStatus::Failed(error.classify(&self.redactor))
+            }
+            ("incomplete", "") => ResponseStatus::Incomplete("incomplete".to_owned()),
+            ("incomplete", reason) => ResponseStatus::Incomplete(self.redactor.redact(reason)),
+            _ => ResponseStatus::Completed,
+        }
+    }
+
+    fn arguments_done(&mut self, flat: &Flat<'_>) -> Option<ProviderEvent> {
+        if self.is_out_of_band(flat.response_id.as_ref()) {
+            return None;
+        }
+        self.calls.arguments_done(flat)
+    }
+
+    fn item_done(&mut self, event: &OutputItem<'_>) -> Option<ProviderEvent> {
+        if self.is_out_of_band(event.response_id.as_ref()) {
+            return None;
+        }
+        self.calls.item_done(event.item.as_ref()?)
+    }
+
+    fn error(&self, body: &ErrorBody<'_>) -> Option<ProviderEvent> {
+        let vendor_error = body.as_vendor_error();
+        if vendor_error.code == Some("conversation_already_has_active_response") {
+            return Some(ProviderEvent::ResponseRefused);
+        }
+        let error = vendor_error.classify(&self.redactor);
+        if vendor_error.is_benign() {
+            tracing::debug!(%error, "the vendor had nothing to do");
+            return None;
+        }
+        Some(ProviderEvent::Error(error))
+    }
+
+    fn is_out_of_band(&self, response_id: Option<&Text<'_>>) -> bool {
+        !self.out_of_band.is_empty()
+            && response_id.is_some_and(|id| self.out_of_band.iter().any(|known| known == &*id.0))
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(frame: &'a str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(frame)
+}
+
+fn partial_of_user(flat: &Flat<'_>, words: Option<&Text<'_>>) -> Option<ProviderEvent> {
+    let text = text_of(words);
+    (!text.is_empty()).then(|| ProviderEvent::Transcript {
+        role: Role::User,
+        item_id: item_id(flat),
+        text: text.to_owned(),
+        is_final: false,
+    })
+}
+
+fn item_id(flat: &Flat<'_>) -> Option<ItemId> {
+    match text_of(flat.item_id.as_ref()) {
+        "" => None,
+        id => Some(ItemId::from(id)),
+    }
+}
+
+fn id(text: Option<&Text<'_>>) -> Option<ResponseId> {
+    match text_of(text) {
+        "" => None,
+        id => Some(ResponseId::from(id)),
+    }
+}
+
+/// Where the JSON is wrong. What serde says of it would repeat the content.
+fn place_of(error: &serde_json::Error) -> String {
+    format!("{:?} error at column {}", error.classify(), error.column())
+}
+
+pub(super) fn malformed(what: &str, problem: &dyn std::fmt::Display) -> ProviderEvent {
+    metrics::counter!("roomkit_provider_malformed_events_total", "provider" => "openai")
+        .increment(1);
+    ProviderEvent::Error(ProviderError::new(
+        ProviderErrorKind::Protocol,
+        format!("the vendor sent {what} that cannot be read: {problem}"),
+    ))
+}
+
+/// Events that are known and tell nothing the core does not learn from others.
+fn is_meaningless(kind: &str) -> bool {
+    matches!(
+        kind,
+        "session.created"
+            | "conversation.created"
+            | "conversation.item.added"
+            | "conversation.item.created"
+            | "conversation.item.done"
+            | "conversation.item.retrieved"
+            | "conversation.item.truncated"
+            | "conversation.item.deleted"
+            | "input_audio_buffer.committed"
+            | "input_audio_buffer.cleared"
+            | "input_audio_buffer.timeout_triggered"
+            | "input_audio_buffer.dtmf_event_received"
+            | "response.content_part.added"
+            | "response.content_part.done"
+            | "response.output_audio.done"
+            | "response.audio.done"
+            | "response.function_call_arguments.delta"
+            | "rate_limits.updated"
+    ) || [
+        "response.mcp_call",
+        "mcp_list_tools.",
+        "output_audio_buffer.",
+    ]
+    .iter()
+    .any(|family| kind.starts_with(family))
+}

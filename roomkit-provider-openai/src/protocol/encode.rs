@@ -1,0 +1,226 @@
+//! Commands to client events.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use roomkit_core::{
+    audio::g711,
+    provider::{
+        ProviderCommand, ProviderError, ProviderErrorKind, Role, SessionSetup, SessionUpdate,
+    },
+    registry::ConfigError,
+};
+use serde::Serialize;
+
+use super::{
+    message::{ClientEvent, Content, Item},
+    session::{self, Common},
+};
+use crate::config::{OpenAISessionConfig, Voice, in_section};
+
+/// Turns commands into the vendor's client events.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    session: OpenAISessionConfig,
+    last_event: u64,
+}
+
+impl Encoder {
+    /// An encoder for a session that was set up with `setup` over the provider's `defaults`.
+    ///
+    /// # Errors
+    /// When `setup.provider_config` does not fit; the error names the field.
+    pub fn new(defaults: &OpenAISessionConfig, setup: &SessionSetup) -> Result<Self, ConfigError> {
+        let mut session = defaults
+            .with_overrides(&setup.provider_config)
+            .map_err(|error| in_section("provider_config", error))?;
+        if let Some(voice) = &setup.voice {
+            session.voice = Some(Voice::from(voice.as_str()));
+        }
+        Ok(Self {
+            session,
+            last_event: 0,
+        })
+    }
+
+    /// The settings the session has now.
+    pub fn session(&self) -> &OpenAISessionConfig {
+        &self.session
+    }
+
+    /// The first event of a connection: `session.update` with everything. `model` only where it
+    /// is not part of the URL.
+    ///
+    /// # Errors
+    /// None in practice; the event is made of JSON values.
+    pub fn setup(
+        &mut self,
+        setup: &SessionSetup,
+        model: Option<&str>,
+    ) -> Result<String, ProviderError> {
+        let common = Common {
+            model,
+            instructions: setup.system_prompt.as_deref(),
+            tools: Some(&setup.tools),
+        };
+        let session = session::full(&self.session, common);
+        self.session_update(session)
+    }
+
+    /// The client event for a command, as one text frame; `None` where the vendor has none and
+    /// needs none.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for an update that does not fit,
+    /// [`Unsupported`](ProviderErrorKind::Unsupported) for one that a live connection cannot take.
+    pub fn encode(&mut self, command: &ProviderCommand) -> Result<Option<String>, ProviderError> {
+        let event = match command {
+            ProviderCommand::Audio(pcm) => return Ok(self.audio(pcm)),
+            ProviderCommand::Raw(event) => return to_frame(event).map(Some),
+            ProviderCommand::Update(update) => return self.update(update).map(Some),
+            ProviderCommand::Text { role, text, .. } => message(
+                *role,
+                vec![match role {
+                    Role::Assistant => Content::OutputText { text },
+                    Role::User | Role::System => Content::InputText { text },
+                }],
+            ),
+            ProviderCommand::Image {
+                mime_type,
+                data,
+                prompt,
+                ..
+            } => message(Role::User, self.image(mime_type, data, prompt.as_deref())),
+            ProviderCommand::ToolResult {
+                call_id, output, ..
+            } => ClientEvent::ItemCreate {
+                item: Item::FunctionCallOutput {
+                    call_id: call_id.as_str(),
+                    output,
+                },
+            },
+            ProviderCommand::Respond => ClientEvent::ResponseCreate {
+                event_id: self.event_id("respond_"),
+            },
+            ProviderCommand::CancelResponse => ClientEvent::ResponseCancel,
+            ProviderCommand::Truncate {
+                item_id,
+                content_index,
+                heard,
+            } => match u64::try_from(heard.as_millis()).unwrap_or(u64::MAX) {
+                // The vendor refuses to truncate to nothing; what nobody heard can go as a whole.
+                0 => ClientEvent::ItemDelete {
+                    item_id: item_id.as_str(),
+                },
+                audio_end_ms => ClientEvent::ItemTruncate {
+                    item_id: item_id.as_str(),
+                    content_index: *content_index,
+                    audio_end_ms,
+                },
+            },
+            ProviderCommand::ActivityEnd => ClientEvent::Commit,
+            // The vendor needs no word that the user starts to speak.
+            ProviderCommand::ActivityStart => return Ok(None),
+            _ => {
+                return Err(ProviderError::new(
+                    ProviderErrorKind::Unsupported,
+                    "this version of the OpenAI provider does not know the command",
+                ));
+            }
+        };
+        to_frame(&event).map(Some)
+    }
+
+    /// Fifty times a second for each call: written by hand into one allocation.
+    fn audio(&self, pcm: &[u8]) -> Option<String> {
+        const HEAD: &str = r#"{"type":"input_audio_buffer.append","audio":""#;
+        const TAIL: &str = r#""}"#;
+
+        if pcm.is_empty() {
+            return None;
+        }
+        let compressed;
+        let bytes = if let Some(law) = self.session.input_codec.law() {
+            compressed = g711::encode(law, pcm);
+            &compressed
+        } else {
+            pcm
+        };
+        let encoded = bytes.len().div_ceil(3) * 4;
+        let mut frame = String::with_capacity(HEAD.len() + encoded + TAIL.len());
+        frame.push_str(HEAD);
+        BASE64_STANDARD.encode_string(bytes, &mut frame);
+        frame.push_str(TAIL);
+        Some(frame)
+    }
+
+    fn image<'a>(&self, mime_type: &str, data: &[u8], prompt: Option<&'a str>) -> Vec<Content<'a>> {
+        let mut image_url = format!("data:{mime_type};base64,");
+        BASE64_STANDARD.encode_string(data, &mut image_url);
+        let image = Content::InputImage {
+            image_url,
+            detail: self.session.image_detail,
+        };
+        let question = prompt.map(|text| Content::InputText { text });
+        question.into_iter().chain([image]).collect()
+    }
+
+    fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
+        let nothing = serde_json::Map::new();
+        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
+        let (mut session, mut names) = self.session.with_update(overrides).map_err(|error| {
+            ProviderError::new(
+                ProviderErrorKind::InvalidConfig,
+                in_section("provider_config", error).to_string(),
+            )
+        })?;
+        // The engine was told the capabilities when the connection was made, and relies on them.
+        if session.capabilities() != self.session.capabilities() {
+            return Err(ProviderError::new(
+                ProviderErrorKind::Unsupported,
+                "codecs, the kind of turn detection, `interrupt_response` and transcription on or \
+                 off are fixed for a connection; set them when the session starts",
+            ));
+        }
+        if let Some(voice) = &update.voice {
+            session.voice = Some(Voice::from(voice.as_str()));
+            names.push("voice".to_owned());
+        }
+        let common = Common {
+            model: None,
+            instructions: update.system_prompt.as_deref(),
+            tools: update.tools.as_deref(),
+        };
+        let frame = self.session_update(session::partial(&session, &names, common))?;
+        self.session = session;
+        Ok(frame)
+    }
+
+    fn session_update(&mut self, session: serde_json::Value) -> Result<String, ProviderError> {
+        to_frame(&ClientEvent::SessionUpdate {
+            event_id: self.event_id("update_"),
+            session,
+        })
+    }
+
+    fn event_id(&mut self, prefix: &str) -> String {
+        self.last_event += 1;
+        format!("{prefix}{}", self.last_event)
+    }
+}
+
+fn message(role: Role, content: Vec<Content<'_>>) -> ClientEvent<'_> {
+    ClientEvent::ItemCreate {
+        item: Item::Message {
+            role: role.as_str(),
+            content,
+        },
+    }
+}
+
+fn to_frame(event: &impl Serialize) -> Result<String, ProviderError> {
+    serde_json::to_string(event).map_err(|error| {
+        ProviderError::new(
+            ProviderErrorKind::InvalidRequest,
+            format!("the event cannot be written as JSON: {error}"),
+        )
+    })
+}

@@ -1,0 +1,357 @@
+//! The messages as types. What comes in borrows from its frame and takes every field as optional:
+//! compatible servers leave out, null and add fields freely.
+
+use std::{borrow::Cow, fmt};
+
+use roomkit_core::provider::Usage;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+use crate::{config::ImageDetail, error::VendorError};
+
+/// What is sent, except audio (written by hand) and raw events.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type")]
+pub(crate) enum ClientEvent<'a> {
+    #[serde(rename = "session.update")]
+    SessionUpdate { event_id: String, session: Value },
+    #[serde(rename = "input_audio_buffer.commit")]
+    Commit,
+    #[serde(rename = "conversation.item.create")]
+    ItemCreate { item: Item<'a> },
+    #[serde(rename = "conversation.item.truncate")]
+    ItemTruncate {
+        item_id: &'a str,
+        content_index: u32,
+        audio_end_ms: u64,
+    },
+    #[serde(rename = "conversation.item.delete")]
+    ItemDelete { item_id: &'a str },
+    #[serde(rename = "response.create")]
+    ResponseCreate { event_id: String },
+    #[serde(rename = "response.cancel")]
+    ResponseCancel,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Item<'a> {
+    Message {
+        role: &'static str,
+        content: Vec<Content<'a>>,
+    },
+    FunctionCallOutput {
+        call_id: &'a str,
+        output: &'a str,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Content<'a> {
+    InputText {
+        text: &'a str,
+    },
+    OutputText {
+        text: &'a str,
+    },
+    InputImage {
+        image_url: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<ImageDetail>,
+    },
+}
+
+/// Text that borrows from the frame unless it holds escapes. `Option<Cow<str>>` would always copy.
+/// Anything but text reads as empty or as its digits, rather than failing the whole event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(number.to_string())))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(number.to_string())))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(number.to_string())))
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text::default())
+            }
+        }
+
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// The text, or nothing where there is none.
+pub(crate) fn text_of<'a>(text: Option<&'a Text<'_>>) -> &'a str {
+    text.map(Text::as_str).unwrap_or_default()
+}
+
+/// The `type` of a frame. It nearly always comes first, so that nothing needs to be parsed for it.
+pub(crate) fn kind_of(frame: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow, rename = "type", default)]
+        kind: Option<Text<'a>>,
+    }
+
+    if let Some(rest) = frame.strip_prefix("{\"type\":\"")
+        && let Some((kind, _)) = rest.split_once('"')
+        && !kind.contains('\\')
+    {
+        return Ok(Cow::Borrowed(kind));
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(frame)?;
+    Ok(envelope.kind.unwrap_or_default().0)
+}
+
+/// The flat fields of all events about speech, words, audio and calls.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Flat<'a> {
+    #[serde(borrow)]
+    pub(crate) response_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) item_id: Option<Text<'a>>,
+    pub(crate) content_index: Option<u32>,
+    #[serde(borrow)]
+    pub(crate) delta: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) transcript: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) arguments: Option<Text<'a>>,
+    pub(crate) usage: Option<WireUsage>,
+    #[serde(borrow)]
+    pub(crate) error: Option<ErrorBody<'a>>,
+}
+
+/// `response.output_item.added` and `.done`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OutputItem<'a> {
+    #[serde(borrow)]
+    pub(crate) response_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) item: Option<ItemBody<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ItemBody<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow, rename = "type")]
+    pub(crate) kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) status: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) arguments: Option<Text<'a>>,
+}
+
+/// `response.created` and `.done`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ResponseEvent<'a> {
+    #[serde(borrow)]
+    pub(crate) response: Option<ResponseBody<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ResponseBody<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) status: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) status_details: Option<&'a RawValue>,
+    /// The response answers a question of its own and is not part of the conversation: its
+    /// `conversation_id` is null. Servers that know no such responses leave the field out.
+    #[serde(rename = "conversation_id", deserialize_with = "is_null")]
+    pub(crate) is_out_of_band: bool,
+    pub(crate) usage: Option<WireUsage>,
+}
+
+/// The details of a status: an object with OpenAI, a mere string with some servers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct StatusDetails<'a> {
+    #[serde(borrow)]
+    pub(crate) reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) error: Option<ErrorBody<'a>>,
+}
+
+impl<'a> StatusDetails<'a> {
+    pub(crate) fn read(raw: Option<&'a RawValue>) -> Self {
+        let Some(raw) = raw else {
+            return Self::default();
+        };
+        if raw.get().starts_with('{') {
+            serde_json::from_str(raw.get()).unwrap_or_default()
+        } else {
+            Self {
+                reason: serde_json::from_str(raw.get()).ok(),
+                error: None,
+            }
+        }
+    }
+}
+
+/// `error`, and the `error` object of other events.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ErrorEvent<'a> {
+    #[serde(borrow)]
+    pub(crate) error: Option<ErrorBody<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ErrorBody<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(crate) kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) code: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) message: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) param: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) event_id: Option<Text<'a>>,
+}
+
+impl ErrorBody<'_> {
+    pub(crate) fn as_vendor_error(&self) -> VendorError<'_> {
+        VendorError {
+            kind: self.kind.as_ref().map(Text::as_str),
+            code: self.code.as_ref().map(Text::as_str),
+            message: self.message.as_ref().map(Text::as_str),
+            param: self.param.as_ref().map(Text::as_str),
+        }
+    }
+}
+
+/// What matters of the events before the session is ready.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Handshake<'a> {
+    #[serde(borrow)]
+    pub(crate) session: Option<SessionBody<'a>>,
+    #[serde(borrow)]
+    pub(crate) error: Option<ErrorBody<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SessionBody<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+}
+
+/// `usage` of a response or a transcription. Transcriptions charged by duration name no tokens.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct WireUsage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    input_token_details: Option<TokenDetails>,
+    output_token_details: Option<TokenDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TokenDetails {
+    #[serde(rename = "text_tokens")]
+    text: Option<u64>,
+    #[serde(rename = "audio_tokens")]
+    audio: Option<u64>,
+    #[serde(rename = "image_tokens")]
+    image: Option<u64>,
+    #[serde(rename = "cached_tokens")]
+    cached: Option<u64>,
+}
+
+impl WireUsage {
+    /// The tokens, unless there are none.
+    pub(crate) fn tokens(&self) -> Option<Usage> {
+        if self.input_tokens.is_none() && self.output_tokens.is_none() {
+            return None;
+        }
+        let none = TokenDetails::default();
+        let input = self.input_token_details.as_ref().unwrap_or(&none);
+        let output = self.output_token_details.as_ref().unwrap_or(&none);
+        Some(Usage {
+            input_tokens: self.input_tokens.unwrap_or_default(),
+            output_tokens: self.output_tokens.unwrap_or_default(),
+            input_text_tokens: input.text.unwrap_or_default(),
+            input_audio_tokens: input.audio.unwrap_or_default(),
+            input_image_tokens: input.image.unwrap_or_default(),
+            cached_tokens: input.cached.unwrap_or_default(),
+            output_text_tokens: output.text.unwrap_or_default(),
+            output_audio_tokens: output.audio.unwrap_or_default(),
+        })
+    }
+}
+
+fn is_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(|value| value.is_none())
+}

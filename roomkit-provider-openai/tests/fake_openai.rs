@@ -1,0 +1,510 @@
+//! Against the strict fake of the vendor, over real sockets: whatever it would not accept from us
+//! is a violation.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use roomkit_core::{
+    id::ItemId,
+    provider::{
+        ProviderCommand, ProviderConnection, ProviderError, ProviderErrorKind, ProviderEvent,
+        RealtimeVoiceProvider, ResponseStatus, Role, SessionSetup, SessionUpdate,
+    },
+    tool::ToolDefinition,
+};
+use roomkit_mock::fake_openai::{
+    Closure, FakeConnection, FakeOpenAi, FakeOpenAiBuilder, Fault, FaultAction, FaultPoint, Reply,
+    UserTranscript,
+};
+use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider};
+use serde_json::{Value, json};
+use support::{KEY, next, setup};
+
+fn provider(server: &FakeOpenAi) -> OpenAIRealtimeProvider {
+    OpenAIRealtimeProvider::new(OpenAIConfig {
+        api_key: Some(KEY.into()),
+        base_url: server.url(),
+        ..OpenAIConfig::default()
+    })
+    .unwrap()
+}
+
+fn with_config(config: Value) -> SessionSetup {
+    let mut setup = setup();
+    setup.provider_config = serde_json::from_value(config).unwrap();
+    setup
+}
+
+struct Call {
+    server: FakeOpenAi,
+    peer: FakeConnection,
+    connection: ProviderConnection,
+}
+
+impl Call {
+    async fn start(server: FakeOpenAiBuilder, setup: SessionSetup) -> Self {
+        let server = server.api_key(KEY).start().await.unwrap();
+        let connection = provider(&server).connect(setup).await.unwrap();
+        let peer = server.wait_for_connection(0).await.unwrap();
+        Self {
+            server,
+            peer,
+            connection,
+        }
+    }
+
+    async fn send(&mut self, command: ProviderCommand) {
+        self.connection.sink.send(command).await.unwrap();
+    }
+
+    /// Half a second of voice and a second of silence, at the connection's rate.
+    async fn speak(&mut self) {
+        let rate = self.connection.info.capabilities.input_rate as usize;
+        for sample in 0..rate * 3 / 2 / 160 {
+            let is_voice = sample * 160 < rate / 2;
+            let pcm: Vec<u8> = (0..160_i16)
+                .flat_map(|at| {
+                    let level = if at % 40 < 20 { 8_000_i16 } else { -8_000 };
+                    (if is_voice { level } else { 0 }).to_le_bytes()
+                })
+                .collect();
+            self.send(ProviderCommand::Audio(pcm.into())).await;
+        }
+    }
+
+    /// All events up to the first one wanted, it included.
+    async fn until(&mut self, wanted: impl Fn(&ProviderEvent) -> bool) -> Vec<ProviderEvent> {
+        let mut events = Vec::new();
+        loop {
+            let event = next(&mut self.connection).await;
+            assert!(
+                !matches!(event, ProviderEvent::Closed(_)),
+                "{event:?} after {events:?}"
+            );
+            events.push(event);
+            if events.last().is_some_and(&wanted) {
+                return events;
+            }
+        }
+    }
+
+    async fn until_ended(&mut self) -> Vec<ProviderEvent> {
+        self.until(|event| matches!(event, ProviderEvent::ResponseEnded { .. }))
+            .await
+    }
+
+    async fn closed(&mut self) -> ProviderError {
+        loop {
+            if let ProviderEvent::Closed(error) = next(&mut self.connection).await {
+                return error.expect("not as asked");
+            }
+        }
+    }
+
+    async fn end(mut self) {
+        assert_eq!(self.peer.violations(), []);
+        self.connection.sink.close().await;
+        let closure = self.peer.wait_for_close().await.unwrap();
+        assert_eq!(closure, Closure::ByClient(Some(1000)));
+        self.server.shutdown().await;
+    }
+}
+
+fn audio_bytes(events: &[ProviderEvent]) -> usize {
+    events
+        .iter()
+        .map(|event| match event {
+            ProviderEvent::Audio { pcm, .. } => pcm.len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn finals(events: &[ProviderEvent], wanted: Role) -> Vec<&str> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            ProviderEvent::Transcript {
+                role,
+                text,
+                is_final: true,
+                ..
+            } if *role == wanted => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn status(events: &[ProviderEvent]) -> &ResponseStatus {
+    match events.last() {
+        Some(ProviderEvent::ResponseEnded { status, .. }) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(text: &str) -> ProviderCommand {
+    ProviderCommand::Text {
+        role: Role::User,
+        text: text.into(),
+        respond: false,
+    }
+}
+
+#[tokio::test]
+async fn a_spoken_turn_in_every_codec_and_turn_detection() {
+    for config in [
+        json!({}),
+        json!({ "turn_detection": "server_vad" }),
+        json!({ "codec": "pcmu" }),
+        json!({ "codec": "pcma", "turn_detection": { "type": "server_vad", "threshold": 0.4 } }),
+    ] {
+        let server = FakeOpenAi::builder()
+            .reply(Reply::speech("Good morning.", 400))
+            .default_transcript(UserTranscript::completed("hello there"))
+            .fragment_frames(700);
+        let mut call = Call::start(server, with_config(config)).await;
+        call.speak().await;
+        let mut events = call.until_ended().await;
+        let kinds: Vec<_> = events.iter().map(std::mem::discriminant).collect();
+        let started = ProviderEvent::SpeechStarted { item_id: None };
+        assert_eq!(kinds[0], std::mem::discriminant(&started));
+        assert_eq!(*status(&events), ResponseStatus::Completed);
+        let rate = call.connection.info.capabilities.output_rate as usize;
+        assert_eq!(audio_bytes(&events), rate * 2 * 400 / 1000);
+        assert_eq!(finals(&events, Role::Assistant), ["Good morning."]);
+        if finals(&events, Role::User).is_empty() {
+            let user_final = |event: &ProviderEvent| {
+                matches!(
+                    event,
+                    ProviderEvent::Transcript {
+                        role: Role::User,
+                        is_final: true,
+                        ..
+                    }
+                )
+            };
+            events.extend(call.until(user_final).await);
+        }
+        assert_eq!(finals(&events, Role::User), ["hello there"]);
+        call.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_turn_by_push_to_talk() {
+    let server = FakeOpenAi::builder().reply(Reply::speech("Yes.", 100));
+    let mut call = Call::start(server, with_config(json!({ "turn_detection": null }))).await;
+    assert!(!call.connection.info.capabilities.interrupts_itself);
+    call.send(ProviderCommand::ActivityStart).await;
+    call.speak().await;
+    call.send(ProviderCommand::ActivityEnd).await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    assert_eq!(finals(&events, Role::Assistant), ["Yes."]);
+    call.end().await;
+}
+
+#[tokio::test]
+async fn a_tool_call_and_its_result() {
+    let server = FakeOpenAi::builder()
+        .reply(Reply::tool_call("get_weather", r#"{"city":"Oslo"}"#).with_call_id("call_7"))
+        .reply(Reply::speech("Three degrees.", 100));
+    let mut setup = setup();
+    setup.tools = vec![ToolDefinition::new(
+        "get_weather",
+        "by city",
+        json!({ "type": "object" }),
+    )];
+    let mut call = Call::start(server, setup).await;
+    call.send(text("weather?")).await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    let calls: Vec<_> = events
+        .iter()
+        .filter(|event| matches!(event, ProviderEvent::ToolCall { .. }))
+        .collect();
+    let expected = ProviderEvent::ToolCall {
+        call_id: "call_7".into(),
+        name: "get_weather".into(),
+        arguments: r#"{"city":"Oslo"}"#.into(),
+    };
+    assert_eq!(calls, [&expected]);
+    call.send(ProviderCommand::ToolResult {
+        call_id: "call_7".into(),
+        name: "get_weather".into(),
+        output: r#"{"temp_c":3}"#.into(),
+        is_error: false,
+    })
+    .await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    assert_eq!(finals(&events, Role::Assistant), ["Three degrees."]);
+    call.end().await;
+}
+
+#[tokio::test]
+async fn a3_an_answer_is_interrupted_and_forgotten_from_where_nobody_heard_it() {
+    for heard in [Duration::from_millis(120), Duration::ZERO] {
+        let server = FakeOpenAi::builder()
+            .reply(Reply::speech("A long story.", 5_000).stalling_after_ms(400));
+        let mut call = Call::start(server, setup()).await;
+        call.send(text("tell me")).await;
+        call.send(ProviderCommand::Respond).await;
+        let mut item: Option<ItemId> = None;
+        let mut bytes = 0;
+        while bytes < 48 * 400 {
+            if let ProviderEvent::Audio { item_id, pcm, .. } = next(&mut call.connection).await {
+                item = item_id;
+                bytes += pcm.len();
+            }
+        }
+        call.send(ProviderCommand::CancelResponse).await;
+        let events = call.until_ended().await;
+        assert_eq!(*status(&events), ResponseStatus::Cancelled);
+        let item_id = item.expect("audio names its item");
+        call.send(ProviderCommand::Truncate {
+            item_id: item_id.clone(),
+            content_index: 0,
+            heard,
+        })
+        .await;
+        let answer = if heard.is_zero() {
+            "conversation.item.deleted"
+        } else {
+            "conversation.item.truncated"
+        };
+        call.peer.wait_for_sent(answer, 1).await.unwrap();
+        call.end().await;
+    }
+}
+
+#[tokio::test]
+async fn k7_a_response_too_many_is_refused_and_late_requests_are_harmless() {
+    let server = FakeOpenAi::builder().reply(Reply::speech("One.", 3_000).stalling_after_ms(100));
+    let mut call = Call::start(server, setup()).await;
+    call.send(text("hi")).await;
+    call.send(ProviderCommand::Respond).await;
+    call.until(|event| matches!(event, ProviderEvent::Audio { .. }))
+        .await;
+    call.send(ProviderCommand::Respond).await;
+    call.until(|event| *event == ProviderEvent::ResponseRefused)
+        .await;
+    call.send(ProviderCommand::CancelResponse).await;
+    call.until_ended().await;
+    // Nothing to cancel, to commit, to truncate: no error worth telling.
+    call.send(ProviderCommand::CancelResponse).await;
+    call.send(ProviderCommand::ActivityEnd).await;
+    call.send(ProviderCommand::Truncate {
+        item_id: "nobody".into(),
+        content_index: 0,
+        heard: Duration::from_millis(5),
+    })
+    .await;
+    call.send(ProviderCommand::Update(SessionUpdate::default()))
+        .await;
+    let events = call.until(|event| *event == ProviderEvent::Updated).await;
+    let errors: Vec<_> = events
+        .iter()
+        .filter(|event| matches!(event, ProviderEvent::Error(_)))
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[tokio::test]
+async fn every_setting_is_accepted() {
+    let mut setup = with_config(json!({
+        "voice": "alloy", "speed": 1.1, "turn_detection": { "type": "server_vad",
+            "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500,
+            "idle_timeout_ms": 6000, "create_response": true, "interrupt_response": true },
+        "transcription": { "model": "gpt-4o-transcribe", "language": "fr", "prompt": "Foo" },
+        "noise_reduction": "near_field", "tool_choice": "auto", "parallel_tool_calls": true,
+        "max_output_tokens": 400,
+        "truncation": { "type": "retention_ratio", "retention_ratio": 0.8,
+            "token_limits": { "post_instructions": 20000 } },
+        "prompt": { "id": "pmpt_1", "version": "2", "variables": { "name": "Ann" } },
+        "tracing": "auto", "reasoning_effort": "low", "output_modalities": ["audio"],
+        "include": ["item.input_audio_transcription.logprobs"],
+    }));
+    setup.system_prompt = Some("Be brief.".into());
+    setup.voice = Some("cedar".into());
+    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    let mut call = Call::start(FakeOpenAi::builder(), setup).await;
+    assert_eq!(call.peer.session()["audio"]["output"]["voice"], "cedar");
+    assert!(call.connection.info.provider_session_id.is_some());
+    call.send(ProviderCommand::Update(SessionUpdate {
+        system_prompt: Some("Speak French.".into()),
+        tools: Some(vec![]),
+        provider_config: serde_json::from_value(json!({ "silence_duration_ms": 700 })).unwrap(),
+        ..SessionUpdate::default()
+    }))
+    .await;
+    call.until(|event| *event == ProviderEvent::Updated).await;
+    let session = call.peer.session();
+    assert_eq!(session["instructions"], "Speak French.");
+    let vad = &session["audio"]["input"]["turn_detection"];
+    assert_eq!(
+        (&vad["silence_duration_ms"], &vad["threshold"]),
+        (&json!(700), &json!(0.5))
+    );
+    call.end().await;
+}
+
+#[tokio::test]
+async fn text_of_every_role_and_an_image_are_accepted() {
+    let mut call = Call::start(FakeOpenAi::builder(), setup()).await;
+    for role in [Role::User, Role::System, Role::Assistant] {
+        call.send(ProviderCommand::Text {
+            role,
+            text: "note".into(),
+            respond: false,
+        })
+        .await;
+    }
+    call.send(ProviderCommand::Image {
+        mime_type: "image/png".into(),
+        data: vec![0x89, 0x50, 0x4E, 0x47].into(),
+        prompt: Some("What is it?".into()),
+        respond: false,
+    })
+    .await;
+    call.send(ProviderCommand::Raw(
+        json!({ "type": "input_audio_buffer.clear" }),
+    ))
+    .await;
+    call.peer
+        .wait_for_sent("conversation.item.done", 4)
+        .await
+        .unwrap();
+    call.peer
+        .wait_for_sent("input_audio_buffer.cleared", 1)
+        .await
+        .unwrap();
+    call.end().await;
+}
+
+#[tokio::test]
+async fn h3_refusals_while_connecting() {
+    let refused = async |server: FakeOpenAiBuilder, change: fn(&mut OpenAIConfig)| {
+        let server = server.start().await.unwrap();
+        let mut config = OpenAIConfig {
+            api_key: Some(KEY.into()),
+            base_url: server.url(),
+            ..OpenAIConfig::default()
+        };
+        change(&mut config);
+        let provider = OpenAIRealtimeProvider::new(config).unwrap();
+        let error = provider.connect(setup()).await.map(|_| ()).unwrap_err();
+        assert!(!error.to_string().contains(KEY), "{error}");
+        (error.kind(), error.code().to_owned())
+    };
+    let fake = FakeOpenAi::builder;
+    assert_eq!(
+        refused(fake().api_key("another"), |_| ()).await,
+        (ProviderErrorKind::Authentication, "invalid_api_key".into())
+    );
+    assert_eq!(
+        refused(fake(), |config| config.auth_header.clear()).await.0,
+        ProviderErrorKind::Authentication
+    );
+    assert_eq!(
+        refused(fake(), |config| config.model = "gpt-nothing".into()).await,
+        (ProviderErrorKind::InvalidConfig, "invalid_model".into())
+    );
+    let beta = |config: &mut OpenAIConfig| {
+        config.headers = [("OpenAI-Beta".to_owned(), "realtime=v1".into())].into();
+    };
+    assert_eq!(
+        refused(fake(), beta).await,
+        (
+            ProviderErrorKind::InvalidConfig,
+            "beta_api_shape_disabled".into()
+        )
+    );
+    assert_eq!(
+        refused(fake().refuse_upgrade(403), |_| ()).await.0,
+        ProviderErrorKind::Authentication
+    );
+    let mute = Fault::new(
+        FaultPoint::BeforeSessionCreated,
+        FaultAction::IgnoreSessionUpdates,
+    );
+    let hurry = |config: &mut OpenAIConfig| config.connect_timeout = Duration::from_millis(200);
+    assert_eq!(
+        refused(fake().fault(mute), hurry).await.0,
+        ProviderErrorKind::Timeout
+    );
+}
+
+#[tokio::test]
+async fn h3_losses_during_an_answer() {
+    let table = [
+        (FaultAction::Drop, ProviderErrorKind::Network),
+        (
+            FaultAction::ExpireSession,
+            ProviderErrorKind::SessionExpired,
+        ),
+        (
+            FaultAction::Close {
+                code: 1011,
+                reason: "internal error".into(),
+            },
+            ProviderErrorKind::Server,
+        ),
+    ];
+    for (action, kind) in table {
+        let server = FakeOpenAi::builder()
+            .reply(Reply::speech("A long story.", 2_000))
+            .fault(Fault::new(FaultPoint::AfterAudioDeltas(2), action));
+        let mut call = Call::start(server, setup()).await;
+        call.send(text("tell me")).await;
+        call.send(ProviderCommand::Respond).await;
+        assert_eq!(call.closed().await.kind(), kind);
+    }
+}
+
+#[tokio::test]
+async fn x5_a_broken_frame_is_told_and_the_call_goes_on() {
+    let server = FakeOpenAi::builder()
+        .reply(Reply::speech("Still here.", 200))
+        .fault(Fault::new(
+            FaultPoint::AfterAudioDeltas(1),
+            FaultAction::malformed_json(),
+        ));
+    let mut call = Call::start(server, setup()).await;
+    call.send(text("hi")).await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    let is_protocol_error = |event: &ProviderEvent| matches!(event, ProviderEvent::Error(error) if error.kind() == ProviderErrorKind::Protocol);
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| is_protocol_error(event))
+            .count(),
+        1
+    );
+    assert_eq!(finals(&events, Role::Assistant), ["Still here."]);
+    call.end().await;
+}
+
+#[tokio::test]
+async fn a_failed_response_says_why() {
+    let server = FakeOpenAi::builder()
+        .reply(Reply::failed("insufficient_quota"))
+        .reply(Reply::incomplete("Cut", 100, "max_output_tokens"));
+    let mut call = Call::start(server, setup()).await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    let ResponseStatus::Failed(error) = status(&events) else {
+        panic!("{events:?}");
+    };
+    assert_eq!(error.kind(), ProviderErrorKind::Quota);
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    assert_eq!(
+        *status(&events),
+        ResponseStatus::Incomplete("max_output_tokens".into())
+    );
+    call.end().await;
+}
