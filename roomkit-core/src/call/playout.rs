@@ -125,7 +125,7 @@ impl Playout {
             }
             Queued::Audio(pcm) => {
                 let begins = self.play_end.max(now);
-                if begins.checked_sub(now).unwrap() + FRAME > self.lead {
+                if begins.saturating_sub(now) + FRAME > self.lead {
                     return None;
                 }
                 let frame = audio::bytes_for(FRAME, self.rate);
@@ -149,7 +149,7 @@ impl Playout {
     pub(super) fn next_wake(&self, now: Moment) -> Option<Moment> {
         if self.queue.is_empty() {
             return (!self.is_silent(now))
-                .then(|| now + self.sent.checked_sub(self.position(now)).unwrap());
+                .then(|| now + self.sent.saturating_sub(self.position(now)));
         }
         Some((self.play_end + FRAME).saturating_sub(self.lead).max(now))
     }

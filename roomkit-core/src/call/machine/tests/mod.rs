@@ -101,20 +101,17 @@ impl Scripted {
     fn pass(&mut self, time: Duration) -> &mut Self {
         let until = self.now + time;
         for _ in 0..100_000 {
-            match self.call.next_wake(self.now).filter(|wake| *wake <= until) {
-                Some(wake) => {
-                    assert!(
-                        wake > self.now || wake == self.now && time.is_zero(),
-                        "no rest"
-                    );
-                    self.now = wake;
-                    self.feed(Input::Tick);
-                }
-                None => {
-                    self.now = until;
-                    return self;
-                }
-            }
+            let wake = self.call.next_wake(self.now).filter(|wake| *wake <= until);
+            let Some(wake) = wake else {
+                self.now = until;
+                return self;
+            };
+            assert!(
+                wake > self.now || time.is_zero(),
+                "the machine wants to be woken at once"
+            );
+            self.now = wake;
+            self.feed(Input::Tick);
         }
         panic!("the machine does not come to rest");
     }
