@@ -4,7 +4,7 @@
 //! frames into [`ProviderEvent`]s. Barge-in, deferred responses, tool contracts, transcript order
 //! and pacing are decided once, by the call engine, so a provider must *not* do any of them.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,8 +37,8 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError>;
 }
 
-/// What one connection is asked to be.
-#[derive(Debug, Clone)]
+/// What one connection is asked to be. Its Debug output leaves out what may be confidential.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct SessionSetup {
     /// Whose connection it is, for logs.
@@ -66,6 +66,20 @@ impl SessionSetup {
             tools: Vec::new(),
             provider_config: Map::new(),
         }
+    }
+}
+
+impl fmt::Debug for SessionSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let settings: Vec<&String> = self.provider_config.keys().collect();
+        f.debug_struct("SessionSetup")
+            .field("session_id", &self.session_id)
+            .field("voice", &self.voice)
+            .field("temperature", &self.temperature)
+            .field("tools", &tools)
+            .field("provider_config", &settings)
+            .finish_non_exhaustive()
     }
 }
 

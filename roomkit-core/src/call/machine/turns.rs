@@ -75,10 +75,15 @@ impl Call {
         status: ResponseStatus,
         usage: Option<Usage>,
     ) {
-        // An end without a start is possible when an interruption crosses it.
-        let Some(response) = self.response.take_if(|response| {
+        let ended = self.response.take_if(|response| {
             id.is_none() || response.id.is_none() || response.id.as_ref() == id
-        }) else {
+        });
+        let Some(response) = ended else {
+            // An end without a start: an interruption crossed it, or it could not even begin.
+            if let ResponseStatus::Failed(error) = status {
+                self.wanted = Wanted::No;
+                self.on_error(now, error);
+            }
             return;
         };
         self.words.answer_ended(now);
