@@ -1,7 +1,73 @@
 //! Mocks, an echo provider and fake vendor servers for roomkit.
 //!
-//! - `fake_openai` (feature `fake-openai`, on by default): a server on a real socket that speaks
-//!   and enforces `OpenAI`'s Realtime wire, with scripts and faults.
+//! Feature `mock`, on by default; no sockets:
+//!
+//! - [`MockRealtimeProvider`] and [`MockRealtimeTransport`] stand in for the vendor and for the
+//!   callers. They record everything, in order, and say whatever the test wants said.
+//! - [`EchoProvider`] answers for itself: it hears speech by its energy, plays it back, answers
+//!   text with tones and calls tools. A whole call without a key; registered as `echo`.
+//!
+//! Feature `fake-openai`, on by default: `fake_openai`, a server on a real socket that speaks and
+//! enforces `OpenAI`'s Realtime wire, with scripts and faults.
+//!
+//! All waits end when the thing happens; nothing polls, and nothing depends on the wall clock, so
+//! tests may pause tokio's. A wait that is in vain panics after a minute of tokio's time with what
+//! there was instead.
+//!
+//! ```
+//! # #[cfg(feature = "mock")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use roomkit_core::{
+//!     RealtimeSession,
+//!     client_protocol::ServerMessage,
+//!     provider::{ProviderCommand, RealtimeVoiceProvider, Role, SessionSetup},
+//!     transport::{AudioOffer, ClientCommand, RealtimeAudioTransport},
+//! };
+//! use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
+//!
+//! let provider = Arc::new(MockRealtimeProvider::new());
+//! let transport = Arc::new(MockRealtimeTransport::new());
+//!
+//! // What a `RealtimeVoiceChannel` does with them, in short:
+//! let session = RealtimeSession::new("lobby", "ann", "voice", Default::default());
+//! let connection = MockConnection::new();
+//! let caller = connection.client();
+//! let offer = AudioOffer { input_rate: 24_000, output_rate: 24_000 };
+//! let mut link = transport.accept(&session, connection.into(), offer).await?;
+//! let mut vendor = provider.connect(SessionSetup::new(session.id().clone())).await?;
+//! vendor.sink.send(ProviderCommand::Respond).await?;
+//! link.sink.send(ClientCommand::Message(ServerMessage::ClearAudio)).await?;
+//!
+//! // What a test does with them:
+//! let ai = provider.wait_for_connect().await;
+//! assert_eq!(ai.responds(), 1);
+//! ai.simulate_transcription("Hello!", Role::Assistant, true, None);
+//! caller.wait_for_message(|message| *message == ServerMessage::ClearAudio).await;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "mock"))] fn main() {}
+//! ```
 
+#[cfg(feature = "mock")]
+pub mod echo;
 #[cfg(feature = "fake-openai")]
 pub mod fake_openai;
+#[cfg(feature = "mock")]
+mod gate;
+#[cfg(feature = "mock")]
+pub mod provider;
+#[cfg(feature = "mock")]
+pub mod transport;
+#[cfg(feature = "mock")]
+mod watched;
+
+#[cfg(feature = "mock")]
+pub use {
+    echo::{EchoConfig, EchoProvider},
+    gate::Gate,
+    provider::{MockProviderConnection, MockRealtimeProvider},
+    transport::{MockClient, MockConnection, MockRealtimeTransport},
+};

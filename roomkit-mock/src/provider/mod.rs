@@ -1,0 +1,244 @@
+//! A speech-to-speech service that does what the test says.
+
+mod connection;
+mod script;
+mod simulate;
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use roomkit_core::{
+    id::SessionId,
+    provider::{
+        ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError,
+        RealtimeVoiceProvider, SessionSetup,
+    },
+};
+
+pub use connection::{InjectedText, MockProviderConnection, ToolResult, Truncation};
+pub use script::{Script, answer, question};
+
+use crate::{Gate, watched::Watched};
+
+/// A provider that records what it is told and says what the test wants. Clones are the same one.
+///
+/// Unless [set otherwise](Self::with_capabilities) it takes and gives 24 kHz, is asked for each
+/// response, interrupts itself, truncates, and takes updates and images. It does not promise
+/// transcripts of the user, so nothing waits for them.
+#[derive(Clone)]
+pub struct MockRealtimeProvider {
+    model: Option<String>,
+    capabilities: ProviderCapabilities,
+    script: Script,
+    state: Arc<Watched<State>>,
+}
+
+/// What the next attempt to connect comes to.
+#[derive(Debug, Clone)]
+pub enum ConnectOutcome {
+    /// The connection opens.
+    Succeed,
+    /// The vendor refuses.
+    Fail(ProviderError),
+    /// It opens as soon as the gate does.
+    Hold(Gate),
+}
+
+#[derive(Default)]
+struct State {
+    outcomes: VecDeque<ConnectOutcome>,
+    attempts: Vec<SessionSetup>,
+    pending: usize,
+    connections: Vec<MockProviderConnection>,
+    /// How many connections [`MockRealtimeProvider::wait_for_connect`] has handed out.
+    seen: usize,
+}
+
+impl Default for MockRealtimeProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MockRealtimeProvider {
+    /// A provider every connection to which succeeds.
+    pub fn new() -> Self {
+        let mut capabilities = ProviderCapabilities::new(24_000, 24_000);
+        capabilities.interrupts_itself = true;
+        capabilities.truncates = true;
+        capabilities.updates = true;
+        capabilities.images = true;
+        Self {
+            model: None,
+            capabilities,
+            script: Script::new(),
+            state: Arc::default(),
+        }
+    }
+
+    /// Sets what connections take, give and can do.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: ProviderCapabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Sets the model's name.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// Sets what each connection says by itself.
+    #[must_use]
+    pub fn with_script(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Queues what an attempt to connect comes to; without one it succeeds.
+    pub fn next_connect(&self, outcome: ConnectOutcome) {
+        self.state.change(|state| state.outcomes.push_back(outcome));
+    }
+
+    /// What every attempt to connect asked for, those that failed included.
+    pub fn connects(&self) -> Vec<SessionSetup> {
+        self.state.read(|state| state.attempts.clone())
+    }
+
+    /// How many attempts are being held.
+    pub fn pending_connects(&self) -> usize {
+        self.state.read(|state| state.pending)
+    }
+
+    /// Every connection that was opened, oldest first.
+    pub fn connections(&self) -> Vec<MockProviderConnection> {
+        self.state.read(|state| state.connections.clone())
+    }
+
+    /// How many connections are open: neither closed nor dropped by roomkit.
+    pub fn open_connections(&self) -> usize {
+        self.connections()
+            .iter()
+            .filter(|connection| connection.is_open())
+            .count()
+    }
+
+    /// The newest connection.
+    ///
+    /// # Panics
+    ///
+    /// If none was opened yet.
+    pub fn last(&self) -> MockProviderConnection {
+        match self.state.read(|state| state.connections.last().cloned()) {
+            Some(connection) => connection,
+            None => panic!("nobody has connected yet; use `wait_for_connect`"),
+        }
+    }
+
+    /// The newest connection of this session.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn session(&self, session_id: &SessionId) -> MockProviderConnection {
+        let connections = self.connections();
+        let found = connections
+            .into_iter()
+            .rfind(|connection| connection.session_id() == session_id);
+        match found {
+            Some(connection) => connection,
+            None => panic!("session {session_id} has no connection"),
+        }
+    }
+
+    /// The next connection to be opened; those opened before the call count, each one once.
+    pub async fn wait_for_connect(&self) -> MockProviderConnection {
+        self.state
+            .expect(
+                "connection",
+                |state| {
+                    let next = state.connections.get(state.seen).cloned()?;
+                    state.seen += 1;
+                    Some(next)
+                },
+                |state| format!("{} attempts, {} held", state.attempts.len(), state.pending),
+            )
+            .await
+    }
+
+    /// Returns once so many attempts to connect have been made, whatever they came to.
+    pub async fn wait_for_attempts(&self, attempts: usize) {
+        self.state
+            .expect(
+                "attempt to connect",
+                |state| (state.attempts.len() >= attempts).then_some(()),
+                |state| format!("{} attempts", state.attempts.len()),
+            )
+            .await;
+    }
+}
+
+#[async_trait]
+impl RealtimeVoiceProvider for MockRealtimeProvider {
+    fn name(&self) -> &'static str {
+        "mock"
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    fn capabilities(&self) -> ProviderCapabilities {
+        self.capabilities.clone()
+    }
+
+    async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
+        let session_id = setup.session_id.clone();
+        let outcome = self.state.change(|state| {
+            state.attempts.push(setup);
+            state.outcomes.pop_front()
+        });
+        match outcome {
+            None | Some(ConnectOutcome::Succeed) => {}
+            Some(ConnectOutcome::Fail(error)) => return Err(error),
+            Some(ConnectOutcome::Hold(gate)) => {
+                let _pending = Pending::count(&self.state);
+                gate.wait().await;
+            }
+        }
+        let (connection, sink, events) =
+            MockProviderConnection::open(session_id.clone(), self.script.clone());
+        self.state
+            .change(|state| state.connections.push(connection));
+        let mut info = ConnectionInfo::new(self.capabilities.clone());
+        info.provider_session_id = Some(format!("mock-{session_id}"));
+        Ok(ProviderConnection { info, sink, events })
+    }
+}
+
+impl fmt::Debug for MockRealtimeProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockRealtimeProvider")
+            .field("attempts", &self.connects().len())
+            .field("connections", &self.connections().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An attempt that is held; not any more when it is dropped.
+struct Pending(Arc<Watched<State>>);
+
+impl Pending {
+    fn count(state: &Arc<Watched<State>>) -> Self {
+        state.change(|state| state.pending += 1);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.change(|state| state.pending -= 1);
+    }
+}
