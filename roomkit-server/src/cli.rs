@@ -1,0 +1,175 @@
+//! The command line. A flag wins over the same setting of the file, the file over the default.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use serde_json::{Map, Value};
+
+use crate::{
+    config::{Config, ProviderConfig},
+    error::ServerError,
+};
+
+/// A speech-to-speech server: callers in a browser, a speech AI, and a room around them.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "roomkit-server", version, about)]
+pub struct Cli {
+    /// Configuration file (TOML); its settings are named like these flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [file: listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The speech AI, by its registered name [default: echo] [file: provider.name]
+    ///
+    /// When the file configures another provider, that configuration is left out.
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// The provider's model [file: provider.config.model]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The AI's voice, by the vendor's name [file: channel.voice]
+    #[arg(long, value_name = "NAME")]
+    pub voice: Option<String>,
+    /// Instructions for the AI [file: channel.system_prompt]
+    #[arg(long, value_name = "TEXT")]
+    pub system_prompt: Option<String>,
+    /// Calls the server takes at a time [default: 1000] [file: limits.max_sessions]
+    #[arg(long, value_name = "COUNT")]
+    pub max_sessions: Option<usize>,
+    /// Web pages that may connect: an origin, `same-origin` or `*`; may be given several times
+    /// [default: same-origin] [file: limits.allowed_origins]
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// Environment variable that holds the access tokens, with commas between [file:
+    /// auth.token_env]
+    #[arg(long, value_name = "VARIABLE")]
+    pub auth_token_env: Option<String>,
+    /// Let everybody in, on any address [file: auth.no_auth]
+    #[arg(long)]
+    pub no_auth: bool,
+    /// What to log to standard error, such as `debug` or `info,roomkit_core=debug`
+    /// [default: info] [file: log]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Seconds that calls may go on after SIGTERM [default: 30] [file: drain_s]
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_s: Option<u64>,
+}
+
+impl Cli {
+    /// The file's settings, or the defaults, with the flags laid over them.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds what it must not.
+    pub fn into_config(self) -> Result<Config, ServerError> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if let Some(name) = self.provider
+            && name != config.provider.name
+        {
+            let none = Value::Object(Map::new());
+            config.provider = ProviderConfig { name, config: none };
+        }
+        if let Some(model) = self.model {
+            config.provider.set("model", model);
+        }
+        set(&mut config.listen, self.listen);
+        set(&mut config.log, self.log);
+        set(&mut config.drain_s, self.drain_s);
+        set(&mut config.limits.max_sessions, self.max_sessions);
+        config.channel.voice = self.voice.or(config.channel.voice);
+        config.channel.system_prompt = self.system_prompt.or(config.channel.system_prompt);
+        config.auth.token_env = self.auth_token_env.or(config.auth.token_env);
+        config.auth.no_auth |= self.no_auth;
+        if !self.allow_origin.is_empty() {
+            config.limits.allowed_origins = self.allow_origin;
+        }
+        Ok(config)
+    }
+}
+
+fn set<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *setting = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Cli, ServerError> {
+        let program = ["roomkit-server"];
+        Ok(Cli::try_parse_from(program.iter().chain(arguments))?)
+    }
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_flags_and_file_the_defaults_apply() {
+        let config = parsed(&[]).unwrap().into_config().unwrap();
+        assert_eq!(config.listen, "127.0.0.1:8080");
+        assert_eq!(config.provider.name, "echo");
+        assert_eq!(config.transports.len(), 1);
+        assert_eq!(config.transports[0].name, "websocket");
+        assert_eq!(config.transports[0].path, "/ws");
+        assert_eq!(config.drain_s, 30);
+    }
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        let config = parsed(&[
+            "--listen=0.0.0.0:9",
+            "--provider=openai",
+            "--model=gpt-realtime",
+            "--voice=marin",
+            "--system-prompt=Be kind.",
+            "--max-sessions=7",
+            "--allow-origin=same-origin",
+            "--allow-origin=https://app.example",
+            "--auth-token-env=TOKENS",
+            "--no-auth",
+            "--log=debug",
+            "--drain-s=5",
+        ])
+        .unwrap()
+        .into_config()
+        .unwrap();
+        assert_eq!(config.listen, "0.0.0.0:9");
+        assert_eq!(config.provider.name, "openai");
+        assert_eq!(config.provider.config["model"], "gpt-realtime");
+        assert_eq!(config.channel.voice.as_deref(), Some("marin"));
+        assert_eq!(config.channel.system_prompt.as_deref(), Some("Be kind."));
+        assert_eq!(config.limits.max_sessions, 7);
+        assert_eq!(
+            config.limits.allowed_origins,
+            ["same-origin", "https://app.example"]
+        );
+        assert_eq!(config.auth.token_env.as_deref(), Some("TOKENS"));
+        assert!(config.auth.no_auth);
+        assert_eq!((config.log.as_str(), config.drain_s), ("debug", 5));
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line() {
+        for (arguments, named) in [
+            (&["--lissten=1"][..], "--lissten"),
+            (&["--max-sessions=many"], "many"),
+            (&["--listen"], "--listen"),
+            (&["stray"], "stray"),
+        ] {
+            let error = parsed(arguments).unwrap_err();
+            let line = error.to_string();
+            assert!(line.contains(named) && !line.contains('\n'), "{line}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The configuration file: TOML, named like the command line's flags, unknown fields refused.
+
+use std::{fmt, fs, path::Path};
+
+use roomkit::http::AdmissionConfig;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use crate::auth::AuthConfig;
+use crate::error::ServerError;
+
+/// All settings of the server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on; default `127.0.0.1:8080`. Port 0 takes a free one.
+    pub listen: String,
+    /// The speech AI.
+    pub provider: ProviderConfig,
+    /// The ways in for callers; default `websocket` at `/ws`.
+    pub transports: Vec<TransportConfig>,
+    /// What calls are like.
+    pub channel: ChannelConfig,
+    /// Who may connect, and how many.
+    pub limits: AdmissionConfig,
+    /// Who has to show a token.
+    pub auth: AuthConfig,
+    /// What becomes of rooms.
+    pub rooms: RoomsConfig,
+    /// What to log, as directives of `tracing`; default `info`.
+    pub log: String,
+    /// How long calls may go on after the server was told to stop, in seconds; default 30.
+    pub drain_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            provider: ProviderConfig::default(),
+            transports: vec![TransportConfig::default()],
+            channel: ChannelConfig::default(),
+            limits: AdmissionConfig::default(),
+            auth: AuthConfig::default(),
+            rooms: RoomsConfig::default(),
+            log: "info".into(),
+            drain_s: 30,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is no TOML, or has an unknown or unusable field.
+    pub fn read(path: &Path) -> Result<Self, ServerError> {
+        let text = fs::read_to_string(path).map_err(|source| ServerError::ConfigFile {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| {
+            let problem = match error.span() {
+                Some(span) => format!("line {}: {}", line(&text, span.start), error.message()),
+                None => error.message().to_owned(),
+            };
+            ServerError::ConfigSyntax {
+                path: path.to_owned(),
+                problem,
+            }
+        })
+    }
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().iter().take(offset);
+    1 + before.filter(|byte| **byte == b'\n').count()
+}
+
+/// Which speech AI, and its own settings.
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// The registered name; default `echo`.
+    pub name: String,
+    /// The provider's own settings.
+    pub config: Value,
+}
+
+impl Default for ProviderConfig {
+    fn default() -> Self {
+        Self {
+            name: "echo".into(),
+            config: Value::Object(Map::new()),
+        }
+    }
+}
+
+impl ProviderConfig {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
+        // What is no object is the provider's to refuse.
+        if let Value::Object(config) = &mut self.config {
+            config.insert(key.into(), value.into());
+        }
+    }
+}
+
+impl fmt::Debug for ProviderConfig {
+    /// Without its settings, which may hold a key (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A way in for callers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransportConfig {
+    /// The registered name.
+    pub name: String,
+    /// Where it is mounted, such as `/ws`.
+    pub path: String,
+    /// The transport's own settings.
+    #[serde(default)]
+    pub config: Value,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            name: "websocket".into(),
+            path: "/ws".into(),
+            config: Value::Null,
+        }
+    }
+}
+
+/// What calls are like; all optional.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Instructions for the AI.
+    pub system_prompt: Option<String>,
+    /// The AI's voice, by the vendor's name.
+    pub voice: Option<String>,
+    /// Sampling temperature, for vendors that take one.
+    pub temperature: Option<f32>,
+    /// The provider's settings for each session, where it has some besides its own.
+    pub provider_config: Map<String, Value>,
+    /// Ends a call in which nobody has spoken for so many seconds; default never.
+    pub idle_timeout_s: Option<u64>,
+    /// Ends a call that has lasted so many seconds; default never.
+    pub max_duration_s: Option<u64>,
+    /// How long the provider may take to get ready, in seconds; default 30.
+    pub connect_timeout_s: Option<u64>,
+    /// How long a tool may take, in seconds; default 30.
+    pub tool_timeout_s: Option<u64>,
+    /// How far ahead of real time audio is sent, in ms; default what the transport chooses.
+    pub playout_lead_ms: Option<u64>,
+    /// Whether callers can interrupt the AI by speaking; default true.
+    pub interruptions: Option<bool>,
+    /// Whether words are shown while they are being spoken; default true.
+    pub emit_partials: Option<bool>,
+    /// Whether the AI is given the tool `current_time`; default true with the provider `echo`, and
+    /// false with any other.
+    pub demo_tools: Option<bool>,
+}
+
+/// What becomes of rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoomsConfig {
+    /// Whether a room that was made for a caller who named none is closed once nobody is in it.
+    /// Rooms with a name of their own stay open. Default true.
+    pub close_empty: bool,
+    /// How long it stays open after the last call, in seconds; default 60.
+    pub close_empty_after_s: u64,
+}
+
+impl Default for RoomsConfig {
+    fn default() -> Self {
+        Self {
+            close_empty: true,
+            close_empty_after_s: 60,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let config = parsed(
+            r#"
+            listen = "127.0.0.1:0"
+            log = "debug"
+            drain_s = 5
+            [provider]
+            name = "openai"
+            config = { model = "gpt-realtime", api_key_env = "OPENAI_API_KEY" }
+            [[transports]]
+            name = "websocket"
+            path = "/ws"
+            config = { lead_ms = 100 }
+            [channel]
+            system_prompt = "You are a helpful voice assistant."
+            voice = "marin"
+            temperature = 0.7
+            idle_timeout_s = 60
+            max_duration_s = 3600
+            [limits]
+            max_sessions = 10
+            allowed_origins = ["https://app.example"]
+            [auth]
+            tokens = ["letmein"]
+            [rooms]
+            close_empty_after_s = 5
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.provider.config["api_key_env"], "OPENAI_API_KEY");
+        assert_eq!(config.transports[0].config["lead_ms"], 100);
+        assert_eq!(config.limits.max_sessions, 10);
+        assert_eq!(config.limits.handshake_ms, 10_000);
+        assert!(config.rooms.close_empty);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_wherever_it_stands() {
+        for (text, field) in [
+            ("lissten = 1", "lissten"),
+            ("[provider]\nnmae = 1", "nmae"),
+            ("[[transports]]\nname='a'\npath='/b'\nroute=1", "route"),
+            ("[channel]\nsystem_promt = 'a'", "system_promt"),
+            ("[limits]\nmax_session = 1", "max_session"),
+            ("[auth]\ntoken = 'a'", "token"),
+            ("[rooms]\nclose = true", "close"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            let message = error.message();
+            assert!(
+                message.contains(&format!("unknown field `{field}`")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn x1_debug_shows_no_secret() {
+        let config = parsed(
+            "[provider]\nname='openai'\nconfig={api_key='hunter2'}\n[auth]\ntokens=['hunter2']",
+        )
+        .unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

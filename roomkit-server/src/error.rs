@@ -1,0 +1,104 @@
+//! Why the server does not start, and how the library's errors read over HTTP.
+
+use std::{io, path::PathBuf};
+
+use axum::http::StatusCode;
+use roomkit::{
+    error::{ConfigError, RoomError},
+    http::Rejection,
+};
+
+/// Why the server does not start, in one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The command line is wrong.
+    #[error("{0}; see --help")]
+    Usage(String),
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The configuration file is no TOML, or holds what it must not.
+    #[error("{}: {problem}", path.display())]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        problem: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system does not let the program hear signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// A defect: the parts of the server do not fit.
+    #[error("cannot set up the rooms: {0}")]
+    Setup(#[from] RoomError),
+}
+
+impl ServerError {
+    /// 2 when the command line or the configuration is at fault, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::ConfigFile { .. }
+            | Self::ConfigSyntax { .. } => 2,
+            Self::Listen { .. } | Self::Signals(_) | Self::Setup(_) => 1,
+        }
+    }
+}
+
+impl From<clap::Error> for ServerError {
+    /// clap explains itself over several lines; the first says what is wrong.
+    fn from(error: clap::Error) -> Self {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        Self::Usage(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    }
+}
+
+/// Says where a setting of a part stands in the whole: `max_sessions` becomes
+/// `limits.max_sessions`.
+pub(crate) fn within(section: &str) -> impl Fn(ConfigError) -> ConfigError {
+    move |error| match error {
+        ConfigError::Field { field, problem } if field == "config" => {
+            ConfigError::field(section, problem)
+        }
+        ConfigError::Field { field, problem } => {
+            ConfigError::field(format!("{section}.{field}"), problem)
+        }
+        other => other,
+    }
+}
+
+/// The answer to a room operation that failed.
+pub(crate) fn room_rejection(error: &RoomError) -> Rejection {
+    let (status, code) = match error {
+        RoomError::NotFound(_) => (StatusCode::NOT_FOUND, "room_not_found"),
+        RoomError::Exists(_) => (StatusCode::CONFLICT, "room_exists"),
+        RoomError::Closed(_) => (StatusCode::CONFLICT, "room_closed"),
+        RoomError::NotAttached { .. } => (StatusCode::CONFLICT, "channel_not_attached"),
+        RoomError::KitClosed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+        other => {
+            tracing::error!(error = %other, "a room operation failed");
+            let (status, code) = (StatusCode::INTERNAL_SERVER_ERROR, "internal");
+            return Rejection::new(status, code, "the server could not do this");
+        }
+    };
+    Rejection::new(status, code, error.to_string())
+}

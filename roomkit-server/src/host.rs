@@ -1,0 +1,184 @@
+//! Which room a caller comes into, and under what name.
+
+use async_trait::async_trait;
+use roomkit::{
+    RealtimeSession, RealtimeVoiceChannel, RoomKit,
+    error::{RoomError, StartError, TransportError},
+    http::{SessionHost, StartRequest},
+    id::{ChannelId, ParticipantId, RoomId},
+    room::RoomOptions,
+};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+use crate::any_transport::routed;
+
+/// The id of the voice channel.
+pub(crate) const VOICE: &str = "voice";
+/// The id of the channel that people who watch write through.
+pub(crate) const SUPERVISOR: &str = "supervisor";
+/// The note on rooms that were made for a caller who named none.
+pub(crate) const UNNAMED: &str = "unnamed";
+
+/// Longest id of a room or a participant, in characters.
+const MAX_ID_CHARS: usize = 128;
+
+/// Finds or makes rooms, with all channels of this server in them.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    kit: RoomKit,
+    voice: RealtimeVoiceChannel,
+    /// Held while a named room is being set up, so that nobody finds it half furnished.
+    setting_up: Arc<Mutex<()>>,
+}
+
+impl Host {
+    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel) -> Self {
+        Self {
+            kit,
+            voice,
+            setting_up: Arc::default(),
+        }
+    }
+
+    async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
+        let participant = match request.participant {
+            Some(participant) => checked("participant", participant)?,
+            None => anonymous(),
+        };
+        let Some(room) = request.room else {
+            let room = self.fresh_room().await?;
+            let started = self
+                .voice
+                .start_session(&room, participant, request.connection)
+                .await;
+            if started.is_err() {
+                // Nobody else knows this room.
+                if let Err(error) = self.kit.close_room(&room).await {
+                    tracing::warn!(%error, "a room whose call did not start could not be closed");
+                }
+            }
+            return started;
+        };
+        let room = checked("room", room)?;
+        self.named_room(&room).await?;
+        self.voice
+            .start_session(room, participant, request.connection)
+            .await
+    }
+
+    async fn fresh_room(&self) -> Result<RoomId, RoomError> {
+        let room = self
+            .kit
+            .create_room(RoomOptions::new().metadata(UNNAMED, true))
+            .await?;
+        self.furnish(&room.id).await?;
+        Ok(room.id)
+    }
+
+    async fn named_room(&self, room: &RoomId) -> Result<(), RoomError> {
+        let _setting_up = self.setting_up.lock().await;
+        match self.kit.create_room(room).await {
+            Ok(_) | Err(RoomError::Exists(_)) => self.furnish(room).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Attaches what is not attached. What is keeps its permissions.
+    async fn furnish(&self, room: &RoomId) -> Result<(), RoomError> {
+        for channel in [VOICE, SUPERVISOR].map(ChannelId::from) {
+            match self.kit.binding(room, &channel).await {
+                Ok(_) => {}
+                Err(RoomError::NotAttached { .. }) => {
+                    self.kit.attach_channel(room, &channel).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The host as one transport sees it.
+pub(crate) struct TransportHost {
+    pub(crate) host: Host,
+    /// The transport's place in the list.
+    pub(crate) transport: usize,
+}
+
+#[async_trait]
+impl SessionHost for TransportHost {
+    async fn start(&self, mut request: StartRequest) -> Result<RealtimeSession, StartError> {
+        request.connection = routed(self.transport, request.connection);
+        self.host.start(request).await
+    }
+}
+
+/// Whether a text can be the id of a room or a participant here: it has to stand in a path and in a
+/// list with commas.
+pub(crate) fn is_usable_id(id: &str) -> bool {
+    let usable = |c: char| c.is_alphanumeric() || "-._~:@+".contains(c);
+    id.chars().all(usable)
+        && (1..=MAX_ID_CHARS).contains(&id.chars().count())
+        && id != "."
+        && id != ".."
+}
+
+/// What [`is_usable_id`] asks for, for people.
+pub(crate) const USABLE_ID: &str = "must be 1 to 128 letters, digits or characters of `-._~:@+`";
+
+fn checked<Id: AsRef<str>>(field: &str, id: Id) -> Result<Id, TransportError> {
+    if is_usable_id(id.as_ref()) {
+        Ok(id)
+    } else {
+        Err(TransportError::Refused(format!("{field}: {USABLE_ID}")))
+    }
+}
+
+fn anonymous() -> ParticipantId {
+    let random = ParticipantId::random();
+    let short: String = random.as_str().chars().take(8).collect();
+    format!("caller-{short}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_can_stand_in_a_path() {
+        for id in [
+            "a",
+            "support-4711",
+            "zoë",
+            "user@host:1",
+            "...",
+            &"x".repeat(128),
+        ] {
+            assert!(is_usable_id(id), "{id}");
+        }
+        for id in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a,b",
+            "a?b",
+            "a\n",
+            "a\u{202e}b",
+            &"x".repeat(129),
+        ] {
+            assert!(!is_usable_id(id), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn who_gives_no_name_gets_one() {
+        let name = anonymous();
+        let hex = name.as_str().strip_prefix("caller-").unwrap();
+        assert_eq!(hex.len(), 8);
+        assert!(hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(name, anonymous());
+    }
+}

@@ -1,0 +1,25 @@
+//! A speech-to-speech server: roomkit as a program, with a page to talk to it.
+//!
+//! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::bind`] turns that
+//! into a listening server, [`Server::run`] serves until it is told to stop. Everything the server
+//! can do comes from the facade crate: what it cannot do with that, no other program can.
+
+mod any_transport;
+mod app;
+mod auth;
+pub mod cli;
+pub mod config;
+mod demo_tools;
+mod error;
+mod host;
+mod log;
+mod routes;
+mod serve;
+mod server;
+mod shutdown;
+mod tidy;
+
+pub use error::ServerError;
+pub use log::log_to_stderr;
+pub use server::Server;
+pub use shutdown::Signals;

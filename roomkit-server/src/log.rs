@@ -1,0 +1,25 @@
+//! Where the log goes: standard error, because standard output is for programs.
+
+use std::io;
+
+use roomkit::error::ConfigError;
+use tracing_subscriber::EnvFilter;
+
+/// Sends the log to standard error. `filter` is a level or directives such as
+/// `info,roomkit_core=debug`.
+///
+/// # Errors
+///
+/// When the filter cannot be read. A log that is set up already stays as it is.
+pub fn log_to_stderr(filter: &str) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let problem = format!("`{filter}` is no filter: {error}; write for example `info`");
+        ConfigError::field("log", problem)
+    })?;
+    // Fails only when there is a log already.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .try_init();
+    Ok(())
+}

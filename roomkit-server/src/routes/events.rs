@@ -1,0 +1,264 @@
+//! The dashboard: a room as it happens, over a WebSocket.
+//!
+//! Text frames of JSON: `{"type":"event","event":…}` for what is written to the timeline, in its
+//! order; `{"type":"ephemeral","event":…}` for what is shown at this moment only; and at the end
+//! `{"type":"closed","reason":…}`. What a dashboard sends is not read.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{
+        FromRequestParts, State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    http::request::Parts,
+    response::Response,
+};
+use roomkit::{
+    RoomKit,
+    ephemeral::EphemeralEvent,
+    error::RoomError,
+    http::Rejection,
+    id::RoomId,
+    room::{RoomEvent, TimelineQuery},
+    subscriber::{CloseReason, RoomUpdate, SubscribeOptions, Subscription},
+};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::input::{Fields, RoomPath, Visitor};
+use crate::{app::App, error::room_rejection};
+
+/// Updates that may wait for a dashboard before it is cut off.
+const QUEUE: usize = 512;
+/// How long a dashboard may take for one message before it is cut off.
+const SEND_TIME: Duration = Duration::from_secs(10);
+/// How often a dashboard is asked whether it is there; after two questions without a sign of life
+/// it is not.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// Events read at a time when the past is shown.
+const PAGE: usize = 200;
+/// Largest message taken from a dashboard, in bytes: they have nothing to say.
+const MAX_INPUT_BYTES: usize = 4096;
+
+/// Close codes of WebSockets, from the IANA registry.
+mod close_code {
+    pub(super) const NORMAL: u16 = 1000;
+    pub(super) const GOING_AWAY: u16 = 1001;
+    pub(super) const INTERNAL: u16 = 1011;
+    pub(super) const TRY_AGAIN: u16 = 1013;
+}
+
+/// Where to begin.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WatchQuery {
+    /// First the stored events after this index; −1 for all. Without it nothing is repeated.
+    after: Option<i64>,
+    #[serde(rename = "token")]
+    _token: Option<IgnoredAny>,
+}
+
+/// `GET /rooms/{room}/events`
+pub(super) async fn watch(
+    visitor: Visitor,
+    State(app): State<App>,
+    RoomPath(room): RoomPath,
+    Fields(query): Fields<WatchQuery>,
+    Upgrade(upgrade): Upgrade,
+) -> Result<Response, Rejection> {
+    // What is not there is an answer in HTTP, not a socket that closes at once.
+    app.kit
+        .room(&room)
+        .await
+        .map_err(|error| room_rejection(&error))?;
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let mut dashboard = Dashboard {
+            socket,
+            room,
+            kit: app.kit,
+            next: None,
+        };
+        let end = dashboard.show(query.after).await;
+        dashboard.close(end).await;
+        drop(visitor);
+    }))
+}
+
+/// A request to become a WebSocket.
+#[derive(Debug)]
+pub(super) struct Upgrade(WebSocketUpgrade);
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let upgrade = upgrade.map_err(|error| {
+            Rejection::new(error.status(), "not_a_websocket", error.body_text())
+        })?;
+        let upgrade = upgrade
+            .protocols(["roomkit"])
+            .max_message_size(MAX_INPUT_BYTES)
+            .max_frame_size(MAX_INPUT_BYTES);
+        Ok(Self(upgrade))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Shown<'a> {
+    Event { event: &'a RoomEvent },
+    Ephemeral { event: &'a EphemeralEvent },
+    Closed { reason: &'a str },
+}
+
+/// Why a dashboard is over.
+#[derive(Debug)]
+enum End {
+    /// The client is gone, or takes nothing: there is nobody to tell.
+    Gone,
+    /// The room's side ended it.
+    Closed(CloseReason),
+    /// The past could not be read.
+    Failed(RoomError),
+}
+
+struct Dashboard {
+    socket: WebSocket,
+    room: RoomId,
+    kit: RoomKit,
+    /// The first index that has not been shown, once one is known.
+    next: Option<u64>,
+}
+
+impl Dashboard {
+    /// Shows the room until there is nothing more to show.
+    async fn show(&mut self, after: Option<i64>) -> End {
+        // Following begins before the past is read, so that nothing falls between the two.
+        let options = SubscribeOptions::new().include_blocked().queue_size(QUEUE);
+        let mut updates = match self.kit.subscribe(&self.room, options).await {
+            Ok(updates) => Ok(updates),
+            Err(RoomError::Closed(_)) => Err(CloseReason::RoomClosed),
+            Err(RoomError::KitClosed) => Err(CloseReason::Shutdown),
+            Err(error) => return End::Failed(error),
+        };
+        if let Some(after) = after {
+            self.next = Some(u64::try_from(after).map_or(0, |after| after.saturating_add(1)));
+            let until = updates.as_ref().map(Subscription::first_index).ok();
+            if let Err(end) = self.replay(until).await {
+                return end;
+            }
+        }
+        match &mut updates {
+            Ok(updates) => self.follow(updates).await,
+            Err(reason) => End::Closed(*reason),
+        }
+    }
+
+    async fn replay(&mut self, until: Option<u64>) -> Result<(), End> {
+        loop {
+            let next = self.next.unwrap_or_default();
+            let mut page = TimelineQuery::new().limit(PAGE);
+            if let Some(shown) = next.checked_sub(1) {
+                page = page.after(shown);
+            }
+            let events = self
+                .kit
+                .timeline(&self.room, page)
+                .await
+                .map_err(End::Failed)?;
+            let wanted = |event: &&RoomEvent| until.is_none_or(|until| event.index < until);
+            let mut shown_any = false;
+            for event in events.iter().filter(wanted) {
+                self.show_event(event).await?;
+                shown_any = true;
+            }
+            if !shown_any {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn follow(&mut self, updates: &mut Subscription) -> End {
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unanswered = 0;
+        loop {
+            let shown = tokio::select! {
+                update = updates.recv() => match update {
+                    Some(RoomUpdate::Event(event)) => self.show_event(&event).await,
+                    Some(RoomUpdate::Ephemeral(event)) => {
+                        self.send(&Shown::Ephemeral { event: &event }).await
+                    }
+                    Some(RoomUpdate::Closed(reason)) => return End::Closed(reason),
+                    Some(_) => Ok(()),
+                    None => return End::Closed(CloseReason::Shutdown),
+                },
+                message = self.socket.recv() => match message {
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
+                    Some(Ok(_)) => {
+                        unanswered = 0;
+                        Ok(())
+                    }
+                },
+                _ = pings.tick() => {
+                    if unanswered == 2 {
+                        return End::Gone;
+                    }
+                    unanswered += 1;
+                    self.deliver(Message::Ping(axum::body::Bytes::new())).await
+                }
+            };
+            if let Err(end) = shown {
+                return end;
+            }
+        }
+    }
+
+    async fn show_event(&mut self, event: &RoomEvent) -> Result<(), End> {
+        if self.next.is_some_and(|next| event.index < next) {
+            return Ok(());
+        }
+        self.next = Some(event.index.saturating_add(1));
+        self.send(&Shown::Event { event }).await
+    }
+
+    async fn send(&mut self, shown: &Shown<'_>) -> Result<(), End> {
+        match serde_json::to_string(shown) {
+            Ok(text) => self.deliver(Message::Text(text.into())).await,
+            Err(error) => {
+                tracing::error!(%error, "something in a room cannot be written as JSON");
+                Ok(())
+            }
+        }
+    }
+
+    async fn deliver(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_TIME, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Gone),
+        }
+    }
+
+    async fn close(mut self, end: End) {
+        let (reason, code) = match end {
+            End::Gone => return,
+            End::Closed(reason @ CloseReason::TooSlow) => (reason.as_str(), close_code::TRY_AGAIN),
+            End::Closed(reason @ CloseReason::Shutdown) => {
+                (reason.as_str(), close_code::GOING_AWAY)
+            }
+            End::Closed(reason) => (reason.as_str(), close_code::NORMAL),
+            End::Failed(error) => {
+                tracing::error!(%error, room_id = %self.room, "a dashboard could not be shown");
+                ("failed", close_code::INTERNAL)
+            }
+        };
+        if self.send(&Shown::Closed { reason }).await.is_ok() {
+            let reason = reason.into();
+            let _ = self
+                .deliver(Message::Close(Some(CloseFrame { code, reason })))
+                .await;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What comes in with a request, checked: who asks, which room, which query, which body.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    http::{StatusCode, request::Parts},
+};
+use roomkit::{
+    http::{Permit, Rejection, peer_address},
+    id::RoomId,
+};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::{
+    app::App,
+    host::{USABLE_ID, is_usable_id},
+};
+
+/// How long a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Somebody who may use the API: the origin is allowed (contract X3), and the token, where one is
+/// needed, is valid (contract X2). Keep it until the request is done.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    _place: Permit,
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Rejection> {
+        let peer = peer_address(&parts.extensions);
+        let admitted = app.api.admit(parts, peer).await?;
+        Ok(Self {
+            _place: admitted.permit,
+        })
+    }
+}
+
+/// The room in the path.
+#[derive(Debug)]
+pub(super) struct RoomPath(pub(super) RoomId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let refused = || Rejection::bad_request("room", USABLE_ID);
+        let path = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state);
+        match path.await {
+            Ok(Path(id)) if is_usable_id(&id) => Ok(Self(id.into())),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// The query's fields. Each query also has a field `token`, for clients that cannot set a header;
+/// it is read where requests are admitted.
+#[derive(Debug)]
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Fields<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(fields)) => Ok(Self(fields)),
+            Err(error) => Err(Rejection::bad_request("query", error.body_text())),
+        }
+    }
+}
+
+/// The body as JSON.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+        match timeout(BODY_TIME, Json::from_request(request, state)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(error)) => Err(body_rejection(&error)),
+            Err(_elapsed) => {
+                let message = "the body did not come in time";
+                Err(Rejection::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "timeout",
+                    message,
+                ))
+            }
+        }
+    }
+}
+
+fn body_rejection(error: &JsonRejection) -> Rejection {
+    let status = error.status();
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = format!("the body is larger than {} bytes", super::MAX_BODY_BYTES);
+            Rejection::new(status, "too_large", message)
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let message = "the body must be JSON, with `content-type: application/json`";
+            Rejection::new(status, "not_json", message)
+        }
+        _ => Rejection::bad_request("body", error.body_text()),
+    }
+}

@@ -1,0 +1,101 @@
+//! A server from its first breath to its last.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use roomkit::error::ConfigError;
+use tokio::{
+    net::{TcpListener, lookup_host},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{app::App, config::Config, error::ServerError, serve::serve};
+
+/// How long dashboards and requests at hand may take to end once all calls are over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: App,
+    router: Router,
+    drain: Duration,
+}
+
+impl Server {
+    /// Builds everything the configuration names, and takes the address.
+    ///
+    /// # Errors
+    ///
+    /// When a setting cannot be used, or the address is taken.
+    pub async fn bind(config: Config) -> Result<Self, ServerError> {
+        let wanted = resolve(&config.listen).await?;
+        let (app, router) = App::build(&config, wanted)?;
+        let refused = |source| ServerError::Listen {
+            address: config.listen.clone(),
+            source,
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        app.start_tidying(&config);
+        Ok(Self {
+            listener,
+            address,
+            app,
+            router,
+            drain: Duration::from_secs(config.drain_s),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is ready; then refuses new calls, lets those that are running finish for
+    /// as long as the configuration says, ends the rest, and returns (contract X4).
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { app, drain, .. } = self;
+        let (stopping, is_stopping) = watch::channel(false);
+        let head_time = app.calls.handshake_time();
+        let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
+        tracing::info!(address = %self.address, "ready");
+
+        stop.await;
+        let calls = app.calls.sessions();
+        tracing::info!(
+            calls,
+            drain_s = drain.as_secs(),
+            "stopping: new calls are refused"
+        );
+        app.calls.drain();
+        if timeout(drain, app.calls.wait_idle()).await.is_err() {
+            let calls = app.calls.sessions();
+            tracing::warn!(calls, "the time to finish is over; the rest is ended");
+        }
+        app.kit.close().await;
+        // Dashboards read the end, requests get their answers.
+        let _ = timeout(LAST_WORDS, app.api.wait_idle()).await;
+        stopping.send_replace(true);
+        if timeout(LAST_WORDS, &mut serving).await.is_err() {
+            serving.abort();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn resolve(listen: &str) -> Result<SocketAddr, ConfigError> {
+    let refused = |problem: String| {
+        let remedy = "write an address and a port, such as 127.0.0.1:8080";
+        ConfigError::field("listen", format!("`{listen}`: {problem}; {remedy}"))
+    };
+    let mut addresses = lookup_host(listen)
+        .await
+        .map_err(|error| refused(error.to_string()))?;
+    addresses
+        .next()
+        .ok_or_else(|| refused("has no address".into()))
+}
