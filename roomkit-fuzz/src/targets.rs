@@ -1,0 +1,57 @@
+//! The decoders, each as a function of bytes that must not panic.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use roomkit_core::{
+    audio::{Resampler, duration_of, g711, level_dbfs},
+    client_protocol::ClientMessage,
+};
+use roomkit_provider_openai::{AudioCodec, Redactor, protocol::Decoder as OpenAiDecoder};
+use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
+use tokio::time::Instant;
+
+pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("the client protocol", client_protocol),
+    ("the WebSocket transport", websocket),
+    ("the OpenAI provider", openai),
+    ("the resampler", resampler),
+    ("G.711 and the meters", g711_and_meters),
+];
+
+fn client_protocol(input: &[u8]) {
+    let _ = ClientMessage::parse(&String::from_utf8_lossy(input));
+}
+
+fn websocket(input: &[u8]) {
+    let now = Instant::now();
+    let mut decoder = WebSocketDecoder::new(&WebSocketTransportConfig::default(), 24_000, now);
+    let _ = decoder.text(&String::from_utf8_lossy(input), now);
+    let _ = decoder.binary(Bytes::copy_from_slice(input), now);
+}
+
+fn openai(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    for codec in [AudioCodec::Pcm, AudioCodec::Pcmu] {
+        let mut decoder = OpenAiDecoder::new(codec, Redactor::default());
+        let mut events = VecDeque::new();
+        decoder.decode(&text, &mut events);
+        decoder.decode(&text, &mut events);
+    }
+}
+
+fn resampler(input: &[u8]) {
+    if let Some(mut resampler) = Resampler::new(24_000, 16_000) {
+        resampler.process(input);
+        resampler.flush();
+    }
+}
+
+fn g711_and_meters(input: &[u8]) {
+    for law in [g711::Law::Mu, g711::Law::A] {
+        g711::encode(law, &g711::decode(law, input));
+        g711::encode(law, input);
+    }
+    level_dbfs(input);
+    duration_of(input.len(), 0);
+}
