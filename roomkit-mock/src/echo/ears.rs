@@ -95,10 +95,6 @@ impl Ears {
         Some(self.utterance(config, &speech, usize::MAX))
     }
 
-    pub(super) fn is_hearing_speech(&self) -> bool {
-        self.speech.is_some()
-    }
-
     fn close_window(&mut self, config: &EchoConfig) -> Option<Edge> {
         let level = level_dbfs(&self.partial);
         let window = self.partial.split();
@@ -266,7 +262,6 @@ mod tests {
         ears.begin();
         let audio = [sound(100, 0), sound(300, 4000), sound(900, 0)].concat();
         assert_eq!(ears.hear(&config(), &mut &audio[..]), None);
-        assert!(ears.is_hearing_speech());
         let utterance = ears.finish(&config()).unwrap();
         assert_eq!(ms(&utterance), (1000, 400), "cut at the limit");
         assert_eq!(ears.finish(&config()), None);

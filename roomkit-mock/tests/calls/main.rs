@@ -1,0 +1,12 @@
+//! Whole calls through the public API: a kit, a voice channel, and mocks on both ends.
+#![cfg(feature = "mock")]
+
+mod audio;
+mod echo;
+mod ends;
+mod isolation;
+mod rooms;
+mod starts;
+mod support;
+mod tools;
+mod words;
