@@ -227,6 +227,22 @@ impl MockClient {
             .await
     }
 
+    /// Returns once the link is gone: the reason it was closed with, or `None` if it was dropped
+    /// without one.
+    pub async fn wait_for_close_or_drop(&self) -> Option<String> {
+        self.0
+            .state
+            .expect(
+                "end of the link",
+                |state| {
+                    let reason = state.close_reasons.first().cloned();
+                    (state.dropped || reason.is_some()).then_some(reason)
+                },
+                State::describe,
+            )
+            .await
+    }
+
     /// Whether roomkit still holds the link: not closed, not dropped.
     pub fn is_open(&self) -> bool {
         self.0
