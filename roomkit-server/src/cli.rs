@@ -17,42 +17,41 @@ pub struct Cli {
     /// Configuration file (TOML); its settings are named like these flags
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [file: listen]
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [file: `listen`]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// The speech AI, by its registered name [default: echo] [file: provider.name]
+    /// The speech AI, by its registered name [default: echo] [file: `provider.name`]
     ///
     /// When the file configures another provider, that configuration is left out.
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
-    /// The provider's model [file: provider.config.model]
+    /// The provider's model [file: `provider.config.model`]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// The AI's voice, by the vendor's name [file: channel.voice]
+    /// The AI's voice, by the vendor's name [file: `channel.voice`]
     #[arg(long, value_name = "NAME")]
     pub voice: Option<String>,
-    /// Instructions for the AI [file: channel.system_prompt]
+    /// Instructions for the AI [file: `channel.system_prompt`]
     #[arg(long, value_name = "TEXT")]
     pub system_prompt: Option<String>,
-    /// Calls the server takes at a time [default: 1000] [file: limits.max_sessions]
+    /// Calls the server takes at a time [default: 1000] [file: `limits.max_sessions`]
     #[arg(long, value_name = "COUNT")]
     pub max_sessions: Option<usize>,
     /// Web pages that may connect: an origin, `same-origin` or `*`; may be given several times
-    /// [default: same-origin] [file: limits.allowed_origins]
+    /// [default: same-origin] [file: `limits.allowed_origins`]
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
-    /// Environment variable that holds the access tokens, with commas between [file:
-    /// auth.token_env]
+    /// Environment variable that holds the access tokens, with commas between [file: `auth.token_env`]
     #[arg(long, value_name = "VARIABLE")]
     pub auth_token_env: Option<String>,
-    /// Let everybody in, on any address [file: auth.no_auth]
+    /// Let everybody in, on any address [file: `auth.no_auth`]
     #[arg(long)]
     pub no_auth: bool,
     /// What to log to standard error, such as `debug` or `info,roomkit_core=debug`
-    /// [default: info] [file: log]
+    /// [default: info] [file: `log`]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// Seconds that calls may go on after SIGTERM [default: 30] [file: drain_s]
+    /// Seconds that calls may go on after SIGTERM [default: 30] [file: `drain_s`]
     #[arg(long, value_name = "SECONDS")]
     pub drain_s: Option<u64>,
 }

@@ -103,12 +103,11 @@ async fn connection(
         served = serving.as_mut() => Some(served),
         () = stopped(&mut stop) => None,
     };
-    let served = match served {
-        Some(served) => served,
-        None => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+    let served = if let Some(served) = served {
+        served
+    } else {
+        serving.as_mut().graceful_shutdown();
+        serving.await
     };
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "an HTTP connection ended early");

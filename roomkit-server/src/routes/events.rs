@@ -41,7 +41,7 @@ const PAGE: usize = 200;
 /// Largest message taken from a dashboard, in bytes: they have nothing to say.
 const MAX_INPUT_BYTES: usize = 4096;
 
-/// Close codes of WebSockets, from the IANA registry.
+/// Close codes, from the registry of RFC 6455.
 mod close_code {
     pub(super) const NORMAL: u16 = 1000;
     pub(super) const GOING_AWAY: u16 = 1001;

@@ -293,18 +293,16 @@ async fn check_visibility(
         return Ok(()); // The room is closed, which is a better answer.
     }
     let is_there = |channel: &ChannelId| bindings.iter().any(|it| it.channel_id == *channel);
-    match channels.iter().find(|channel| !is_there(channel)) {
-        None => Ok(()),
-        Some(_) => {
-            let names: Vec<&str> = bindings.iter().map(|it| it.channel_id.as_str()).collect();
-            let problem = format!(
-                "must be `all`, `none`, `internal`, `transport`, `intelligence` or channels of \
-                 this room, which are {}",
-                names.join(", ")
-            );
-            Err(Rejection::bad_request("visibility", problem))
-        }
+    if channels.iter().all(is_there) {
+        return Ok(());
     }
+    let names: Vec<&str> = bindings.iter().map(|it| it.channel_id.as_str()).collect();
+    let problem = format!(
+        "must be `all`, `none`, `internal`, `transport`, `intelligence` or channels of this room, \
+         which are {}",
+        names.join(", ")
+    );
+    Err(Rejection::bad_request("visibility", problem))
 }
 
 // ----- DELETE /rooms/{room}

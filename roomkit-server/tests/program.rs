@@ -1,0 +1,300 @@
+//! The real program: its command line, its exit codes, its end.
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+
+use serde_json::json;
+use support::{Socket, soon};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::TcpListener,
+    process::{Child, ChildStdout, Command},
+};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomkit-server"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("OPENAI_API_KEY")
+        .kill_on_drop(true);
+    command
+}
+
+async fn output(arguments: &[&str]) -> Output {
+    soon(program(arguments).output()).await.unwrap()
+}
+
+/// A configuration file that goes with the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let name = format!("roomkit-{}-{name}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    async fn start(arguments: &[&str]) -> Self {
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        let mut child = program(&all).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        let address = line
+            .strip_prefix("listening on http://")
+            .unwrap()
+            .parse()
+            .unwrap();
+        Self {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    async fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id().unwrap());
+        let sent = Command::new("sh").args(["-c", &command]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    async fn exit_code(mut self) -> Option<i32> {
+        assert_eq!(
+            soon(self.lines.next_line()).await.unwrap(),
+            None,
+            "one line, and no more"
+        );
+        soon(self.child.wait()).await.unwrap().code()
+    }
+}
+
+/// One line on standard error, nothing on standard output, and the exit code.
+#[track_caller]
+fn is_refusal(output: &Output, code: i32, named: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in named {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
+    for (arguments, named) in [
+        (&["--lissten", "x"][..], &["--lissten"][..]),
+        (&["--max-sessions", "many"], &["many", "--max-sessions"]),
+        (&["--max-sessions", "0"], &["limits.max_sessions"]),
+        (&["--listen", "nonsense"], &["listen", "nonsense"]),
+        (&["--listen", "127.0.0.1:99999"], &["listen", "99999"]),
+        (&["--listen", "0.0.0.0:0"], &["listen", "--no-auth"]),
+        (
+            &["--provider", "opnai"],
+            &["provider", "opnai", "echo", "openai"],
+        ),
+        (&["--provider", "openai"], &["key"]),
+        (
+            &["--provider", "echo", "--model", "x"],
+            &["provider.config", "model"],
+        ),
+        (
+            &["--allow-origin", "app.example"],
+            &["limits.allowed_origins", "app.example"],
+        ),
+        (
+            &["--auth-token-env", "ROOMKIT_NO_SUCH"],
+            &["auth.token_env", "ROOMKIT_NO_SUCH"],
+        ),
+        (&["--log", "roomkit=loud"], &["log", "loud"]),
+        (
+            &["--config", "/nowhere/roomkit.toml"],
+            &["/nowhere/roomkit.toml"],
+        ),
+    ] {
+        is_refusal(&output(arguments).await, 2, named);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_the_file_names_file_and_field() {
+    for (name, text, named) in [
+        ("syntax", "listen = ", &["syntax.toml", "line 1"][..]),
+        (
+            "field",
+            "\nlissten = 'x'",
+            &["field.toml", "line 2", "lissten"],
+        ),
+        ("section", "[channel]\nvoise = 'x'", &["line 2", "voise"]),
+        ("type", "[limits]\nmax_sessions = 'x'", &["line 2"]),
+        (
+            "limit",
+            "[limits]\nhandshake_ms = 0",
+            &["limits.handshake_ms"],
+        ),
+        (
+            "zero",
+            "[channel]\nidle_timeout_s = 0",
+            &["channel.idle_timeout"],
+        ),
+        (
+            "provider",
+            "[provider]\nname = 'echo'\nconfig = { speeed = 1 }",
+            &["provider.config", "speeed"],
+        ),
+        (
+            "transport",
+            "[[transports]]\nname = 'webscoket'\npath = '/ws'",
+            &["webscoket", "websocket"],
+        ),
+        (
+            "transport-config",
+            "[[transports]]\nname = 'websocket'\npath = '/ws'\nconfig = { lead = 1 }",
+            &["transports[0].config", "lead"],
+        ),
+        (
+            "path",
+            "[[transports]]\nname = 'websocket'\npath = '/rooms/ws'",
+            &["transports[0].path", "/rooms/ws"],
+        ),
+        (
+            "twice",
+            "[[transports]]\nname = 'websocket'\npath = '/a'\n[[transports]]\nname = 'websocket'\npath = '/a'",
+            &["transports[1].path"],
+        ),
+        (
+            "plain-path",
+            "[[transports]]\nname = 'websocket'\npath = '/{a}'",
+            &["transports[0].path"],
+        ),
+        ("none", "transports = []", &["transports"]),
+    ] {
+        let file = File::new(name, text);
+        is_refusal(&output(&["--config", file.path()]).await, 2, named);
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    is_refusal(
+        &output(&["--listen", &address]).await,
+        1,
+        &["cannot listen", &address],
+    );
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_errors() {
+    for argument in ["--help", "--version"] {
+        let output = output(&[argument]).await;
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn flags_win_over_the_file() {
+    let file = File::new(
+        "flags",
+        "log = 'off'\n[auth]\ntoken_env = 'ROOMKIT_NO_SUCH'\n[provider]\nname = 'openai'\nconfig = { api_key = 'x' }",
+    );
+    let mut command = program(&[
+        "--config",
+        file.path(),
+        "--listen",
+        "127.0.0.1:0",
+        "--provider",
+        "echo",
+        "--auth-token-env",
+        "ROOMKIT_TEST_TOKEN",
+    ]);
+    let mut child = command
+        .env("ROOMKIT_TEST_TOKEN", "a-token")
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = soon(lines.next_line()).await.unwrap().unwrap();
+    let address = line
+        .strip_prefix("listening on http://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let refused = support::request(address, "GET", "/rooms", &[], "").await;
+    refused.is_error(401, "unauthorized");
+    let mut caller = Socket::open(address, "/ws?token=a-token", &[])
+        .await
+        .unwrap();
+    caller.until("session_started").await;
+}
+
+#[tokio::test]
+async fn x4_sigterm_lets_calls_finish_and_exits_with_0() {
+    let server = Running::start(&[]).await;
+    let mut caller = Socket::open(server.address, "/ws", &[]).await.unwrap();
+    caller.until("session_started").await;
+    server.signal("TERM").await;
+    let draining = async || {
+        let ready = support::request(server.address, "GET", "/readyz", &[], "").await;
+        ready.status == 503
+    };
+    while !draining().await {}
+    caller
+        .send(json!({"type": "text", "text": "one more thing"}))
+        .await;
+    caller.words("assistant", "one more thing").await;
+    caller.hang_up().await;
+    assert_eq!(server.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn x4_sigint_without_calls_exits_at_once() {
+    let server = Running::start(&[]).await;
+    server.signal("INT").await;
+    assert_eq!(server.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn x4_a_second_signal_does_not_wait() {
+    let server = Running::start(&["--drain-s", "3600"]).await;
+    let mut caller = Socket::open(server.address, "/ws", &[]).await.unwrap();
+    caller.until("session_started").await;
+    server.signal("TERM").await;
+    while support::request(server.address, "GET", "/readyz", &[], "")
+        .await
+        .status
+        != 503
+    {}
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(128 + 15));
+}

@@ -1,0 +1,372 @@
+//! The API over rooms: each route, and each way to use it wrongly.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{TestServer, raw_request, request};
+
+#[tokio::test]
+async fn health() {
+    let server = TestServer::start("").await;
+    assert_eq!(server.get("/healthz").await.json(), json!({"status": "ok"}));
+    assert_eq!(
+        server.get("/readyz").await.json(),
+        json!({"status": "ready", "sessions": 0})
+    );
+}
+
+#[tokio::test]
+async fn the_page_and_its_files() {
+    let server = TestServer::start("").await;
+    let page = server.get("/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    assert!(page.body.contains("page/app.js"));
+    for (file, content_type) in [
+        ("app.js", "text/javascript; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    ] {
+        let file = server.get(&format!("/page/{file}")).await;
+        assert_eq!(
+            (file.status, file.header("content-type")),
+            (200, Some(content_type))
+        );
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+    }
+    server
+        .get("/page/secret.txt")
+        .await
+        .is_error(404, "not_found");
+    server
+        .get("/page/..%2Fsrc%2Fmain.rs")
+        .await
+        .is_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn rooms_are_listed_newest_first() {
+    let server = TestServer::start("").await;
+    assert_eq!(server.get("/rooms").await.json(), json!({"rooms": []}));
+    for room in ["first", "second", "third"] {
+        let (caller, _) = server.session(&format!("?room={room}")).await;
+        if room != "third" {
+            caller.hang_up().await;
+        } else {
+            std::mem::forget(caller);
+        }
+    }
+    server.delete("/rooms/first").await;
+    let listed = server.get("/rooms").await.json();
+    let listed = listed["rooms"].as_array().unwrap();
+    let seen: Vec<_> = listed
+        .iter()
+        .map(|room| (&room["id"], &room["status"]))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (&json!("third"), &json!("active")),
+            (&json!("second"), &json!("active")),
+            (&json!("first"), &json!("closed")),
+        ]
+    );
+    assert_eq!(listed[0]["sessions"], 1);
+
+    let ids = |answer: Value| -> Vec<Value> {
+        let rooms = answer["rooms"].as_array().unwrap();
+        rooms.iter().map(|room| room["id"].clone()).collect()
+    };
+    assert_eq!(
+        ids(server.get("/rooms?status=closed").await.json()),
+        ["first"]
+    );
+    assert_eq!(
+        ids(server.get("/rooms?status=active&limit=1").await.json()),
+        ["third"]
+    );
+    for (query, named) in [
+        ("limit=0", "limit"),
+        ("limit=many", "limit"),
+        ("status=ajar", "status"),
+        ("page=2", "page"),
+    ] {
+        let message = server
+            .get(&format!("/rooms?{query}"))
+            .await
+            .is_error(400, "bad_request");
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_described() {
+    let server = TestServer::start("").await;
+    let (caller, _) = server.session("?room=lobby&participant=ann").await;
+    let room = server.get("/rooms/lobby").await.json();
+    assert_eq!(
+        (&room["id"], &room["status"]),
+        (&json!("lobby"), &json!("active"))
+    );
+    assert!(room["created_at"].as_str().unwrap().ends_with('Z'));
+    let mut bindings = room["bindings"].as_array().unwrap().clone();
+    bindings.sort_by_key(|binding| binding["channel_id"].to_string());
+    assert_eq!(
+        bindings[1],
+        json!({
+            "channel_id": "voice",
+            "channel_type": "realtime_voice",
+            "access": "read_write",
+            "muted": false,
+            "output_muted": false,
+            "visibility": "all",
+        })
+    );
+    assert_eq!(bindings[0]["channel_id"], "supervisor");
+    let session = &room["sessions"][0];
+    assert_eq!(
+        (&session["participant_id"], &session["state"]),
+        (&json!("ann"), &json!("active"))
+    );
+    assert!(session["id"].is_string() && session["created_at"].is_string());
+
+    caller.hang_up().await;
+    let closed = server.delete("/rooms/lobby").await;
+    assert_eq!(closed.status, 200);
+    let again = server.delete("/rooms/lobby").await;
+    assert_eq!(
+        (again.status, again.json()),
+        (200, closed.json()),
+        "closing twice changes nothing"
+    );
+    assert_eq!(closed.json()["sessions"], json!([]));
+    assert!(closed.json()["closed_at"].is_string());
+}
+
+#[tokio::test]
+async fn r8_the_timeline_pages_both_ways() {
+    let server = TestServer::start("").await;
+    server.session("?room=lobby").await.0.hang_up().await;
+    for number in 0..12 {
+        let message = json!({"text": format!("note {number}"), "visibility": "none"});
+        assert_eq!(
+            server.post("/rooms/lobby/messages", message).await.status,
+            201
+        );
+    }
+    let indices = async |query: &str| -> Vec<u64> {
+        let page = server.get(&format!("/rooms/lobby/timeline{query}")).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let events = page.json()["events"].as_array().unwrap().clone();
+        events
+            .iter()
+            .map(|event| event["index"].as_u64().unwrap())
+            .collect()
+    };
+    let all = indices("").await;
+    let last = *all.last().unwrap();
+    assert_eq!(all, (0..=last).collect::<Vec<_>>(), "R1: no gap");
+    assert!(last >= 11);
+    assert_eq!(
+        indices("?limit=2").await,
+        [last - 1, last],
+        "the latest, when no place is named"
+    );
+    assert_eq!(indices("?after=2&limit=3").await, [3, 4, 5]);
+    assert_eq!(indices("?before=5&limit=3").await, [2, 3, 4]);
+    assert_eq!(indices("?after=2&before=5").await, [3, 4]);
+    assert_eq!(indices(&format!("?after={last}")).await, [0_u64; 0]);
+    server.delete("/rooms/lobby").await;
+    assert!(
+        !indices("").await.is_empty(),
+        "R6: a closed room stays readable"
+    );
+
+    for (query, named) in [
+        ("after=-1", "after"),
+        ("before=x", "before"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("until=3", "until"),
+    ] {
+        let answer = server.get(&format!("/rooms/lobby/timeline?{query}")).await;
+        let message = answer.is_error(400, "bad_request");
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_becomes_an_event() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let message = json!({
+        "text": "the caller is a regular",
+        "visibility": "voice",
+        "silent": true,
+        "role": "user",
+        "idempotency_key": "k-1",
+    });
+    let posted = server.post("/rooms/lobby/messages", message.clone()).await;
+    assert_eq!(posted.status, 201);
+    let event = posted.json();
+    assert_eq!(
+        event["content"],
+        json!({"type": "text", "body": "the caller is a regular"})
+    );
+    assert_eq!(event["source"]["channel_id"], "supervisor");
+    assert_eq!(event["visibility"], "voice");
+    assert_eq!(event["status"], "delivered");
+    assert_eq!(event["metadata"]["silent"], true);
+    assert_eq!(event["metadata"]["inject_role"], "user");
+
+    let again = server.post("/rooms/lobby/messages", message).await;
+    assert_eq!(
+        (again.status, again.json()),
+        (201, event),
+        "R8: one key, one event"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_used_names_its_field() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    for (body, named) in [
+        (json!({}), "text"),
+        (json!({"text": 7}), "text"),
+        (json!({"text": ""}), "text"),
+        (json!({"text": "  "}), "text"),
+        (json!({"text": "x".repeat(16_385)}), "text"),
+        (json!({"text": "a", "txet": "b"}), "txet"),
+        (json!({"text": "a", "silent": "yes"}), "silent"),
+        (json!({"text": "a", "role": "boss"}), "role"),
+        (
+            json!({"text": "a", "visibility": "voice,nobody"}),
+            "visibility",
+        ),
+        (json!({"text": "a", "visibility": 7}), "visibility"),
+        (
+            json!({"text": "a", "idempotency_key": ""}),
+            "idempotency_key",
+        ),
+        (
+            json!({"text": "a", "idempotency_key": "k".repeat(129)}),
+            "idempotency_key",
+        ),
+        (json!([]), "body"),
+    ] {
+        let answer = server.post("/rooms/lobby/messages", body).await;
+        let message = answer.is_error(400, "bad_request");
+        assert!(message.contains(named), "{named}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_body() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let json = ("content-type", "application/json");
+    let post = async |headers: &[(&str, &str)], body: &str| {
+        request(
+            server.address,
+            "POST",
+            "/rooms/lobby/messages",
+            headers,
+            body,
+        )
+        .await
+    };
+    post(&[json], "{").await.is_error(400, "bad_request");
+    post(&[json], "").await.is_error(400, "bad_request");
+    post(&[json], &"[".repeat(60_000))
+        .await
+        .is_error(400, "bad_request");
+    post(&[], r#"{"text":"a"}"#).await.is_error(415, "not_json");
+    post(&[("content-type", "text/plain")], r#"{"text":"a"}"#)
+        .await
+        .is_error(415, "not_json");
+    let large = json!({"text": "a", "x": "y".repeat(70_000)}).to_string();
+    post(&[json], &large).await.is_error(413, "too_large");
+}
+
+#[tokio::test]
+async fn rooms_that_are_not_there_or_not_open() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=closed").await;
+    server.delete("/rooms/closed").await;
+    for path in ["/rooms/nowhere", "/rooms/nowhere/timeline"] {
+        let message = server.get(path).await.is_error(404, "room_not_found");
+        assert!(message.contains("nowhere"), "{message}");
+    }
+    let hello = json!({"text": "hello"});
+    server
+        .delete("/rooms/nowhere")
+        .await
+        .is_error(404, "room_not_found");
+    server
+        .post("/rooms/nowhere/messages", hello.clone())
+        .await
+        .is_error(404, "room_not_found");
+    server
+        .post("/rooms/closed/messages", hello)
+        .await
+        .is_error(409, "room_closed");
+    let whisper = json!({"text": "hello", "visibility": "voice"});
+    server
+        .post("/rooms/closed/messages", whisper)
+        .await
+        .is_error(409, "room_closed");
+    for id in ["a%20b", "%2e%2e", "%ff", &"x".repeat(129)] {
+        server
+            .get(&format!("/rooms/{id}"))
+            .await
+            .is_error(400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there() {
+    let server = TestServer::start("").await;
+    server.get("/nowhere").await.is_error(404, "not_found");
+    server
+        .get("/rooms/lobby/secrets")
+        .await
+        .is_error(404, "not_found");
+    let refused = server.delete("/rooms").await;
+    refused.is_error(405, "method_not_allowed");
+    assert!(refused.header("allow").unwrap().contains("GET"));
+    server
+        .post("/rooms/lobby", json!({}))
+        .await
+        .is_error(405, "method_not_allowed");
+    server
+        .get("/rooms/lobby/messages")
+        .await
+        .is_error(405, "method_not_allowed");
+    let plain = server.get("/ws").await;
+    assert!((400..500).contains(&plain.status) && plain.json()["code"].is_string());
+}
+
+#[tokio::test]
+async fn x5_bytes_that_are_no_http_end_one_connection_only() {
+    let server = TestServer::start("").await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+    ] {
+        let answer = raw_request(server.address, &[bytes, b"\r\n\r\n"].concat()).await;
+        assert_eq!(answer.status, 400);
+    }
+    let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
+    assert_eq!(
+        raw_request(server.address, long.as_bytes()).await.status,
+        431
+    );
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
