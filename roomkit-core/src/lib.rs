@@ -1,4 +1,38 @@
 //! The call engine, the rooms and the plugin traits of roomkit.
+//!
+//! A speech-to-speech AI takes part in a [room]: a caller's audio flows through a
+//! [transport] to a [provider] and back, what is said becomes events of the room, and what others
+//! write in the room becomes words for the AI. Programs use the facade `roomkit-rs`; the crates of
+//! plugins depend on this one alone.
+//!
+//! - [`RoomKit`] is where rooms and channels live.
+//! - [`RealtimeVoiceChannel`] starts sessions and decides all that is to be decided in a call.
+//! - [`provider`], [`transport`], [`tool`] and [`channel`] are what others implement.
+//! - [`registry`] finds plugins by name.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use roomkit_core::{
+//!     RealtimeSession, RealtimeVoiceChannel, RoomKit,
+//!     provider::RealtimeVoiceProvider,
+//!     transport::{Connection, RealtimeAudioTransport},
+//! };
+//!
+//! async fn answer(
+//!     provider: Arc<dyn RealtimeVoiceProvider>,
+//!     transport: Arc<dyn RealtimeAudioTransport>,
+//!     caller: Connection,
+//! ) -> Result<RealtimeSession, Box<dyn std::error::Error>> {
+//!     let voice = RealtimeVoiceChannel::builder("voice", provider, transport)
+//!         .system_prompt("You are a helpful voice assistant.")
+//!         .build()?;
+//!     let kit = RoomKit::new();
+//!     kit.register_channel(voice.clone())?;
+//!     kit.create_room("lobby").await?;
+//!     kit.attach_channel("lobby", "voice").await?;
+//!     Ok(voice.start_session("lobby", "ann", caller).await?)
+//! }
+//! ```
 
 pub mod audio;
 mod call;
@@ -25,3 +59,8 @@ pub mod voice;
 pub use kit::{RoomKit, RoomKitBuilder, WeakRoomKit};
 pub use session::{RealtimeSession, RealtimeSessionState};
 pub use voice::{RealtimeVoiceChannel, SessionOptions};
+
+/// The guide for plugins, so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/write-a-plugin.md")]
+mod write_a_plugin {}

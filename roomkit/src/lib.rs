@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use roomkit_core::*;
 
@@ -14,3 +13,8 @@ pub use roomkit_mock as mock;
 pub use roomkit_provider_openai as openai;
 #[cfg(feature = "websocket")]
 pub use roomkit_transport_ws as websocket;
+
+/// The README of the repository, so that its example is compiled.
+#[cfg(all(doctest, feature = "mock", feature = "websocket"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
