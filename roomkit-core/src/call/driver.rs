@@ -263,7 +263,19 @@ impl Driver {
     }
 
     async fn run(mut self) {
-        let end = loop {
+        let lived = AssertUnwindSafe(self.live()).catch_unwind().await;
+        let end = lived.unwrap_or_else(|_| {
+            tracing::error!(session_id = %self.session.id(), "a plugin panicked");
+            self.feed(Input::Command(Command::End(EndReason::Internal)));
+            self.act();
+            End::Reason(EndReason::Internal)
+        });
+        self.finish(end).await;
+    }
+
+    /// From the start to what ends it.
+    async fn live(&mut self) -> End {
+        loop {
             let happening = self.next().await;
             let permissions = self.permission_cell.get();
             if permissions != self.permissions {
@@ -271,13 +283,17 @@ impl Driver {
                 self.feed(Input::Permissions(permissions));
             }
             if let Err(end) = self.take(happening).await {
-                break end;
+                return end;
             }
             if let Some(reason) = self.act() {
-                break End::Reason(reason);
+                return End::Reason(reason);
             }
-        };
-        self.finish(end).await;
+            if self.send_at_once()
+                && let Some(reason) = self.act()
+            {
+                return End::Reason(reason);
+            }
+        }
     }
 
     /// Waits for the next thing to happen.
@@ -365,6 +381,25 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Sends what the peers take without waiting, which is nearly always all of it; the rest goes
+    /// on in [`next`](Self::next). True: a send failed, and the machine was told.
+    fn send_at_once(&mut self) -> bool {
+        let client = self.client.drive().now_or_never();
+        let provider = self
+            .provider
+            .as_mut()
+            .and_then(|provider| provider.outbox.drive().now_or_never());
+        let client_failed = matches!(client, Some(Err(_)));
+        if client_failed {
+            self.feed(Input::ClientGone);
+        }
+        if let Some(Err(error)) = provider {
+            self.provider_send_failed(error);
+            return true;
+        }
+        client_failed
     }
 
     fn feed(&mut self, input: Input) {

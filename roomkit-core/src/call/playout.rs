@@ -145,13 +145,16 @@ impl Playout {
         }
     }
 
-    /// When to look again: the next frame is due, or the last one has been played.
-    pub(super) fn next_wake(&self, now: Moment) -> Option<Moment> {
-        if self.queue.is_empty() {
-            return (!self.is_silent(now))
-                .then(|| now + self.sent.saturating_sub(self.position(now)));
-        }
-        Some((self.play_end + FRAME).saturating_sub(self.lead).max(now))
+    /// When the next frame is due.
+    pub(super) fn next_frame(&self, now: Moment) -> Option<Moment> {
+        let due = (self.play_end + FRAME).saturating_sub(self.lead).max(now);
+        (!self.queue.is_empty()).then_some(due)
+    }
+
+    /// When all that was sent will have been heard, if nothing more comes.
+    pub(super) fn silent_at(&self, now: Moment) -> Option<Moment> {
+        let rest = self.sent.saturating_sub(self.position(now));
+        (self.queue.is_empty() && !rest.is_zero()).then(|| now + rest)
     }
 
     /// Nothing waits and nothing is being heard.
@@ -296,7 +299,7 @@ mod tests {
             while let Some(due) = playout.poll(now) {
                 last = Some(due);
             }
-            match playout.next_wake(now) {
+            match playout.next_frame(now).or_else(|| playout.silent_at(now)) {
                 Some(wake) => {
                     assert!(wake > now, "woken at once at {now:?}");
                     now = wake;

@@ -357,6 +357,12 @@ impl Words {
         }
     }
 
+    /// The next thing to be told waits until an answer has been heard.
+    pub(super) fn waits_to_be_heard(&self) -> bool {
+        let front = self.queue.front();
+        front.is_some_and(|entry| matches!(entry.what, What::AnswerFinal(_)))
+    }
+
     /// When a wait for a question's transcript ends.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         self.queue.front().and_then(|entry| entry.answers_until)

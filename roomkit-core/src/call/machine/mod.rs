@@ -170,8 +170,13 @@ impl Call {
             Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),
             _ => None,
         };
+        // While a response runs, silence is only a gap in it, unless somebody waits for it.
+        let silence = (self.response.is_none() || self.words.waits_to_be_heard())
+            .then(|| self.playout.silent_at(now))
+            .flatten();
         [
-            self.playout.next_wake(now),
+            self.playout.next_frame(now),
+            silence,
             self.words.next_wake(),
             self.tools.next_wake(),
             wanted,
