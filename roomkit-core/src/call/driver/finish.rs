@@ -1,0 +1,128 @@
+//! The end of a call: everything is taken down, each step whether or not the one before worked.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS};
+use crate::{
+    call::publisher::{FromPublisher, ToPublisher},
+    client_protocol::ServerMessage,
+    error::StartError,
+    event::EndReason,
+    framework::{FrameworkEvent, FrameworkEventKind},
+    transport::ClientCommand,
+};
+
+impl Driver {
+    /// Takes everything down, each step whether or not the one before it worked (contract S3).
+    pub(super) async fn finish(mut self, end: End) {
+        self.session.end();
+        drop(self.client_events);
+        self.mailbox.close();
+        for (task, cancelled) in self.running.into_values() {
+            cancelled.cancel();
+            task.abort();
+        }
+        drop(self.tools);
+        drop(self.connecting);
+
+        let (reason, failure) = match end {
+            End::Reason(reason) => (reason, None),
+            End::Failed(error) => (EndReason::Provider("start_failed".into()), Some(error)),
+        };
+        let duration = self
+            .active_since
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        let usage = self.call.usage();
+        let closing_provider = self.provider.map(|provider| {
+            // Beside the rest: the client need not wait for the vendor's goodbye.
+            tokio::spawn(async move {
+                let closed = timeout(CLOSE, async {
+                    if let Some(mut sink) = provider.outbox.into_wire().await {
+                        sink.0.close().await;
+                    }
+                });
+                let _ = closed.await;
+            })
+        });
+
+        if self.active_since.is_some() {
+            let ended = ToPublisher::Ended {
+                reason: reason.clone(),
+                duration,
+                usage,
+            };
+            let _ = self.to_publisher.try_send(ended);
+        }
+        drop(self.to_publisher);
+        // The publisher's last words for the client; it drops its end when it has no more.
+        let client = &mut self.client;
+        let from_publisher = &mut self.from_publisher;
+        let last_words = async {
+            while let Some(message) = from_publisher.recv().await {
+                if let FromPublisher::Client(message) = message {
+                    let _ = client.push(ClientCommand::Message(message));
+                }
+            }
+        };
+        let _ = timeout(LAST_WORDS, last_words).await;
+        drop(self.from_publisher);
+
+        let goodbye = match &failure {
+            Some(error) => ServerMessage::Error {
+                code: error.code().into(),
+                message: error.to_string(),
+            },
+            None => ServerMessage::SessionEnded {
+                reason: reason.as_str().into(),
+            },
+        };
+        self.client.drop_audio();
+        let closed = timeout(CLOSE, async {
+            let _ = self.client.push(ClientCommand::Message(goodbye));
+            // What cannot be sent to a client that is gone is no reason not to close the link.
+            while !self.client.is_idle() && self.client.drive().await.is_ok() {}
+            if let Some(mut sink) = self.client.into_wire().await {
+                sink.0.close(reason.as_str()).await;
+            }
+        });
+        let _ = closed.await;
+        if let Some(task) = closing_provider {
+            let _ = task.await;
+        }
+
+        if self.active_since.is_some() {
+            metrics::counter!("roomkit_sessions_ended_total", "reason" => reason.as_str().to_owned())
+                .increment(1);
+            metrics::gauge!("roomkit_sessions_active").decrement(1.0);
+            if let Some(kit) = self.kit.upgrade() {
+                kit.emit(
+                    FrameworkEvent::new(FrameworkEventKind::SessionEnded)
+                        .room(self.session.room_id())
+                        .channel(self.session.channel_id())
+                        .session(self.session.id())
+                        .data("participant_id", self.session.participant_id().as_str())
+                        .data("reason", reason.as_str())
+                        .data("duration_ms", duration.as_millis() as u64),
+                );
+            }
+        }
+        tracing::info!(
+            session_id = %self.session.id(), reason = reason.as_str(), ?duration, "session ended"
+        );
+        if let Some(ready) = self.ready {
+            let error = failure.unwrap_or_else(|| StartError::Ended(reason.as_str().into()));
+            let _ = ready.send(Err(error));
+        }
+        if let Some(tap) = self.audio_tap {
+            tap.task.abort();
+        }
+        self.idle.send_replace(true);
+        drop(self.idle);
+        let mut publisher = self.publisher;
+        if timeout(LAST_HOOKS, &mut publisher).await.is_err() {
+            publisher.abort();
+        }
+    }
+}

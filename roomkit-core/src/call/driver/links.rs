@@ -1,0 +1,169 @@
+//! What goes out over the links and to the publisher, and what is counted on the way.
+
+use futures_util::{FutureExt, StreamExt};
+
+use super::{Driver, LEVEL_EVERY, NEWS};
+use crate::{
+    audio::{Resampler, level_dbfs},
+    call::{
+        io::{Command, Input},
+        publisher::ToPublisher,
+    },
+    error::{ProviderError, ProviderErrorKind},
+    event::EndReason,
+    framework::{FrameworkEvent, FrameworkEventKind},
+    hook::Trigger,
+    provider::{ProviderCommand, ProviderEvent, Role},
+    transport::ClientCommand,
+};
+
+impl Driver {
+    pub(super) fn send_to_provider(&mut self, mut command: ProviderCommand) {
+        let Some(provider) = &mut self.provider else {
+            return;
+        };
+        let mut dropped = false;
+        let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
+            if let Some(resampler) = &mut self.inbound {
+                *pcm = resampler.process(pcm);
+                if pcm.is_empty() {
+                    return;
+                }
+            }
+            provider
+                .outbox
+                .push_dropping_oldest(command)
+                .map(|oldest| dropped = oldest)
+        } else {
+            provider.outbox.push(command)
+        };
+        if dropped {
+            self.dropped("provider_slow");
+        }
+        if pushed.is_err() {
+            self.feed(Input::Command(Command::End(EndReason::ProviderTooSlow)));
+        }
+    }
+
+    pub(super) fn send_to_client(&mut self, mut command: ClientCommand) {
+        match &mut command {
+            ClientCommand::Audio(pcm) => {
+                self.measure(Role::Assistant, pcm);
+                if let Some(tap) = &self.audio_tap
+                    && tap.queue.try_send(pcm.clone()).is_err()
+                {
+                    self.dropped("audio_observer_slow");
+                }
+                if let Some(resampler) = &mut self.outbound {
+                    *pcm = resampler.process(pcm);
+                    if pcm.is_empty() {
+                        return;
+                    }
+                }
+            }
+            ClientCommand::EndOfResponse => {
+                if let Some(tail) = self.outbound.as_mut().map(Resampler::flush)
+                    && !tail.is_empty()
+                {
+                    self.push_to_client(ClientCommand::Audio(tail));
+                }
+            }
+            ClientCommand::Clear => {
+                self.client.drop_audio();
+                if let Some(resampler) = &mut self.outbound {
+                    resampler.reset();
+                }
+            }
+            ClientCommand::Message(_) => {}
+        }
+        self.push_to_client(command);
+    }
+
+    pub(super) fn push_to_client(&mut self, command: ClientCommand) {
+        if self.client.push(command).is_err() {
+            self.feed(Input::Command(Command::End(EndReason::ClientTooSlow)));
+        }
+    }
+
+    pub(super) fn tell(&mut self, message: ToPublisher, expendable: bool) {
+        if expendable && self.to_publisher.capacity() < NEWS / 2 {
+            self.dropped("host_slow");
+        } else if self.to_publisher.try_send(message).is_err() {
+            self.feed(Input::Command(Command::End(EndReason::HostTooSlow)));
+        }
+    }
+
+    /// A send that failed because of what was sent is reported; any other means that the
+    /// connection is gone, for which the provider's own last word is the better reason.
+    pub(super) fn provider_send_failed(&mut self, error: ProviderError) {
+        let about_the_command = matches!(
+            error.kind(),
+            ProviderErrorKind::Unsupported
+                | ProviderErrorKind::InvalidRequest
+                | ProviderErrorKind::InvalidConfig
+        );
+        if about_the_command {
+            return self.feed(Input::Provider(ProviderEvent::Error(error)));
+        }
+        let mut last = None;
+        if let Some(provider) = &mut self.provider {
+            while let Some(Some(event)) = provider.events.next().now_or_never() {
+                if let ProviderEvent::Closed(Some(reason)) = event {
+                    last = Some(reason);
+                }
+            }
+        }
+        self.feed(Input::Provider(ProviderEvent::Closed(Some(
+            last.unwrap_or(error),
+        ))));
+    }
+
+    pub(super) fn measure(&mut self, who: Role, pcm: &[u8]) {
+        let at = self.began.elapsed();
+        let last = &mut self.levels[usize::from(who == Role::Assistant)];
+        if last.is_some_and(|last| at < last + LEVEL_EVERY) {
+            return;
+        }
+        let hooked = self.kit.upgrade().is_some_and(|kit| {
+            let (room, channel) = (self.session.room_id(), self.session.channel_id());
+            kit.hooks().is_hooked(Trigger::AudioLevel, room, channel)
+        });
+        if hooked {
+            *last = Some(at);
+            self.tell(
+                ToPublisher::Level {
+                    at,
+                    who,
+                    level_dbfs: level_dbfs(pcm),
+                },
+                true,
+            );
+        }
+    }
+
+    pub(super) fn dropped(&mut self, reason: &'static str) {
+        metrics::counter!("roomkit_dropped_total", "reason" => reason).increment(1);
+        if reason == "early_audio" && !std::mem::replace(&mut self.warned_of_early_audio, true) {
+            tracing::warn!(
+                session_id = %self.session.id(),
+                "the client sends more audio than is kept while the provider connects"
+            );
+        }
+    }
+
+    pub(super) fn announce(
+        &self,
+        kind: FrameworkEventKind,
+        fill: impl FnOnce(FrameworkEvent) -> FrameworkEvent,
+    ) {
+        if let Some(kit) = self.kit.upgrade() {
+            let event = FrameworkEvent::new(kind)
+                .room(self.session.room_id())
+                .channel(self.session.channel_id())
+                .session(self.session.id())
+                .data("participant_id", self.session.participant_id().as_str())
+                .data("provider", self.shared.provider.name());
+            kit.emit(fill(event));
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Runs a call: one task that owns both links and the machine.
+
+mod finish;
+mod links;
+mod start;
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::BoxStream,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
+    time::{Instant, Sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use start::{NewCall, PermissionCell, Shared};
+
+use super::{
+    gate::{ToolContext, Toolbox},
+    io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
+    machine::Call,
+    outbox::{ClientWire, Outbox, ProviderWire},
+    publisher::{FromPublisher, ToPublisher},
+};
+use crate::{
+    audio::Resampler,
+    error::{ProviderError, StartError, TransportError},
+    event::EndReason,
+    hook::HookScope,
+    id::CallId,
+    kit::WeakRoomKit,
+    provider::{ProviderConnection, ProviderEvent, Role},
+    session::RealtimeSession,
+    transport::{ClientCommand, ClientEvent, LinkInfo},
+};
+
+/// A peer that has not taken one command in this time is gone for all practical purposes.
+const STALL: Duration = Duration::from_secs(10);
+/// How long a link may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
+/// How long the last words may take to be told before the client is let go.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long hooks may take after the session is over.
+const LAST_HOOKS: Duration = Duration::from_secs(35);
+/// News that may wait for hooks and observers; partials only use half of it.
+const NEWS: usize = 1024;
+/// At most ten levels a second.
+const LEVEL_EVERY: Duration = Duration::from_millis(100);
+
+struct Driver {
+    shared: Arc<Shared>,
+    session: RealtimeSession,
+    kit: WeakRoomKit,
+    scope: HookScope,
+    call: Call,
+    /// The call's zero.
+    began: Instant,
+    active_since: Option<Instant>,
+
+    link: LinkInfo,
+    client: Outbox<ClientWire>,
+    client_events: BoxStream<'static, ClientEvent>,
+
+    connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
+    provider: Option<Provider>,
+    inbound: Option<Resampler>,
+    outbound: Option<Resampler>,
+
+    permission_cell: Arc<PermissionCell>,
+    permissions: Permissions,
+    mailbox: mpsc::Receiver<Command>,
+    idle: watch::Sender<bool>,
+    ready: Option<oneshot::Sender<Result<(), StartError>>>,
+
+    toolbox: Arc<Toolbox>,
+    tools: JoinSet<(CallId, ToolAnswer)>,
+    running: HashMap<CallId, (AbortHandle, CancellationToken)>,
+
+    to_publisher: mpsc::Sender<ToPublisher>,
+    from_publisher: mpsc::Receiver<FromPublisher>,
+    publisher: JoinHandle<()>,
+    audio_tap: Option<AudioTap>,
+    levels: [Option<Moment>; 2],
+
+    timer: std::pin::Pin<Box<Sleep>>,
+    timer_is_set: bool,
+    warned_of_early_audio: bool,
+}
+
+struct Provider {
+    outbox: Outbox<ProviderWire>,
+    events: BoxStream<'static, ProviderEvent>,
+}
+
+/// Feeds the observers of the AI's audio, in a task of its own; it may miss what is too fast.
+struct AudioTap {
+    queue: mpsc::Sender<Bytes>,
+    task: JoinHandle<()>,
+}
+
+/// What the task of a call waits for.
+enum Happening {
+    Client(Option<ClientEvent>),
+    Provider(Option<ProviderEvent>),
+    Mailbox(Option<Command>),
+    Publisher(FromPublisher),
+    Tool(CallId, ToolAnswer),
+    Connected(Result<ProviderConnection, ProviderError>),
+    ClientSent(Result<(), TransportError>),
+    ProviderSent(Result<(), ProviderError>),
+    StartAbandoned,
+    Timer,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let lived = AssertUnwindSafe(self.live()).catch_unwind().await;
+        let end = lived.unwrap_or_else(|_| {
+            tracing::error!(session_id = %self.session.id(), "a plugin panicked");
+            self.feed(Input::Command(Command::End(EndReason::Internal)));
+            self.act();
+            End::Reason(EndReason::Internal)
+        });
+        self.finish(end).await;
+    }
+
+    /// From the start to what ends it.
+    async fn live(&mut self) -> End {
+        loop {
+            let happening = self.next().await;
+            let permissions = self.permission_cell.get();
+            if permissions != self.permissions {
+                self.permissions = permissions;
+                self.feed(Input::Permissions(permissions));
+            }
+            if let Err(end) = self.take(happening).await {
+                return end;
+            }
+            if let Some(reason) = self.act() {
+                return End::Reason(reason);
+            }
+            if self.send_at_once()
+                && let Some(reason) = self.act()
+            {
+                return End::Reason(reason);
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen.
+    async fn next(&mut self) -> Happening {
+        self.set_timer();
+        let (provider_sends, provider_events) = match &mut self.provider {
+            Some(provider) => (
+                (!provider.outbox.is_idle()).then(|| provider.outbox.drive()),
+                Some(provider.events.next()),
+            ),
+            None => (None, None),
+        };
+        tokio::select! {
+            Some(event) = OptionFuture::from(provider_events) => Happening::Provider(event),
+            event = self.client_events.next() => Happening::Client(event),
+            Some(sent) = OptionFuture::from(provider_sends) => Happening::ProviderSent(sent),
+            sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
+            command = self.mailbox.recv() => Happening::Mailbox(command),
+            Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
+            Some(Ok((call_id, answer))) = self.tools.join_next(), if !self.tools.is_empty() => {
+                Happening::Tool(call_id, answer)
+            }
+            Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
+                Happening::Connected(connected)
+            }
+            Some(()) = OptionFuture::from(self.ready.as_mut().map(oneshot::Sender::closed)) => {
+                Happening::StartAbandoned
+            }
+            () = &mut self.timer, if self.timer_is_set => Happening::Timer,
+        }
+    }
+
+    /// Hands it to the machine. `Err`: the call is over.
+    async fn take(&mut self, happening: Happening) -> Result<(), End> {
+        match happening {
+            Happening::Client(Some(event)) => {
+                if let ClientEvent::Audio(pcm) = &event {
+                    self.measure(Role::User, pcm);
+                }
+                self.feed(Input::Client(event));
+            }
+            Happening::Client(None) => self.feed(Input::ClientGone),
+            Happening::Provider(event) => {
+                self.feed(Input::Provider(
+                    event.unwrap_or(ProviderEvent::Closed(None)),
+                ));
+            }
+            Happening::Mailbox(Some(command)) => self.feed(Input::Command(command)),
+            Happening::Mailbox(None) => {
+                self.feed(Input::Command(Command::End(EndReason::Shutdown)));
+            }
+            Happening::Publisher(FromPublisher::Client(message)) => {
+                self.send_to_client(ClientCommand::Message(message));
+            }
+            Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
+                self.feed(Input::ToolCleared(call_id));
+            }
+            Happening::Tool(call_id, answer) => {
+                self.running.remove(&call_id);
+                self.feed(Input::ToolFinished(call_id, answer));
+            }
+            Happening::Connected(connected) => {
+                self.connecting = None;
+                let connection = connected.map_err(|error| End::Failed(error.into()))?;
+                return self.connected(connection).await;
+            }
+            Happening::ClientSent(sent) => {
+                if sent.is_err() {
+                    self.feed(Input::ClientGone);
+                }
+            }
+            Happening::ProviderSent(sent) => {
+                if let Err(error) = sent {
+                    self.provider_send_failed(error);
+                }
+            }
+            Happening::StartAbandoned => {
+                self.ready = None;
+                self.feed(Input::Command(Command::End(EndReason::Host)));
+            }
+            Happening::Timer => {
+                self.timer_is_set = false;
+                self.check_stalls();
+                self.feed(Input::Tick);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the peers take without waiting, which is nearly always all of it; the rest goes
+    /// on in [`next`](Self::next). True: a send failed, and the machine was told.
+    fn send_at_once(&mut self) -> bool {
+        let client = self.client.drive().now_or_never();
+        let provider = self
+            .provider
+            .as_mut()
+            .and_then(|provider| provider.outbox.drive().now_or_never());
+        let client_failed = matches!(client, Some(Err(_)));
+        if client_failed {
+            self.feed(Input::ClientGone);
+        }
+        if let Some(Err(error)) = provider {
+            self.provider_send_failed(error);
+            return true;
+        }
+        client_failed
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.call.handle(self.began.elapsed(), input);
+    }
+
+    /// Does what the machine wants done. `Some`: the call is over.
+    fn act(&mut self) -> Option<EndReason> {
+        while let Some(action) = self.call.poll() {
+            match action {
+                Action::ToProvider(command) => self.send_to_provider(command),
+                Action::ToClient(command) => self.send_to_client(command),
+                Action::Publish(publication) => {
+                    let partial = matches!(publication.what, News::Partial { .. });
+                    self.tell(ToPublisher::News(publication), partial);
+                }
+                Action::StartTool(request) => self.start_tool(request),
+                Action::CancelTool(call_id) => {
+                    if let Some((task, cancelled)) = self.running.remove(&call_id) {
+                        cancelled.cancel();
+                        task.abort();
+                    }
+                }
+                Action::Idle(idle) => {
+                    self.idle.send_replace(idle);
+                }
+                Action::Dropped(reason) => self.dropped(reason),
+                Action::End(reason) => return Some(reason),
+            }
+        }
+        None
+    }
+
+    fn start_tool(&mut self, request: ToolRequest) {
+        let Some(kit) = self.kit.upgrade() else {
+            return;
+        };
+        let context = ToolContext {
+            kit,
+            scope: self.scope.clone(),
+            session: self.session.clone(),
+            toolbox: Arc::clone(&self.toolbox),
+        };
+        let call_id = request.call_id.clone();
+        let cancelled = CancellationToken::new();
+        let run = context.run(request, cancelled.clone());
+        let id = call_id.clone();
+        let task = self.tools.spawn(async move { (id, run.await) });
+        self.running.insert(call_id, (task, cancelled));
+    }
+
+    // ----- the clock
+
+    /// Sets the timer if something is due earlier than it is set to; a timer that rings too early
+    /// costs less than setting it for every frame.
+    fn set_timer(&mut self) {
+        let now = Instant::now();
+        let machine = self
+            .call
+            .next_wake(now - self.began)
+            .map(|wake| self.began + wake);
+        let sends = [
+            self.client.sending_since(),
+            self.provider
+                .as_ref()
+                .and_then(|provider| provider.outbox.sending_since()),
+        ];
+        let stall = sends.into_iter().flatten().min().map(|since| since + STALL);
+        let Some(due) = [machine, stall].into_iter().flatten().min() else {
+            return;
+        };
+        if !self.timer_is_set || due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+            self.timer_is_set = true;
+        }
+    }
+
+    fn check_stalls(&mut self) {
+        let stalled = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= STALL);
+        if stalled(self.client.sending_since()) {
+            self.feed(Input::Command(Command::End(EndReason::ClientTooSlow)));
+        }
+        if stalled(
+            self.provider
+                .as_ref()
+                .and_then(|provider| provider.outbox.sending_since()),
+        ) {
+            self.feed(Input::Command(Command::End(EndReason::ProviderTooSlow)));
+        }
+    }
+}
+
+/// How a call comes to its end.
+enum End {
+    Reason(EndReason),
+    /// It never started.
+    Failed(StartError),
+}

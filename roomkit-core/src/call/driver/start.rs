@@ -1,0 +1,258 @@
+//! The beginning of a call: what it needs, and the step from connecting to live.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{AudioTap, Driver, End, NEWS, Provider, STALL};
+use crate::{
+    audio::Resampler,
+    call::{
+        gate::Toolbox,
+        io::{Command, Input, Permissions},
+        machine::{Call, CallSettings},
+        outbox::{ClientWire, Outbox, ProviderWire},
+        publisher::{Publisher, ToPublisher},
+    },
+    client_protocol::ServerMessage,
+    error::{ProviderError, ProviderErrorKind, StartError, TransportError},
+    event::EndReason,
+    framework::FrameworkEventKind,
+    hook::HookScope,
+    kit::WeakRoomKit,
+    provider::{ProviderCapabilities, ProviderConnection, RealtimeVoiceProvider, SessionSetup},
+    session::RealtimeSession,
+    transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
+    voice::Observers,
+};
+
+/// What all sessions of a channel have in common.
+pub(crate) struct Shared {
+    pub(crate) provider: Arc<dyn RealtimeVoiceProvider>,
+    pub(crate) transport: Arc<dyn RealtimeAudioTransport>,
+    pub(crate) observers: Observers,
+    pub(crate) emit_transcription_events: bool,
+    pub(crate) emit_partials: bool,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// The permissions of a binding, shared with its sessions: read for every frame (contract A7).
+#[derive(Debug)]
+pub(crate) struct PermissionCell(AtomicU8);
+
+impl PermissionCell {
+    pub(crate) fn new(permissions: Permissions) -> Self {
+        Self(AtomicU8::new(Self::bits(permissions)))
+    }
+
+    pub(crate) fn set(&self, permissions: Permissions) {
+        self.0.store(Self::bits(permissions), Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> Permissions {
+        let bits = self.0.load(Ordering::Acquire);
+        Permissions {
+            microphone: bits & 1 != 0,
+            voice: bits & 2 != 0,
+        }
+    }
+
+    fn bits(permissions: Permissions) -> u8 {
+        u8::from(permissions.microphone) | u8::from(permissions.voice) << 1
+    }
+}
+
+/// All a session needs to run.
+pub(crate) struct NewCall {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: RealtimeSession,
+    pub(crate) kit: WeakRoomKit,
+    pub(crate) scope: HookScope,
+    pub(crate) settings: CallSettings,
+    pub(crate) permissions: Arc<PermissionCell>,
+    /// Closed when the channel is dropped, which ends the session.
+    pub(crate) mailbox: mpsc::Receiver<Command>,
+    pub(crate) idle: watch::Sender<bool>,
+    pub(crate) link: ClientLink,
+    pub(crate) toolbox: Arc<Toolbox>,
+    pub(crate) setup: SessionSetup,
+    /// Told when the session is active, or why it never will be. Its receiver's end takes the
+    /// start back.
+    pub(crate) ready: oneshot::Sender<Result<(), StartError>>,
+}
+
+impl NewCall {
+    /// Runs the session to its end. A defect in here, or in a plugin, ends this session and no
+    /// other (contract S8).
+    pub(crate) async fn run(self) {
+        let session = self.session.clone();
+        let driver = Driver::new(self);
+        if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
+            session.end();
+            tracing::error!(session_id = %session.id(), "a session ended by a panic");
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn new(new: NewCall) -> Self {
+        let NewCall {
+            shared,
+            session,
+            kit,
+            scope,
+            settings,
+            permissions,
+            ..
+        } = new;
+        let began = Instant::now();
+        let (to_publisher, news) = mpsc::channel(NEWS);
+        let (call, from_publisher) = mpsc::channel(64);
+        let publisher = Publisher {
+            shared: Arc::clone(&shared),
+            session: session.clone(),
+            kit: kit.clone(),
+            scope: scope.clone(),
+            began: Timestamp::now(),
+            call,
+        };
+        let setup = new.setup;
+        let provider = Arc::clone(&shared.provider);
+        let limit = shared.connect_timeout;
+        let connecting = async move {
+            timeout(limit, provider.connect(setup))
+                .await
+                .unwrap_or_else(|_| {
+                    let problem = format!("the provider was not ready within {limit:?}");
+                    Err(ProviderError::new(ProviderErrorKind::Timeout, problem))
+                })
+        };
+        Self {
+            audio_tap: AudioTap::start(&shared, &session),
+            shared,
+            session,
+            kit,
+            scope,
+            call: Call::new(settings, permissions.get()),
+            began,
+            active_since: None,
+            link: new.link.info,
+            client: Outbox::new(ClientWire(new.link.sink)),
+            client_events: new.link.events,
+            connecting: Some(connecting.boxed()),
+            provider: None,
+            inbound: None,
+            outbound: None,
+            permissions: permissions.get(),
+            permission_cell: permissions,
+            mailbox: new.mailbox,
+            idle: new.idle,
+            ready: Some(new.ready),
+            toolbox: new.toolbox,
+            tools: JoinSet::new(),
+            running: HashMap::new(),
+            to_publisher,
+            from_publisher,
+            publisher: tokio::spawn(publisher.run(news)),
+            levels: [None; 2],
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            timer_is_set: false,
+            warned_of_early_audio: false,
+        }
+    }
+
+    /// The provider is ready: the client is told, then held audio goes, then everything is live.
+    pub(super) async fn connected(&mut self, connection: ProviderConnection) -> Result<(), End> {
+        let ProviderConnection { info, sink, events } = connection;
+        let capabilities = &info.capabilities;
+        self.resample(capabilities);
+        self.session
+            .set_provider_session_id(info.provider_session_id.clone());
+        self.provider = Some(Provider {
+            outbox: Outbox::new(ProviderWire(sink)),
+            events,
+        });
+        let Some(ready) = self.ready.take() else {
+            return Ok(());
+        };
+
+        let session = &self.session;
+        let started = ServerMessage::SessionStarted {
+            session_id: session.id().clone(),
+            room_id: session.room_id().clone(),
+            participant_id: session.participant_id().clone(),
+            channel_id: session.channel_id().clone(),
+            input_sample_rate: self.link.input_rate,
+            output_sample_rate: self.link.output_rate,
+            input_encoding: self.link.input_encoding.clone(),
+            output_encoding: self.link.output_encoding.clone(),
+        };
+        self.send_to_client(ClientCommand::Message(started));
+        let announced = timeout(STALL, self.client.drive())
+            .await
+            .unwrap_or_else(|_| {
+                Err(TransportError::Disconnected(
+                    "it does not take what is sent to it".into(),
+                ))
+            });
+        self.ready = Some(ready);
+        announced.map_err(|error| End::Failed(StartError::Announce(error)))?;
+
+        if !self.session.activate() {
+            return Err(End::Failed(StartError::Ended(
+                "it was ended from elsewhere".into(),
+            )));
+        }
+        self.active_since = Some(Instant::now());
+        metrics::counter!("roomkit_sessions_started_total").increment(1);
+        metrics::gauge!("roomkit_sessions_active").increment(1.0);
+        self.announce(FrameworkEventKind::SessionStarted, |event| event);
+        self.tell(ToPublisher::Started, false);
+        self.feed(Input::Connected(info));
+        let told = self
+            .ready
+            .take()
+            .is_some_and(|ready| ready.send(Ok(())).is_ok());
+        if !told {
+            self.feed(Input::Command(Command::End(EndReason::Host)));
+        }
+        Ok(())
+    }
+
+    /// Puts a resampler where the two legs differ, and nowhere else (contract A2).
+    fn resample(&mut self, provider: &ProviderCapabilities) {
+        self.inbound = Resampler::new(self.link.input_rate, provider.input_rate);
+        self.outbound = Resampler::new(provider.output_rate, self.link.output_rate);
+    }
+}
+
+impl AudioTap {
+    pub(super) fn start(shared: &Arc<Shared>, session: &RealtimeSession) -> Option<Self> {
+        if shared.observers.audio.is_empty() {
+            return None;
+        }
+        let (queue, mut audio) = mpsc::channel::<Bytes>(256);
+        let (shared, session) = (Arc::clone(shared), session.clone());
+        let task = tokio::spawn(async move {
+            while let Some(pcm) = audio.recv().await {
+                shared.observers.audio.tell(|| (session.clone(), pcm)).await;
+            }
+        });
+        Some(Self { queue, task })
+    }
+}
