@@ -84,8 +84,8 @@ async fn the_demo_tool_tells_the_real_time() {
     caller
         .send(json!({"type": "text", "text": "what time is it"}))
         .await;
-    let called = caller.until("tool_call").await;
-    assert_eq!(called["name"], "current_time");
+    let tool_call = caller.until("tool_call").await;
+    assert_eq!(tool_call["name"], "current_time");
     let year = jiff::Timestamp::now().to_string()[..4].to_owned();
     caller.words("assistant", &year).await;
 }
@@ -250,8 +250,8 @@ async fn s1_a_call_that_cannot_start_leaves_no_open_room() {
     .await;
     let mut caller = server.call("").await;
     let error = caller.until("error").await;
-    assert_eq!(error["code"], "provider", "{error}");
-    assert_eq!(caller.next().await, None);
+    assert!(!error.to_string().contains("sk-test"), "X1: {error}");
+    while caller.next().await.is_some() {}
     let rooms = server.get("/rooms?status=active").await.json();
     assert_eq!(rooms, json!({"rooms": []}));
 }

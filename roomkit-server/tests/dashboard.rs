@@ -2,12 +2,8 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{Socket, TestServer, refusal};
-
-fn index(message: &Value) -> u64 {
-    message["event"]["index"].as_u64().unwrap()
-}
 
 #[tokio::test]
 async fn t2_events_and_words_being_spoken() {
@@ -58,7 +54,7 @@ async fn r1_a_replay_joins_the_present_without_a_gap() {
     ] {
         loop {
             let message = dashboard.until("event").await;
-            assert_eq!(index(&message), expected);
+            assert_eq!(message["event"]["index"], expected);
             expected += 1;
             if message["event"]["content"]["body"] == "note 259" {
                 break;

@@ -1,5 +1,6 @@
 //! The real program: its command line, its exit codes, its end.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 

@@ -1,4 +1,9 @@
 //! A server of this process on a free port, and clients that speak to it over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests"
+)]
 #![allow(dead_code)] // Each test file uses its own part of this.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -25,21 +30,21 @@ use tokio_tungstenite::{
 /// Only there to fail: nothing here takes nearly as long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("it did not happen")
 }
 
 // ----- the server
 
-pub struct TestServer {
-    pub address: SocketAddr,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
 impl TestServer {
     /// Starts a server with these settings, laid over a free port.
-    pub async fn start(settings: &str) -> Self {
+    pub(crate) async fn start(settings: &str) -> Self {
         let mut config: Config = toml::from_str(settings).unwrap();
         config.listen = "127.0.0.1:0".into();
         let server = Server::bind(config).await.unwrap();
@@ -56,44 +61,44 @@ impl TestServer {
     }
 
     /// Tells it to stop.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
     /// Waits until it has stopped.
-    pub async fn stopped(self) {
+    pub(crate) async fn stopped(self) {
         drop(self.stop);
         soon(self.running).await.unwrap();
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         request(self.address, "GET", path, &[], "").await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         request(self.address, "DELETE", path, &[], "").await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         let json = [("content-type", "application/json")];
         request(self.address, "POST", path, &json, &body.to_string()).await
     }
 
-    pub async fn call(&self, query: &str) -> Socket {
+    pub(crate) async fn call(&self, query: &str) -> Socket {
         Socket::open(self.address, &format!("/ws{query}"), &[])
             .await
             .unwrap()
     }
 
     /// A call that has begun, and its room.
-    pub async fn session(&self, query: &str) -> (Socket, String) {
+    pub(crate) async fn session(&self, query: &str) -> (Socket, String) {
         let mut caller = self.call(query).await;
         let started = caller.until("session_started").await;
         let room = started["room_id"].as_str().unwrap().to_owned();
         (caller, room)
     }
 
-    pub async fn dashboard(&self, room: &str, query: &str) -> Socket {
+    pub(crate) async fn dashboard(&self, room: &str, query: &str) -> Socket {
         let path = format!("/rooms/{room}/events{query}");
         Socket::open(self.address, &path, &[]).await.unwrap()
     }
@@ -101,18 +106,18 @@ impl TestServer {
 
 // ----- HTTP
 
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (field, value) = line.split_once(": ")?;
             field.eq_ignore_ascii_case(name).then_some(value)
@@ -121,7 +126,7 @@ impl Answer {
 
     /// Checks an error: its status, its code, and that the message is for people.
     #[track_caller]
-    pub fn is_error(&self, status: u16, code: &str) -> String {
+    pub(crate) fn is_error(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.body);
         let body = self.json();
         assert_eq!(body["code"], code, "{body}");
@@ -132,26 +137,26 @@ impl Answer {
     }
 }
 
-pub async fn request(
+pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
+    let lines: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let (headers, length) = (lines.concat(), body.len());
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
     );
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    text.push_str(body);
     raw_request(address, text.as_bytes()).await
 }
 
-pub async fn raw_request(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub(crate) async fn raw_request(address: SocketAddr, bytes: &[u8]) -> Answer {
     soon(async {
         let mut socket = TcpStream::connect(address).await.unwrap();
         // A server that has heard enough may close before it has read everything.
@@ -173,16 +178,16 @@ pub async fn raw_request(address: SocketAddr, bytes: &[u8]) -> Answer {
 // ----- WebSockets
 
 /// A client of either socket: text frames are JSON with `type`, binary ones are audio.
-pub struct Socket {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct Socket {
+    frames: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// Everything that came and was not asked for.
-    pub passed: VecDeque<Value>,
+    pub(crate) passed: VecDeque<Value>,
     /// Bytes of PCM16.
-    pub audio: Vec<u8>,
+    pub(crate) audio: Vec<u8>,
 }
 
 impl Socket {
-    pub async fn open(
+    pub(crate) async fn open(
         address: SocketAddr,
         path: &str,
         headers: &[(&'static str, &str)],
@@ -196,30 +201,30 @@ impl Socket {
                 .headers_mut()
                 .insert(HeaderName::from_static(name), value);
         }
-        let (socket, _) = soon(connect_async(request)).await?;
+        let (socket, _) = soon(Box::pin(connect_async(request))).await?;
         Ok(Self {
-            socket,
+            frames: socket,
             passed: VecDeque::new(),
             audio: Vec::new(),
         })
     }
 
-    pub async fn send(&mut self, message: Value) {
+    pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
 
-    pub async fn send_text(&mut self, text: &str) {
-        soon(self.socket.send(Message::text(text))).await.unwrap();
+    pub(crate) async fn send_text(&mut self, text: &str) {
+        soon(self.frames.send(Message::text(text))).await.unwrap();
     }
 
-    pub async fn send_bytes(&mut self, bytes: Vec<u8>) {
-        soon(self.socket.send(Message::binary(bytes)))
+    pub(crate) async fn send_bytes(&mut self, bytes: Vec<u8>) {
+        soon(self.frames.send(Message::binary(bytes)))
             .await
             .unwrap();
     }
 
     /// Speaks for 600 ms and is silent for 700, in frames of 20 ms.
-    pub async fn speak(&mut self) {
+    pub(crate) async fn speak(&mut self) {
         for frame in 0..65 {
             self.send_bytes(if frame < 30 { tone() } else { vec![0; 960] })
                 .await;
@@ -227,9 +232,9 @@ impl Socket {
     }
 
     /// The next JSON message, or `None` at the end; audio on the way is kept.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
-            match soon(self.socket.next()).await {
+            match soon(self.frames.next()).await {
                 Some(Ok(Message::Text(text))) => {
                     return Some(serde_json::from_str(&text).unwrap());
                 }
@@ -241,7 +246,7 @@ impl Socket {
     }
 
     /// The next message that is meant; what comes before is put aside.
-    pub async fn find(&mut self, meant: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn find(&mut self, meant: impl Fn(&Value) -> bool) -> Value {
         loop {
             let Some(message) = self.next().await else {
                 panic!("the socket ended after {:#?}", self.passed);
@@ -253,12 +258,12 @@ impl Socket {
         }
     }
 
-    pub async fn until(&mut self, kind: &str) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
         self.find(|message| message["type"] == kind).await
     }
 
     /// The next final words of this role that contain `part`.
-    pub async fn words(&mut self, role: &str, part: &str) -> String {
+    pub(crate) async fn words(&mut self, role: &str, part: &str) -> String {
         let message = self
             .find(|message| {
                 message["type"] == "transcription"
@@ -271,7 +276,7 @@ impl Socket {
     }
 
     /// On a dashboard: the next stored message that contains `part`.
-    pub async fn stored(&mut self, part: &str) -> Value {
+    pub(crate) async fn stored(&mut self, part: &str) -> Value {
         let message = self
             .find(|message| {
                 let body = message["event"]["content"]["body"].as_str();
@@ -282,14 +287,14 @@ impl Socket {
     }
 
     /// Whether the session still answers.
-    pub async fn ping(&mut self) {
+    pub(crate) async fn ping(&mut self) {
         let id = json!("still there?");
         self.send(json!({"type": "ping", "id": id})).await;
         self.find(|message| message["type"] == "pong" && message["id"] == id)
             .await;
     }
 
-    pub async fn hang_up(mut self) {
+    pub(crate) async fn hang_up(mut self) {
         self.send(json!({"type": "end"})).await;
         self.until("session_ended").await;
     }
@@ -307,7 +312,7 @@ fn tone() -> Vec<u8> {
 }
 
 /// What an upgrade was refused with.
-pub fn refusal(opened: Result<Socket, Error>) -> (u16, Value, Option<String>) {
+pub(crate) fn refusal(opened: Result<Socket, Error>) -> (u16, Value, Option<String>) {
     match opened {
         Err(Error::Http(answer)) => {
             let retry = answer.headers().get("retry-after");

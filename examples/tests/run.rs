@@ -1,0 +1,85 @@
+//! Runs every example to its end.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+/// Cargo builds examples for a test run, and puts them beside the folder of the tests.
+fn example(name: &str) -> PathBuf {
+    let mut path = env::current_exe().unwrap();
+    path.pop();
+    path.set_file_name("examples");
+    path.push(format!("{name}{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is not built; run `cargo build -p roomkit-examples --examples`",
+        path.display()
+    );
+    path
+}
+
+#[track_caller]
+fn says(name: &str, expected: &[&str]) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(example(name)).output().unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
+    assert!(status.success(), "{stdout}{stderr}");
+    for part in expected {
+        assert!(stdout.contains(part), "`{part}` is missing in\n{stdout}");
+    }
+}
+
+#[test]
+fn first_call() {
+    says(
+        "first_call",
+        &[
+            "listening on ws://127.0.0.1:",
+            "you spoke for",
+            "echo of",
+            "timeline",
+        ],
+    );
+}
+
+#[test]
+fn supervisor() {
+    says(
+        "supervisor",
+        &["Offer 20% discount", "supervisor (for voice)", "2019"],
+    );
+}
+
+#[test]
+fn tools() {
+    says(
+        "tools",
+        &[
+            "get_weather is called for ann",
+            "snow",
+            "no weather station",
+        ],
+    );
+}
+
+#[test]
+fn log_channel() {
+    says(
+        "log_channel",
+        &[
+            "log: attached to support-1",
+            "ann: (you spoke for",
+            "echo of",
+            "RoomClosed",
+        ],
+    );
+}
