@@ -1,15 +1,14 @@
 //! What goes wrong in one place stays there (contracts S8, A6).
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use roomkit_core::{
-    client_protocol::ServerMessage,
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
     provider::{ProviderCommand, Role},
     room::NewEvent,
 };
-use roomkit_mock::{Gate, MockRealtimeProvider, MockRealtimeTransport, provider::Script};
+use roomkit_mock::Gate;
 
 use crate::support::{Call, DESK, House, Notes, ROOM, ms, pcm, settle, soon};
 
@@ -33,7 +32,7 @@ async fn assert_alive(call: &Call, item: &str) {
 async fn s8_a_panicking_hook_ends_its_own_call_only() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.kit.add_hook(Hook::session_started(|_| async {
         panic!("a defect of the host")
     }));
@@ -41,7 +40,7 @@ async fn s8_a_panicking_hook_ends_its_own_call_only() {
         .kit
         .add_hook(Hook::speech_start(|_| async { panic!("another") }));
     house.kit.add_hook(Hook::speech_start(move |_| {
-        noted.add("the next hook runs");
+        log.add("the next hook runs");
         async {}
     }));
     let (ann, bob) = (house.call().await, house.call().await);
@@ -60,7 +59,7 @@ async fn s8_a_panicking_hook_ends_its_own_call_only() {
 async fn s8_a_panicking_observer_ends_its_own_call_only() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house
         .voice
         .on_transcription(|_| async { panic!("a defect of the host") });
@@ -68,7 +67,7 @@ async fn s8_a_panicking_observer_ends_its_own_call_only() {
         .voice
         .on_audio(|_, _| async { panic!("a defect of the host") });
     house.voice.on_transcription(move |event| {
-        noted.add(event.text);
+        log.add(event.text);
         async {}
     });
     let call = house.call().await;
@@ -78,34 +77,6 @@ async fn s8_a_panicking_observer_ends_its_own_call_only() {
     call.wait_for_final("I am b").await;
     settle().await;
     assert_eq!(notes.all(), ["I am a", "I am b"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn s8_a_panicking_plugin_ends_its_own_session_only_and_in_order() {
-    let script = Script::new().on(
-        |command| match command {
-            ProviderCommand::Raw(_) => panic!("a defect of the plugin"),
-            _ => false,
-        },
-        [],
-    );
-    let provider = MockRealtimeProvider::new().with_script(script);
-    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
-    let (ann, bob) = (house.call().await, house.call().await);
-    house
-        .voice
-        .send_raw(&ann.session, serde_json::json!({}))
-        .unwrap();
-    let told = ann
-        .client
-        .wait_for_message(|m| matches!(m, ServerMessage::SessionEnded { .. }));
-    let reason = "internal".to_owned();
-    assert_eq!(told.await, ServerMessage::SessionEnded { reason });
-    assert_eq!(ann.client.wait_for_close().await, "internal");
-    assert_alive(&bob, "b").await;
-    assert_eq!(house.voice.sessions(), [bob.session.clone()]);
-    let ended = house.close(FrameworkEventKind::SessionEnded).await;
-    assert_eq!(ended.len(), 2, "the broken one is reported like any other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +99,7 @@ async fn a6_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go() {
         "there is no way to tell it why"
     );
     settle().await;
-    assert_eq!(house.voice.sessions(), [bob.session.clone()]);
+    assert_eq!(house.voice.sessions(), slice::from_ref(&bob.session));
     let ended = house.close(FrameworkEventKind::SessionEnded).await;
     assert_eq!(ended[0].data["reason"], "client_too_slow");
 }
@@ -157,18 +128,6 @@ async fn a6_a_provider_that_takes_nothing_does_not_silence_the_ai_and_gets_the_n
         .iter()
         .map(|pcm| u32::from_le_bytes(pcm[..4].try_into().unwrap()));
     assert!(numbers.is_sorted(), "and in order");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a6_a_provider_that_takes_nothing_for_long_ends_the_session() {
-    let house = House::new().await;
-    let call = house.call().await;
-    call.ai.stall();
-    call.client.send_audio(pcm(ms(20)));
-    assert_eq!(call.client.wait_for_close().await, "provider_too_slow");
-    call.ai.wait_for_close().await;
-    settle().await;
-    house.assert_nothing_left();
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,4 +170,29 @@ async fn a6_a_burst_of_room_events_does_not_stop_the_audio() {
     call.ai
         .wait_for_commands(200, |c| matches!(c, ProviderCommand::Text { .. }))
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_levels_are_told_at_most_ten_times_a_second_and_direction() {
+    let house = House::new().await;
+    let notes = Notes::default();
+    let log = notes.clone();
+    house.kit.add_hook(Hook::audio_level(move |event| {
+        log.add(event.who.as_str());
+        async {}
+    }));
+    let call = house.call().await;
+    call.ai.simulate_response_start(None);
+    call.ai.simulate_audio(pcm(ms(3000)));
+    for _ in 0..100 {
+        call.client.send_audio(pcm(ms(20)));
+        tokio::time::sleep(ms(20)).await;
+    }
+    for who in ["user", "assistant"] {
+        let told = notes.all().into_iter().filter(|note| note == who).count();
+        assert!(
+            (15..=21).contains(&told),
+            "{told} levels of the {who} in 2 s"
+        );
+    }
 }
