@@ -7,8 +7,8 @@ use roomkit_core::{
     client_protocol::ServerMessage,
     error::{ProviderError, ProviderErrorKind, TransportError},
     framework::FrameworkEventKind,
-    hook::Hook,
-    provider::ProviderEvent,
+    hook::{Decision, Hook},
+    provider::{ProviderEvent, Role},
     tool::{Tool, ToolDefinition},
     transport::ClientEvent,
 };
@@ -233,6 +233,47 @@ async fn s3_a_provider_whose_sends_fail_ends_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s3_the_host_may_end_the_session_from_an_observer() {
+    let house = House::new().await;
+    let voice = house.voice.clone();
+    house.voice.on_transcription(move |event| {
+        let voice = voice.clone();
+        async move { voice.end_session(&event.session).await }
+    });
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("goodbye", Role::User, true, None);
+    let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+    assert_eq!(
+        limit.await.as_deref(),
+        Ok("host"),
+        "the host waits for itself"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_the_host_may_end_the_session_from_a_hook() {
+    let house = House::new().await;
+    let voice = house.voice.clone();
+    house.kit.add_hook(Hook::transcription(move |event| {
+        let voice = voice.clone();
+        async move {
+            voice.end_session(&event.session).await;
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("goodbye", Role::User, true, None);
+    let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+    assert_eq!(
+        limit.await.as_deref(),
+        Ok("host"),
+        "the host waits for itself"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn s3_the_host_may_end_the_session_from_a_tool() {
     let hang_up = Arc::new(OnceLock::<RealtimeVoiceChannel>::new());
     let channel = Arc::clone(&hang_up);
@@ -253,6 +294,26 @@ async fn s3_the_host_may_end_the_session_from_a_tool() {
     let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
     assert_eq!(limit.await.as_deref(), Ok("host"));
     settle().await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_ending_a_session_once_more_from_its_last_hook_returns() {
+    let house = House::new().await;
+    let (voice, notes) = (house.voice.clone(), Notes::default());
+    let log = notes.clone();
+    house.kit.add_hook(Hook::session_ended(move |event| {
+        let (voice, log) = (voice.clone(), log.clone());
+        async move {
+            voice.end_session(&event.session).await;
+            log.add("returned");
+        }
+    }));
+    let call = house.call().await;
+    call.client.disconnect();
+    call.client.wait_for_close().await;
+    tokio::time::sleep(ms(1000)).await;
+    assert_eq!(notes.all(), ["returned"], "the hook waits for itself");
     house.assert_nothing_left();
 }
 

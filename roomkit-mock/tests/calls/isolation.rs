@@ -3,12 +3,13 @@
 use std::{slice, time::Duration};
 
 use roomkit_core::{
+    client_protocol::ServerMessage,
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
     provider::{ProviderCommand, Role},
     room::NewEvent,
 };
-use roomkit_mock::Gate;
+use roomkit_mock::{Gate, MockRealtimeProvider, MockRealtimeTransport, provider::Script};
 
 use crate::support::{Call, DESK, House, Notes, ROOM, ms, pcm, settle, soon};
 
@@ -80,6 +81,34 @@ async fn s8_a_panicking_observer_ends_its_own_call_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s8_a_panicking_plugin_ends_its_own_session_only_and_in_order() {
+    let script = Script::new().on(
+        |command| match command {
+            ProviderCommand::Raw(_) => panic!("a defect of the plugin"),
+            _ => false,
+        },
+        [],
+    );
+    let provider = MockRealtimeProvider::new().with_script(script);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let (ann, bob) = (house.call().await, house.call().await);
+    house
+        .voice
+        .send_raw(&ann.session, serde_json::json!({}))
+        .unwrap();
+    let told = ann
+        .client
+        .wait_for_message(|m| matches!(m, ServerMessage::SessionEnded { .. }));
+    let reason = "internal".to_owned();
+    assert_eq!(told.await, ServerMessage::SessionEnded { reason });
+    assert_eq!(ann.client.wait_for_close().await, "internal");
+    assert_alive(&bob, "b").await;
+    assert_eq!(house.voice.sessions(), slice::from_ref(&bob.session));
+    let ended = house.close(FrameworkEventKind::SessionEnded).await;
+    assert_eq!(ended.len(), 2, "the broken one is reported like any other");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a6_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go() {
     let house = House::new().await;
     let (ann, bob) = (house.call().await, house.call().await);
@@ -128,6 +157,29 @@ async fn a6_a_provider_that_takes_nothing_does_not_silence_the_ai_and_gets_the_n
         .iter()
         .map(|pcm| u32::from_le_bytes(pcm[..4].try_into().unwrap()));
     assert!(numbers.is_sorted(), "and in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a6_a_provider_that_takes_nothing_for_long_ends_the_session() {
+    let house = House::new().await;
+    let call = house.call().await;
+    call.ai.stall();
+    call.client.send_audio(pcm(ms(20)));
+    assert_eq!(call.client.wait_for_close().await, "provider_too_slow");
+    call.ai.wait_for_close().await;
+    settle().await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a6_a_client_that_takes_no_message_for_long_is_let_go() {
+    let house = House::new().await;
+    let call = house.call().await;
+    call.client.stall();
+    call.ai.simulate_speech_start(None);
+    call.client.wait_for_close_or_drop().await;
+    settle().await;
+    house.assert_nothing_left();
 }
 
 #[tokio::test(start_paused = true)]
