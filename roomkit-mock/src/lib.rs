@@ -71,3 +71,8 @@ pub use {
     provider::{MockProviderConnection, MockRealtimeProvider},
     transport::{MockClient, MockConnection, MockRealtimeTransport},
 };
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "mock", feature = "fake-openai"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

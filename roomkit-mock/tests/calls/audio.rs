@@ -57,7 +57,7 @@ async fn a2_where_the_rates_agree_audio_passes_untouched() {
     call.ai
         .wait_for_command(|c| matches!(c, ProviderCommand::Audio(_)))
         .await;
-    assert_eq!(call.ai.sent_audio(), [frame.clone()]);
+    assert_eq!(call.ai.sent_audio().concat(), frame);
     call.ai.simulate_response_start(None);
     call.ai.simulate_audio(frame.clone());
     call.client.wait_for_audio(960).await;

@@ -1,11 +1,15 @@
 //! Sessions end once, whoever asks first, and leave nothing behind (contracts S3, S7).
 
+use std::sync::{Arc, OnceLock};
+
 use roomkit_core::{
+    RealtimeVoiceChannel,
     client_protocol::ServerMessage,
     error::{ProviderError, ProviderErrorKind, TransportError},
     framework::FrameworkEventKind,
-    hook::Hook,
-    provider::ProviderEvent,
+    hook::{Decision, Hook},
+    provider::{ProviderEvent, Role},
+    tool::{Tool, ToolDefinition},
     transport::ClientEvent,
 };
 use roomkit_mock::Gate;
@@ -20,9 +24,9 @@ async fn ends_once(reason: &str, end: impl AsyncFnOnce(&House, &Call)) {
 
 async fn ends_once_in(house: House, reason: &str, end: impl AsyncFnOnce(&House, &Call)) {
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.kit.add_hook(Hook::session_ended(move |event| {
-        noted.add(event.reason.as_str());
+        log.add(event.reason.as_str());
         async {}
     }));
     let call = house.call().await;
@@ -76,7 +80,7 @@ async fn s3_the_host_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn s3_the_client_ends_it() {
     ends_once("client_ended", async |_, call| {
-        call.client.send(ClientEvent::End)
+        call.client.send(ClientEvent::End);
     })
     .await;
 }
@@ -225,6 +229,91 @@ async fn s3_a_provider_whose_sends_fail_ends_with_its_reason() {
     call.client.send_audio(pcm(ms(20)));
     assert_eq!(call.client.wait_for_close().await, "provider_error");
     settle().await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_the_host_may_end_the_session_from_an_observer() {
+    let house = House::new().await;
+    let voice = house.voice.clone();
+    house.voice.on_transcription(move |event| {
+        let voice = voice.clone();
+        async move { voice.end_session(&event.session).await }
+    });
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("goodbye", Role::User, true, None);
+    let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+    assert_eq!(
+        limit.await.as_deref(),
+        Ok("host"),
+        "the host waits for itself"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_the_host_may_end_the_session_from_a_hook() {
+    let house = House::new().await;
+    let voice = house.voice.clone();
+    house.kit.add_hook(Hook::transcription(move |event| {
+        let voice = voice.clone();
+        async move {
+            voice.end_session(&event.session).await;
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("goodbye", Role::User, true, None);
+    let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+    assert_eq!(
+        limit.await.as_deref(),
+        Ok("host"),
+        "the host waits for itself"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_the_host_may_end_the_session_from_a_tool() {
+    let hang_up = Arc::new(OnceLock::<RealtimeVoiceChannel>::new());
+    let channel = Arc::clone(&hang_up);
+    let tool = Tool::new(
+        ToolDefinition::new("hang_up", "", serde_json::json!({"type": "object"})),
+        move |session, _, _| {
+            let channel = Arc::clone(&channel);
+            async move {
+                channel.get().unwrap().end_session(&session).await;
+                Ok("done".into())
+            }
+        },
+    );
+    let house = House::with(|voice| voice.tool(tool)).await;
+    hang_up.set(house.voice.clone()).unwrap();
+    let call = house.call().await;
+    call.ai.simulate_tool_call("c1", "hang_up", "{}");
+    let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+    assert_eq!(limit.await.as_deref(), Ok("host"));
+    settle().await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_ending_a_session_once_more_from_its_last_hook_returns() {
+    let house = House::new().await;
+    let (voice, notes) = (house.voice.clone(), Notes::default());
+    let log = notes.clone();
+    house.kit.add_hook(Hook::session_ended(move |event| {
+        let (voice, log) = (voice.clone(), log.clone());
+        async move {
+            voice.end_session(&event.session).await;
+            log.add("returned");
+        }
+    }));
+    let call = house.call().await;
+    call.client.disconnect();
+    call.client.wait_for_close().await;
+    tokio::time::sleep(ms(1000)).await;
+    assert_eq!(notes.all(), ["returned"], "the hook waits for itself");
     house.assert_nothing_left();
 }
 

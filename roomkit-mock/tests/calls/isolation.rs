@@ -1,6 +1,6 @@
 //! What goes wrong in one place stays there (contracts S8, A6).
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use roomkit_core::{
     client_protocol::ServerMessage,
@@ -33,7 +33,7 @@ async fn assert_alive(call: &Call, item: &str) {
 async fn s8_a_panicking_hook_ends_its_own_call_only() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.kit.add_hook(Hook::session_started(|_| async {
         panic!("a defect of the host")
     }));
@@ -41,7 +41,7 @@ async fn s8_a_panicking_hook_ends_its_own_call_only() {
         .kit
         .add_hook(Hook::speech_start(|_| async { panic!("another") }));
     house.kit.add_hook(Hook::speech_start(move |_| {
-        noted.add("the next hook runs");
+        log.add("the next hook runs");
         async {}
     }));
     let (ann, bob) = (house.call().await, house.call().await);
@@ -60,7 +60,7 @@ async fn s8_a_panicking_hook_ends_its_own_call_only() {
 async fn s8_a_panicking_observer_ends_its_own_call_only() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house
         .voice
         .on_transcription(|_| async { panic!("a defect of the host") });
@@ -68,7 +68,7 @@ async fn s8_a_panicking_observer_ends_its_own_call_only() {
         .voice
         .on_audio(|_, _| async { panic!("a defect of the host") });
     house.voice.on_transcription(move |event| {
-        noted.add(event.text);
+        log.add(event.text);
         async {}
     });
     let call = house.call().await;
@@ -103,7 +103,7 @@ async fn s8_a_panicking_plugin_ends_its_own_session_only_and_in_order() {
     assert_eq!(told.await, ServerMessage::SessionEnded { reason });
     assert_eq!(ann.client.wait_for_close().await, "internal");
     assert_alive(&bob, "b").await;
-    assert_eq!(house.voice.sessions(), [bob.session.clone()]);
+    assert_eq!(house.voice.sessions(), slice::from_ref(&bob.session));
     let ended = house.close(FrameworkEventKind::SessionEnded).await;
     assert_eq!(ended.len(), 2, "the broken one is reported like any other");
 }
@@ -128,7 +128,7 @@ async fn a6_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go() {
         "there is no way to tell it why"
     );
     settle().await;
-    assert_eq!(house.voice.sessions(), [bob.session.clone()]);
+    assert_eq!(house.voice.sessions(), slice::from_ref(&bob.session));
     let ended = house.close(FrameworkEventKind::SessionEnded).await;
     assert_eq!(ended[0].data["reason"], "client_too_slow");
 }
@@ -167,6 +167,17 @@ async fn a6_a_provider_that_takes_nothing_for_long_ends_the_session() {
     call.client.send_audio(pcm(ms(20)));
     assert_eq!(call.client.wait_for_close().await, "provider_too_slow");
     call.ai.wait_for_close().await;
+    settle().await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a6_a_client_that_takes_no_message_for_long_is_let_go() {
+    let house = House::new().await;
+    let call = house.call().await;
+    call.client.stall();
+    call.ai.simulate_speech_start(None);
+    call.client.wait_for_close_or_drop().await;
     settle().await;
     house.assert_nothing_left();
 }
@@ -211,4 +222,29 @@ async fn a6_a_burst_of_room_events_does_not_stop_the_audio() {
     call.ai
         .wait_for_commands(200, |c| matches!(c, ProviderCommand::Text { .. }))
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_levels_are_told_at_most_ten_times_a_second_and_direction() {
+    let house = House::new().await;
+    let notes = Notes::default();
+    let log = notes.clone();
+    house.kit.add_hook(Hook::audio_level(move |event| {
+        log.add(event.who.as_str());
+        async {}
+    }));
+    let call = house.call().await;
+    call.ai.simulate_response_start(None);
+    call.ai.simulate_audio(pcm(ms(3000)));
+    for _ in 0..100 {
+        call.client.send_audio(pcm(ms(20)));
+        tokio::time::sleep(ms(20)).await;
+    }
+    for who in ["user", "assistant"] {
+        let told = notes.all().into_iter().filter(|note| note == who).count();
+        assert!(
+            (15..=21).contains(&told),
+            "{told} levels of the {who} in 2 s"
+        );
+    }
 }

