@@ -30,3 +30,4 @@ pub(crate) use driver::{NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Permissions};
 pub(crate) use machine::CallSettings;
+pub(crate) use publisher::telling;

@@ -23,12 +23,23 @@ use crate::{
         RealtimeTranscriptionEvent, ResponsePhase,
     },
     hook::{HookScope, Notice, Trigger, Verdict},
-    id::{CallId, ItemId},
+    id::{CallId, ItemId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{Role, Usage},
     room::NewEvent,
     session::RealtimeSession,
 };
+
+tokio::task_local! {
+    /// The session whose news this task tells.
+    static TELLING: SessionId;
+}
+
+/// The session whose hook or observer is asking, if that is who asks. Whoever waits for the end of
+/// that session in there waits for itself.
+pub(crate) fn telling() -> Option<SessionId> {
+    TELLING.try_with(Clone::clone).ok()
+}
 
 /// What the call tells the publisher.
 #[derive(Debug)]
@@ -67,7 +78,12 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) async fn run(self, mut news: mpsc::Receiver<ToPublisher>) {
+    pub(super) async fn run(self, news: mpsc::Receiver<ToPublisher>) {
+        let session = self.session.id().clone();
+        TELLING.scope(session, self.tell_all(news)).await;
+    }
+
+    async fn tell_all(self, mut news: mpsc::Receiver<ToPublisher>) {
         while let Some(message) = news.recv().await {
             let Some(kit) = self.kit.upgrade() else { break };
             match message {

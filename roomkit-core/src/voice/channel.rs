@@ -21,7 +21,7 @@ use super::{
     REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, injection, options::SessionOptions,
 };
 use crate::{
-    call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox},
+    call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox, telling},
     channel::{Channel, ChannelError, DetachReason},
     error::{ConfigError, RoomError, SessionError, StartError},
     event::{
@@ -493,20 +493,27 @@ impl Inner {
         })
     }
 
-    /// Ends the sessions that are meant and returns when they are over.
+    /// Ends the sessions that are meant and returns when they are over; but one whose own hook or
+    /// observer asks for it ends only after that has returned.
     async fn end_all(&self, reason: EndReason, meant: impl Fn(&RealtimeSession) -> bool) {
+        let asking = telling();
         let ending: Vec<_> = self
             .sessions()
             .values()
             .filter(|live| meant(&live.session))
-            .map(|live| (live.mailbox.clone(), live.ended.clone()))
+            .map(|live| {
+                let waits = asking.as_ref() != Some(live.session.id());
+                (live.mailbox.clone(), live.ended.clone(), waits)
+            })
             .collect();
-        let ends = ending.into_iter().map(|(mailbox, ended)| {
+        let ends = ending.into_iter().map(|(mailbox, ended, waits)| {
             let reason = reason.clone();
             async move {
                 let _ = mailbox.send(Command::End(reason)).await;
                 drop(mailbox);
-                ended.cancelled().await;
+                if waits {
+                    ended.cancelled().await;
+                }
             }
         });
         if tokio::time::timeout(ENDING, join_all(ends)).await.is_err() {
