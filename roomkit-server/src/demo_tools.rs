@@ -1,10 +1,11 @@
 //! A tool to try tools with.
 
-use jiff::Timestamp;
-use roomkit::tool::{Tool, ToolDefinition, ToolInvocation};
+use async_trait::async_trait;
+use jiff::{Timestamp, Unit};
+use roomkit::tool::{Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput};
 use serde_json::json;
 
-/// Tells the model what time it is.
+/// Tells the model what time it is. The echo calls it when it is asked "what time is it".
 pub(crate) fn current_time() -> Tool {
     let definition = ToolDefinition::new(
         "current_time",
@@ -16,14 +17,11 @@ pub(crate) fn current_time() -> Tool {
 
 struct Clock;
 
-#[async_trait::async_trait]
-impl roomkit::tool::ToolHandler for Clock {
-    async fn call(
-        &self,
-        _invocation: ToolInvocation,
-    ) -> Result<roomkit::tool::ToolOutput, roomkit::tool::ToolError> {
-        let now = Timestamp::now().round(jiff::Unit::Second);
-        let now = now.map_err(|error| roomkit::tool::ToolError::new(error.to_string()))?;
+#[async_trait]
+impl ToolHandler for Clock {
+    async fn call(&self, _invocation: ToolInvocation) -> Result<ToolOutput, ToolError> {
+        let now = Timestamp::now().round(Unit::Second);
+        let now = now.map_err(|error| ToolError::new(error.to_string()))?;
         Ok(json!({"utc": now.to_string()}).into())
     }
 }

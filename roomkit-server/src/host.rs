@@ -7,6 +7,7 @@ use roomkit::{
     http::{SessionHost, StartRequest},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
+    transport::Connection,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -28,8 +29,8 @@ const MAX_ID_CHARS: usize = 128;
 pub(crate) struct Host {
     kit: RoomKit,
     voice: RealtimeVoiceChannel,
-    /// Held while a named room is being set up, so that nobody finds it half furnished.
-    setting_up: Arc<Mutex<()>>,
+    /// Held while channels are attached, so that two who come at once do not both attach them.
+    furnishing: Arc<Mutex<()>>,
 }
 
 impl Host {
@@ -37,7 +38,7 @@ impl Host {
         Self {
             kit,
             voice,
-            setting_up: Arc::default(),
+            furnishing: Arc::default(),
         }
     }
 
@@ -46,46 +47,46 @@ impl Host {
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
         };
-        let Some(room) = request.room else {
-            let room = self.fresh_room().await?;
-            let started = self
-                .voice
-                .start_session(&room, participant, request.connection)
-                .await;
-            if started.is_err() {
-                // Nobody else knows this room.
-                if let Err(error) = self.kit.close_room(&room).await {
-                    tracing::warn!(%error, "a room whose call did not start could not be closed");
-                }
-            }
-            return started;
-        };
-        let room = checked("room", room)?;
-        self.named_room(&room).await?;
+        if let Some(room) = request.room {
+            let room = checked("room", room)?;
+            self.named_room(&room).await?;
+            return self.start_in(&room, participant, request.connection).await;
+        }
+        let unnamed = RoomOptions::new().metadata(UNNAMED, true);
+        let room = self.kit.create_room(unnamed).await?.id;
+        let started = self.start_in(&room, participant, request.connection).await;
+        if started.is_err()
+            // Nobody else knows this room.
+            && let Err(error) = self.kit.close_room(&room).await
+        {
+            tracing::warn!(%error, "a room whose call did not start could not be closed");
+        }
+        started
+    }
+
+    async fn start_in(
+        &self,
+        room: &RoomId,
+        participant: ParticipantId,
+        connection: Connection,
+    ) -> Result<RealtimeSession, StartError> {
+        self.furnish(room).await?;
         self.voice
-            .start_session(room, participant, request.connection)
+            .start_session(room, participant, connection)
             .await
     }
 
-    async fn fresh_room(&self) -> Result<RoomId, RoomError> {
-        let room = self
-            .kit
-            .create_room(RoomOptions::new().metadata(UNNAMED, true))
-            .await?;
-        self.furnish(&room.id).await?;
-        Ok(room.id)
-    }
-
+    /// Makes the room, or finds it.
     async fn named_room(&self, room: &RoomId) -> Result<(), RoomError> {
-        let _setting_up = self.setting_up.lock().await;
         match self.kit.create_room(room).await {
-            Ok(_) | Err(RoomError::Exists(_)) => self.furnish(room).await,
+            Ok(_) | Err(RoomError::Exists(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Attaches what is not attached. What is keeps its permissions.
     async fn furnish(&self, room: &RoomId) -> Result<(), RoomError> {
+        let _furnishing = self.furnishing.lock().await;
         for channel in [VOICE, SUPERVISOR].map(ChannelId::from) {
             match self.kit.binding(room, &channel).await {
                 Ok(_) => {}

@@ -1,6 +1,6 @@
 //! Where the log goes: standard error, because standard output is for programs.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use roomkit::error::ConfigError;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,7 @@ pub fn log_to_stderr(filter: &str) -> Result<(), ConfigError> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .try_init();
     Ok(())
 }

@@ -174,6 +174,26 @@ async fn two_callers_meet_in_a_named_room() {
 }
 
 #[tokio::test]
+async fn callers_of_several_transports_share_one_voice() {
+    let server = TestServer::start(
+        "[[transports]]\nname = 'websocket'\npath = '/ws'\n\
+         [[transports]]\nname = 'websocket'\npath = '/phone'\nconfig = { output_sample_rate = 8000 }",
+    )
+    .await;
+    let (mut browser, room) = server.session("?room=lobby").await;
+    let path = format!("/phone?room={room}");
+    let mut phone = Socket::open(server.address, &path, &[]).await.unwrap();
+    let started = phone.until("session_started").await;
+    assert_eq!(started["output_sample_rate"], 8000);
+    let whisper = json!({"text": "say hello to both", "visibility": "voice"});
+    server
+        .post(&format!("/rooms/{room}/messages"), whisper)
+        .await;
+    browser.words("assistant", "say hello to both").await;
+    phone.words("assistant", "say hello to both").await;
+}
+
+#[tokio::test]
 async fn a_room_or_name_that_cannot_be_used_is_refused() {
     let server = TestServer::start("").await;
     for (query, named) in [

@@ -3,7 +3,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{TestServer, raw_request, request};
+use support::{TestServer, raw_request, request, soon};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn health() {
@@ -369,5 +373,18 @@ async fn x5_bytes_that_are_no_http_end_one_connection_only() {
         raw_request(server.address, long.as_bytes()).await.status,
         431
     );
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn c5_a_client_that_does_not_finish_its_request_is_cut_off() {
+    let server = TestServer::start("[limits]\nhandshake_ms = 100").await;
+    for start in ["", "GET /rooms HTTP/1.1\r\nhost: a\r\n"] {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(start.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // Ends, with or without an answer; without the limit it would not.
+        let _ = soon(socket.read_to_end(&mut rest)).await;
+    }
     assert_eq!(server.get("/healthz").await.status, 200);
 }
