@@ -1,5 +1,7 @@
 //! Which room a caller comes into, and under what name.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use roomkit::{
     RealtimeSession, RealtimeVoiceChannel, RoomKit,
@@ -9,7 +11,6 @@ use roomkit::{
     room::RoomOptions,
     transport::Connection,
 };
-use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::any_transport::routed;
