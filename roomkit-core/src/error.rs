@@ -239,6 +239,9 @@ pub enum SessionError {
     /// The provider cannot do it.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// What is to be changed cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// A failure of a room operation.

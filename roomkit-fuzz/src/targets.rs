@@ -11,7 +11,10 @@ use roomkit_provider_openai::{AudioCodec, Redactor, protocol::Decoder as OpenAiD
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
 
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A decoder, by name.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+pub(crate) const TARGETS: &[Target] = &[
     ("the client protocol", client_protocol),
     ("the WebSocket transport", websocket),
     ("the OpenAI provider", openai),

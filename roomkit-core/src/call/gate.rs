@@ -21,6 +21,7 @@ use crate::{
 
 /// The tools of a session: what the model is told, what arguments must be, and who answers.
 pub(crate) struct Toolbox {
+    fallback: Option<Arc<dyn ToolHandler>>,
     definitions: Vec<ToolDefinition>,
     entries: HashMap<String, Entry>,
 }
@@ -38,6 +39,7 @@ impl Toolbox {
         fallback: Option<&Arc<dyn ToolHandler>>,
     ) -> Result<Self, ConfigError> {
         let mut toolbox = Self {
+            fallback: fallback.cloned(),
             definitions: Vec::new(),
             entries: HashMap::new(),
         };
@@ -69,6 +71,18 @@ impl Toolbox {
             toolbox.definitions.push(definition);
         }
         Ok(toolbox)
+    }
+
+    /// Other tools in place of these; those of a known name keep who answers them.
+    pub(crate) fn redeclared(&self, definitions: &[ToolDefinition]) -> Result<Self, ConfigError> {
+        let tools = definitions.iter().map(|definition| Tool {
+            definition: definition.clone(),
+            handler: self
+                .entries
+                .get(&definition.name)
+                .and_then(|entry| entry.handler.clone()),
+        });
+        Self::new(tools.collect(), self.fallback.as_ref())
     }
 
     pub(crate) fn definitions(&self) -> &[ToolDefinition] {

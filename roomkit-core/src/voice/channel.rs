@@ -23,7 +23,7 @@ use super::{
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox, telling},
     channel::{Channel, ChannelError, DetachReason},
-    error::{ConfigError, RoomError, SessionError, StartError},
+    error::{ConfigError, ProviderError, ProviderErrorKind, RoomError, SessionError, StartError},
     event::{
         EndReason, RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
         RealtimeToolCallEvent, RealtimeTranscriptionEvent,
@@ -314,6 +314,7 @@ impl RealtimeVoiceChannel {
         prompt: Option<String>,
         silent: bool,
     ) -> Result<(), SessionError> {
+        self.needs("images", self.0.shared.provider.capabilities().images)?;
         let (mime_type, data) = (mime_type.into(), data.into());
         self.command(
             session,
@@ -341,12 +342,20 @@ impl RealtimeVoiceChannel {
         self.command(session, Command::ActivityEnd)
     }
 
-    /// Changes this session, and no other (contract S5).
+    /// Changes this session, and no other (contract S5). New tools replace the old ones; a tool of
+    /// a known name keeps its handler, the others are answered by the channel's.
     pub fn update_session(
         &self,
         session: &RealtimeSession,
         update: SessionUpdate,
     ) -> Result<(), SessionError> {
+        self.needs(
+            "changes of a live session",
+            self.0.shared.provider.capabilities().updates,
+        )?;
+        if let Some(tools) = &update.tools {
+            Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
+        }
         self.command(session, Command::Update(update))
     }
 
@@ -432,6 +441,15 @@ impl RealtimeVoiceChannel {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.0.shared.observers.error.add(observer);
+    }
+
+    fn needs(&self, what: &str, is_there: bool) -> Result<(), SessionError> {
+        if is_there {
+            return Ok(());
+        }
+        let provider = self.0.shared.provider.name();
+        let problem = format!("the provider `{provider}` does not take {what}");
+        Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
     }
 
     fn command(&self, session: &RealtimeSession, command: Command) -> Result<(), SessionError> {

@@ -1,5 +1,7 @@
 //! What goes out over the links and to the publisher, and what is counted on the way.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, StreamExt};
 
 use super::{Driver, LEVEL_EVERY, NEWS};
@@ -22,6 +24,13 @@ impl Driver {
         let Some(provider) = &mut self.provider else {
             return;
         };
+        if let ProviderCommand::Update(update) = &command
+            && let Some(tools) = &update.tools
+            // The channel has checked them.
+            && let Ok(toolbox) = self.toolbox.redeclared(tools)
+        {
+            self.toolbox = Arc::new(toolbox);
+        }
         let mut dropped = false;
         let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
             if let Some(resampler) = &mut self.inbound {
