@@ -18,16 +18,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, injection, options::SessionOptions,
+    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, injection, observers::Observers,
+    options::SessionOptions,
 };
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox, telling},
     channel::{Channel, ChannelError, DetachReason},
     error::{ConfigError, ProviderError, ProviderErrorKind, RoomError, SessionError, StartError},
-    event::{
-        EndReason, RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
-        RealtimeToolCallEvent, RealtimeTranscriptionEvent,
-    },
+    event::EndReason,
     hook::HookScope,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     kit::{RoomKit, WeakRoomKit},
@@ -364,83 +362,8 @@ impl RealtimeVoiceChannel {
         self.command(session, Command::Raw(message))
     }
 
-    // ----- observers
-
-    /// Observes the AI's audio as it is sent: PCM16 mono at the provider's output rate. Register
-    /// it before sessions start. An observer that is too slow misses some.
-    pub fn on_audio<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeSession, Bytes) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0
-            .shared
-            .observers
-            .audio
-            .add(move |(session, pcm)| observer(session, pcm));
-    }
-
-    /// Observes transcripts, partial and final, of both sides.
-    pub fn on_transcription<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeTranscriptionEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.transcription.add(observer);
-    }
-
-    /// Observes the user beginning to speak.
-    pub fn on_speech_start<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.speech_start.add(observer);
-    }
-
-    /// Observes the user ceasing to speak.
-    pub fn on_speech_end<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.speech_end.add(observer);
-    }
-
-    /// Observes tool calls, before they are checked and run.
-    pub fn on_tool_call<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeToolCallEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.tool_call.add(observer);
-    }
-
-    /// Observes responses as they begin.
-    pub fn on_response_start<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.response_start.add(observer);
-    }
-
-    /// Observes responses as they end: each that began ends once (contract T6).
-    pub fn on_response_end<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.response_end.add(observer);
-    }
-
-    /// Observes the provider's errors.
-    pub fn on_error<F, Fut>(&self, observer: F)
-    where
-        F: Fn(RealtimeErrorEvent) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.0.shared.observers.error.add(observer);
+    pub(super) fn observers(&self) -> &Observers {
+        &self.0.shared.observers
     }
 
     fn needs(&self, what: &str, is_there: bool) -> Result<(), SessionError> {

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::RealtimeVoiceChannel;
 use crate::{
     event::{
         RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
@@ -20,6 +21,83 @@ use crate::{
 
 /// How long one call of an observer may take.
 const LIMIT: Duration = Duration::from_secs(30);
+
+impl RealtimeVoiceChannel {
+    /// Observes the AI's audio as it is sent: PCM16 mono at the provider's output rate. Register
+    /// it before sessions start. An observer that is too slow misses some.
+    pub fn on_audio<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSession, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers()
+            .audio
+            .add(move |(session, pcm)| observer(session, pcm));
+    }
+
+    /// Observes transcripts, partial and final, of both sides.
+    pub fn on_transcription<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeTranscriptionEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().transcription.add(observer);
+    }
+
+    /// Observes the user beginning to speak.
+    pub fn on_speech_start<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().speech_start.add(observer);
+    }
+
+    /// Observes the user ceasing to speak.
+    pub fn on_speech_end<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeSpeechEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().speech_end.add(observer);
+    }
+
+    /// Observes tool calls, before they are checked and run.
+    pub fn on_tool_call<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeToolCallEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().tool_call.add(observer);
+    }
+
+    /// Observes responses as they begin.
+    pub fn on_response_start<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().response_start.add(observer);
+    }
+
+    /// Observes responses as they end: each that began ends once (contract T6).
+    pub fn on_response_end<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeResponseEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().response_end.add(observer);
+    }
+
+    /// Observes the provider's errors.
+    pub fn on_error<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeErrorEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().error.add(observer);
+    }
+}
 
 /// All observers of a channel.
 #[derive(Debug, Default)]

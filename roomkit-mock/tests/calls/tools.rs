@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use roomkit_core::{
     RealtimeSession, SessionOptions,
     client_protocol::{ServerMessage, ToolCallStatus},
+    error::SessionError,
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
-    provider::{Continuation, ProviderCommand, RealtimeVoiceProvider},
+    provider::{Continuation, ProviderCommand, RealtimeVoiceProvider, SessionUpdate},
     tool::{Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
 };
 use roomkit_mock::{Gate, MockRealtimeProvider, MockRealtimeTransport, provider::ToolResult};
@@ -443,4 +444,61 @@ async fn k8_s5_a_session_with_its_own_tools_has_no_others() {
     call.ai.simulate_tool_call("c1", "weather", "{}");
     assert!(result(&call).await.is_error);
     assert!(notes.all().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_k5_changed_tools_of_a_live_session_pass_the_gate() {
+    let notes = Notes::default();
+    let house = House::with(|voice| voice.tool(weather(&notes))).await;
+    let call = house.call().await;
+    let update = SessionUpdate {
+        tools: Some(vec![definition("weather"), definition("orphan")]),
+        ..SessionUpdate::default()
+    };
+    house.voice.update_session(&call.session, update).unwrap();
+    call.ai
+        .wait_for_command(|command| matches!(command, ProviderCommand::Update(_)))
+        .await;
+    call.ai
+        .simulate_tool_call("c1", "weather", r#"{"city":"Oslo"}"#);
+    let answer = result(&call).await;
+    assert!(
+        !answer.is_error,
+        "a known name keeps its handler: {answer:?}"
+    );
+    assert_eq!(notes.all(), [r#"weather {"city":"Oslo"}"#]);
+
+    let broken = ToolDefinition::new("broken", "", json!({"type": 7}));
+    let update = SessionUpdate {
+        tools: Some(vec![broken]),
+        ..SessionUpdate::default()
+    };
+    let refused = house
+        .voice
+        .update_session(&call.session, update)
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("tools.broken.parameters"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_what_the_provider_cannot_do_is_refused_at_once() {
+    let mut plain = MockRealtimeProvider::new().capabilities();
+    (plain.updates, plain.images) = (false, false);
+    let provider = MockRealtimeProvider::new().with_capabilities(plain);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let call = house.call().await;
+    let update = house
+        .voice
+        .update_session(&call.session, SessionUpdate::default());
+    assert!(
+        matches!(update, Err(SessionError::Provider(_))),
+        "{update:?}"
+    );
+    let image = house
+        .voice
+        .inject_image(&call.session, "image/png", vec![1], None, false);
+    assert!(matches!(image, Err(SessionError::Provider(_))), "{image:?}");
 }
