@@ -42,7 +42,7 @@ use crate::{
 
 /// The socket clears this much memory before every read and keeps it for as long as it lives; its
 /// default of 128 KiB was a sixth of a session's CPU time and most of its memory.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// A ping goes along with what is sent, this often at most.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// After a ping the vendor must be heard of within this time, by whatever it sends (contract H5).
