@@ -40,6 +40,8 @@ use crate::{
 const MAILBOX: usize = 256;
 /// How long the end of a session is waited for.
 const ENDING: Duration = Duration::from_secs(15);
+/// How long the last hooks of all sessions are waited for when the channel is closed.
+const LAST_HOOKS: Duration = Duration::from_secs(40);
 
 /// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
 ///
@@ -225,12 +227,10 @@ impl RealtimeVoiceChannel {
             toolbox,
             setup,
             ready,
+            registered: Box::new(registered),
         };
         drop(kit);
-        inner.tasks.spawn(async move {
-            task.run().await;
-            drop(registered);
-        });
+        inner.tasks.spawn(task.run());
         match is_ready.await {
             Ok(Ok(())) => Ok(session),
             Ok(Err(error)) => Err(error),
@@ -546,7 +546,7 @@ impl Channel for RealtimeVoiceChannel {
         self.0.closed.store(true, Ordering::Release);
         self.0.end_all(EndReason::Shutdown, |_| true).await;
         self.0.tasks.close();
-        let _ = tokio::time::timeout(ENDING, self.0.tasks.wait()).await;
+        let _ = tokio::time::timeout(LAST_HOOKS, self.0.tasks.wait()).await;
     }
 }
 

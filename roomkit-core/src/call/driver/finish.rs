@@ -111,6 +111,7 @@ impl Driver {
         tracing::info!(
             session_id = %self.session.id(), reason = reason.as_str(), ?duration, "session ended"
         );
+        drop(self.registered);
         if let Some(ready) = self.ready {
             let error = failure.unwrap_or_else(|| StartError::Ended(reason.as_str().into()));
             let _ = ready.send(Err(error));

@@ -77,6 +77,7 @@ struct Driver {
     mailbox: mpsc::Receiver<Command>,
     idle: watch::Sender<bool>,
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
+    registered: Box<dyn Send>,
 
     toolbox: Arc<Toolbox>,
     tools: JoinSet<(CallId, ToolAnswer)>,

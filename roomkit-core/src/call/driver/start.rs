@@ -94,6 +94,8 @@ pub(crate) struct NewCall {
     /// Told when the session is active, or why it never will be. Its receiver's end takes the
     /// start back.
     pub(crate) ready: oneshot::Sender<Result<(), StartError>>,
+    /// Dropped when the session is over but for the last hooks, so that the channel knows.
+    pub(crate) registered: Box<dyn Send>,
 }
 
 impl NewCall {
@@ -163,6 +165,7 @@ impl Driver {
             mailbox: new.mailbox,
             idle: new.idle,
             ready: Some(new.ready),
+            registered: new.registered,
             toolbox: new.toolbox,
             tools: JoinSet::new(),
             running: HashMap::new(),
