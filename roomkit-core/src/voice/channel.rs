@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -18,19 +17,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, injection, observers::Observers,
-    options::SessionOptions,
+    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
+    observers::Observers, options::SessionOptions,
 };
 use crate::{
-    call::{CallSettings, Command, NewCall, PermissionCell, Permissions, Shared, Toolbox, telling},
-    channel::{Channel, ChannelError, DetachReason},
+    call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
     error::{ConfigError, ProviderError, ProviderErrorKind, RoomError, SessionError, StartError},
     event::EndReason,
     hook::HookScope,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{RealtimeVoiceProvider, Role, SessionSetup, SessionUpdate},
-    room::{Access, ChannelBinding, RoomEvent, RoomStatus},
+    room::RoomStatus,
     session::{RealtimeSession, RealtimeSessionState},
     tool::{Tool, ToolHandler, ToolSource},
     transport::{AudioOffer, Connection, RealtimeAudioTransport},
@@ -40,8 +38,6 @@ use crate::{
 const MAILBOX: usize = 256;
 /// How long the end of a session is waited for.
 const ENDING: Duration = Duration::from_secs(15);
-/// How long the last hooks of all sessions are waited for when the channel is closed.
-const LAST_HOOKS: Duration = Duration::from_secs(40);
 
 /// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
 ///
@@ -49,9 +45,9 @@ const LAST_HOOKS: Duration = Duration::from_secs(40);
 #[derive(Clone)]
 pub struct RealtimeVoiceChannel(Arc<Inner>);
 
-struct Inner {
-    id: ChannelId,
-    shared: Arc<Shared>,
+pub(super) struct Inner {
+    pub(super) id: ChannelId,
+    pub(super) shared: Arc<Shared>,
     setup: SessionSetup,
     tools: Vec<Tool>,
     tool_sources: Vec<Arc<dyn ToolSource>>,
@@ -61,19 +57,19 @@ struct Inner {
     call: CallSettings,
     lead: Option<Duration>,
     max_sessions: Option<usize>,
-    inject_ai_text: bool,
-    kit: OnceLock<WeakRoomKit>,
-    closed: AtomicBool,
+    pub(super) inject_ai_text: bool,
+    pub(super) kit: OnceLock<WeakRoomKit>,
+    pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 /// A session that has not ended, as its channel sees it.
-struct Live {
-    session: RealtimeSession,
+pub(super) struct Live {
+    pub(super) session: RealtimeSession,
     /// The only senders; when the channel goes, the sessions notice it by this.
     mailbox: mpsc::Sender<Command>,
-    permissions: Arc<PermissionCell>,
+    pub(super) permissions: Arc<PermissionCell>,
     idle: watch::Receiver<bool>,
     ended: CancellationToken,
 }
@@ -362,6 +358,10 @@ impl RealtimeVoiceChannel {
         self.command(session, Command::Raw(message))
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     pub(super) fn observers(&self) -> &Observers {
         &self.0.shared.observers
     }
@@ -375,7 +375,11 @@ impl RealtimeVoiceChannel {
         Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
     }
 
-    fn command(&self, session: &RealtimeSession, command: Command) -> Result<(), SessionError> {
+    pub(super) fn command(
+        &self,
+        session: &RealtimeSession,
+        command: Command,
+    ) -> Result<(), SessionError> {
         let ended = || SessionError::Ended(session.id().clone());
         if session.state() == RealtimeSessionState::Ended {
             return Err(ended());
@@ -436,7 +440,11 @@ impl Inner {
 
     /// Ends the sessions that are meant and returns when they are over; but one whose own hook or
     /// observer asks for it ends only after that has returned.
-    async fn end_all(&self, reason: EndReason, meant: impl Fn(&RealtimeSession) -> bool) {
+    pub(super) async fn end_all(
+        &self,
+        reason: EndReason,
+        meant: impl Fn(&RealtimeSession) -> bool,
+    ) {
         let asking = telling();
         let ending: Vec<_> = self
             .sessions()
@@ -462,91 +470,8 @@ impl Inner {
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {
+    pub(super) fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Channel for RealtimeVoiceChannel {
-    fn id(&self) -> &ChannelId {
-        &self.0.id
-    }
-
-    fn kind(&self) -> &str {
-        REALTIME_VOICE
-    }
-
-    fn provider_name(&self) -> Option<String> {
-        Some(self.0.shared.transport.name().to_owned())
-    }
-
-    fn on_registered(&self, kit: WeakRoomKit) {
-        if self.0.kit.set(kit).is_err() {
-            tracing::error!(channel_id = %self.0.id, "a voice channel belongs to one kit only");
-        }
-    }
-
-    /// Text of others becomes words for the AI, in every session of the room (contract R3).
-    async fn on_event(
-        &self,
-        event: Arc<RoomEvent>,
-        _binding: &ChannelBinding,
-    ) -> Result<(), ChannelError> {
-        let sessions = self.room_sessions(&event.room_id);
-        if sessions.is_empty() {
-            return Ok(());
-        }
-        let source = match self.0.kit.get().and_then(WeakRoomKit::upgrade) {
-            Some(kit) => kit
-                .binding(&event.room_id, &event.source.channel_id)
-                .await
-                .ok(),
-            None => None,
-        };
-        let mut failures = Vec::new();
-        for session in sessions {
-            let command = injection::command_for(&event, source.as_deref(), self.0.inject_ai_text);
-            let Some(command) = command else {
-                return Ok(());
-            };
-            match self.command(&session, command) {
-                // A session that ended meanwhile needs no more words.
-                Ok(()) | Err(SessionError::Ended(_)) => {}
-                Err(error) => failures.push(error.to_string()),
-            }
-        }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(ChannelError::new(failures.join("; ")))
-        }
-    }
-
-    fn on_binding_changed(&self, binding: &ChannelBinding) {
-        for live in self.0.sessions().values() {
-            if *live.session.room_id() == binding.room_id {
-                live.permissions.set(permissions_of(binding));
-            }
-        }
-    }
-
-    async fn on_detached(&self, room: &RoomId, why: DetachReason) {
-        let reason = match why {
-            DetachReason::RoomClosed => EndReason::RoomClosed,
-            DetachReason::Shutdown => EndReason::Shutdown,
-            DetachReason::Detached => EndReason::Detached,
-        };
-        self.0
-            .end_all(reason, |session| session.room_id() == room)
-            .await;
-    }
-
-    async fn close(&self) {
-        self.0.closed.store(true, Ordering::Release);
-        self.0.end_all(EndReason::Shutdown, |_| true).await;
-        self.0.tasks.close();
-        let _ = tokio::time::timeout(LAST_HOOKS, self.0.tasks.wait()).await;
     }
 }
 
@@ -557,13 +482,5 @@ impl fmt::Debug for RealtimeVoiceChannel {
             .field("provider", &self.0.shared.provider.name())
             .field("transport", &self.0.shared.transport.name())
             .finish_non_exhaustive()
-    }
-}
-
-fn permissions_of(binding: &ChannelBinding) -> Permissions {
-    let writes = matches!(binding.access, Access::ReadWrite | Access::WriteOnly);
-    Permissions {
-        microphone: writes && !binding.muted,
-        voice: binding.access != Access::None && !binding.output_muted,
     }
 }

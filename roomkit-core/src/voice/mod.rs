@@ -2,7 +2,7 @@
 
 mod builder;
 mod channel;
-mod injection;
+mod in_room;
 mod observers;
 mod options;
 

@@ -5,7 +5,13 @@
 //! waits until it has been heard, because only then is it known whether it was interrupted. What
 //! stands behind a waiting entry waits too, so that order is never lost.
 
+mod answer;
+mod memory;
+
 use std::{collections::VecDeque, time::Duration};
+
+use answer::{Answer, Stage};
+use memory::Memory;
 
 use super::{
     io::{Moment, News, Publication},
@@ -13,8 +19,8 @@ use super::{
 };
 use crate::{id::ItemId, provider::Role};
 
-/// How many settled utterances are remembered to recognise repeats.
-const MEMORY: usize = 128;
+/// How many utterances of the user may be without a final.
+const UTTERANCES: usize = 128;
 
 /// Orders what is published and settles each utterance once.
 #[derive(Debug)]
@@ -24,8 +30,7 @@ pub(super) struct Words {
     utterances: VecDeque<Utterance>,
     answers: VecDeque<Answer>,
     serial: u64,
-    settled: VecDeque<(Role, ItemId)>,
-    last_anonymous: Option<(Role, String)>,
+    told: Memory,
 }
 
 #[derive(Debug)]
@@ -54,32 +59,6 @@ struct Utterance {
     said: bool,
 }
 
-/// Something the AI says.
-#[derive(Debug)]
-struct Answer {
-    serial: u64,
-    item_id: Option<ItemId>,
-    began: Moment,
-    text: String,
-    audio: Duration,
-    chain_depth: u32,
-    stage: Stage,
-    /// How much was heard when it was interrupted.
-    cut: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Text and audio may still come.
-    Open,
-    /// Its final is queued and waits until it has been heard.
-    Queued,
-    /// Its final need not wait to be heard.
-    Released,
-    /// Its final is out.
-    Settled,
-}
-
 impl Words {
     pub(super) fn new(wait: Duration) -> Self {
         Self {
@@ -88,8 +67,7 @@ impl Words {
             utterances: VecDeque::new(),
             answers: VecDeque::new(),
             serial: 0,
-            settled: VecDeque::new(),
-            last_anonymous: None,
+            told: Memory::default(),
         }
     }
 
@@ -107,7 +85,7 @@ impl Words {
     // ----- what the user says
 
     pub(super) fn user_began(&mut self, at: Moment, item_id: Option<ItemId>, barge_in: bool) {
-        self.last_anonymous = None;
+        self.told.new_turn();
         let (awaited, said) = (false, false);
         self.utterances.push_back(Utterance {
             item_id,
@@ -116,14 +94,14 @@ impl Words {
             awaited,
             said,
         });
-        if self.utterances.len() > MEMORY {
+        if self.utterances.len() > UTTERANCES {
             self.utterances.pop_front();
         }
     }
 
     /// The user has finished: a final for this utterance is due.
     pub(super) fn user_finished(&mut self, at: Moment, item_id: Option<ItemId>) {
-        if self.is_settled(Role::User, item_id.as_ref()) {
+        if self.told.is_settled(Role::User, item_id.as_ref()) {
             return;
         }
         match self.utterance(item_id.as_ref()) {
@@ -146,7 +124,7 @@ impl Words {
     }
 
     pub(super) fn user_partial(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
-        if !self.is_settled(Role::User, item_id.as_ref()) {
+        if !self.told.is_settled(Role::User, item_id.as_ref()) {
             self.tell_question(
                 at,
                 News::Partial {
@@ -159,7 +137,7 @@ impl Words {
     }
 
     pub(super) fn user_final(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
-        if self.is_repeat(Role::User, item_id.as_ref(), &text) {
+        if self.told.is_repeat(Role::User, item_id.as_ref(), &text) {
             return;
         }
         let (mut began, mut barge_in) = (at, false);
@@ -195,7 +173,7 @@ impl Words {
     // ----- what the AI says
 
     pub(super) fn answer_began(&mut self) {
-        self.last_anonymous = None;
+        self.told.new_turn();
         self.answers
             .retain(|answer| answer.item_id.is_some() || answer.stage != Stage::Settled);
     }
@@ -247,7 +225,7 @@ impl Words {
         text: String,
         chain_depth: u32,
     ) {
-        if item_id.is_none() && self.is_repeat(Role::Assistant, None, &text) {
+        if item_id.is_none() && self.told.is_repeat(Role::Assistant, None, &text) {
             return;
         }
         let Some(answer) = self.answer(at, item_id, chain_depth) else {
@@ -376,7 +354,7 @@ impl Words {
             (answer.began, answer.cut.is_some(), answer.chain_depth);
         let item_id = answer.item_id.clone();
         if let Some(item_id) = &item_id {
-            self.remember(Role::Assistant, item_id.clone());
+            self.told.remember(Role::Assistant, item_id.clone());
             self.answers.remove(place);
         }
         let role = Role::Assistant;
@@ -444,7 +422,7 @@ impl Words {
         item_id: Option<&ItemId>,
         chain_depth: u32,
     ) -> Option<&mut Answer> {
-        if self.is_settled(Role::Assistant, item_id) {
+        if self.told.is_settled(Role::Assistant, item_id) {
             return None;
         }
         let known = self.answers.iter().position(|answer| {
@@ -465,96 +443,5 @@ impl Words {
             self.answers.len() - 1
         });
         self.answers.get_mut(place)
-    }
-
-    fn is_settled(&self, role: Role, item_id: Option<&ItemId>) -> bool {
-        item_id.is_some_and(|id| {
-            self.settled
-                .iter()
-                .any(|(r, known)| *r == role && known == id)
-        })
-    }
-
-    /// Whether this final was told before; it is remembered if not (contract T3). Without an id
-    /// the same words are a repeat until somebody begins to speak anew.
-    fn is_repeat(&mut self, role: Role, item_id: Option<&ItemId>, text: &str) -> bool {
-        if let Some(id) = item_id {
-            let repeat = self.is_settled(role, item_id);
-            if !repeat {
-                self.remember(role, id.clone());
-            }
-            return repeat;
-        }
-        let this = Some((role, text.to_owned()));
-        let repeat = self.last_anonymous == this;
-        self.last_anonymous = this;
-        repeat
-    }
-
-    fn remember(&mut self, role: Role, item_id: ItemId) {
-        self.settled.push_back((role, item_id));
-        if self.settled.len() > MEMORY {
-            self.settled.pop_front();
-        }
-    }
-}
-
-impl Answer {
-    /// The whole text, or of an interrupted answer the words heard: vendors do not say when a word
-    /// is spoken, so the share of the audio heard is taken as the share of the text.
-    fn settled_text(&self) -> String {
-        match self.cut {
-            Some(heard) if heard < self.audio => share(&self.text, heard, self.audio),
-            Some(_) if self.audio.is_zero() => String::new(),
-            _ => self.text.clone(),
-        }
-    }
-}
-
-/// The first words of `text`, as many as `heard` is of `whole`.
-fn share(text: &str, heard: Duration, whole: Duration) -> String {
-    let chars = text.chars().count() as u128 * heard.as_micros() / whole.as_micros().max(1);
-    let end = text
-        .char_indices()
-        .nth(chars as usize)
-        .map_or(text.len(), |(place, _)| place);
-    let (said, rest) = text.split_at(end);
-    let whole_words = if rest.is_empty() || rest.starts_with(char::is_whitespace) {
-        said
-    } else {
-        said.rfind(char::is_whitespace)
-            .map_or("", |space| &said[..space])
-    };
-    whole_words.trim_end().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn t4_a_share_of_the_text_is_whole_words() {
-        let s = |heard, whole| {
-            share(
-                "one two three",
-                Duration::from_millis(heard),
-                Duration::from_millis(whole),
-            )
-        };
-        assert_eq!(s(0, 1300), "");
-        assert_eq!(s(300, 1300), "one");
-        assert_eq!(s(500, 1300), "one");
-        assert_eq!(s(700, 1300), "one two");
-        assert_eq!(s(1299, 1300), "one two");
-        assert_eq!(s(1300, 1300), "one two three");
-        assert_eq!(
-            share(
-                "äöü äöü",
-                Duration::from_millis(4),
-                Duration::from_millis(7)
-            ),
-            "äöü"
-        );
-        assert_eq!(share("", Duration::from_millis(4), Duration::ZERO), "");
     }
 }

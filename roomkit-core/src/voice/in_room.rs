@@ -1,0 +1,163 @@
+//! The voice channel as a member of rooms: which words of others reach the AI (contracts R3, R4),
+//! what its binding allows (A7), and what ends its sessions (R6).
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{REALTIME_VOICE, channel::RealtimeVoiceChannel};
+use crate::{
+    call::{Command, Permissions},
+    channel::{Channel, ChannelCategory, ChannelError, DetachReason},
+    error::SessionError,
+    event::EndReason,
+    id::{ChannelId, RoomId},
+    kit::WeakRoomKit,
+    provider::Role,
+    room::{Access, ChannelBinding, EventKind, RoomEvent},
+};
+
+/// How long the last hooks of all sessions are waited for when the channel is closed.
+const LAST_HOOKS: Duration = Duration::from_secs(40);
+
+#[async_trait]
+impl Channel for RealtimeVoiceChannel {
+    fn id(&self) -> &ChannelId {
+        &self.inner().id
+    }
+
+    fn kind(&self) -> &str {
+        REALTIME_VOICE
+    }
+
+    fn provider_name(&self) -> Option<String> {
+        Some(self.inner().shared.transport.name().to_owned())
+    }
+
+    fn on_registered(&self, kit: WeakRoomKit) {
+        if self.inner().kit.set(kit).is_err() {
+            tracing::error!(channel_id = %self.inner().id, "a voice channel belongs to one kit only");
+        }
+    }
+
+    /// Text of others becomes words for the AI, in every session of the room (contract R3).
+    async fn on_event(
+        &self,
+        event: Arc<RoomEvent>,
+        _binding: &ChannelBinding,
+    ) -> Result<(), ChannelError> {
+        let sessions = self.room_sessions(&event.room_id);
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let source = match self.inner().kit.get().and_then(WeakRoomKit::upgrade) {
+            Some(kit) => kit
+                .binding(&event.room_id, &event.source.channel_id)
+                .await
+                .ok(),
+            None => None,
+        };
+        let mut failures = Vec::new();
+        for session in sessions {
+            let command = command_for(&event, source.as_deref(), self.inner().inject_ai_text);
+            let Some(command) = command else {
+                return Ok(());
+            };
+            match self.command(&session, command) {
+                // A session that ended meanwhile needs no more words.
+                Ok(()) | Err(SessionError::Ended(_)) => {}
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(ChannelError::new(failures.join("; ")))
+        }
+    }
+
+    fn on_binding_changed(&self, binding: &ChannelBinding) {
+        for live in self.inner().sessions().values() {
+            if *live.session.room_id() == binding.room_id {
+                live.permissions.set(permissions_of(binding));
+            }
+        }
+    }
+
+    async fn on_detached(&self, room: &RoomId, why: DetachReason) {
+        let reason = match why {
+            DetachReason::RoomClosed => EndReason::RoomClosed,
+            DetachReason::Shutdown => EndReason::Shutdown,
+            DetachReason::Detached => EndReason::Detached,
+        };
+        self.inner()
+            .end_all(reason, |session| session.room_id() == room)
+            .await;
+    }
+
+    async fn close(&self) {
+        self.inner().closed.store(true, Ordering::Release);
+        self.inner().end_all(EndReason::Shutdown, |_| true).await;
+        self.inner().tasks.close();
+        let _ = tokio::time::timeout(LAST_HOOKS, self.inner().tasks.wait()).await;
+    }
+}
+
+/// The command that gives an event's text to the AI; `None` when the event is not for it.
+///
+/// `source` is the binding the event came from, if it is still there.
+fn command_for(
+    event: &RoomEvent,
+    source: Option<&ChannelBinding>,
+    inject_ai_text: bool,
+) -> Option<Command> {
+    if event.kind != EventKind::Message {
+        return None;
+    }
+    let text = event
+        .content
+        .as_text()
+        .filter(|text| !text.trim().is_empty())?;
+    let from_ai = event.source.channel_type == REALTIME_VOICE
+        || source.is_some_and(|source| source.category == ChannelCategory::Intelligence);
+    if from_ai && !inject_ai_text {
+        return None;
+    }
+    let role = match event
+        .metadata
+        .get("inject_role")
+        .and_then(|role| role.as_str())
+    {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        _ => Role::System,
+    };
+    let silent = event
+        .metadata
+        .get("silent")
+        .is_some_and(|silent| silent == true);
+    // What the AI says to a person's words is the first link of a chain, to a machine's the next.
+    let chain_depth = if from_ai {
+        event.chain_depth + 1
+    } else {
+        event.chain_depth
+    };
+    Some(Command::Text {
+        text: text.to_owned(),
+        role,
+        silent,
+        chain_depth,
+    })
+}
+
+/// What a binding allows a voice.
+pub(super) fn permissions_of(binding: &ChannelBinding) -> Permissions {
+    let writes = matches!(binding.access, Access::ReadWrite | Access::WriteOnly);
+    Permissions {
+        microphone: writes && !binding.muted,
+        voice: binding.access != Access::None && !binding.output_muted,
+    }
+}
