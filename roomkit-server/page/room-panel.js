@@ -4,6 +4,9 @@ import { Room } from "./room.js";
 import { accessToken, page } from "./state.js";
 import { Timeline } from "./timeline.js";
 
+/** Milliseconds for which the button says that the link has been copied. */
+const COPIED_MS = 2000;
+
 const byId = (id) => document.getElementById(id);
 
 export class RoomPanel {
@@ -106,7 +109,7 @@ export class RoomPanel {
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { index, content, metadata } = event;
     if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
-      this.#transcript.show({
+      this.#overhear({
         role: metadata.role,
         text: content.body,
         is_final: true,
@@ -120,8 +123,13 @@ export class RoomPanel {
   #ephemeral(event) {
     this.#timeline.showLive(event);
     if (page.call === undefined && event.kind === "transcription") {
-      this.#transcript.show({ ...event.data, is_final: false });
+      this.#overhear({ ...event.data, is_final: false });
     }
+  }
+
+  /** Shows what others say: to somebody who watches, the user is not "You". */
+  #overhear(transcription) {
+    this.#transcript.show(transcription, transcription.role === "user" ? "Caller" : undefined);
   }
 
   #allowWhisper(voiceChannel) {
@@ -170,6 +178,7 @@ export class RoomPanel {
     try {
       await navigator.clipboard.writeText(link);
       byId("copy-link").textContent = "Copied";
+      setTimeout(() => (byId("copy-link").textContent = "Copy link"), COPIED_MS);
     } catch {
       this.#status.banner(`Link to this room: ${link}`);
     }

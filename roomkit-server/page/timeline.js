@@ -109,12 +109,12 @@ function eventRow(event) {
   const role = event.metadata?.role ?? event.metadata?.inject_role;
   const time = element("time", "", new Date(event.created_at).toLocaleTimeString([], { hour12: false }));
   time.dateTime = event.created_at;
-  row.append(
-    element("span", "index", `#${event.index}`),
-    time,
-    origin(event.source.participant_id ?? event.source.channel_id, role, event.source),
-    element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`),
-  );
+  row.append(element("span", "index", `#${event.index}`), time);
+  // The room's own notes say in their words which channel they are about.
+  if (event.type !== "system") {
+    row.append(origin(event.source.participant_id ?? event.source.channel_id, role, event.source));
+  }
+  row.append(element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`));
   const marks = marksOf(event);
   if (marks.length > 0) {
     const list = element("span", "marks");
