@@ -9,10 +9,16 @@ const BINARY =
   process.env.ROOMKIT_SERVER ??
   fileURLToPath(new URL("../../target/release/roomkit-server", import.meta.url));
 
-/** Starts a server on a free port and waits until it says where it listens. */
-export async function startServer() {
-  const child = spawn(BINARY, ["--listen", "127.0.0.1:0", "--provider", "echo"], {
+/**
+ * Starts a server on a free port and waits until it says where it listens.
+ *
+ * @param {{ tokens?: string }} [options] access tokens with commas between them; nobody needs one without
+ */
+export async function startServer({ tokens } = {}) {
+  const auth = tokens === undefined ? [] : ["--auth-token-env", "ROOMKIT_TEST_TOKENS"];
+  const child = spawn(BINARY, ["--listen", "127.0.0.1:0", "--provider", "echo", ...auth], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ROOMKIT_TEST_TOKENS: tokens },
   });
   const exited = once(child, "exit");
   const address = await Promise.race([

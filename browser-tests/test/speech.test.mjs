@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launchFor, picture, said, until } from "../support/browser.mjs";
+import { call, launchFor, open, picture, said, until } from "../support/browser.mjs";
+import { envelope, likeness, loudPart, record, rms } from "../support/recorder.mjs";
 import { startServer } from "../support/server.mjs";
 
 /** Length of the sentence in question.wav. */
@@ -41,6 +42,25 @@ test("a spoken question comes back as sound and as words", async (context) => {
   );
   assert.ok(sentAudioBytes > 48 * QUESTION_MS, "the question went out");
   assert.equal(clears, 0, "nothing was cut off");
+});
+
+test("the echo sounds as the question did, without a gap", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await open(browser, server, { bypassCSP: true });
+  const recording = await record(page);
+  await page.click("#toggle");
+  await said(page, "assistant");
+  await until(page, () => window.roomkit.totalPlayedMs > 0 && window.roomkit.state === "listening");
+
+  // The echo provider hears and speaks at 24 kHz.
+  const sent = loudPart(envelope(recording.sent(24_000)));
+  const played = loudPart(envelope(await recording.played()));
+  const lengths = `${10 * played.length} ms came back of ${10 * sent.length} ms`;
+  assert.ok(Math.abs(played.length / sent.length - 1) < 0.1, lengths);
+  const decibels = 20 * Math.log10(rms(played) / rms(sent));
+  assert.ok(Math.abs(decibels) < 3, `${decibels} dB louder than the question`);
+  const same = likeness(sent, played);
+  assert.ok(same > 0.95, `the loudness of question and echo is alike by ${same}; ${lengths}`);
 });
 
 test("a3 speaking over the answer clears it", async (context) => {

@@ -2,16 +2,17 @@
 
 import { audioSupported, explainMicrophone, Microphone, openAudio, openMicrophone, Speaker } from "./audio.js";
 import { Call } from "./call.js";
+import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
-import { counters, page, stateWord, whoSpeaks } from "./state.js";
+import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
 import { StatusView } from "./status.js";
 import { Transcript } from "./transcript.js";
 
 /** Milliseconds between two `playback` reports while the assistant is heard. */
 const PLAYBACK_REPORT_MS = 200;
 
-const UNREACHABLE =
-  "The call could not be started: the server is not reachable, or takes no more calls right now.";
+const UNREACHABLE = "The call could not be started: the server is not reachable.";
+const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -28,7 +29,7 @@ const transcript = new Transcript({
   empty: byId("transcript-empty"),
   announcer: byId("announcer"),
 });
-const roomPanel = new RoomPanel({ status, transcript });
+const roomPanel = new RoomPanel({ status, transcript, askForToken });
 
 /** Changes what the page knows, and shows it. */
 function update(change) {
@@ -84,6 +85,7 @@ async function startCall({ withMicrophone }) {
       url: "ws",
       room: roomPanel.openRoomId ?? query.get("room"),
       participant: query.get("participant"),
+      token: accessToken(),
     }),
   );
 }
@@ -208,7 +210,7 @@ function callClosed({ started, code, reason, error }) {
       roomPanel.close();
     }
   } else if (code !== 1000) {
-    status.banner(error ?? reason ?? UNREACHABLE);
+    explainRefusal(error ?? reason);
   }
   const lost = code === 1000 ? undefined : "the connection was lost";
   releaseAudio();
@@ -225,6 +227,18 @@ function callClosed({ started, code, reason, error }) {
   });
 }
 
+/** A refused WebSocket does not say why; a request does. */
+async function explainRefusal(message) {
+  const { status: answer, message: problem } = message ? {} : ((await obstacle(accessToken())) ?? {});
+  if (answer === 401) {
+    askForToken(() => startCall({ withMicrophone: true }));
+  } else if (answer === 0) {
+    status.banner(UNREACHABLE);
+  } else {
+    status.banner(message ?? problem ?? REFUSED);
+  }
+}
+
 async function releaseAudio() {
   const { context, microphone, speaker } = page;
   Object.assign(page, { context: undefined, microphone: undefined, speaker: undefined });
@@ -232,6 +246,27 @@ async function releaseAudio() {
   speaker?.stop();
   await context?.close();
 }
+
+// ---- a server with tokens --------------------------------------------------------------------
+
+let afterToken;
+
+/** Shows the token field, and goes on with `then` once it has been filled in. */
+function askForToken(then) {
+  afterToken = then;
+  byId("token-problem").textContent =
+    accessToken() === undefined ? "This server asks for an access token." : "The server did not take this token.";
+  byId("token-form").hidden = false;
+  byId("token").focus();
+}
+
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepAccessToken(byId("token").value.trim());
+  byId("token").value = "";
+  byId("token-form").hidden = true;
+  afterToken();
+});
 
 // ---- what the person presses ----------------------------------------------------------------
 

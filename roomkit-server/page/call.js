@@ -20,11 +20,10 @@ export class Call extends EventTarget {
   #error;
   #goodbye;
 
-  /** @param {{ url: URL | string, room?: string, participant?: string }} options */
-  constructor({ url, room, participant }) {
+  /** @param {{ url: URL | string, room?: string, participant?: string, token?: string }} options */
+  constructor({ url, room, participant, token }) {
     super();
     const target = new URL(url, document.baseURI);
-    target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
     target.searchParams.set("audio", "binary");
     if (room) {
       target.searchParams.set("room", room);
@@ -32,7 +31,7 @@ export class Call extends EventTarget {
     if (participant) {
       target.searchParams.set("participant", participant);
     }
-    this.#socket = new WebSocket(target);
+    this.#socket = openSocket(target, token);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = (event) => this.#closed(event);
@@ -124,4 +123,27 @@ export class Call extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** What may stand in a `Sec-WebSocket-Protocol` header. */
+const SUBPROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/**
+ * Opens a WebSocket to this server. A browser can set no header on one, so the token travels as a
+ * subprotocol, or in the query if it has characters that a subprotocol must not have.
+ *
+ * @param {URL} url with http or https
+ * @param {string} [token]
+ */
+export function openSocket(url, token) {
+  const target = new URL(url);
+  target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
+  if (!token) {
+    return new WebSocket(target, "roomkit");
+  }
+  if (SUBPROTOCOL.test(token)) {
+    return new WebSocket(target, ["roomkit", `token.${token}`]);
+  }
+  target.searchParams.set("token", token);
+  return new WebSocket(target, "roomkit");
 }

@@ -1,14 +1,18 @@
 /** The room's side of the page: timeline, live words, whisper box, and the link for others. */
 
 import { Room } from "./room.js";
-import { page } from "./state.js";
+import { accessToken, page } from "./state.js";
 import { Timeline } from "./timeline.js";
+
+/** Milliseconds for which the button says that the link has been copied. */
+const COPIED_MS = 2000;
 
 const byId = (id) => document.getElementById(id);
 
 export class RoomPanel {
   #status;
   #transcript;
+  #askForToken;
   #timeline = new Timeline({
     list: byId("timeline"),
     empty: byId("timeline-empty"),
@@ -21,9 +25,11 @@ export class RoomPanel {
   /** Newest event that a watcher has been shown as conversation. */
   #watched = -1;
 
-  constructor({ status, transcript }) {
+  /** @param {(then: () => void) => void} askForToken called where the server wants one first */
+  constructor({ status, transcript, askForToken }) {
     this.#status = status;
     this.#transcript = transcript;
+    this.#askForToken = askForToken;
     byId("whisper-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#whisper();
@@ -52,11 +58,13 @@ export class RoomPanel {
   /** Watches a room without a call. A room that does not exist is left for a call to make. */
   async watch(id) {
     try {
-      const { bindings } = await new Room(id).describe();
+      const { bindings } = await new Room(id, accessToken()).describe();
       this.#follow(id);
       this.#allowWhisper(bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id);
     } catch (error) {
-      if (error.status !== 404) {
+      if (error.status === 401) {
+        this.#askForToken(() => this.watch(id));
+      } else if (error.status !== 404) {
         this.#status.banner(`The room could not be read: ${error.message}`);
       }
     }
@@ -82,11 +90,15 @@ export class RoomPanel {
     this.#timeline.clear();
     this.#closed = false;
     this.#watched = -1;
-    const room = new Room(id);
+    const room = new Room(id, accessToken());
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
     room.addEventListener("closed", () => this.close());
+    room.addEventListener("unauthorized", () => {
+      this.close();
+      this.#askForToken(() => this.watch(id));
+    });
     room.follow();
     byId("room-id").textContent = id;
     byId("room-label").hidden = false;
@@ -97,7 +109,7 @@ export class RoomPanel {
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { index, content, metadata } = event;
     if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
-      this.#transcript.show({
+      this.#overhear({
         role: metadata.role,
         text: content.body,
         is_final: true,
@@ -111,8 +123,13 @@ export class RoomPanel {
   #ephemeral(event) {
     this.#timeline.showLive(event);
     if (page.call === undefined && event.kind === "transcription") {
-      this.#transcript.show({ ...event.data, is_final: false });
+      this.#overhear({ ...event.data, is_final: false });
     }
+  }
+
+  /** Shows what others say: to somebody who watches, the user is not "You". */
+  #overhear(transcription) {
+    this.#transcript.show(transcription, transcription.role === "user" ? "Caller" : undefined);
   }
 
   #allowWhisper(voiceChannel) {
@@ -138,6 +155,10 @@ export class RoomPanel {
       });
       field.value = "";
     } catch (error) {
+      if (error.status === 401) {
+        this.#askForToken(() => this.#whisper());
+        return;
+      }
       problem.textContent = error.message;
       problem.hidden = false;
     }
@@ -157,6 +178,7 @@ export class RoomPanel {
     try {
       await navigator.clipboard.writeText(link);
       byId("copy-link").textContent = "Copied";
+      setTimeout(() => (byId("copy-link").textContent = "Copy link"), COPIED_MS);
     } catch {
       this.#status.banner(`Link to this room: ${link}`);
     }

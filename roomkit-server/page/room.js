@@ -1,5 +1,7 @@
 /** A room seen from outside the call: its timeline, its live events, and a way to speak into it. */
 
+import { openSocket } from "./call.js";
+
 const PAGE_SIZE = 200;
 /** Milliseconds before the first and the slowest further attempt to follow a room again. */
 const RETRY_FIRST_MS = 500;
@@ -17,10 +19,12 @@ export class RoomError extends Error {
 
 /**
  * Follows one room. Dispatches `CustomEvent`s: `event` with a `RoomEvent`, each index once but in
- * no promised order; `ephemeral` with what is never stored; and `closed` when the room was closed.
+ * no promised order; `ephemeral` with what is never stored; and at most one of `closed`, when the
+ * room was closed or is gone, and `unauthorized`, when the token does not open it any more.
  */
 export class Room extends EventTarget {
   #base;
+  #token;
   #socket;
   #seen = new Set();
   /** Every event up to this index has been seen; -1 before the first. */
@@ -31,18 +35,17 @@ export class Room extends EventTarget {
   #timer;
   #left = false;
 
-  /** @param {string} id */
-  constructor(id) {
+  /** @param {string} id @param {string} [token] where the server asks for one */
+  constructor(id, token) {
     super();
     this.id = id;
+    this.#token = token;
     this.#base = new URL(`rooms/${encodeURIComponent(id)}`, document.baseURI);
   }
 
   /** Subscribes first and reads the past after, so that no event falls between the two. */
   follow() {
-    const url = new URL(`${this.#base}/events`);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    this.#socket = new WebSocket(url);
+    this.#socket = openSocket(new URL(`${this.#base}/events`), this.#token);
     this.#socket.onopen = () => this.#catchUp();
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = () => this.#lost();
@@ -56,7 +59,7 @@ export class Room extends EventTarget {
 
   /** The room's state: status, bindings, sessions. */
   async describe() {
-    return request(this.#base);
+    return request(this.#base, { token: this.#token });
   }
 
   /** True while events older than the oldest one seen may exist. */
@@ -77,6 +80,7 @@ export class Room extends EventTarget {
    */
   async post(message) {
     const event = await request(`${this.#base}/messages`, {
+      token: this.#token,
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ ...message, idempotency_key: crypto.randomUUID?.() }),
@@ -108,7 +112,7 @@ export class Room extends EventTarget {
     for (const [name, value] of Object.entries({ ...cursor, limit: PAGE_SIZE })) {
       url.searchParams.set(name, value);
     }
-    return request(url);
+    return request(url, { token: this.#token });
   }
 
   #receive(data) {
@@ -137,11 +141,19 @@ export class Room extends EventTarget {
     }
   }
 
-  #lost() {
-    if (!this.#left) {
-      this.#timer = setTimeout(() => this.follow(), this.#retry);
-      this.#retry = Math.min(this.#retry * 2, RETRY_MOST_MS);
+  async #lost() {
+    // A socket does not say why it was refused; a request does.
+    const { status } = this.#left ? {} : await this.describe().catch((error) => error);
+    if (this.#left) {
+      return;
     }
+    if (status === 401 || status === 404) {
+      this.#left = true;
+      this.#emit(status === 401 ? "unauthorized" : "closed");
+      return;
+    }
+    this.#timer = setTimeout(() => this.follow(), this.#retry);
+    this.#retry = Math.min(this.#retry * 2, RETRY_MOST_MS);
   }
 
   #emit(type, detail) {
@@ -149,8 +161,23 @@ export class Room extends EventTarget {
   }
 }
 
-async function request(url, options) {
-  const response = await fetch(url, options);
+/**
+ * What keeps new calls out, as far as a request can tell: undefined if nothing does.
+ *
+ * @returns {Promise<RoomError | undefined>} with status 401, or 0 where no server answers
+ */
+export async function obstacle(token) {
+  try {
+    await request(new URL("rooms?limit=1", document.baseURI), { token });
+    return undefined;
+  } catch (error) {
+    return error instanceof RoomError ? error : new RoomError(0, "unreachable", error.message);
+  }
+}
+
+async function request(url, { token, headers, ...options }) {
+  const authorization = token ? { authorization: `Bearer ${token}` } : {};
+  const response = await fetch(url, { ...options, headers: { ...headers, ...authorization } });
   const body = await response.json().catch(() => undefined);
   if (!response.ok) {
     throw new RoomError(

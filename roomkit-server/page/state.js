@@ -18,6 +18,18 @@ export const page = {
   session: undefined,
 };
 
+const TOKEN_KEY = "roomkit.token";
+
+/** The access token the person gave, kept until the tab is closed. */
+export function accessToken() {
+  return sessionStorage.getItem(TOKEN_KEY) ?? undefined;
+}
+
+/** @param {string} token */
+export function keepAccessToken(token) {
+  sessionStorage.setItem(TOKEN_KEY, token);
+}
+
 /** What has gone through the page since it was loaded. */
 export const counters = {
   sentAudioBytes: 0,

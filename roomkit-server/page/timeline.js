@@ -2,6 +2,15 @@
 
 import { element } from "./transcript.js";
 
+/** Visibilities that name no channel, as a person would put them; any other is a whisper to channels. */
+const SCOPES = {
+  all: "",
+  none: "hidden",
+  internal: "internal",
+  transport: "to transports",
+  intelligence: "to the AI",
+};
+
 export class Timeline {
   #list;
   #empty;
@@ -100,12 +109,12 @@ function eventRow(event) {
   const role = event.metadata?.role ?? event.metadata?.inject_role;
   const time = element("time", "", new Date(event.created_at).toLocaleTimeString([], { hour12: false }));
   time.dateTime = event.created_at;
-  row.append(
-    element("span", "index", `#${event.index}`),
-    time,
-    origin(event.source.participant_id ?? event.source.channel_id, role, event.source),
-    element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`),
-  );
+  row.append(element("span", "index", `#${event.index}`), time);
+  // The room's own notes say in their words which channel they are about.
+  if (event.type !== "system") {
+    row.append(origin(event.source.participant_id ?? event.source.channel_id, role, event.source));
+  }
+  row.append(element("p", "words", event.content.body ?? `(${event.content.kind ?? event.content.type})`));
   const marks = marksOf(event);
   if (marks.length > 0) {
     const list = element("span", "marks");
@@ -129,7 +138,7 @@ function origin(name, role, source) {
   return label;
 }
 
-function marksOf({ status, blocked_by: blockedBy, visibility, metadata }) {
+function marksOf({ type, status, blocked_by: blockedBy, visibility = "all", metadata }) {
   const marks = [];
   if (status === "blocked") {
     marks.push(["blocked", blockedBy ? `blocked by ${blockedBy}` : "blocked"]);
@@ -137,9 +146,10 @@ function marksOf({ status, blocked_by: blockedBy, visibility, metadata }) {
   if (metadata?.interrupted) {
     marks.push(["interrupted", "interrupted"]);
   }
-  if (visibility && visibility !== "all") {
-    const words = { none: "hidden", internal: "internal", transport: "to transports", intelligence: "to the AI" };
-    marks.push(["whisper", words[visibility] ?? `whisper to ${visibility}`]);
+  if (SCOPES[visibility] === undefined) {
+    marks.push(["whisper", `whisper to ${visibility}`]);
+  } else if (SCOPES[visibility] !== "" && type !== "system") {
+    marks.push(["scope", SCOPES[visibility]]);
   }
   if (metadata?.silent) {
     marks.push(["silent", "silent"]);

@@ -24,8 +24,11 @@ export class Transcript {
     this.#announcer = announcer;
   }
 
-  /** @param {{ role: string, text: string, is_final: boolean, item_id?: string, interrupted?: boolean }} transcription */
-  show({ role, text, is_final: isFinal, item_id: item, interrupted }) {
+  /**
+   * @param {{ role: string, text: string, is_final: boolean, item_id?: string, interrupted?: boolean }} transcription
+   * @param {string} [name] what the speaker is called, if not as in one's own call
+   */
+  show({ role, text, is_final: isFinal, item_id: item, interrupted }, name = NAMES[role] ?? role) {
     const echoed = role === "user" && isFinal ? this.#typed.indexOf(text) : -1;
     if (echoed >= 0) {
       this.#typed.splice(echoed, 1);
@@ -39,7 +42,7 @@ export class Transcript {
       found.element.remove();
       return;
     }
-    const bubble = found ?? this.#add(role, item);
+    const bubble = found ?? this.#add(role, name, item);
     if (isFinal) {
       this.#close(bubble);
       this.#finish(bubble, text, interrupted);
@@ -51,7 +54,7 @@ export class Transcript {
 
   /** Shows what the person typed at once; its echo as a transcription is not shown again. */
   showTyped(text) {
-    const bubble = this.#add("user");
+    const bubble = this.#add("user", NAMES.user);
     this.#close(bubble);
     this.#finish(bubble, text, false);
     this.#typed.push(text);
@@ -88,11 +91,11 @@ export class Transcript {
     this.#tools.clear();
   }
 
-  #add(role, item) {
-    const bubble = { role, item, element: element("li", "bubble"), words: element("p", "words") };
+  #add(role, name, item) {
+    const bubble = { role, name, item, element: element("li", "bubble"), words: element("p", "words") };
     bubble.element.dataset.role = role;
     bubble.element.classList.add("partial");
-    bubble.element.append(element("span", "who", NAMES[role] ?? role), bubble.words);
+    bubble.element.append(element("span", "who", name), bubble.words);
     this.#append(bubble.element);
     this.#open.push(bubble);
     return bubble;
@@ -102,7 +105,7 @@ export class Transcript {
     this.#open = this.#open.filter((other) => other !== bubble);
   }
 
-  #finish({ role, element: row, words }, text, interrupted) {
+  #finish({ name, element: row, words }, text, interrupted) {
     words.textContent = text;
     row.classList.remove("partial");
     if (interrupted) {
@@ -110,7 +113,7 @@ export class Transcript {
       row.append(element("span", "mark", "interrupted"));
     }
     // Finals only: a screen reader that re-reads every partial would never get to the end of one.
-    this.#announcer.textContent = `${NAMES[role] ?? role}: ${text}`;
+    this.#announcer.textContent = `${name}: ${text}`;
   }
 
   #append(row) {

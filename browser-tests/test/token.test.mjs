@@ -1,0 +1,76 @@
+/** A server that asks for an access token. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open, picture, said, until } from "../support/browser.mjs";
+import { startServer } from "../support/server.mjs";
+
+/** The second one has characters that a WebSocket subprotocol must not have. */
+const TOKENS = ["correct-horse.battery", "c2Vjc/V0+dG9rZW4=="];
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer({ tokens: TOKENS.join() });
+  browser = await launch("silent");
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+async function give(page, token) {
+  await page.fill("#token", token);
+  await page.press("#token", "Enter");
+}
+
+async function whisper(page, text) {
+  await page.fill("#whisper", text);
+  await page.press("#whisper", "Enter");
+}
+
+for (const token of TOKENS) {
+  test(`x2 a call asks for the token and goes on with ${token}`, async () => {
+    const page = await open(browser, server);
+    assert.ok(await page.isHidden("#token-form"), "nothing is asked before it is needed");
+    await page.click("#toggle");
+    await page.locator("#token:focus").waitFor();
+    assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+    await picture(page, "token");
+
+    await give(page, "a-wrong-one");
+    await page.locator("#token-form", { hasText: "did not take this token" }).waitFor();
+    await give(page, token);
+    await until(page, () => window.roomkit.state === "listening");
+    assert.ok(await page.isHidden("#token-form"));
+
+    // The timeline, the room's socket and the whisper all need it too.
+    await page.locator("#whisper:enabled").waitFor();
+    await whisper(page, "Mention the spring sale");
+    await said(page, "assistant", "spring sale");
+    await page.locator("#timeline .event[data-type=message]", { hasText: "spring sale" }).nth(1).waitFor();
+    assert.equal(await page.locator(".banner:visible").count(), 0, "nothing went wrong on the way");
+
+    assert.equal(await page.evaluate(() => JSON.stringify(Object.values(localStorage))), "[]");
+    await page.reload();
+    await page.click("#toggle");
+    await until(page, () => window.roomkit.state === "listening");
+    await page.close();
+  });
+}
+
+test("x2 watching a room asks for the token first", async () => {
+  const caller = await open(browser, server);
+  await caller.click("#toggle");
+  await give(caller, TOKENS[0]);
+  await until(caller, () => window.roomkit.state === "listening");
+  const roomId = await caller.evaluate(() => window.roomkit.roomId);
+
+  const watcher = await open(browser, server, { path: `/?room=${roomId}` });
+  await give(watcher, TOKENS[1]);
+  await watcher.locator("#whisper:enabled").waitFor();
+  await whisper(watcher, "Ask for the order number");
+  await said(caller, "assistant", "order number");
+  await watcher.close();
+  await caller.close();
+});
