@@ -214,6 +214,7 @@ impl StartError {
         match self {
             Self::Room(RoomError::NotFound(_)) => "room_not_found",
             Self::Room(RoomError::Closed(_)) => "room_closed",
+            Self::Room(RoomError::TooManyRooms(_)) => "too_many_rooms",
             Self::Room(_) => "room",
             Self::TooManySessions(_) => "too_many_sessions",
             Self::Closed => "closed",
@@ -257,6 +258,12 @@ pub enum RoomError {
     /// The room is closed: it can be read, not written (contract R6).
     #[error("room `{0}` is closed")]
     Closed(RoomId),
+    /// The room is open; only a closed one can be deleted.
+    #[error("room `{0}` is open; close it first")]
+    Open(RoomId),
+    /// There are as many open rooms as there may be.
+    #[error("there are {0} open rooms, as many as there may be; close one or raise `max_rooms`")]
+    TooManyRooms(usize),
     /// No such channel is registered.
     #[error("channel `{0}` is not registered; call `register_channel` first")]
     ChannelNotRegistered(ChannelId),

@@ -367,7 +367,10 @@ impl Publisher {
             .await;
         match sent {
             // The last words of a call whose room is gone have nowhere to go, and need not.
-            Ok(_) | Err(RoomError::Closed(_) | RoomError::NotAttached { .. }) => {}
+            Ok(_)
+            | Err(
+                RoomError::Closed(_) | RoomError::NotFound(_) | RoomError::NotAttached { .. },
+            ) => {}
             Err(error) => tracing::error!(%error, "a transcript could not be stored"),
         }
     }
