@@ -83,9 +83,28 @@ impl ProviderError {
         })
     }
 
-    /// What happened, for people.
+    /// What happened, for the host's people: it may tell of accounts, limits and addresses. Clients
+    /// read [`public_message`](Self::public_message).
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What a client may read: by the kind alone, and nothing of the vendor's words.
+    pub fn public_message(&self) -> &'static str {
+        match self.kind {
+            ProviderErrorKind::Authentication
+            | ProviderErrorKind::Quota
+            | ProviderErrorKind::Policy
+            | ProviderErrorKind::InvalidConfig
+            | ProviderErrorKind::Unsupported => "the AI service is not available",
+            ProviderErrorKind::RateLimited
+            | ProviderErrorKind::SessionExpired
+            | ProviderErrorKind::Network
+            | ProviderErrorKind::Timeout
+            | ProviderErrorKind::Protocol
+            | ProviderErrorKind::Server => "the AI service has a problem; try again",
+            ProviderErrorKind::InvalidRequest => "the AI service could not do this",
+        }
     }
 
     /// Whether a new connection may do better.
@@ -295,4 +314,28 @@ pub enum RoomError {
     /// The whole kit is closed.
     #[error("this RoomKit is closed")]
     KitClosed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_clients_read_the_kind_and_none_of_the_vendors_words() {
+        for (kind, public) in [
+            (ProviderErrorKind::Quota, "the AI service is not available"),
+            (
+                ProviderErrorKind::Timeout,
+                "the AI service has a problem; try again",
+            ),
+            (
+                ProviderErrorKind::InvalidRequest,
+                "the AI service could not do this",
+            ),
+        ] {
+            let error = ProviderError::new(kind, "organization org-4711 has spent its money");
+            assert_eq!(error.public_message(), public);
+            assert!(error.message().contains("org-4711"));
+        }
+    }
 }
