@@ -83,9 +83,28 @@ impl ProviderError {
         })
     }
 
-    /// What happened, for people.
+    /// What happened, for the host's people: it may tell of accounts, limits and addresses. Clients
+    /// read [`public_message`](Self::public_message).
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What a client may read: by the kind alone, and nothing of the vendor's words.
+    pub fn public_message(&self) -> &'static str {
+        match self.kind {
+            ProviderErrorKind::Authentication
+            | ProviderErrorKind::Quota
+            | ProviderErrorKind::Policy
+            | ProviderErrorKind::InvalidConfig
+            | ProviderErrorKind::Unsupported => "the AI service is not available",
+            ProviderErrorKind::RateLimited
+            | ProviderErrorKind::SessionExpired
+            | ProviderErrorKind::Network
+            | ProviderErrorKind::Timeout
+            | ProviderErrorKind::Protocol
+            | ProviderErrorKind::Server => "the AI service has a problem; try again",
+            ProviderErrorKind::InvalidRequest => "the AI service could not do this",
+        }
     }
 
     /// Whether a new connection may do better.
@@ -214,6 +233,7 @@ impl StartError {
         match self {
             Self::Room(RoomError::NotFound(_)) => "room_not_found",
             Self::Room(RoomError::Closed(_)) => "room_closed",
+            Self::Room(RoomError::TooManyRooms(_)) => "too_many_rooms",
             Self::Room(_) => "room",
             Self::TooManySessions(_) => "too_many_sessions",
             Self::Closed => "closed",
@@ -257,6 +277,12 @@ pub enum RoomError {
     /// The room is closed: it can be read, not written (contract R6).
     #[error("room `{0}` is closed")]
     Closed(RoomId),
+    /// The room is open; only a closed one can be deleted.
+    #[error("room `{0}` is open; close it first")]
+    Open(RoomId),
+    /// There are as many open rooms as there may be.
+    #[error("there are {0} open rooms, as many as there may be; close one or raise `max_rooms`")]
+    TooManyRooms(usize),
     /// No such channel is registered.
     #[error("channel `{0}` is not registered; call `register_channel` first")]
     ChannelNotRegistered(ChannelId),
@@ -288,4 +314,28 @@ pub enum RoomError {
     /// The whole kit is closed.
     #[error("this RoomKit is closed")]
     KitClosed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_clients_read_the_kind_and_none_of_the_vendors_words() {
+        for (kind, public) in [
+            (ProviderErrorKind::Quota, "the AI service is not available"),
+            (
+                ProviderErrorKind::Timeout,
+                "the AI service has a problem; try again",
+            ),
+            (
+                ProviderErrorKind::InvalidRequest,
+                "the AI service could not do this",
+            ),
+        ] {
+            let error = ProviderError::new(kind, "organization org-4711 has spent its money");
+            assert_eq!(error.public_message(), public);
+            assert!(error.message().contains("org-4711"));
+        }
+    }
 }

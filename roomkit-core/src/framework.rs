@@ -91,6 +91,8 @@ pub enum FrameworkEventKind {
     RoomCreated,
     /// A room was closed.
     RoomClosed,
+    /// A closed room was deleted, with its timeline.
+    RoomDeleted,
     /// A channel was registered with the kit.
     ChannelRegistered,
     /// A channel was taken out of the kit.
@@ -133,6 +135,7 @@ impl FrameworkEventKind {
         match self {
             Self::RoomCreated => "room_created",
             Self::RoomClosed => "room_closed",
+            Self::RoomDeleted => "room_deleted",
             Self::ChannelRegistered => "channel_registered",
             Self::ChannelUnregistered => "channel_unregistered",
             Self::ChannelAttached => "channel_attached",

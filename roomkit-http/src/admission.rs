@@ -105,14 +105,25 @@ impl Admission {
         parts: &Parts,
         peer: Option<SocketAddr>,
     ) -> Result<Admitted, Rejection> {
-        let decision = self.decide(parts, peer).await;
-        if let Err(rejection) = &decision {
-            counter!("roomkit_admission_refused_total", "reason" => rejection.code()).increment(1);
-        }
-        decision
+        counted(self.decide(parts, peer).await)
     }
 
-    /// From now on every request is refused with 503 (contract X4). Sessions go on.
+    /// Decides on a request that becomes no session, such as one for what is beside the calls: by
+    /// origin and authentication alone. It takes no place, and is answered while the server is full
+    /// or draining.
+    pub async fn check(
+        &self,
+        parts: &Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<Identity, Rejection> {
+        let decision = match self.check_origin(parts) {
+            Ok(()) => self.authenticate(AuthRequest::new(parts, peer)).await,
+            Err(rejection) => Err(rejection),
+        };
+        counted(decision)
+    }
+
+    /// From now on [`admit`](Self::admit) refuses every request with 503 (contract X4). Sessions go on.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
     }
@@ -171,13 +182,7 @@ impl Admission {
         if self.is_draining() {
             return Err(self.unavailable("draining", "the server is about to stop"));
         }
-        if !self.0.origins.allows(&parts.headers, &parts.uri) {
-            return Err(Rejection::new(
-                StatusCode::FORBIDDEN,
-                "origin",
-                "web pages of this origin may not connect; see `allowed_origins`",
-            ));
-        }
+        self.check_origin(parts)?;
         let client = client_address(&parts.headers, peer, self.0.trusted_proxies);
         let permit = self
             .0
@@ -194,6 +199,17 @@ impl Admission {
             })?;
         let identity = self.authenticate(AuthRequest::new(parts, peer)).await?;
         Ok(Admitted { identity, permit })
+    }
+
+    fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
+        if self.0.origins.allows(&parts.headers, &parts.uri) {
+            return Ok(());
+        }
+        Err(Rejection::new(
+            StatusCode::FORBIDDEN,
+            "origin",
+            "web pages of this origin may not connect; see `allowed_origins`",
+        ))
     }
 
     async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Rejection> {
@@ -231,6 +247,13 @@ impl Admission {
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
             .with_retry_after(self.0.retry_after)
     }
+}
+
+fn counted<T>(decision: Result<T, Rejection>) -> Result<T, Rejection> {
+    if let Err(rejection) = &decision {
+        counter!("roomkit_admission_refused_total", "reason" => rejection.code()).increment(1);
+    }
+    decision
 }
 
 impl fmt::Debug for Admission {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use roomkit_core::{
     RealtimeSession,
-    error::{StartError, TransportError},
+    error::{RoomError, StartError, TransportError},
     id::{ParticipantId, RoomId},
     transport::Connection,
 };
@@ -86,6 +86,11 @@ impl From<&StartError> for StartFailure {
         use StartFailureKind::{Busy, Failed, Refused};
 
         let (code, kind, message) = match error {
+            StartError::Room(RoomError::TooManyRooms(_)) => (
+                "too_many_rooms",
+                Busy,
+                "there is no room for one more conversation".into(),
+            ),
             StartError::Room(error) => ("room", Refused, error.to_string()),
             StartError::TooManySessions(_) => (
                 "too_many_sessions",
@@ -99,7 +104,7 @@ impl From<&StartError> for StartFailure {
             StartError::Transport(_) | StartError::Announce(_) => {
                 ("transport", Failed, "the connection cannot be used".into())
             }
-            StartError::Provider(_) => ("provider", Failed, "the AI is not available".into()),
+            StartError::Provider(error) => ("provider", Failed, error.public_message().into()),
             StartError::Ended(_) => ("ended", Failed, error.to_string()),
             _ => ("failed", Failed, "the session could not be started".into()),
         };
@@ -113,7 +118,7 @@ impl From<&StartError> for StartFailure {
 
 #[cfg(test)]
 mod tests {
-    use roomkit_core::error::{ProviderError, ProviderErrorKind, RoomError};
+    use roomkit_core::error::{ProviderError, ProviderErrorKind};
 
     use super::*;
 
@@ -133,5 +138,11 @@ mod tests {
             ("room", StartFailureKind::Refused)
         );
         assert!(failure.message.contains("lobby"), "{}", failure.message);
+
+        let failure = StartFailure::from(&StartError::Room(RoomError::TooManyRooms(7)));
+        assert_eq!(
+            (failure.code, failure.kind),
+            ("too_many_rooms", StartFailureKind::Busy)
+        );
     }
 }

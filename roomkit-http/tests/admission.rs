@@ -160,6 +160,36 @@ async fn x4_draining_refuses_and_waits_for_the_last_session() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn x2_x3_who_only_looks_is_checked_but_takes_no_place() {
+    let config = AdmissionConfig {
+        max_sessions: 1,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::with_authentication(&config, async |request: AuthRequest| {
+        match request.bearer_token() {
+            Some("good") => Ok(Identity::new([("user", "ann")])),
+            _ => Err(Refusal::Unauthorized("who are you?".into())),
+        }
+    })
+    .unwrap();
+    let good = head("/rooms?token=good");
+    let _caller = admission.admit(&good, None).await.unwrap();
+    let identity = admission.check(&good, None).await.unwrap();
+    assert_eq!(identity.0["user"], "ann", "a full server can be looked at");
+    admission.drain();
+    assert!(admission.check(&good, None).await.is_ok(), "and a draining");
+    assert_eq!(admission.sessions(), 1, "sessions only");
+
+    let nobody = admission.check(&head("/rooms"), None).await.unwrap_err();
+    assert_eq!(nobody.code(), "unauthorized");
+    let mut foreign = good;
+    let origin = "https://evil.example".parse().unwrap();
+    foreign.headers.insert("origin", origin);
+    let foreign = admission.check(&foreign, None).await.unwrap_err();
+    assert_eq!(foreign.code(), "origin");
+}
+
 #[test]
 fn settings_are_checked_by_name() {
     for (config, field) in [

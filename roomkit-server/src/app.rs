@@ -2,38 +2,39 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, middleware};
 use roomkit::{
     RealtimeVoiceChannel, RoomKit,
     error::ConfigError,
-    http::{self, Admission, AdmissionConfig, MountContext, MountableTransport, SessionHost},
+    http::{self, Admission, MountContext, MountableTransport, SessionHost},
     registry::Registry,
     subscriber::SubscriberChannel,
 };
 
 use crate::{
     any_transport::AnyTransport,
-    auth::Tokens,
     config::{ChannelConfig, Config, TransportConfig},
+    dashboards::Dashboards,
     demo_tools,
     error::{ServerError, within},
     host::{Host, SUPERVISOR, TransportHost, VOICE},
-    routes, tidy,
+    routes,
+    tidy::Tidying,
 };
-
-/// Requests and dashboards the API serves at a time: calls must not be able to lock out those who
-/// watch them, nor the other way round.
-const API_PLACES: usize = 1024;
 
 /// What the routes work on. Cheap handles all of them.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) kit: RoomKit,
     pub(crate) voice: RealtimeVoiceChannel,
-    /// The door for calls.
-    pub(crate) calls: Admission,
-    /// The door for everybody who reads or writes rooms: same origins, same tokens, own places.
-    pub(crate) api: Admission,
+    /// The door: calls take a place, everybody else is only looked at.
+    pub(crate) admission: Admission,
+    /// The places of those who watch rooms: calls cannot lock them out, nor the other way round.
+    pub(crate) dashboards: Dashboards,
+    /// How many rooms may be open.
+    pub(crate) max_rooms: usize,
+    /// When those for whom there is no room may try again.
+    pub(crate) retry_after: Duration,
 }
 
 impl App {
@@ -67,13 +68,21 @@ impl App {
             .build()
             .map_err(within("channel"))?;
 
-        let tokens = config.auth.tokens_for(address)?;
-        let kit = RoomKit::new();
+        let limits = config.limits.admission()?;
+        let admission = match config.auth.tokens_for(address)? {
+            Some(tokens) => Admission::with_authentication(&limits, tokens),
+            None => Admission::new(&limits),
+        };
+        let kit = RoomKit::builder()
+            .max_rooms(config.limits.max_rooms)
+            .build();
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let app = Self {
-            calls: door(&config.limits, tokens.clone())?,
-            api: door(&api_limits(&config.limits), tokens)?,
+            admission: admission.map_err(within("limits"))?,
+            dashboards: Dashboards::new(),
+            max_rooms: config.limits.max_rooms,
+            retry_after: Duration::from_secs(config.limits.retry_after_seconds),
             kit,
             voice,
         };
@@ -87,23 +96,17 @@ impl App {
                 host: host.clone(),
                 transport: place,
             });
-            let context = MountContext::new(&config.path, app.calls.clone(), host)
+            let context = MountContext::new(&config.path, app.admission.clone(), host)
                 .map_err(within(&format!("transports[{place}]")))?;
-            router = router.merge(transport.mount(context));
+            let full = middleware::from_fn_with_state(app.clone(), routes::refuse_one_more_room);
+            router = router.merge(transport.mount(context).layer(full));
         }
         Ok((app, router))
     }
 
     /// Watches over rooms until the kit is closed.
     pub(crate) fn start_tidying(&self, config: &Config) {
-        if config.rooms.close_empty {
-            tokio::spawn(tidy::close_empty_rooms(
-                self.kit.downgrade(),
-                self.kit.framework_events(),
-                self.voice.clone(),
-                Duration::from_secs(config.rooms.close_empty_after_s),
-            ));
-        }
+        tokio::spawn(Tidying::of(&self.kit, self.voice.clone(), &config.rooms).run());
     }
 }
 
@@ -179,22 +182,6 @@ fn configured(
         voice = voice.emit_partials(emit);
     }
     voice.provider_config(config.provider_config.clone())
-}
-
-fn api_limits(calls: &AdmissionConfig) -> AdmissionConfig {
-    AdmissionConfig {
-        max_sessions: API_PLACES,
-        max_sessions_per_address: API_PLACES / 4,
-        ..calls.clone()
-    }
-}
-
-fn door(limits: &AdmissionConfig, tokens: Option<Tokens>) -> Result<Admission, ConfigError> {
-    let door = match tokens {
-        Some(tokens) => Admission::with_authentication(limits, tokens),
-        None => Admission::new(limits),
-    };
-    door.map_err(within("limits"))
 }
 
 #[cfg(test)]

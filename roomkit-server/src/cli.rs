@@ -37,6 +37,15 @@ pub struct Cli {
     /// Calls the server takes at a time [default: 1000] [file: `limits.max_sessions`]
     #[arg(long, value_name = "COUNT")]
     pub max_sessions: Option<usize>,
+    /// Rooms that may be open at a time [default: 10000] [file: `limits.max_rooms`]
+    #[arg(long, value_name = "COUNT")]
+    pub max_rooms: Option<usize>,
+    /// Seconds that a closed room can still be read [default: 3600] [file: `rooms.keep_closed_s`]
+    #[arg(long, value_name = "SECONDS")]
+    pub keep_closed_s: Option<u64>,
+    /// Closed rooms that are kept at most [default: 1000] [file: `rooms.max_closed`]
+    #[arg(long, value_name = "COUNT")]
+    pub max_closed: Option<usize>,
     /// Web pages that may connect: an origin, `same-origin` or `*`; may be given several times
     /// [default: same-origin] [file: `limits.allowed_origins`]
     #[arg(long, value_name = "ORIGIN")]
@@ -80,6 +89,9 @@ impl Cli {
         set(&mut config.log, self.log);
         set(&mut config.drain_s, self.drain_s);
         set(&mut config.limits.max_sessions, self.max_sessions);
+        set(&mut config.limits.max_rooms, self.max_rooms);
+        set(&mut config.rooms.keep_closed_s, self.keep_closed_s);
+        set(&mut config.rooms.max_closed, self.max_closed);
         config.channel.voice = self.voice.or(config.channel.voice);
         config.channel.system_prompt = self.system_prompt.or(config.channel.system_prompt);
         config.auth.token_env = self.auth_token_env.or(config.auth.token_env);
@@ -132,6 +144,9 @@ mod tests {
             "--voice=marin",
             "--system-prompt=Be kind.",
             "--max-sessions=7",
+            "--max-rooms=8",
+            "--keep-closed-s=9",
+            "--max-closed=10",
             "--allow-origin=same-origin",
             "--allow-origin=https://app.example",
             "--auth-token-env=TOKENS",
@@ -148,6 +163,11 @@ mod tests {
         assert_eq!(config.channel.voice.as_deref(), Some("marin"));
         assert_eq!(config.channel.system_prompt.as_deref(), Some("Be kind."));
         assert_eq!(config.limits.max_sessions, 7);
+        assert_eq!(config.limits.max_rooms, 8);
+        assert_eq!(
+            (config.rooms.keep_closed_s, config.rooms.max_closed),
+            (9, 10)
+        );
         assert_eq!(
             config.limits.allowed_origins,
             ["same-origin", "https://app.example"]

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use roomkit::http::AdmissionConfig;
+use roomkit::{error::ConfigError, http::AdmissionConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub struct Config {
     /// What calls are like.
     pub channel: ChannelConfig,
     /// Who may connect, and how many.
-    pub limits: AdmissionConfig,
+    pub limits: LimitsConfig,
     /// Who has to show a token.
     pub auth: AuthConfig,
     /// What becomes of rooms.
@@ -40,7 +40,7 @@ impl Default for Config {
             provider: ProviderConfig::default(),
             transports: vec![TransportConfig::default()],
             channel: ChannelConfig::default(),
-            limits: AdmissionConfig::default(),
+            limits: LimitsConfig::default(),
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
             log: "info".into(),
@@ -169,6 +169,59 @@ pub struct ChannelConfig {
     pub demo_tools: Option<bool>,
 }
 
+/// Who may connect, and how many: the fields of [`AdmissionConfig`], and one for rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Which web pages may connect; default `["same-origin"]`.
+    pub allowed_origins: Vec<String>,
+    /// Calls the server takes at a time; default 1000.
+    pub max_sessions: usize,
+    /// Calls of one client address at a time; default 100.
+    pub max_sessions_per_address: usize,
+    /// Rooms that may be open at a time; default 10 000.
+    pub max_rooms: usize,
+    /// How long a client may take to become a call, in ms; default 10 000.
+    pub handshake_ms: u64,
+    /// What `Retry-After` says to those refused for lack of room, in seconds; default 10.
+    pub retry_after_seconds: u64,
+    /// How many reverse proxies of your own stand before this server; default 0.
+    pub trusted_proxies: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let admission = AdmissionConfig::default();
+        Self {
+            allowed_origins: admission.allowed_origins,
+            max_sessions: admission.max_sessions,
+            max_sessions_per_address: admission.max_sessions_per_address,
+            max_rooms: 10_000,
+            handshake_ms: admission.handshake_ms,
+            retry_after_seconds: admission.retry_after_seconds,
+            trusted_proxies: admission.trusted_proxies,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// What the door has to know.
+    pub(crate) fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
+        if self.max_rooms == 0 {
+            let problem = "is 0; must be at least 1";
+            return Err(ConfigError::field("limits.max_rooms", problem));
+        }
+        Ok(AdmissionConfig {
+            allowed_origins: self.allowed_origins.clone(),
+            max_sessions: self.max_sessions,
+            max_sessions_per_address: self.max_sessions_per_address,
+            handshake_ms: self.handshake_ms,
+            retry_after_seconds: self.retry_after_seconds,
+            trusted_proxies: self.trusted_proxies,
+        })
+    }
+}
+
 /// What becomes of rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -178,6 +231,11 @@ pub struct RoomsConfig {
     pub close_empty: bool,
     /// How long it stays open after the last call, in seconds; default 60.
     pub close_empty_after_s: u64,
+    /// How long a closed room can still be read, in seconds; default 3600. Then it is deleted with
+    /// its timeline; 0 deletes it at once.
+    pub keep_closed_s: u64,
+    /// Closed rooms that are kept at most, the latest ones; default 1000.
+    pub max_closed: usize,
 }
 
 impl Default for RoomsConfig {
@@ -185,6 +243,8 @@ impl Default for RoomsConfig {
         Self {
             close_empty: true,
             close_empty_after_s: 60,
+            keep_closed_s: 3600,
+            max_closed: 1000,
         }
     }
 }
@@ -219,11 +279,14 @@ mod tests {
             max_duration_s = 3600
             [limits]
             max_sessions = 10
+            max_rooms = 20
             allowed_origins = ["https://app.example"]
             [auth]
             tokens = ["letmein"]
             [rooms]
             close_empty_after_s = 5
+            keep_closed_s = 60
+            max_closed = 10
             "#,
         )
         .unwrap();
@@ -231,6 +294,12 @@ mod tests {
         assert_eq!(config.transports[0].config["lead_ms"], 100);
         assert_eq!(config.limits.max_sessions, 10);
         assert_eq!(config.limits.handshake_ms, 10_000);
+        assert_eq!(config.limits.max_rooms, 20);
+        assert_eq!(config.limits.admission().unwrap().max_sessions, 10);
+        assert_eq!(
+            (config.rooms.keep_closed_s, config.rooms.max_closed),
+            (60, 10)
+        );
         assert!(config.rooms.close_empty);
     }
 

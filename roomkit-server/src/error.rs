@@ -92,6 +92,8 @@ pub(crate) fn room_rejection(error: &RoomError) -> Rejection {
         RoomError::NotFound(_) => (StatusCode::NOT_FOUND, "room_not_found"),
         RoomError::Exists(_) => (StatusCode::CONFLICT, "room_exists"),
         RoomError::Closed(_) => (StatusCode::CONFLICT, "room_closed"),
+        RoomError::Open(_) => (StatusCode::CONFLICT, "room_open"),
+        RoomError::TooManyRooms(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms"),
         RoomError::NotAttached { .. } => (StatusCode::CONFLICT, "channel_not_attached"),
         RoomError::KitClosed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         other => {

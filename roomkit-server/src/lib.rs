@@ -9,6 +9,7 @@ mod app;
 mod auth;
 pub mod cli;
 pub mod config;
+mod dashboards;
 mod demo_tools;
 mod error;
 mod host;

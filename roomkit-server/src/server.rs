@@ -60,25 +60,25 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { app, drain, .. } = self;
         let (stopping, is_stopping) = watch::channel(false);
-        let head_time = app.calls.handshake_time();
+        let head_time = app.admission.handshake_time();
         let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
         tracing::info!(address = %self.address, "ready");
 
         stop.await;
-        let calls = app.calls.sessions();
+        let calls = app.admission.sessions();
         tracing::info!(
             calls,
             drain_s = drain.as_secs(),
             "stopping: new calls are refused"
         );
-        app.calls.drain();
-        if timeout(drain, app.calls.wait_idle()).await.is_err() {
-            let calls = app.calls.sessions();
+        app.admission.drain();
+        if timeout(drain, app.admission.wait_idle()).await.is_err() {
+            let calls = app.admission.sessions();
             tracing::warn!(calls, "the time to finish is over; the rest is ended");
         }
         app.kit.close().await;
-        // Dashboards read the end, requests get their answers.
-        let _ = timeout(LAST_WORDS, app.api.wait_idle()).await;
+        // Dashboards read the end, then requests get their answers.
+        let _ = timeout(LAST_WORDS, app.dashboards.wait_idle()).await;
         stopping.send_replace(true);
         if timeout(LAST_WORDS, &mut serving).await.is_err() {
             serving.abort();

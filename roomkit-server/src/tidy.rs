@@ -1,70 +1,160 @@
-//! Closes rooms that nobody needs any more.
+//! Closes rooms that nobody needs any more, and deletes closed ones in their turn (contract S7).
 
 use std::{collections::VecDeque, time::Duration};
 
+use jiff::Timestamp;
 use roomkit::{
     RealtimeVoiceChannel, RoomKit, WeakRoomKit,
-    framework::{FrameworkEventKind, FrameworkEvents},
+    error::RoomError,
+    framework::{FrameworkEvent, FrameworkEventKind, FrameworkEvents},
     id::RoomId,
     room::{Room, RoomStatus},
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::host::UNNAMED;
+use crate::{config::RoomsConfig, host::UNNAMED};
 
-/// Closes each unnamed room that has had no call for so long. Runs until the kit is closed.
-pub(crate) async fn close_empty_rooms(
+/// Longest wait that is reckoned with: ten years, far from where clocks overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Rooms that wait for something. The wait is the same for all, so the first in is the first due.
+type Queue = VecDeque<(Instant, RoomId)>;
+
+/// What becomes of rooms once nobody is in them.
+pub(crate) struct Tidying {
     kit: WeakRoomKit,
-    mut events: FrameworkEvents,
+    events: FrameworkEvents,
     voice: RealtimeVoiceChannel,
-    after: Duration,
-) {
-    // The wait is the same for all, so the first in is the first due.
-    let mut due: VecDeque<(Instant, RoomId)> = VecDeque::new();
-    let mut missed = 0;
-    loop {
-        let next = due.front().map_or_else(Instant::now, |(at, _)| *at);
-        tokio::select! {
-            event = events.recv() => {
-                let Some(event) = event else { return };
-                if event.kind == FrameworkEventKind::SessionEnded {
-                    due.extend(event.room_id.map(|room| (Instant::now() + after, room)));
-                }
-                if events.missed() > missed {
-                    missed = events.missed();
-                    let Some(kit) = kit.upgrade() else { return };
-                    due.extend(open_rooms(&kit).await.map(|room| (Instant::now() + after, room)));
-                }
+    close_empty: bool,
+    close_after: Duration,
+    keep_closed: Duration,
+    max_closed: usize,
+    /// Rooms whose last call may be over.
+    empty: Queue,
+    closed: Queue,
+    /// Events that were missed and have been made up for.
+    missed: u64,
+}
+
+impl Tidying {
+    pub(crate) fn of(kit: &RoomKit, voice: RealtimeVoiceChannel, rules: &RoomsConfig) -> Self {
+        let wait = |seconds| Duration::from_secs(seconds).min(LONGEST);
+        Self {
+            kit: kit.downgrade(),
+            events: kit.framework_events(),
+            voice,
+            close_empty: rules.close_empty,
+            close_after: wait(rules.close_empty_after_s),
+            keep_closed: wait(rules.keep_closed_s),
+            max_closed: rules.max_closed,
+            empty: Queue::new(),
+            closed: Queue::new(),
+            missed: 0,
+        }
+    }
+
+    /// Runs until the kit is closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due = [&self.empty, &self.closed].map(|queue| queue.front().map(|(at, _)| *at));
+            let next = due.into_iter().flatten().min();
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.note(event),
+                    None => return,
+                },
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
-            () = sleep_until(next), if !due.is_empty() => {
-                let Some(kit) = kit.upgrade() else { return };
-                if let Some((_, room)) = due.pop_front() {
-                    close_if_empty(&kit, &voice, room).await;
-                }
+            let Some(kit) = self.kit.upgrade() else {
+                return;
+            };
+            if self.events.missed() > self.missed {
+                self.missed = self.events.missed();
+                self.look_around(&kit).await;
+            }
+            self.close_what_is_empty(&kit).await;
+            self.delete_what_is_closed(&kit).await;
+        }
+    }
+
+    fn note(&mut self, event: FrameworkEvent) {
+        let Some(room) = event.room_id else { return };
+        let now = Instant::now();
+        match event.kind {
+            FrameworkEventKind::SessionEnded if self.close_empty => {
+                self.empty.push_back((now + self.close_after, room));
+            }
+            FrameworkEventKind::RoomClosed => {
+                self.closed.push_back((now + self.keep_closed, room));
+            }
+            _ => {}
+        }
+    }
+
+    /// What events would have told, read from the rooms themselves.
+    async fn look_around(&mut self, kit: &RoomKit) {
+        let rooms = match kit.rooms().await {
+            Ok(rooms) => rooms,
+            Err(error) => {
+                tracing::warn!(%error, "the rooms could not be listed");
+                return;
+            }
+        };
+        let (now, today) = (Instant::now(), Timestamp::now());
+        if self.close_empty {
+            let open = rooms.iter().filter(|room| is_open_and_unnamed(room));
+            let open = open.map(|room| (now + self.close_after, room.id.clone()));
+            self.empty.extend(open);
+        }
+        let mut closed: Vec<(Timestamp, RoomId)> = rooms
+            .into_iter()
+            .filter_map(|room| Some((room.closed_at?, room.id)))
+            .collect();
+        closed.sort();
+        let kept = |since| Duration::try_from(today.duration_since(since)).unwrap_or_default();
+        self.closed = closed
+            .into_iter()
+            .map(|(since, room)| (now + self.keep_closed.saturating_sub(kept(since)), room))
+            .collect();
+    }
+
+    async fn close_what_is_empty(&mut self, kit: &RoomKit) {
+        while let Some(room) = pop_due(&mut self.empty, usize::MAX) {
+            self.close_if_empty(kit, &room).await;
+        }
+    }
+
+    async fn close_if_empty(&self, kit: &RoomKit, id: &RoomId) {
+        let Ok(room) = kit.room(id).await else {
+            return;
+        };
+        if is_open_and_unnamed(&room)
+            && self.voice.room_sessions(id).is_empty()
+            && let Err(error) = kit.close_room(id).await
+        {
+            tracing::warn!(%error, "an empty room could not be closed");
+        }
+    }
+
+    async fn delete_what_is_closed(&mut self, kit: &RoomKit) {
+        while let Some(room) = pop_due(&mut self.closed, self.max_closed) {
+            match kit.delete_room(&room).await {
+                // Gone already, or gone and made anew.
+                Ok(()) | Err(RoomError::NotFound(_) | RoomError::Open(_)) => {}
+                Err(error) => tracing::warn!(%error, "a closed room could not be deleted"),
             }
         }
     }
 }
 
-async fn open_rooms(kit: &RoomKit) -> impl Iterator<Item = RoomId> {
-    let rooms = kit.rooms().await.unwrap_or_default();
-    rooms
-        .into_iter()
-        .filter(is_open_and_unnamed)
-        .map(|room| room.id)
-}
-
-async fn close_if_empty(kit: &RoomKit, voice: &RealtimeVoiceChannel, id: RoomId) {
-    let Ok(room) = kit.room(&id).await else {
-        return;
-    };
-    if is_open_and_unnamed(&room)
-        && voice.room_sessions(&id).is_empty()
-        && let Err(error) = kit.close_room(&id).await
-    {
-        tracing::warn!(%error, "an empty room could not be closed");
+/// The first room, if its time has come or more wait than may.
+fn pop_due(queue: &mut Queue, most: usize) -> Option<RoomId> {
+    let (at, _) = queue.front()?;
+    if *at > Instant::now() && queue.len() <= most {
+        return None;
     }
+    queue.pop_front().map(|(_, room)| room)
 }
 
 fn is_open_and_unnamed(room: &Room) -> bool {

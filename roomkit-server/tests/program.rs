@@ -116,6 +116,7 @@ async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
         (&["--lissten", "x"][..], &["--lissten"][..]),
         (&["--max-sessions", "many"], &["many", "--max-sessions"]),
         (&["--max-sessions", "0"], &["limits.max_sessions"]),
+        (&["--max-rooms", "0"], &["limits.max_rooms"]),
         (&["--listen", "nonsense"], &["listen", "nonsense"]),
         (&["--listen", "127.0.0.1:99999"], &["listen", "99999"]),
         (&["--listen", "0.0.0.0:0"], &["listen", "--no-auth"]),

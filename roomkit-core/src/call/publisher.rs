@@ -367,7 +367,9 @@ impl Publisher {
             .await;
         match sent {
             // The last words of a call whose room is gone have nowhere to go, and need not.
-            Ok(_) | Err(RoomError::Closed(_) | RoomError::NotAttached { .. }) => {}
+            Ok(_)
+            | Err(RoomError::Closed(_) | RoomError::NotFound(_) | RoomError::NotAttached { .. }) => {
+            }
             Err(error) => tracing::error!(%error, "a transcript could not be stored"),
         }
     }
@@ -418,16 +420,15 @@ impl Publisher {
     }
 
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
-        let (code, message) = (error.code().to_owned(), error.message().to_owned());
         self.to_client(ServerMessage::Error {
-            code: code.clone(),
-            message: message.clone(),
+            code: error.code().to_owned(),
+            message: error.public_message().to_owned(),
         })
         .await;
         let event = RealtimeErrorEvent {
             session: self.session.clone(),
-            code,
-            message,
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
             is_fatal,
             timestamp: at,
         };

@@ -10,6 +10,7 @@ use crate::store::{MemoryStore, RoomStore};
 pub struct RoomKitBuilder {
     pub(super) store: Arc<dyn RoomStore>,
     pub(super) max_chain_depth: u32,
+    pub(super) max_rooms: usize,
     pub(super) delivery_timeout: Duration,
     pub(super) lifecycle_timeout: Duration,
     pub(super) queue_size: usize,
@@ -20,6 +21,7 @@ impl Default for RoomKitBuilder {
         Self {
             store: Arc::new(MemoryStore::new()),
             max_chain_depth: 5,
+            max_rooms: usize::MAX,
             delivery_timeout: Duration::from_secs(5),
             lifecycle_timeout: Duration::from_secs(10),
             queue_size: 1024,
@@ -38,6 +40,13 @@ impl RoomKitBuilder {
     /// 5 unless said otherwise.
     pub fn max_chain_depth(mut self, depth: u32) -> Self {
         self.max_chain_depth = depth;
+        self
+    }
+
+    /// How many rooms may be [open](RoomKit::open_rooms) when one more is created; any number unless
+    /// said otherwise.
+    pub fn max_rooms(mut self, rooms: usize) -> Self {
+        self.max_rooms = rooms;
         self
     }
 
@@ -72,6 +81,7 @@ impl fmt::Debug for RoomKitBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RoomKitBuilder")
             .field("max_chain_depth", &self.max_chain_depth)
+            .field("max_rooms", &self.max_rooms)
             .field("delivery_timeout", &self.delivery_timeout)
             .field("lifecycle_timeout", &self.lifecycle_timeout)
             .field("queue_size", &self.queue_size)

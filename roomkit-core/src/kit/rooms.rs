@@ -11,7 +11,7 @@ use crate::{
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
     id::RoomId,
-    room::{LiveRoom, Room, RoomEvent, RoomOptions, TimelineQuery},
+    room::{LiveRoom, Room, RoomEvent, RoomOptions, RoomStatus, TimelineQuery},
     subscriber::CloseReason,
 };
 
@@ -23,6 +23,7 @@ impl RoomKit {
     /// # Errors
     ///
     /// [`RoomError::Exists`] when there is a room of that id, even a closed one (contract R10);
+    /// [`RoomError::TooManyRooms`] when the kit has a [limit](crate::kit::RoomKitBuilder::max_rooms);
     /// [`RoomError::Store`].
     pub async fn create_room(&self, options: impl Into<RoomOptions>) -> Result<Room, RoomError> {
         let room = Room::create(options.into());
@@ -92,18 +93,69 @@ impl RoomKit {
             .run(async move { shared.close_room(&live).await })
             .await
     }
+
+    /// Deletes a closed room: its record, its timeline, and whatever the kit still knew of it. The
+    /// id may then be given to a new room. A kit deletes nothing by itself, so a host that serves
+    /// many short conversations does (contract S7).
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::NotFound`]; [`RoomError::Open`] when it has not been closed;
+    /// [`RoomError::Store`] when the store failed, and then the room is there still.
+    pub async fn delete_room(&self, room: impl Into<RoomId>) -> Result<(), RoomError> {
+        let room = room.into();
+        let shared = Arc::clone(self.shared());
+        self.shared()
+            .run(async move { shared.delete_room(&room).await })
+            .await
+    }
+
+    /// How many rooms are open, of those that this kit has made or that were named since it exists.
+    pub fn open_rooms(&self) -> usize {
+        self.shared().count_live()
+    }
 }
 
 impl Shared {
     async fn create_room(&self, room: Room) -> Result<Room, RoomError> {
         self.check_open()?;
         let _opening = self.opening.lock().await;
+        if self.count_live() >= self.max_rooms {
+            return self.refuse_one_more(room.id).await;
+        }
         self.stored("create_room", Some(&room.id), self.store.create_room(&room))
             .await
             .map_err(room_error)?;
         self.open(room.id.clone(), 0)?;
         self.emit(FrameworkEvent::new(FrameworkEventKind::RoomCreated).room(&room.id));
         Ok(room)
+    }
+
+    /// A room that exists is the better answer: the host can use it.
+    async fn refuse_one_more(&self, id: RoomId) -> Result<Room, RoomError> {
+        match self.record(&id).await {
+            Ok(_) => Err(RoomError::Exists(id)),
+            Err(RoomError::NotFound(_)) => Err(RoomError::TooManyRooms(self.max_rooms)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_room(&self, id: &RoomId) -> Result<(), RoomError> {
+        self.check_not_closed()?;
+        let _opening = self.opening.lock().await;
+        if self.record(id).await?.status != RoomStatus::Closed {
+            return Err(RoomError::Open(id.clone()));
+        }
+        self.stored("remove_room", Some(id), self.store.remove_room(id))
+            .await
+            .map_err(room_error)?;
+        // Alive still only if it was another process that closed it.
+        if let Some(live) = self.live_now(id) {
+            live.finish(CloseReason::RoomClosed);
+        }
+        self.forget(id);
+        self.emit(FrameworkEvent::new(FrameworkEventKind::RoomDeleted).room(id));
+        Ok(())
     }
 
     async fn close_room(&self, room: &Arc<LiveRoom>) -> Result<Room, RoomError> {

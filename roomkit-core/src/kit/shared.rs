@@ -29,6 +29,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) store: Arc<dyn RoomStore>,
     pub(super) max_chain_depth: u32,
+    pub(super) max_rooms: usize,
     pub(super) lifecycle_timeout: Duration,
     pub(super) lanes: LaneContext,
     pub(super) channels: RwLock<HashMap<ChannelId, Arc<dyn Channel>>>,
@@ -53,6 +54,7 @@ impl Shared {
         Arc::new(Self {
             store: settings.store,
             max_chain_depth: settings.max_chain_depth,
+            max_rooms: settings.max_rooms,
             lifecycle_timeout: settings.lifecycle_timeout,
             lanes: LaneContext {
                 tasks: TaskTracker::new(),
@@ -173,6 +175,11 @@ impl Shared {
     pub(super) fn live_now(&self, id: &RoomId) -> Option<Arc<LiveRoom>> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         rooms.get(id).cloned()
+    }
+
+    pub(super) fn count_live(&self) -> usize {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.len()
     }
 
     pub(super) fn all_live(&self) -> Vec<Arc<LiveRoom>> {

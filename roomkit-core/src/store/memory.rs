@@ -13,8 +13,8 @@ use crate::{
     room::{Room, RoomEvent, TimelineQuery},
 };
 
-/// The default [`RoomStore`]: fast, and gone with the process. It forgets nothing, closed rooms
-/// included; a service that runs for months brings a store of its own.
+/// The default [`RoomStore`]: fast, and gone with the process. Closed rooms stay in it until they
+/// are [deleted](crate::RoomKit::delete_room); a service that runs for months has to.
 #[derive(Debug, Default)]
 pub struct MemoryStore(RwLock<HashMap<RoomId, Entry>>);
 
@@ -74,6 +74,18 @@ impl RoomStore for MemoryStore {
             entry.room = room.clone();
             Ok(())
         })
+    }
+
+    async fn remove_room(&self, room: &RoomId) -> Result<(), StoreError> {
+        let removed = {
+            let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            entries.remove(room)
+        };
+        // A long timeline is let go of without the lock.
+        match removed {
+            Some(_) => Ok(()),
+            None => Err(StoreError::RoomNotFound(room.clone())),
+        }
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<Room>, StoreError> {

@@ -20,7 +20,7 @@ use crate::{
 /// - **[`append`](Self::append) is atomic**: it compares the index and writes in one step, so that
 ///   two writers can never take the same place (contract R1);
 /// - **what was read is a snapshot**: later writes do not change it;
-/// - nothing is ever removed.
+/// - nothing is removed but by [`remove_room`](Self::remove_room).
 ///
 /// Bindings are not kept here: they tie a room to channel objects of this process, and the host
 /// attaches its channels again after a restart. A room found in the store is live again as soon as
@@ -35,6 +35,10 @@ pub trait RoomStore: Send + Sync + 'static {
 
     /// Replaces the record of a room; [`StoreError::RoomNotFound`] when there is none.
     async fn update_room(&self, room: &Room) -> Result<(), StoreError>;
+
+    /// Removes a room and its events; [`StoreError::RoomNotFound`] when there is none. Its id may
+    /// then be given to a new room.
+    async fn remove_room(&self, room: &RoomId) -> Result<(), StoreError>;
 
     /// The record of a room.
     async fn room(&self, room: &RoomId) -> Result<Option<Room>, StoreError>;

@@ -257,6 +257,10 @@ impl RoomStore for FailingStore {
         self.write(self.inner.update_room(room)).await
     }
 
+    async fn remove_room(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.write(self.inner.remove_room(room)).await
+    }
+
     async fn room(&self, room: &RoomId) -> Result<Option<Room>, StoreError> {
         self.inner.room(room).await
     }

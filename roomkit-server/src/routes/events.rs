@@ -61,7 +61,7 @@ pub(super) struct WatchQuery {
 
 /// `GET /rooms/{room}/events`
 pub(super) async fn watch(
-    visitor: Visitor,
+    _visitor: Visitor,
     State(app): State<App>,
     RoomPath(room): RoomPath,
     Fields(query): Fields<WatchQuery>,
@@ -72,6 +72,7 @@ pub(super) async fn watch(
         .room(&room)
         .await
         .map_err(|error| room_rejection(&error))?;
+    let place = app.dashboards.take()?;
     Ok(upgrade.on_upgrade(async move |socket| {
         let mut dashboard = Dashboard {
             socket,
@@ -81,7 +82,7 @@ pub(super) async fn watch(
         };
         let end = dashboard.show(query.after).await;
         dashboard.close(end).await;
-        drop(visitor);
+        drop(place);
     }))
 }
 
@@ -124,6 +125,16 @@ enum End {
     Failed(RoomError),
 }
 
+impl From<RoomError> for End {
+    fn from(error: RoomError) -> Self {
+        match error {
+            // Deleted while it was being shown.
+            RoomError::NotFound(_) => Self::Closed(CloseReason::RoomClosed),
+            error => Self::Failed(error),
+        }
+    }
+}
+
 struct Dashboard {
     socket: WebSocket,
     room: RoomId,
@@ -141,7 +152,7 @@ impl Dashboard {
             Ok(updates) => Ok(updates),
             Err(RoomError::Closed(_)) => Err(CloseReason::RoomClosed),
             Err(RoomError::KitClosed) => Err(CloseReason::Shutdown),
-            Err(error) => return End::Failed(error),
+            Err(error) => return error.into(),
         };
         if let Some(after) = after {
             self.next = Some(u64::try_from(after).map_or(0, |after| after.saturating_add(1)));
@@ -167,7 +178,7 @@ impl Dashboard {
                 .kit
                 .timeline(&self.room, page)
                 .await
-                .map_err(End::Failed)?;
+                .map_err(End::from)?;
             let wanted = |event: &&RoomEvent| until.is_none_or(|until| event.index < until);
             let mut shown_any = false;
             for event in events.iter().filter(wanted) {

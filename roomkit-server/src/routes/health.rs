@@ -13,7 +13,7 @@ pub(super) async fn alive() -> Json<Value> {
 
 /// New calls are taken.
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Value>, Rejection> {
-    if app.calls.is_draining() {
+    if app.admission.is_draining() {
         let message = "the server is about to stop";
         return Err(Rejection::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -22,6 +22,6 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Value>, Rejecti
         ));
     }
     Ok(Json(
-        json!({"status": "ready", "sessions": app.calls.sessions()}),
+        json!({"status": "ready", "sessions": app.admission.sessions()}),
     ))
 }

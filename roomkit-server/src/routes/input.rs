@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use roomkit::{
-    http::{Permit, Rejection, peer_address},
+    http::{Rejection, peer_address},
     id::RoomId,
 };
 use serde::de::DeserializeOwned;
@@ -23,21 +23,17 @@ use crate::{
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Somebody who may use the API: the origin is allowed (contract X3), and the token, where one is
-/// needed, is valid (contract X2). Keep it until the request is done.
+/// needed, is valid (contract X2).
 #[derive(Debug)]
-pub(super) struct Visitor {
-    _place: Permit,
-}
+pub(super) struct Visitor;
 
 impl FromRequestParts<App> for Visitor {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Rejection> {
         let peer = peer_address(&parts.extensions);
-        let admitted = app.api.admit(parts, peer).await?;
-        Ok(Self {
-            _place: admitted.permit,
-        })
+        app.admission.check(parts, peer).await?;
+        Ok(Self)
     }
 }
 

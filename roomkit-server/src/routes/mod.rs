@@ -5,6 +5,7 @@ mod health;
 mod input;
 mod page;
 mod rooms;
+mod too_many_rooms;
 
 use axum::{
     Router,
@@ -14,6 +15,7 @@ use axum::{
 };
 use roomkit::http::Rejection;
 
+pub(crate) use self::too_many_rooms::refuse_one_more_room;
 use crate::app::App;
 
 /// Largest request body, in bytes.

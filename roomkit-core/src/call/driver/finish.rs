@@ -72,7 +72,10 @@ impl Driver {
         let goodbye = match &failure {
             Some(error) => ServerMessage::Error {
                 code: error.code().into(),
-                message: error.to_string(),
+                message: match error {
+                    StartError::Provider(error) => error.public_message().into(),
+                    other => other.to_string(),
+                },
             },
             None => ServerMessage::SessionEnded {
                 reason: reason.as_str().into(),

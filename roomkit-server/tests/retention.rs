@@ -1,0 +1,82 @@
+//! What is left of calls and rooms: nothing, after a while (contract S7).
+
+mod support;
+
+use serde_json::json;
+use support::{Socket, TestServer, refusal};
+
+/// Waits until the server knows so many rooms.
+async fn until_rooms(server: &TestServer, count: usize) -> Vec<String> {
+    support::soon(async {
+        loop {
+            let listed = server.get("/rooms?limit=1000").await.json();
+            let rooms = listed["rooms"].as_array().unwrap();
+            if rooms.len() == count {
+                let ids = rooms.iter().map(|room| room["id"].as_str().unwrap());
+                return ids.map(str::to_owned).collect();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn s7_calls_in_fresh_rooms_leave_no_timelines() {
+    let server = TestServer::start("[rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0").await;
+    for _ in 0..20 {
+        let calls = (0..10).map(async |_| {
+            let (mut caller, _) = server.session("").await;
+            caller.send(json!({"type": "text", "text": "hello"})).await;
+            caller.ping().await;
+            caller.hang_up().await;
+        });
+        futures_util::future::join_all(calls).await;
+    }
+    until_rooms(&server, 0).await;
+    support::soon(async { while server.get("/readyz").await.json()["sessions"] != 0 {} }).await;
+}
+
+#[tokio::test]
+async fn s7_the_latest_closed_rooms_are_kept() {
+    let server = TestServer::start("[rooms]\nmax_closed = 2").await;
+    for room in ["one", "two", "three", "four"] {
+        server
+            .session(&format!("?room={room}"))
+            .await
+            .0
+            .hang_up()
+            .await;
+        server.delete(&format!("/rooms/{room}")).await;
+    }
+    assert_eq!(until_rooms(&server, 2).await, ["four", "three"]);
+    server
+        .get("/rooms/one/timeline")
+        .await
+        .is_error(404, "room_not_found");
+    let (_caller, room) = server.session("?room=one").await;
+    assert_eq!(room, "one", "the name is free again");
+}
+
+#[tokio::test]
+async fn a_named_room_is_kept_however_long_it_is_empty() {
+    let server = TestServer::start("[rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0").await;
+    server.session("?room=lobby").await.0.hang_up().await;
+    server.session("").await.0.hang_up().await;
+    assert_eq!(until_rooms(&server, 1).await, ["lobby"]);
+}
+
+#[tokio::test]
+async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again() {
+    let server = TestServer::start("[limits]\nmax_rooms = 1\nretry_after_seconds = 7").await;
+    let (caller, _) = server.session("?room=lobby").await;
+    for path in ["/ws", "/ws?room=other"] {
+        let (status, body, retry) = refusal(Socket::open(server.address, path, &[]).await);
+        assert_eq!((status, &body["code"]), (503, &json!("too_many_rooms")));
+        assert_eq!(retry.as_deref(), Some("7"));
+    }
+    let (second, _) = server.session("?room=lobby").await;
+    second.hang_up().await;
+    caller.hang_up().await;
+    server.delete("/rooms/lobby").await;
+    server.session("").await.0.hang_up().await;
+}
