@@ -125,8 +125,6 @@ pub enum FrameworkEventKind {
     BeforeToolUse,
     /// A tool call was answered.
     ToolCall,
-    /// A session moved to a new provider connection.
-    HandOver,
 }
 
 impl FrameworkEventKind {
@@ -152,7 +150,6 @@ impl FrameworkEventKind {
             Self::SessionEnded => "session_ended",
             Self::BeforeToolUse => "before_tool_use",
             Self::ToolCall => "tool_call",
-            Self::HandOver => "hand_over",
         }
     }
 }

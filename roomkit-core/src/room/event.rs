@@ -98,7 +98,7 @@ pub enum Content {
         /// For programs, such as `channel_attached`.
         code: String,
         /// Details.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Value::is_null")]
         data: Value,
     },
     /// Anything else a host stores: media, locations, forms. Never injected.
