@@ -2,7 +2,8 @@
 //! under which path.
 //!
 //! - [`Admission`] decides on a request before anything is allocated for it: draining, origin,
-//!   limits, authentication. There is one per process, shared by all mounted transports.
+//!   limits, authentication. There is one per process, shared by all mounted transports; for what
+//!   is no session, [`Admission::check`] decides by origin and authentication alone.
 //! - [`SessionHost`] is what the host implements: it turns an admitted connection into a session.
 //! - [`TransportRoutes`] is how a transport's crate offers itself for mounting by name.
 //!

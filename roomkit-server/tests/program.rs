@@ -124,7 +124,7 @@ async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
             &["--provider", "opnai"],
             &["provider", "opnai", "echo", "openai"],
         ),
-        (&["--provider", "openai"], &["key"]),
+        (&["--provider", "openai"], &["api_key", "OPENAI_API_KEY"]),
         (
             &["--provider", "echo", "--model", "x"],
             &["provider.config", "model"],

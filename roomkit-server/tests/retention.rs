@@ -1,4 +1,5 @@
 //! What is left of calls and rooms: nothing, after a while (contract S7).
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 

@@ -184,6 +184,8 @@ pub(crate) struct Socket {
     pub(crate) passed: VecDeque<Value>,
     /// Bytes of PCM16.
     pub(crate) audio: Vec<u8>,
+    /// The code of the close frame, once one has come.
+    pub(crate) close_code: Option<u16>,
 }
 
 impl Socket {
@@ -206,6 +208,7 @@ impl Socket {
             frames: socket,
             passed: VecDeque::new(),
             audio: Vec::new(),
+            close_code: None,
         })
     }
 
@@ -239,6 +242,9 @@ impl Socket {
                     return Some(serde_json::from_str(&text).unwrap());
                 }
                 Some(Ok(Message::Binary(pcm))) => self.audio.extend_from_slice(&pcm),
+                Some(Ok(Message::Close(frame))) => {
+                    self.close_code = frame.map(|frame| frame.code.into());
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
             }
