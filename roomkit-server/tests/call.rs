@@ -317,3 +317,15 @@ async fn x4_calls_that_do_not_finish_in_time_are_ended_with_a_reason() {
     assert_eq!(caller.until("session_ended").await["reason"], "shutdown");
     server.stopped().await;
 }
+
+#[tokio::test]
+async fn c5_a_frame_beyond_all_limits_ends_that_call_only() {
+    let server = TestServer::start("").await;
+    let (mut caller, _) = server.session("").await;
+    let (mut bystander, _) = server.session("").await;
+    caller.overdo(vec![0; 2 * 1024 * 1024]).await;
+    while caller.next().await.is_some() {}
+    bystander.ping().await;
+    bystander.speak().await;
+    bystander.words("assistant", "echo of").await;
+}

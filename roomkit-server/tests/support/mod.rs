@@ -226,6 +226,11 @@ impl Socket {
             .unwrap();
     }
 
+    /// Sends more than the server takes: it may close before it has read everything.
+    pub(crate) async fn overdo(&mut self, bytes: Vec<u8>) {
+        let _ = soon(self.frames.send(Message::binary(bytes))).await;
+    }
+
     /// Speaks for 600 ms and is silent for 700, in frames of 20 ms.
     pub(crate) async fn speak(&mut self) {
         for frame in 0..65 {
