@@ -41,7 +41,8 @@ def rust_version(data):
 
 
 def number(version):
-    return [int(part) for part in version.split(".")]
+    parts = [int(part) for part in version.split(".")]
+    return parts + [0] * (3 - len(parts))
 
 
 if __name__ == "__main__":
