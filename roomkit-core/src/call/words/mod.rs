@@ -36,8 +36,9 @@ pub(super) struct Words {
 #[derive(Debug)]
 struct Entry {
     what: What,
-    /// Part of an answer: waits until this moment for the transcript of the question.
-    answers_until: Option<Moment>,
+    /// Part of an answer that came at this moment: waits for the transcripts of what was asked
+    /// before.
+    answers_since: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -53,8 +54,8 @@ struct Utterance {
     item_id: Option<ItemId>,
     began: Moment,
     barge_in: bool,
-    /// The user has finished and a final is due.
-    awaited: bool,
+    /// When the user finished, if they have and a final is due.
+    awaited: Option<Moment>,
     /// Its final came before the user was seen to finish.
     said: bool,
 }
@@ -78,15 +79,15 @@ impl Words {
 
     /// News that belong to an answer: they do not overtake the question.
     pub(super) fn tell_answer(&mut self, at: Moment, news: News) {
-        let until = self.answers_until(at);
-        self.push(What::News(Publication { at, what: news }), until);
+        let since = self.answers_since(at);
+        self.push(What::News(Publication { at, what: news }), since);
     }
 
     // ----- what the user says
 
     pub(super) fn user_began(&mut self, at: Moment, item_id: Option<ItemId>, barge_in: bool) {
         self.told.new_turn();
-        let (awaited, said) = (false, false);
+        let (awaited, said) = (None, false);
         self.utterances.push_back(Utterance {
             item_id,
             began: at,
@@ -110,56 +111,59 @@ impl Words {
             }
             Some(place) => {
                 let utterance = &mut self.utterances[place];
-                utterance.awaited = true;
+                utterance.awaited = Some(at);
                 utterance.item_id = item_id.or(utterance.item_id.take());
             }
             None => self.utterances.push_back(Utterance {
                 item_id,
                 began: at,
                 barge_in: false,
-                awaited: true,
+                awaited: Some(at),
                 said: false,
             }),
         }
     }
 
     pub(super) fn user_partial(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
-        if !self.told.is_settled(Role::User, item_id.as_ref()) {
-            self.tell_question(
-                at,
-                News::Partial {
-                    role: Role::User,
-                    text,
-                    item_id,
-                },
-            );
+        if self.told.is_settled(Role::User, item_id.as_ref()) {
+            return;
         }
+        let finished = self
+            .utterance(item_id.as_ref())
+            .and_then(|place| self.utterances[place].awaited);
+        let role = Role::User;
+        let news = News::Partial {
+            role,
+            text,
+            item_id,
+        };
+        self.tell_question(at, news, finished);
     }
 
     pub(super) fn user_final(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
         if self.told.is_repeat(Role::User, item_id.as_ref(), &text) {
             return;
         }
-        let (mut began, mut barge_in) = (at, false);
+        let (mut began, mut barge_in, mut finished) = (at, false, None);
         if let Some(place) = self.utterance(item_id.as_ref()) {
             let utterance = &mut self.utterances[place];
-            (began, barge_in) = (utterance.began, utterance.barge_in);
-            if utterance.awaited || item_id.is_some() {
+            (began, barge_in, finished) = (utterance.began, utterance.barge_in, utterance.awaited);
+            if utterance.awaited.is_some() || item_id.is_some() {
                 self.utterances.remove(place);
             } else {
                 utterance.said = true;
             }
         }
         if !text.trim().is_empty() {
-            let role = Role::User;
-            let what = News::Final {
+            let (role, chain_depth) = (Role::User, 0);
+            let news = News::Final {
                 role,
                 text,
                 item_id,
                 barge_in,
-                chain_depth: 0,
+                chain_depth,
             };
-            self.tell_question(began, what);
+            self.tell_question(began, news, finished);
         }
     }
 
@@ -235,19 +239,19 @@ impl Words {
             answer.text = text;
             answer.stage = Stage::Queued;
             let serial = answer.serial;
-            let until = self.answers_until(at);
-            self.push(What::AnswerFinal(serial), until);
+            let since = self.answers_since(at);
+            self.push(What::AnswerFinal(serial), since);
         }
     }
 
     /// The response is over: whatever it said without a final gets one now.
     pub(super) fn answer_ended(&mut self, at: Moment) {
-        let until = self.answers_until(at);
+        let since = self.answers_since(at);
         for place in 0..self.answers.len() {
             if self.answers[place].stage == Stage::Open {
                 self.answers[place].stage = Stage::Queued;
                 let serial = self.answers[place].serial;
-                self.push(What::AnswerFinal(serial), until);
+                self.push(What::AnswerFinal(serial), since);
             }
         }
     }
@@ -295,16 +299,18 @@ impl Words {
     /// The next thing to be told; to be called until it gives nothing.
     pub(super) fn poll(&mut self, now: Moment, playout: &Playout) -> Option<Publication> {
         loop {
-            let is_awaiting = self.is_awaiting();
-            let front = self.queue.front_mut()?;
-            if let Some(until) = front.answers_until {
-                if is_awaiting && now < until {
+            let since = self.queue.front()?.answers_since;
+            if let Some(since) = since {
+                if self.is_awaiting(since) && now < since + self.wait {
                     return None;
                 }
-                front.answers_until = None;
-                self.utterances.retain(|utterance| !utterance.awaited);
+                // What is not there by now is not waited for by anything else either.
+                let is_newer = |at: Moment| at > since;
+                self.utterances
+                    .retain(|said| said.awaited.is_none_or(is_newer));
             }
-            let front = self.queue.front()?;
+            let front = self.queue.front_mut()?;
+            front.answers_since = None;
             if let What::AnswerFinal(serial) = front.what {
                 let place = self
                     .answers
@@ -343,7 +349,8 @@ impl Words {
 
     /// When a wait for a question's transcript ends.
     pub(super) fn next_wake(&self) -> Option<Moment> {
-        self.queue.front().and_then(|entry| entry.answers_until)
+        let since = self.queue.front()?.answers_since?;
+        Some(since + self.wait)
     }
 
     fn settle(&mut self, place: usize) -> Option<Publication> {
@@ -370,36 +377,38 @@ impl Words {
         })
     }
 
-    fn push(&mut self, what: What, answers_until: Option<Moment>) {
+    fn push(&mut self, what: What, answers_since: Option<Moment>) {
         self.queue.push_back(Entry {
             what,
-            answers_until,
+            answers_since,
         });
     }
 
-    /// The user's words go before the answer that waits for them.
-    fn tell_question(&mut self, at: Moment, news: News) {
-        let place = self
-            .queue
-            .iter()
-            .position(|entry| entry.answers_until.is_some())
-            .unwrap_or(self.queue.len());
+    /// What the user said goes before the answer that waits for it, and after older ones.
+    fn tell_question(&mut self, at: Moment, news: News, finished: Option<Moment>) {
+        let waits = |entry: &Entry| {
+            let asked = finished.zip(entry.answers_since);
+            asked.is_some_and(|(finished, since)| since >= finished)
+        };
+        let place = self.queue.iter().position(waits);
         let what = What::News(Publication { at, what: news });
-        self.queue.insert(
-            place,
-            Entry {
-                what,
-                answers_until: None,
-            },
-        );
+        let entry = Entry {
+            what,
+            answers_since: None,
+        };
+        self.queue.insert(place.unwrap_or(self.queue.len()), entry);
     }
 
-    fn answers_until(&self, at: Moment) -> Option<Moment> {
-        self.is_awaiting().then_some(at + self.wait)
+    fn answers_since(&self, at: Moment) -> Option<Moment> {
+        self.is_awaiting(at).then_some(at)
     }
 
-    fn is_awaiting(&self) -> bool {
-        self.utterances.iter().any(|utterance| utterance.awaited)
+    /// A final is due for something the user had finished by `then`.
+    fn is_awaiting(&self, then: Moment) -> bool {
+        let by_then = |at: Moment| at <= then;
+        self.utterances
+            .iter()
+            .any(|said| said.awaited.is_some_and(by_then))
     }
 
     /// The utterance of that id; without an id, or when the utterance had none, the oldest.

@@ -92,6 +92,42 @@ fn t1_the_wait_for_the_question_is_bounded() {
 }
 
 #[test]
+fn t1_a_wait_given_up_does_not_end_the_next_one() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").user_stops("u1");
+    call.answer("r1", "fine", ms(100)).pass(ms(1000));
+    call.user_starts("u2").user_stops("u2");
+    call.answer("r2", "sure", ms(100)).pass(ms(1000));
+    assert_eq!(call.finals(), [(Role::Assistant, "fine".to_owned())]);
+    call.words(Role::User, "u2", "really?", true);
+    assert_eq!(
+        call.finals()[1..],
+        [
+            (Role::User, "really?".to_owned()),
+            (Role::Assistant, "sure".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn t1_a_new_question_does_not_overtake_the_answer_to_the_old_one() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").user_stops("u1");
+    call.answer("r1", "fine", ms(100)).pass(ms(500));
+    call.user_starts("u2")
+        .words(Role::User, "u2", "but", false)
+        .user_stops("u2");
+    call.words(Role::User, "u2", "but why", true).pass(ms(100));
+    assert!(
+        call.finals().is_empty(),
+        "all of it waits for the first question"
+    );
+    call.words(Role::User, "u1", "how are you", true);
+    let finals: Vec<_> = call.finals().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(finals, ["how are you", "fine", "but why"]);
+}
+
+#[test]
 fn t1_a_question_that_could_not_be_transcribed_is_not_waited_for() {
     let mut call = Scripted::new();
     call.user_starts("u1")
