@@ -192,35 +192,41 @@ fn json_depth(text: &str) -> usize {
     deepest
 }
 
-/// A bucket that holds what may come at once and fills at the speed that may last.
+/// What came within the last [`SPEED_WINDOW`], to a fortieth of it.
 #[derive(Debug)]
 struct Allowance {
-    bytes: f64,
-    capacity: f64,
-    bytes_per_second: f64,
-    filled_at: Instant,
+    limit: usize,
+    began: Instant,
+    /// Bytes that came in each slot; the newest is that of `slot`, and they go round.
+    slots: [usize; SLOTS],
+    slot: usize,
 }
+
+/// Slots of the window.
+const SLOTS: usize = 40;
 
 impl Allowance {
     fn new(rate: u32, now: Instant) -> Self {
         let bytes_per_second = f64::from(rate) * BYTES_PER_SAMPLE as f64 * MAX_SPEED;
-        let capacity = bytes_per_second * SPEED_WINDOW.as_secs_f64();
         Self {
-            bytes: capacity,
-            capacity,
-            bytes_per_second,
-            filled_at: now,
+            limit: (bytes_per_second * SPEED_WINDOW.as_secs_f64()) as usize,
+            began: now,
+            slots: [0; SLOTS],
+            slot: 0,
         }
     }
 
     fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        self.filled_at = now;
-        self.bytes = (self.bytes + elapsed * self.bytes_per_second).min(self.capacity);
-        let wanted = bytes as f64;
-        let granted = wanted <= self.bytes;
+        let since = now.saturating_duration_since(self.began).as_nanos();
+        let slot = (since * SLOTS as u128 / SPEED_WINDOW.as_nanos()) as usize;
+        let passed = slot.saturating_sub(self.slot);
+        for old in 1..=passed.min(SLOTS) {
+            self.slots[(self.slot + old) % SLOTS] = 0;
+        }
+        self.slot = self.slot.max(slot);
+        let granted = self.slots.iter().sum::<usize>() + bytes <= self.limit;
         if granted {
-            self.bytes -= wanted;
+            self.slots[self.slot % SLOTS] += bytes;
         }
         granted
     }

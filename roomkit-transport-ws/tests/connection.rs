@@ -110,7 +110,7 @@ async fn c5_the_speed_limit_goes_by_the_clock() {
             "{i}"
         );
     }
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     say(&mut client, Message::binary(second.clone())).await;
     assert_eq!(next(&mut link).await, Some(ClientEvent::Audio(second)));
 }
