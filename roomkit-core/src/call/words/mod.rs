@@ -384,19 +384,32 @@ impl Words {
         });
     }
 
-    /// What the user said goes before the answer that waits for it, and after older ones.
+    /// What the user said goes before the answer that waits for it, after older answers, and never
+    /// before what was told of the same utterance.
     fn tell_question(&mut self, at: Moment, news: News, finished: Option<Moment>) {
         let waits = |entry: &Entry| {
             let asked = finished.zip(entry.answers_since);
             asked.is_some_and(|(finished, since)| since >= finished)
         };
-        let place = self.queue.iter().position(waits);
-        let what = What::News(Publication { at, what: news });
-        let entry = Entry {
-            what,
-            answers_since: None,
+        let item = said_by_user(&news).cloned();
+        let same = |entry: &Entry| match &entry.what {
+            What::News(told) => item.is_some() && said_by_user(&told.what) == item.as_ref(),
+            What::AnswerFinal(_) => false,
         };
-        self.queue.insert(place.unwrap_or(self.queue.len()), entry);
+        let own = self.queue.iter().rposition(same).map_or(0, |last| last + 1);
+        let place = self
+            .queue
+            .iter()
+            .position(waits)
+            .unwrap_or(self.queue.len());
+        let what = What::News(Publication { at, what: news });
+        self.queue.insert(
+            place.max(own),
+            Entry {
+                what,
+                answers_since: None,
+            },
+        );
     }
 
     fn answers_since(&self, at: Moment) -> Option<Moment> {
@@ -452,5 +465,22 @@ impl Words {
             self.answers.len() - 1
         });
         self.answers.get_mut(place)
+    }
+}
+
+/// The utterance of the user that these news tell of.
+fn said_by_user(news: &News) -> Option<&Option<ItemId>> {
+    match news {
+        News::Partial {
+            role: Role::User,
+            item_id,
+            ..
+        }
+        | News::Final {
+            role: Role::User,
+            item_id,
+            ..
+        } => Some(item_id),
+        _ => None,
     }
 }

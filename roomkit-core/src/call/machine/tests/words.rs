@@ -128,6 +128,22 @@ fn t1_a_new_question_does_not_overtake_the_answer_to_the_old_one() {
 }
 
 #[test]
+fn t1_a_final_never_overtakes_its_partials() {
+    // All at one moment, with an older question still open.
+    let mut call = Scripted::new();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .answer("r1", "fine", ms(100));
+    call.user_starts("u2")
+        .words(Role::User, "u2", "but", false)
+        .user_stops("u2");
+    call.words(Role::User, "u2", "but why", true).pass(ms(2000));
+    let told = told(&call);
+    let place = |what: &str| told.iter().position(|told| told == what).unwrap();
+    assert!(place("user~but") < place("user:but why!"), "{told:?}");
+}
+
+#[test]
 fn t1_a_question_that_could_not_be_transcribed_is_not_waited_for() {
     let mut call = Scripted::new();
     call.user_starts("u1")
