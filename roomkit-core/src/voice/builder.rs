@@ -171,7 +171,8 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
-    /// How long the provider may take to get ready; 30 s unless set.
+    /// How long each step of a start may take: listing tools, the transport's accepting, the
+    /// provider's getting ready; 30 s unless set.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.shared.connect_timeout = timeout;
         self

@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -30,8 +33,8 @@ use crate::{
     provider::{RealtimeVoiceProvider, Role, SessionSetup, SessionUpdate},
     room::RoomStatus,
     session::{RealtimeSession, RealtimeSessionState},
-    tool::{Tool, ToolHandler, ToolSource},
-    transport::{AudioOffer, Connection, RealtimeAudioTransport},
+    tool::{Tool, ToolError, ToolHandler, ToolSource},
+    transport::{AudioOffer, Connection, RealtimeAudioTransport, TransportError},
 };
 
 /// Commands a session may have waiting.
@@ -200,11 +203,12 @@ impl RealtimeVoiceChannel {
             input_rate: capabilities.input_rate,
             output_rate: capabilities.output_rate,
         };
-        let link = inner
-            .shared
-            .transport
-            .accept(&session, connection, offer)
-            .await?;
+        let limit = inner.shared.connect_timeout;
+        let accepting = inner.shared.transport.accept(&session, connection, offer);
+        let link = timeout(limit, accepting).await.unwrap_or_else(|_| {
+            let problem = format!("the transport did not accept it within {limit:?}");
+            Err(TransportError::Refused(problem))
+        })?;
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
         call.lead = inner.lead.unwrap_or(link.info.lead);
@@ -273,7 +277,7 @@ impl RealtimeVoiceChannel {
             // An error means that the session is over, and silent for ever.
             let _ = idle.wait_for(|idle| *idle).await;
         }));
-        tokio::time::timeout(limit, all).await.is_ok()
+        timeout(limit, all).await.is_ok()
     }
 
     // ----- what a host can say to a session
@@ -406,7 +410,11 @@ impl Inner {
         let mut tools = options.tools.clone().unwrap_or_else(|| self.tools.clone());
         if options.tools.is_none() {
             for source in &self.tool_sources {
-                let listed = source.tools().await.map_err(|error| {
+                let limit = self.shared.connect_timeout;
+                let listed = timeout(limit, source.tools())
+                    .await
+                    .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
+                let listed = listed.map_err(|error| {
                     ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
                 })?;
                 let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
@@ -465,7 +473,7 @@ impl Inner {
                 }
             }
         });
-        if tokio::time::timeout(ENDING, join_all(ends)).await.is_err() {
+        if timeout(ENDING, join_all(ends)).await.is_err() {
             tracing::error!(channel_id = %self.id, "sessions did not end in time");
         }
     }
