@@ -505,3 +505,17 @@ async fn s1_a_closed_kit_starts_nothing() {
     );
     house.assert_nothing_left();
 }
+
+#[tokio::test(start_paused = true)]
+async fn s1_a_transport_that_never_accepts_times_out() {
+    let house = House::new().await;
+    house
+        .transport
+        .next_accept(AcceptOutcome::Hold(Gate::closed()));
+    let started = house
+        .voice
+        .start_session(ROOM, "ann", MockConnection::new());
+    let refused = started.await.unwrap_err();
+    assert!(matches!(refused, StartError::Transport(_)), "{refused}");
+    house.assert_nothing_left();
+}
