@@ -1,10 +1,11 @@
 //! What a speech-to-speech vendor's crate implements.
 //!
 //! A provider translates, no more: [`ProviderCommand`]s into its vendor's wire and the vendor's
-//! frames into [`ProviderEvent`]s. Barge-in, deferred responses, tool contracts, transcript order
-//! and pacing are decided once, by the call engine, so a provider must *not* do any of them.
+//! frames into [`ProviderEvent`]s. Barge-in, deferred responses, tool contracts, transcript order,
+//! pacing, hand-over and reconnecting are decided once, by the call engine, so a provider must
+//! *not* do any of them. It says what it can ([`ProviderCapabilities`]) and does as it is told.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,6 +54,14 @@ pub struct SessionSetup {
     pub tools: Vec<ToolDefinition>,
     /// The vendor's own settings for this session, checked by the provider.
     pub provider_config: Map<String, Value>,
+    /// Take up the conversation this token stands for. Given only to a provider that
+    /// [`resumes`](ProviderCapabilities::resumes). When the vendor refuses it, `connect` fails and
+    /// the engine tries again without.
+    pub resume: Option<ResumeToken>,
+    /// What was said before this connection, oldest first: all of it, or with `resume` only what
+    /// came after the token. The provider gives it to the model in its vendor's form, as far as
+    /// [`history`](ProviderCapabilities::history) says it can, and asks for no response to it.
+    pub history: Vec<HistoryItem>,
 }
 
 impl SessionSetup {
@@ -65,6 +74,8 @@ impl SessionSetup {
             temperature: None,
             tools: Vec::new(),
             provider_config: Map::new(),
+            resume: None,
+            history: Vec::new(),
         }
     }
 }
@@ -79,8 +90,67 @@ impl fmt::Debug for SessionSetup {
             .field("temperature", &self.temperature)
             .field("tools", &tools)
             .field("provider_config", &settings)
+            .field("resume", &self.resume)
+            .field("history", &self.history.len())
             .finish_non_exhaustive()
     }
+}
+
+/// What a vendor gives out so that another connection can take up the conversation. It is as good
+/// as a key to it, so `Debug` does not show it (contract X1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(Arc<str>);
+
+impl ResumeToken {
+    /// A token as the vendor wrote it.
+    pub fn new(token: impl Into<Arc<str>>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token as the vendor wrote it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeToken([redacted])")
+    }
+}
+
+/// One thing that was said or done before a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryItem {
+    /// Words. An answer that was interrupted holds what was heard of it.
+    Message {
+        /// Who said them.
+        role: Role,
+        /// The words.
+        text: String,
+    },
+    /// The model asked for a tool ([`HistorySupport::Full`] only). Its result follows, unless the
+    /// tool still runs: then it comes as a [`ProviderCommand::ToolResult`].
+    ToolCall {
+        /// The vendor's id of the call, on the connection that made it.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// The arguments as the vendor wrote them.
+        arguments: String,
+    },
+    /// What a tool answered ([`HistorySupport::Full`] only).
+    ToolResult {
+        /// The call.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// JSON or plain text.
+        output: String,
+        /// The output says that the call failed or was refused.
+        is_error: bool,
+    },
 }
 
 /// What a connection takes, gives and can do.
@@ -105,6 +175,22 @@ pub struct ProviderCapabilities {
     pub updates: bool,
     /// It takes [`ProviderCommand::Image`].
     pub images: bool,
+    /// It takes text and images while a tool call waits for its result. Otherwise the engine keeps
+    /// them until the last result of the turn was sent.
+    pub text_during_tools: bool,
+    /// It gives out [`ProviderEvent::Resumable`] tokens and takes them in
+    /// [`SessionSetup::resume`].
+    pub resumes: bool,
+    /// What it can make of [`SessionSetup::history`].
+    pub history: HistorySupport,
+    /// A conversation may have a second connection while the first is still open, so that a
+    /// hand-over can dial before it hangs up. Otherwise the old one is closed first.
+    pub overlaps: bool,
+    /// It takes [`ProviderCommand::Ping`] and answers each with [`ProviderEvent::Pong`].
+    pub pings: bool,
+    /// How many times faster than real time it takes audio: what was held back while there was no
+    /// connection is sent at this pace. At least 2.
+    pub catch_up: u32,
 }
 
 impl ProviderCapabilities {
@@ -119,8 +205,26 @@ impl ProviderCapabilities {
             transcribes_user: false,
             updates: false,
             images: false,
+            text_during_tools: true,
+            resumes: false,
+            history: HistorySupport::None,
+            overlaps: false,
+            pings: false,
+            catch_up: 4,
         }
     }
+}
+
+/// How much of an earlier conversation a provider can give to a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistorySupport {
+    /// Nothing: a new connection knows only the system prompt.
+    None,
+    /// Words. Tool calls and their results are told to it in words by the engine.
+    Text,
+    /// Words, tool calls and their results; a result may also answer a call from the history.
+    Full,
 }
 
 /// How a provider is brought to answer injected text and tool results.
@@ -130,7 +234,9 @@ pub enum Continuation {
     /// It waits for [`ProviderCommand::Respond`]. The engine sends that once per turn and never
     /// while a response runs (contract K7).
     Explicit,
-    /// It goes on by itself after a tool result, and after text with `respond` set.
+    /// It goes on by itself after a tool result, and after text with `respond` set. The engine
+    /// sends [`ProviderCommand::Respond`] only when a new connection owes an answer to something
+    /// in its history.
     Automatic,
 }
 
@@ -152,6 +258,9 @@ pub struct ConnectionInfo {
     pub provider_session_id: Option<String>,
     /// What this connection takes, gives and can do.
     pub capabilities: ProviderCapabilities,
+    /// How long the vendor will let it live, if that is known. The engine hands the conversation
+    /// over to another connection before that.
+    pub expires_in: Option<Duration>,
 }
 
 impl ConnectionInfo {
@@ -160,6 +269,7 @@ impl ConnectionInfo {
         Self {
             provider_session_id: None,
             capabilities,
+            expires_in: None,
         }
     }
 }
@@ -214,7 +324,7 @@ pub enum ProviderCommand {
         /// The output says that the call failed or was refused.
         is_error: bool,
     },
-    /// Asks for a response ([`Continuation::Explicit`] only).
+    /// Asks for a response; see [`Continuation`].
     Respond,
     /// Stops the running response.
     CancelResponse,
@@ -235,6 +345,9 @@ pub enum ProviderCommand {
     Update(SessionUpdate),
     /// One message in the vendor's own form, sent as it is.
     Raw(Value),
+    /// Asks the vendor's end of the connection for a sign of life
+    /// ([`pings`](ProviderCapabilities::pings)). It stays in order with everything else.
+    Ping,
 }
 
 /// A change to a live session. Fields that are `None` stay as they are.
@@ -352,6 +465,17 @@ pub enum ProviderEvent {
     Usage(Usage),
     /// A [`ProviderCommand::Update`] took effect.
     Updated,
+    /// The connection will be closed by the vendor, after this time if it says so.
+    GoAway {
+        /// How long the connection has left.
+        time_left: Option<Duration>,
+    },
+    /// A later connection can take up the conversation, as it is at this point of the wire, with
+    /// this token. It takes the place of the one before.
+    Resumable(ResumeToken),
+    /// A [`ProviderCommand::Ping`] has come back: the vendor's end has taken all that was sent
+    /// before it.
+    Pong,
     /// Something went wrong; the connection goes on.
     Error(ProviderError),
     /// The connection is over. `None`: it was closed as asked.

@@ -111,7 +111,10 @@ impl Call {
                 }
             }
             ProviderEvent::Usage(usage) => self.usage += usage,
-            ProviderEvent::Updated => {}
+            ProviderEvent::Updated
+            | ProviderEvent::GoAway { .. }
+            | ProviderEvent::Resumable(_)
+            | ProviderEvent::Pong => {}
             ProviderEvent::Error(error) => self.on_error(now, error),
             ProviderEvent::Closed(error) => {
                 let error = error.unwrap_or_else(|| {
