@@ -74,6 +74,101 @@ pub enum ResponsePhase {
     Lost,
 }
 
+/// The conversation moves from one provider connection to another (contracts H1, H2).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeHandOverEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Begun, or done.
+    pub phase: HandOverPhase,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Where a hand-over is; each start has exactly one end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandOverPhase {
+    /// The user's audio is held from here on, and a new connection is being opened.
+    Started {
+        /// Why.
+        reason: HandOverReason,
+    },
+    /// It is over.
+    Finished {
+        /// Why it was begun.
+        reason: HandOverReason,
+        /// How it ended.
+        outcome: HandOverOutcome,
+        /// From its start to here.
+        duration: Duration,
+        /// How much of the user's audio was held meanwhile, or is sent once more because the old
+        /// connection may not have understood it.
+        held: Duration,
+        /// How many connections were tried.
+        attempts: u32,
+    },
+}
+
+/// Why a conversation needs another provider connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandOverReason {
+    /// The provider said that it will close the connection.
+    GoAway,
+    /// The provider's known limit on a connection's life comes near.
+    Expiring,
+    /// The connection is as old as the host lets one get.
+    MaxAge,
+    /// The host asked for it.
+    Host,
+    /// The connection was lost, with the error's code.
+    Lost(String),
+}
+
+impl HandOverReason {
+    /// The reason as metrics and framework events have it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::GoAway => "go_away",
+            Self::Expiring => "expiring",
+            Self::MaxAge => "max_age",
+            Self::Host => "host",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+/// What became of a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandOverOutcome {
+    /// The provider took up the conversation where it was.
+    Resumed,
+    /// The conversation was told to the new connection.
+    Replayed,
+    /// The new connection knows nothing of the conversation: the provider cannot be told.
+    Fresh,
+    /// No new connection could be had, and the old one is still used.
+    Kept,
+    /// No new connection could be had, or the session ended meanwhile.
+    Failed,
+}
+
+impl HandOverOutcome {
+    /// The outcome as metrics and framework events have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resumed => "resumed",
+            Self::Replayed => "replayed",
+            Self::Fresh => "fresh",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The user spoke, or asked for silence, while an answer was audible.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -210,8 +305,6 @@ pub enum EndReason {
     ClientViolation(String),
     /// The provider failed, with its code.
     Provider(String),
-    /// The provider did not take what was sent to it.
-    ProviderTooSlow,
     /// The host's hooks and observers did not keep up with the conversation.
     HostTooSlow,
     /// The room was closed.
@@ -238,7 +331,6 @@ impl EndReason {
             Self::ClientTooSlow => "client_too_slow",
             Self::ClientViolation(_) => "client_violation",
             Self::Provider(_) => "provider_error",
-            Self::ProviderTooSlow => "provider_too_slow",
             Self::HostTooSlow => "host_too_slow",
             Self::RoomClosed => "room_closed",
             Self::Detached => "detached",

@@ -121,6 +121,11 @@ pub enum FrameworkEventKind {
     SessionStarted,
     /// A voice session ended: `reason`, `duration_ms`.
     SessionEnded,
+    /// A conversation began to move to a new provider connection: `reason`, and with `lost` the
+    /// error's `code`.
+    HandOverStarted,
+    /// It has, or could not: `reason`, `outcome`, `duration_ms`, `held_ms`, `attempts`.
+    HandOverFinished,
     /// A tool call was let through or refused before its handler ran.
     BeforeToolUse,
     /// A tool call was answered.
@@ -148,6 +153,8 @@ impl FrameworkEventKind {
             Self::StoreFailed => "store_failed",
             Self::SessionStarted => "session_started",
             Self::SessionEnded => "session_ended",
+            Self::HandOverStarted => "hand_over_started",
+            Self::HandOverFinished => "hand_over_finished",
             Self::BeforeToolUse => "before_tool_use",
             Self::ToolCall => "tool_call",
         }

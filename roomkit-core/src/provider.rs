@@ -78,6 +78,25 @@ impl SessionSetup {
             history: Vec::new(),
         }
     }
+
+    /// Makes a change to a live session part of what later connections are asked to be.
+    pub(crate) fn update(&mut self, update: &SessionUpdate) {
+        if let Some(prompt) = &update.system_prompt {
+            self.system_prompt = Some(prompt.clone());
+        }
+        if let Some(voice) = &update.voice {
+            self.voice = Some(voice.clone());
+        }
+        if let Some(tools) = &update.tools {
+            self.tools.clone_from(tools);
+        }
+        if let Some(temperature) = update.temperature {
+            self.temperature = Some(temperature);
+        }
+        if let Some(config) = &update.provider_config {
+            self.provider_config.extend(config.clone());
+        }
+    }
 }
 
 impl fmt::Debug for SessionSetup {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    event::{EndReason, ResponsePhase},
+    event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId},
     provider::{
-        ConnectionInfo, ProviderCommand, ProviderError, ProviderEvent, Role, SessionUpdate, Usage,
+        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderEvent, ResumeToken,
+        Role, SessionUpdate, Usage,
     },
     transport::{ClientCommand, ClientEvent},
 };
@@ -23,8 +24,10 @@ pub(crate) enum Input {
     Client(ClientEvent),
     /// The client's stream ended.
     ClientGone,
-    /// A provider connection is ready for audio.
+    /// A provider connection is ready for audio. What is sent from here on goes over it.
     Connected(ConnectionInfo),
+    /// No new connection came of the last [`Dial`](Action::Dial).
+    DialFailed(ProviderError),
     /// The provider said something.
     Provider(ProviderEvent),
     /// Everything that was published before this tool call has been dealt with: it may run.
@@ -66,6 +69,8 @@ pub(crate) enum Command {
     Update(SessionUpdate),
     /// Send the vendor a message of its own.
     Raw(Value),
+    /// Give the conversation a new provider connection.
+    HandOver,
     /// End the session.
     End(EndReason),
 }
@@ -91,6 +96,10 @@ pub(crate) struct ToolAnswer {
 pub(crate) enum Action {
     /// Send this to the provider.
     ToProvider(ProviderCommand),
+    /// Open a new connection to the provider, and close the old one when it is ready.
+    Dial(Dial),
+    /// Close the connection to the provider; a [`Dial`](Self::Dial) that follows waits for that.
+    HangUp,
     /// Send this to the client.
     ToClient(ClientCommand),
     /// Tell the world, in this order.
@@ -107,6 +116,15 @@ pub(crate) enum Action {
     End(EndReason),
 }
 
+/// How the conversation is taken up on a new connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) resume: Option<ResumeToken>,
+    pub(crate) history: Vec<HistoryItem>,
+    /// How long it may take until the provider is ready.
+    pub(crate) within: Duration,
+}
+
 /// A tool call as the provider made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ToolRequest {
@@ -120,6 +138,8 @@ pub(crate) struct ToolRequest {
 pub(crate) struct Publication {
     /// When it happened.
     pub(crate) at: Moment,
+    /// Its place among everything that came over the wire, from 1; 0 for what did not.
+    pub(crate) order: u64,
     pub(crate) what: News,
 }
 
@@ -166,6 +186,8 @@ pub(crate) enum News {
         role: Role,
         silent: bool,
     },
+    /// The conversation moves to a new provider connection, or has.
+    HandOver(HandOverPhase),
     /// The provider complained.
     Error {
         error: ProviderError,

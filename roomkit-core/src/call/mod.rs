@@ -18,12 +18,14 @@
 
 mod driver;
 mod gate;
+mod history;
 mod io;
 mod machine;
 mod outbox;
 mod playout;
 mod publisher;
 mod tools;
+mod uplink;
 mod words;
 
 pub(crate) use driver::{NewCall, PermissionCell, Shared};

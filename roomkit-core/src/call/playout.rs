@@ -53,6 +53,8 @@ struct Report {
 /// Whose audio it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AudioItem {
+    /// The number of the provider connection that knows it.
+    pub(super) connection: u32,
     pub(super) item_id: Option<ItemId>,
     pub(super) content_index: u32,
 }
@@ -253,6 +255,7 @@ mod tests {
 
     fn item(id: &str) -> AudioItem {
         AudioItem {
+            connection: 1,
             item_id: Some(id.into()),
             content_index: 0,
         }

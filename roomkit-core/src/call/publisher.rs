@@ -2,6 +2,8 @@
 //!
 //! One task for each session, because it runs host code: however long that takes, audio goes on.
 
+mod handover;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -96,7 +98,7 @@ impl Publisher {
                         .notify(&self.scope, Notice::SessionStarted(event))
                         .await;
                 }
-                ToPublisher::News(Publication { at, what }) => {
+                ToPublisher::News(Publication { at, what, .. }) => {
                     self.tell(&kit, self.time(at), what).await;
                 }
                 ToPublisher::Level {
@@ -214,6 +216,7 @@ impl Publisher {
                     .notify(&self.scope, Notice::TextInjected(event))
                     .await;
             }
+            News::HandOver(phase) => self.hand_over(kit, at, phase).await,
             News::Error { error, is_fatal } => self.error(kit, at, &error, is_fatal).await,
         }
     }

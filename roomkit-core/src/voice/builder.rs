@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{channel::RealtimeVoiceChannel, observers::Observers};
 use crate::{
+    audio,
     call::{CallSettings, Shared},
     error::ConfigError,
     id::{ChannelId, SessionId},
@@ -51,6 +52,11 @@ impl RealtimeVoiceChannelBuilder {
                 interruptions: true,
                 idle_timeout: None,
                 max_duration: None,
+                hold: Duration::from_secs(30),
+                reconnect_attempts: 5,
+                max_connection_age: None,
+                input_rate: audio::DEFAULT_RATE,
+                seed: 0,
             },
             lead: None,
             max_sessions: None,
@@ -190,6 +196,27 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
+    /// How much of the user's audio is held while there is no provider connection, or repeated
+    /// because a lost one may not have understood it; 30 s unless set. Older audio is dropped
+    /// first (contract H2).
+    pub fn hold(mut self, audio: Duration) -> Self {
+        self.call.hold = audio;
+        self
+    }
+
+    /// How many new provider connections are tried in a row before a session ends with the
+    /// provider's error; 5 unless set. With 0 a lost connection ends its session (contract H2).
+    pub fn reconnect_attempts(mut self, attempts: u32) -> Self {
+        self.call.reconnect_attempts = attempts;
+        self
+    }
+
+    /// Replaces a provider connection before it is this old, in a quiet moment (contract H1).
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.call.max_connection_age = Some(age);
+        self
+    }
+
     /// How many sessions the channel has at most at once (contract S6).
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = Some(sessions);
@@ -212,6 +239,11 @@ impl RealtimeVoiceChannelBuilder {
             ("tool_timeout", call.tool_timeout.is_zero()),
             ("tool_result_max_length", call.tool_result_cap == 0),
             ("playout_backlog", call.backlog.is_zero()),
+            ("hold", call.hold.is_zero()),
+            (
+                "max_connection_age",
+                call.max_connection_age.is_some_and(|limit| limit.is_zero()),
+            ),
             ("connect_timeout", self.shared.connect_timeout.is_zero()),
             (
                 "idle_timeout",

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -212,6 +213,8 @@ impl RealtimeVoiceChannel {
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
         call.lead = inner.lead.unwrap_or(link.info.lead);
+        call.input_rate = link.info.input_rate;
+        call.seed = RandomState::new().hash_one(session.id());
 
         let (ready, is_ready) = oneshot::channel();
         let task = NewCall {
@@ -355,6 +358,13 @@ impl RealtimeVoiceChannel {
             Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
         }
         self.command(session, Command::Update(update))
+    }
+
+    /// Gives the conversation a new provider connection, in the next quiet moment and at the latest
+    /// after 20 s (contract H1). The caller hears nothing of it; observers of
+    /// [`on_hand_over`](Self::on_hand_over) do.
+    pub fn hand_over(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::HandOver)
     }
 
     /// Sends the vendor a message in its own form.

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use super::RealtimeVoiceChannel;
 use crate::{
     event::{
-        RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
+        RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
         RealtimeTranscriptionEvent,
     },
     guard,
@@ -89,6 +89,16 @@ impl RealtimeVoiceChannel {
         self.observers().response_end.add(observer);
     }
 
+    /// Observes the conversation moving from one provider connection to another: each move that
+    /// begins ends once (contracts H1, H2).
+    pub fn on_hand_over<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeHandOverEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().hand_over.add(observer);
+    }
+
     /// Observes the provider's errors.
     pub fn on_error<F, Fut>(&self, observer: F)
     where
@@ -108,6 +118,7 @@ pub(crate) struct Observers {
     pub(crate) speech_end: Observed<RealtimeSpeechEvent>,
     pub(crate) tool_call: Observed<RealtimeToolCallEvent>,
     pub(crate) response_start: Observed<RealtimeResponseEvent>,
+    pub(crate) hand_over: Observed<RealtimeHandOverEvent>,
     pub(crate) response_end: Observed<RealtimeResponseEvent>,
     pub(crate) error: Observed<RealtimeErrorEvent>,
 }

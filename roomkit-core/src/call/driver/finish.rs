@@ -37,12 +37,8 @@ impl Driver {
         let usage = self.call.usage();
         let closing_provider = self.provider.map(|provider| {
             // Beside the rest: the client need not wait for the vendor's goodbye.
+            let closed = timeout(CLOSE, provider.close());
             tokio::spawn(async move {
-                let closed = timeout(CLOSE, async {
-                    if let Some(mut sink) = provider.outbox.into_wire().await {
-                        sink.0.close().await;
-                    }
-                });
                 let _ = closed.await;
             })
         });
@@ -91,7 +87,7 @@ impl Driver {
             }
         });
         let _ = closed.await;
-        if let Some(task) = closing_provider {
+        for task in closing_provider.into_iter().chain(self.hanging_up) {
             let _ = task.await;
         }
 

@@ -1,21 +1,25 @@
 //! What goes out over the links and to the publisher, and what is counted on the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
+use tokio::time::timeout;
 
-use super::{Driver, LEVEL_EVERY, NEWS};
+use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
 use crate::{
     audio::{Resampler, level_dbfs},
     call::{
-        io::{Command, Input},
+        io::{Command, Dial, Input},
         publisher::ToPublisher,
     },
     error::{ProviderError, ProviderErrorKind},
     event::EndReason,
     framework::{FrameworkEvent, FrameworkEventKind},
     hook::Trigger,
-    provider::{ProviderCommand, ProviderEvent, Role},
+    provider::{
+        ProviderCommand, ProviderConnection, ProviderEvent, RealtimeVoiceProvider, Role,
+        SessionSetup,
+    },
     transport::ClientCommand,
 };
 
@@ -24,12 +28,14 @@ impl Driver {
         let Some(provider) = &mut self.provider else {
             return;
         };
-        if let ProviderCommand::Update(update) = &command
-            && let Some(tools) = &update.tools
-            // The channel has checked them.
-            && let Ok(toolbox) = self.toolbox.redeclared(tools)
-        {
-            self.toolbox = Arc::new(toolbox);
+        if let ProviderCommand::Update(update) = &command {
+            self.setup.update(update);
+            if let Some(tools) = &update.tools
+                // The channel has checked them.
+                && let Ok(toolbox) = self.toolbox.redeclared(tools)
+            {
+                self.toolbox = Arc::new(toolbox);
+            }
         }
         let mut dropped = false;
         let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
@@ -50,8 +56,45 @@ impl Driver {
             self.dropped("provider_slow");
         }
         if pushed.is_err() {
-            self.feed(Input::Command(Command::End(EndReason::ProviderTooSlow)));
+            self.provider_stalled();
         }
+    }
+
+    /// The provider does not take what is sent to it: the connection is as good as lost.
+    pub(super) fn provider_stalled(&mut self) {
+        let problem = "the provider does not take what is sent to it";
+        let error = ProviderError::new(ProviderErrorKind::Timeout, problem)
+            .with_code("provider_too_slow");
+        self.feed(Input::Provider(ProviderEvent::Closed(Some(error))));
+    }
+
+    /// Begins to open another connection, once the one that was left is closed.
+    pub(super) fn dial(&mut self, dial: Dial) {
+        let mut setup = self.setup.clone();
+        setup.resume = dial.resume;
+        setup.history = dial.history;
+        let hanging_up = self.hanging_up.take();
+        let connect = connect(Arc::clone(&self.shared.provider), setup, dial.within);
+        self.connecting = Some(
+            async move {
+                if let Some(closed) = hanging_up {
+                    let _ = closed.await;
+                }
+                connect.await
+            }
+            .boxed(),
+        );
+    }
+
+    /// Leaves the present connection. It may take a moment for its goodbye, and no more.
+    pub(super) fn hang_up(&mut self) {
+        let Some(provider) = self.provider.take() else {
+            return;
+        };
+        let goodbye = timeout(HANG_UP, provider.close());
+        self.hanging_up = Some(tokio::spawn(async move {
+            let _ = goodbye.await;
+        }));
     }
 
     pub(super) fn send_to_client(&mut self, mut command: ClientCommand) {
@@ -175,4 +218,27 @@ impl Driver {
             kit.emit(fill(event));
         }
     }
+}
+
+impl Provider {
+    /// Says goodbye, after what is on its way.
+    pub(super) async fn close(self) {
+        if let Some(mut sink) = self.outbox.into_wire().await {
+            sink.0.close().await;
+        }
+    }
+}
+
+/// Opens a provider connection that is ready in time, or none.
+pub(super) async fn connect(
+    provider: Arc<dyn RealtimeVoiceProvider>,
+    setup: SessionSetup,
+    within: Duration,
+) -> Result<ProviderConnection, ProviderError> {
+    timeout(within, provider.connect(setup))
+        .await
+        .unwrap_or_else(|_| {
+            let problem = format!("the provider was not ready within {within:?}");
+            Err(ProviderError::new(ProviderErrorKind::Timeout, problem))
+        })
 }

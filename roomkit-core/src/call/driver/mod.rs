@@ -35,7 +35,7 @@ use crate::{
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
-    provider::{ProviderConnection, ProviderEvent, Role},
+    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
     session::RealtimeSession,
     transport::{ClientCommand, ClientEvent, LinkInfo},
 };
@@ -44,6 +44,8 @@ use crate::{
 const STALL: Duration = Duration::from_secs(10);
 /// How long a link may take to close.
 const CLOSE: Duration = Duration::from_secs(2);
+/// The same for a provider connection that another one waits for.
+const HANG_UP: Duration = Duration::from_millis(500);
 /// How long the last words may take to be told before the client is let go.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long hooks may take after the session is over.
@@ -67,8 +69,12 @@ struct Driver {
     client: Outbox<ClientWire>,
     client_events: BoxStream<'static, ClientEvent>,
 
+    /// What every provider connection of this session is asked to be.
+    setup: SessionSetup,
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
+    /// The last provider connection that was left, on its way out.
+    hanging_up: Option<JoinHandle<()>>,
     inbound: Option<Resampler>,
     outbound: Option<Resampler>,
 
@@ -215,8 +221,13 @@ impl Driver {
             }
             Happening::Connected(connected) => {
                 self.connecting = None;
-                let connection = connected.map_err(|error| End::Failed(error.into()))?;
-                return self.connected(connection).await;
+                match connected {
+                    Ok(connection) => return self.connected(connection).await,
+                    Err(error) if self.active_since.is_none() => {
+                        return Err(End::Failed(error.into()));
+                    }
+                    Err(error) => self.feed(Input::DialFailed(error)),
+                }
             }
             Happening::ClientSent(sent) => {
                 if sent.is_err() {
@@ -269,6 +280,8 @@ impl Driver {
         while let Some(action) = self.call.poll() {
             match action {
                 Action::ToProvider(command) => self.send_to_provider(command),
+                Action::Dial(dial) => self.dial(dial),
+                Action::HangUp => self.hang_up(),
                 Action::ToClient(command) => self.send_to_client(command),
                 Action::Publish(publication) => {
                     let partial = matches!(publication.what, News::Partial { .. });
@@ -345,7 +358,7 @@ impl Driver {
                 .as_ref()
                 .and_then(|provider| provider.outbox.sending_since()),
         ) {
-            self.feed(Input::Command(Command::End(EndReason::ProviderTooSlow)));
+            self.provider_stalled();
         }
     }
 }

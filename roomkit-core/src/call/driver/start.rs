@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AudioTap, Driver, End, NEWS, Provider, STALL};
+use super::{AudioTap, Driver, End, NEWS, Provider, STALL, links::connect};
 use crate::{
     audio::Resampler,
     call::{
@@ -30,7 +30,7 @@ use crate::{
         publisher::{Publisher, ToPublisher},
     },
     client_protocol::ServerMessage,
-    error::{ProviderError, ProviderErrorKind, StartError, TransportError},
+    error::{StartError, TransportError},
     event::EndReason,
     framework::FrameworkEventKind,
     hook::HookScope,
@@ -133,31 +133,28 @@ impl Driver {
             began: Timestamp::now(),
             call,
         };
-        let setup = new.setup;
+        let mut setup = new.setup;
+        let seed = std::mem::take(&mut setup.history);
+        let mut first = setup.clone();
+        first.history.clone_from(&seed);
         let provider = Arc::clone(&shared.provider);
-        let limit = shared.connect_timeout;
-        let connecting = async move {
-            timeout(limit, provider.connect(setup))
-                .await
-                .unwrap_or_else(|_| {
-                    let problem = format!("the provider was not ready within {limit:?}");
-                    Err(ProviderError::new(ProviderErrorKind::Timeout, problem))
-                })
-        };
+        let connecting = connect(provider, first, shared.connect_timeout);
         Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
             session,
             kit,
             scope,
-            call: Call::new(settings, permissions.get()),
+            call: Call::new(settings, permissions.get(), seed),
             began,
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
             client_events: new.link.events,
+            setup,
             connecting: Some(connecting.boxed()),
             provider: None,
+            hanging_up: None,
             inbound: None,
             outbound: None,
             permissions: permissions.get(),
@@ -179,17 +176,22 @@ impl Driver {
         }
     }
 
-    /// The provider is ready: the client is told, then held audio goes, then everything is live.
+    /// The provider is ready: the client is told, if it is the first connection; then held audio
+    /// goes, then everything is live.
     pub(super) async fn connected(&mut self, connection: ProviderConnection) -> Result<(), End> {
         let ProviderConnection { info, sink, events } = connection;
-        let capabilities = &info.capabilities;
-        self.resample(capabilities);
+        self.hang_up();
+        self.resample(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
         self.provider = Some(Provider {
             outbox: Outbox::new(ProviderWire(sink)),
             events,
         });
+        if self.active_since.is_some() {
+            self.feed(Input::Connected(info));
+            return Ok(());
+        }
         let Some(ready) = self.ready.take() else {
             return Ok(());
         };

@@ -1,5 +1,6 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod handover;
 mod provider;
 mod requests;
 #[cfg(test)]
@@ -8,28 +9,33 @@ mod turns;
 
 use std::{collections::VecDeque, time::Duration};
 
+use handover::Connection;
+
 use super::{
+    history::History,
     io::{Action, Input, Moment, News, Permissions, Publication, ToolAnswer, ToolRequest},
     playout::{Due, Playout},
-    tools::ToolLedger,
+    tools::{Closed, ToolLedger},
+    uplink::{Kept, Uplink},
     words::Words,
 };
 use crate::{
     audio,
     event::{EndReason, ResponsePhase},
     id::ResponseId,
-    provider::{ProviderCapabilities, ProviderCommand, Usage},
+    provider::{HistoryItem, ProviderCapabilities, ProviderCommand, Usage},
     transport::ClientCommand,
 };
 
-/// Audio that waits for a provider connection: at most this many bytes (contract S4).
-const HELD_AUDIO: usize = 1 << 20;
 /// Commands that wait for a provider connection; more than a host sends in its right mind.
 const HELD_COMMANDS: usize = 1024;
 /// A response that was asked for and has not begun by then is asked for again.
 const RESPOND_PATIENCE: Duration = Duration::from_secs(10);
 /// After the user stops, the provider's own response gets this long before one is asked for.
 const AFTER_SPEECH: Duration = Duration::from_millis(300);
+/// So long after the user has spoken, or the model was given something, it may owe an answer.
+const OWES_AFTER_SPEECH: Duration = Duration::from_secs(3);
+const OWES_AFTER_GIVEN: Duration = Duration::from_secs(30);
 /// Interrupted responses whose late audio is still recognised.
 const STALE_RESPONSES: usize = 8;
 
@@ -48,6 +54,16 @@ pub(crate) struct CallSettings {
     pub(crate) interruptions: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_duration: Option<Duration>,
+    /// How much of the user's audio is held while there is no provider connection.
+    pub(crate) hold: Duration,
+    /// How many new connections are tried in a row before the call is given up.
+    pub(crate) reconnect_attempts: u32,
+    /// A provider connection is replaced before it is older than this.
+    pub(crate) max_connection_age: Option<Duration>,
+    /// The rate of this client's microphone, in Hz.
+    pub(crate) input_rate: u32,
+    /// Makes this call's waits differ from those of others.
+    pub(crate) seed: u64,
 }
 
 /// One call. See the [module](super) for how to run it.
@@ -56,17 +72,27 @@ pub(crate) struct Call {
     out: VecDeque<Action>,
     ended: bool,
 
+    /// What the last provider connection can do.
     provider: Option<ProviderCapabilities>,
-    held: VecDeque<ProviderCommand>,
-    held_audio: usize,
+    connection: Connection,
+    uplink: Uplink,
+    /// What else waits for a connection, in order.
+    held: Vec<ProviderCommand>,
+    held_results: Vec<(Closed, ToolAnswer)>,
+    /// Words that wait until no tool call does.
+    deferred: Vec<ProviderCommand>,
+    history: History,
     usage: Usage,
 
     permissions: Permissions,
     client_muted: bool,
 
     user_speaking: bool,
+    /// The host says when the user speaks.
+    manual_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
+    owes: Option<Owes>,
     stale: VecDeque<ResponseId>,
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
@@ -86,6 +112,16 @@ pub(crate) struct Call {
 struct Response {
     id: Option<ResponseId>,
     interrupted: bool,
+    /// Its words are complete.
+    said: bool,
+    /// The user has spoken since it began.
+    spoken_over: bool,
+}
+
+/// The model was told something and has not answered; after a while it will not.
+#[derive(Debug, Clone, Copy)]
+struct Owes {
+    until: Moment,
 }
 
 /// Whether a response is to be asked for (contract K7).
@@ -101,23 +137,36 @@ enum Wanted {
 }
 
 impl Call {
-    pub(crate) fn new(settings: CallSettings, permissions: Permissions) -> Self {
+    /// `seed` is what was said before this call.
+    pub(crate) fn new(
+        settings: CallSettings,
+        permissions: Permissions,
+        seed: Vec<HistoryItem>,
+    ) -> Self {
         let playout = Playout::new(audio::DEFAULT_RATE, settings.lead, settings.backlog);
         let words = Words::new(settings.transcript_wait);
         let tools = ToolLedger::new(settings.tool_limit, settings.tool_timeout);
+        let uplink = Uplink::new(settings.input_rate, settings.hold);
+        let connection = Connection::new(settings.seed);
         Self {
             settings,
             out: VecDeque::new(),
             ended: false,
             provider: None,
-            held: VecDeque::new(),
-            held_audio: 0,
+            connection,
+            uplink,
+            held: Vec::new(),
+            held_results: Vec::new(),
+            deferred: Vec::new(),
+            history: History::new(seed),
             usage: Usage::default(),
             permissions,
             client_muted: false,
             user_speaking: false,
+            manual_turn: false,
             assistant_speaking: false,
             response: None,
+            owes: None,
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,
@@ -139,12 +188,13 @@ impl Call {
             Input::Client(event) => self.on_client(now, event),
             Input::ClientGone => self.end(now, EndReason::ClientLeft),
             Input::Connected(info) => self.on_connected(now, info),
+            Input::DialFailed(error) => self.on_dial_failed(now, error),
             Input::Provider(event) => self.on_provider(now, event),
             Input::ToolCleared(call_id) => self.tools.clear(call_id),
             Input::ToolFinished(call_id, answer) => {
                 // A call that is not open any more was cancelled, or answered by its timeout.
                 match self.tools.close(&call_id) {
-                    Some(request) => self.answer_tool(now, request, answer),
+                    Some(closed) => self.answer_tool(now, closed, answer),
                     None => self.out.push_back(Action::Dropped("late_tool_result")),
                 }
             }
@@ -177,6 +227,8 @@ impl Call {
         [
             self.playout.next_frame(now),
             silence,
+            self.uplink.next_wake().map(|at| at.max(now)),
+            self.connection_wake(now),
             self.words.next_wake(),
             self.tools.next_wake(),
             wanted,
@@ -198,24 +250,24 @@ impl Call {
 
     // ----- tools
 
-    fn answer_tool(&mut self, now: Moment, request: ToolRequest, answer: ToolAnswer) {
+    fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
         let answer = answer.capped(self.settings.tool_result_cap);
-        let ToolRequest { call_id, name, .. } = request;
-        self.send_to_provider(ProviderCommand::ToolResult {
-            call_id: call_id.clone(),
-            name: name.clone(),
-            output: answer.output.clone(),
-            is_error: answer.is_error,
-        });
-        self.words.tell(
-            now,
-            News::ToolDone {
-                call_id,
-                name,
-                answer,
-            },
-        );
+        let ToolRequest { call_id, name, .. } = closed.request.clone();
+        self.tools.remember(call_id.clone(), answer.clone());
+        let done = News::ToolDone {
+            call_id,
+            name,
+            answer: answer.clone(),
+        };
+        self.give_result(now, closed, answer);
+        self.words.tell(now, done);
+    }
+
+    /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
+    fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+        self.send_tool_result(closed, answer);
         if self.tools.is_settled() {
+            self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
     }
@@ -235,16 +287,22 @@ impl Call {
         if self.settings.max_duration.is_some_and(|limit| now >= limit) {
             return self.end(now, EndReason::MaxDuration);
         }
-        while let Some((request, answer)) = self.tools.close_expired(now) {
-            self.out
-                .push_back(Action::CancelTool(request.call_id.clone()));
-            self.answer_tool(now, request, answer);
+        while let Some((closed, answer)) = self.tools.close_expired(now) {
+            let call_id = closed.request.call_id.clone();
+            self.out.push_back(Action::CancelTool(call_id));
+            self.answer_tool(now, closed, answer);
         }
         while let Some(request) = self.tools.start_next(now) {
             self.out.push_back(Action::StartTool(request));
         }
+        self.send_deferred();
+        self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);
+        self.watch_connection(now);
+        if self.ended {
+            return;
+        }
         self.publish(now);
         self.watch_idleness(now);
     }
@@ -267,6 +325,7 @@ impl Call {
 
     fn publish(&mut self, now: Moment) {
         while let Some(publication) = self.words.poll(now, &self.playout) {
+            self.history.record(publication.order, &publication.what);
             self.out.push_back(Action::Publish(publication));
         }
         let silent = self.playout.is_silent(now)
@@ -313,8 +372,8 @@ impl Call {
         if self.ended {
             return;
         }
-        while let Some(request) = self.tools.close_any() {
-            self.cancel_tool(now, request);
+        while let Some(closed) = self.tools.close_any() {
+            self.cancel_tool(now, closed.request);
         }
         self.words.interrupt(now, &self.playout);
         self.words.answer_ended(now);
@@ -325,6 +384,7 @@ impl Call {
         if std::mem::take(&mut self.user_speaking) {
             self.words.tell(now, News::UserSpeaking(false));
         }
+        self.abandon_hand_over(now);
         self.words.give_up_waiting();
         self.publish(now);
         if !std::mem::replace(&mut self.idle, true) {
@@ -341,21 +401,57 @@ impl Call {
     }
 
     fn send_to_provider(&mut self, command: ProviderCommand) {
-        if self.provider.is_some() {
-            self.out.push_back(Action::ToProvider(command));
-            return;
-        }
-        if let ProviderCommand::Audio(pcm) = &command {
-            if self.held_audio + pcm.len() > HELD_AUDIO {
-                self.out.push_back(Action::Dropped("early_audio"));
-                return;
+        match command {
+            ProviderCommand::Audio(_)
+            | ProviderCommand::ActivityStart
+            | ProviderCommand::ActivityEnd => match self.uplink.push(command) {
+                Kept::Whole => {}
+                Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
+                Kept::DroppedOldest(pieces) => {
+                    let dropped = std::iter::repeat_with(|| Action::Dropped("held_audio"));
+                    self.out.extend(dropped.take(pieces));
+                }
+            },
+            command if self.connection.is_open() => {
+                self.out.push_back(Action::ToProvider(command));
             }
-            self.held_audio += pcm.len();
-        } else if self.held.len() >= HELD_COMMANDS {
-            self.out.push_back(Action::Dropped("early_command"));
-            return;
+            // They are about a connection that is gone.
+            ProviderCommand::Respond
+            | ProviderCommand::CancelResponse
+            | ProviderCommand::Truncate { .. }
+            | ProviderCommand::Ping => {}
+            _ if self.held.len() >= HELD_COMMANDS => {
+                self.out.push_back(Action::Dropped("early_command"));
+            }
+            command => self.held.push(command),
         }
-        self.held.push_back(command);
+    }
+
+    /// Sends words or an image, unless the provider would not take them now.
+    fn send_words(&mut self, command: ProviderCommand) {
+        let takes = self.provider.as_ref().is_none_or(|p| p.text_during_tools);
+        if takes || self.tools.is_settled() {
+            self.send_to_provider(command);
+        } else if self.deferred.len() < HELD_COMMANDS {
+            self.deferred.push(command);
+        } else {
+            self.out.push_back(Action::Dropped("early_command"));
+        }
+    }
+
+    fn send_deferred(&mut self) {
+        if self.tools.is_settled() {
+            for command in std::mem::take(&mut self.deferred) {
+                self.send_to_provider(command);
+            }
+        }
+    }
+
+    /// Sends as much of the user's voice as may go now.
+    fn send_voice(&mut self, now: Moment) {
+        while let Some(command) = self.uplink.poll(now) {
+            self.out.push_back(Action::ToProvider(command));
+        }
     }
 
     fn tell_response(&mut self, now: Moment, phase: ResponsePhase, usage: Option<Usage>) {
@@ -365,6 +461,7 @@ impl Call {
     fn tell_at_once(&mut self, now: Moment, news: News) {
         self.out.push_back(Action::Publish(Publication {
             at: now,
+            order: 0,
             what: news,
         }));
     }

@@ -8,24 +8,23 @@ use crate::{
     call::{
         io::{Action, Moment, News, ToolRequest},
         playout::AudioItem,
+        tools::{Called, Closed},
     },
     event::{EndReason, ResponsePhase},
     id::ResponseId,
-    provider::{ConnectionInfo, ProviderError, ProviderErrorKind, ProviderEvent, Role},
+    provider::{ProviderError, ProviderErrorKind, ProviderEvent, Role},
 };
 
 impl Call {
-    pub(super) fn on_connected(&mut self, now: Moment, info: ConnectionInfo) {
-        self.playout.set_rate(info.capabilities.output_rate);
-        self.provider = Some(info.capabilities);
-        self.last_busy = now;
-        self.held_audio = 0;
-        while let Some(command) = self.held.pop_front() {
-            self.out.push_back(Action::ToProvider(command));
-        }
-    }
-
     pub(super) fn on_provider(&mut self, now: Moment, event: ProviderEvent) {
+        let is_pong = event == ProviderEvent::Pong;
+        self.connection.heard(now, is_pong);
+        if !self.connection.is_open() {
+            return self.on_left_provider(now, event);
+        }
+        if is_useful(&event) {
+            self.connection.proven();
+        }
         match event {
             ProviderEvent::SpeechStarted { item_id } => self.user_began(now, item_id),
             ProviderEvent::SpeechStopped { item_id } => self.user_finished(now, item_id),
@@ -39,6 +38,7 @@ impl Call {
                 pcm,
             } => {
                 let item = AudioItem {
+                    connection: self.connection.number,
                     item_id,
                     content_index,
                 };
@@ -52,6 +52,7 @@ impl Call {
             } => {
                 if is_final {
                     self.words.user_final(now, item_id, text);
+                    self.settle_speech();
                 } else {
                     self.words.user_partial(now, item_id, text);
                 }
@@ -64,6 +65,9 @@ impl Call {
             } => {
                 let depth = self.chain_depth;
                 if is_final {
+                    if let Some(response) = &mut self.response {
+                        response.said = true;
+                    }
                     self.words.answer_final(now, item_id.as_ref(), text, depth);
                 } else {
                     self.words.answer_partial(now, item_id, text, depth);
@@ -71,6 +75,7 @@ impl Call {
             }
             ProviderEvent::TranscriptFailed { item_id, .. } => {
                 self.words.user_failed(item_id.as_ref());
+                self.settle_speech();
             }
             ProviderEvent::ToolCall {
                 call_id,
@@ -82,17 +87,12 @@ impl Call {
                     name,
                     arguments,
                 };
-                if self.tools.call(request.clone()) {
-                    self.words.release();
-                    self.words.tell_answer(now, News::ToolCall(request));
-                } else {
-                    self.out.push_back(Action::Dropped("repeated_tool_call"));
-                }
+                self.on_tool_call(now, request);
             }
             ProviderEvent::ToolCallsCancelled { call_ids } => {
                 for call_id in call_ids {
-                    if let Some(request) = self.tools.close(&call_id) {
-                        self.cancel_tool(now, request);
+                    if let Some(closed) = self.tools.close(&call_id) {
+                        self.cancel_tool(now, closed.request);
                     }
                 }
             }
@@ -111,18 +111,61 @@ impl Call {
                 }
             }
             ProviderEvent::Usage(usage) => self.usage += usage,
-            ProviderEvent::Updated
-            | ProviderEvent::GoAway { .. }
-            | ProviderEvent::Resumable(_)
-            | ProviderEvent::Pong => {}
+            ProviderEvent::Updated => {}
+            ProviderEvent::GoAway { time_left } => self.on_go_away(now, time_left),
+            ProviderEvent::Resumable(token) => self.history.set_token(token, self.words.order()),
+            ProviderEvent::Pong => self.on_pong(),
             ProviderEvent::Error(error) => self.on_error(now, error),
-            ProviderEvent::Closed(error) => {
-                let error = error.unwrap_or_else(|| {
-                    let problem = "the provider closed the connection";
-                    ProviderError::new(ProviderErrorKind::Network, problem)
-                });
-                self.fail(now, error);
+            ProviderEvent::Closed(error) => self.on_closed(now, error),
+        }
+    }
+
+    /// What still comes over a connection that is being left.
+    fn on_left_provider(&mut self, now: Moment, event: ProviderEvent) {
+        match event {
+            ProviderEvent::Closed(error) => self.on_closed(now, error),
+            ProviderEvent::Resumable(token) => self.history.set_token(token, self.words.order()),
+            ProviderEvent::Usage(usage) => self.usage += usage,
+            ProviderEvent::ResponseEnded { usage, .. } => self.usage += usage.unwrap_or_default(),
+            ProviderEvent::Pong => {}
+            _ => self.out.push_back(Action::Dropped("left_behind")),
+        }
+    }
+
+    fn on_closed(&mut self, now: Moment, error: Option<ProviderError>) {
+        let error = error.unwrap_or_else(|| {
+            let problem = "the provider closed the connection";
+            ProviderError::new(ProviderErrorKind::Network, problem)
+        });
+        self.on_lost(now, error);
+    }
+
+    fn on_tool_call(&mut self, now: Moment, request: ToolRequest) {
+        let connection = self.connection.number;
+        if let Some(closed) = self.tools.close_other(&request, connection) {
+            self.cancel_tool(now, closed.request);
+        }
+        match self.tools.call(request.clone(), connection) {
+            Called::New => {
+                self.words.release();
+                self.words.tell_answer(now, News::ToolCall(request));
             }
+            Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
+            Called::Answered(answer) => {
+                let closed = Closed {
+                    request,
+                    connection,
+                };
+                self.give_result(now, closed, answer);
+            }
+        }
+    }
+
+    /// The user's words are written down: they need not be heard again.
+    pub(super) fn settle_speech(&mut self) {
+        let transcribes = self.provider.as_ref().is_some_and(|p| p.transcribes_user);
+        if transcribes && !self.words.awaits_user() {
+            self.uplink.speech_settled();
         }
     }
 
@@ -165,6 +208,8 @@ impl Call {
         );
         if is_permanent {
             self.fail(now, error);
+        } else if error.kind() == ProviderErrorKind::SessionExpired {
+            self.on_expired(now);
         } else {
             self.words.tell(
                 now,
@@ -193,4 +238,17 @@ impl Call {
         );
         self.end(now, reason);
     }
+}
+
+/// Whether the provider does its work on this connection, which no false start does.
+fn is_useful(event: &ProviderEvent) -> bool {
+    matches!(
+        event,
+        ProviderEvent::SpeechStarted { .. }
+            | ProviderEvent::ResponseStarted { .. }
+            | ProviderEvent::Audio { .. }
+            | ProviderEvent::Transcript { .. }
+            | ProviderEvent::ToolCall { .. }
+            | ProviderEvent::Resumable(_)
+    )
 }

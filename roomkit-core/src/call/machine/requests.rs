@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Call, Wanted};
+use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::io::{Action, Command, Moment, News, Permissions},
     client_protocol::ServerMessage,
@@ -86,18 +86,20 @@ impl Call {
                 silent,
             } => {
                 let respond = !silent && self.continues_by_itself();
-                self.send_to_provider(ProviderCommand::Image {
+                self.send_words(ProviderCommand::Image {
                     mime_type,
                     data,
                     prompt,
                     respond,
                 });
                 if !silent {
+                    self.owes_answer_until(now + OWES_AFTER_GIVEN);
                     self.want_response(now);
                 }
             }
             Command::Interrupt => self.interrupt(now, false),
             Command::ActivityStart => {
+                self.manual_turn = true;
                 self.user_began(now, None);
                 self.send_to_provider(ProviderCommand::ActivityStart);
             }
@@ -107,6 +109,7 @@ impl Call {
                 self.wanted = Wanted::NotBefore(now);
             }
             Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
+            Command::HandOver => self.on_hand_over_wanted(now),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),
         }
@@ -114,12 +117,13 @@ impl Call {
 
     pub(super) fn give_text(&mut self, now: Moment, text: String, role: Role, silent: bool) {
         let respond = !silent && self.continues_by_itself();
-        self.send_to_provider(ProviderCommand::Text {
+        self.send_words(ProviderCommand::Text {
             role,
             text,
             respond,
         });
         if !silent {
+            self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
     }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use super::{AFTER_SPEECH, Call, RESPOND_PATIENCE, Response, STALE_RESPONSES, Wanted};
+use super::{
+    AFTER_SPEECH, Call, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES, Wanted,
+};
 use crate::{
-    call::io::{Moment, News},
+    call::{
+        io::{Moment, News},
+        playout::Heard,
+    },
     event::ResponsePhase,
     id::{ItemId, ResponseId},
     provider::{Continuation, ProviderCommand, ResponseStatus, Usage},
@@ -17,7 +22,12 @@ impl Call {
             return;
         }
         self.user_speaking = true;
+        self.uplink.speech_began();
+        self.owes = None;
         self.chain_depth = 0;
+        if let Some(response) = &mut self.response {
+            response.spoken_over = true;
+        }
         let mut barge_in = false;
         if self.settings.interruptions {
             barge_in = self.is_audible(now);
@@ -37,12 +47,15 @@ impl Call {
         }
         self.user_speaking = false;
         self.gate_closed = false;
+        self.uplink.speech_ended();
+        self.owes_answer_until(now + OWES_AFTER_SPEECH);
         if self
             .provider
             .as_ref()
             .is_some_and(|provider| provider.transcribes_user)
         {
             self.words.user_finished(now, item_id);
+            self.settle_speech();
         }
         if let Wanted::NotBefore(_) = self.wanted {
             self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
@@ -64,6 +77,8 @@ impl Call {
         self.response = Some(Response {
             id,
             interrupted: false,
+            said: false,
+            spoken_over: false,
         });
         self.tell_response(now, ResponsePhase::Started, None);
     }
@@ -87,8 +102,13 @@ impl Call {
             return;
         };
         self.words.answer_ended(now);
+        self.owes = None;
         if !response.interrupted {
             self.playout.push_end_of_response();
+        }
+        if status == ResponseStatus::Completed && !response.spoken_over {
+            // The question is answered, whether or not it is ever written down.
+            self.uplink.speech_settled();
         }
         let (phase, failure) = match status {
             _ if response.interrupted => (ResponsePhase::Interrupted, None),
@@ -120,8 +140,10 @@ impl Call {
             .as_ref()
             .is_some_and(|provider| provider.truncates)
         {
-            for part in &cut {
-                if let Some(item_id) = part.item.item_id.clone() {
+            let known = |part: &&Heard| part.item.connection == self.connection.number;
+            let items: Vec<Heard> = cut.iter().filter(known).cloned().collect();
+            for part in items {
+                if let Some(item_id) = part.item.item_id {
                     let content_index = part.item.content_index;
                     let heard = part.played;
                     self.send_to_provider(ProviderCommand::Truncate {
@@ -186,12 +208,22 @@ impl Call {
         }
         if let Wanted::NotBefore(at) = self.wanted
             && now >= at
-            && self.provider.is_some()
+            && self.connection.is_open()
+            && self.uplink.is_clear()
             && self.response.is_none()
             && !self.user_speaking
         {
-            self.wanted = Wanted::AskedUntil(now + RESPOND_PATIENCE);
+            self.wanted = if self.continues_by_itself() {
+                Wanted::No
+            } else {
+                Wanted::AskedUntil(now + RESPOND_PATIENCE)
+            };
             self.send_to_provider(ProviderCommand::Respond);
         }
+    }
+
+    /// The model was told something that it ought to answer.
+    pub(super) fn owes_answer_until(&mut self, until: Moment) {
+        self.owes = Some(Owes { until });
     }
 }

@@ -21,6 +21,9 @@ use crate::{id::ItemId, provider::Role};
 
 /// How many utterances of the user may be without a final.
 const UTTERANCES: usize = 128;
+/// An utterance that a lost connection broke off is taken for the first one that the next
+/// connection hears, if that is not much later.
+const HEARD_AGAIN: Duration = Duration::from_secs(45);
 
 /// Orders what is published and settles each utterance once.
 #[derive(Debug)]
@@ -30,12 +33,15 @@ pub(super) struct Words {
     utterances: VecDeque<Utterance>,
     answers: VecDeque<Answer>,
     serial: u64,
+    order: u64,
     told: Memory,
 }
 
 #[derive(Debug)]
 struct Entry {
     what: What,
+    /// When it came, among everything else that did.
+    order: u64,
     /// Part of an answer that came at this moment: waits for the transcripts of what was asked
     /// before.
     answers_since: Option<Moment>,
@@ -43,7 +49,7 @@ struct Entry {
 
 #[derive(Debug)]
 enum What {
-    News(Publication),
+    News(Moment, News),
     /// The final of the answer with this serial number.
     AnswerFinal(u64),
 }
@@ -58,6 +64,8 @@ struct Utterance {
     awaited: Option<Moment>,
     /// Its final came before the user was seen to finish.
     said: bool,
+    /// Its connection was lost at this moment; the next one hears it once more.
+    carried: Option<Moment>,
 }
 
 impl Words {
@@ -68,32 +76,41 @@ impl Words {
             utterances: VecDeque::new(),
             answers: VecDeque::new(),
             serial: 0,
+            order: 0,
             told: Memory::default(),
         }
     }
 
     /// News with no wait of their own.
     pub(super) fn tell(&mut self, at: Moment, news: News) {
-        self.push(What::News(Publication { at, what: news }), None);
+        self.push(What::News(at, news), None);
     }
 
     /// News that belong to an answer: they do not overtake the question.
     pub(super) fn tell_answer(&mut self, at: Moment, news: News) {
         let since = self.answers_since(at);
-        self.push(What::News(Publication { at, what: news }), since);
+        self.push(What::News(at, news), since);
     }
 
     // ----- what the user says
 
     pub(super) fn user_began(&mut self, at: Moment, item_id: Option<ItemId>, barge_in: bool) {
         self.told.new_turn();
-        let (awaited, said) = (None, false);
+        let heard_again = |said: &&mut Utterance| said.carried.is_some_and(|lost| at < lost + HEARD_AGAIN);
+        if let Some(utterance) = self.utterances.iter_mut().find(heard_again) {
+            utterance.carried = None;
+            utterance.item_id = item_id;
+            utterance.barge_in |= barge_in;
+            return;
+        }
+        let (awaited, said, carried) = (None, false, None);
         self.utterances.push_back(Utterance {
             item_id,
             began: at,
             barge_in,
             awaited,
             said,
+            carried,
         });
         if self.utterances.len() > UTTERANCES {
             self.utterances.pop_front();
@@ -120,6 +137,7 @@ impl Words {
                 barge_in: false,
                 awaited: Some(at),
                 said: false,
+                carried: None,
             }),
         }
     }
@@ -165,6 +183,11 @@ impl Words {
             };
             self.tell_question(began, news, finished);
         }
+    }
+
+    /// Something the user has finished still has no final.
+    pub(super) fn awaits_user(&self) -> bool {
+        self.utterances.iter().any(|said| said.awaited.is_some())
     }
 
     /// No final will come for this utterance.
@@ -290,6 +313,47 @@ impl Words {
         }
     }
 
+    // ----- the connection
+
+    /// The place of the last thing that came.
+    pub(super) fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// What has come and is not told yet, as it would be told now.
+    pub(super) fn untold(&self) -> impl Iterator<Item = (u64, News)> + '_ {
+        self.queue.iter().filter_map(|entry| match &entry.what {
+            What::News(_, news) => Some((entry.order, news.clone())),
+            What::AnswerFinal(serial) => {
+                let answer = self.answers.iter().find(|a| a.serial == *serial)?;
+                let (role, text) = (Role::Assistant, answer.settled_text());
+                let said = News::Final {
+                    role,
+                    text,
+                    item_id: None,
+                    barge_in: answer.cut.is_some(),
+                    chain_depth: answer.chain_depth,
+                };
+                Some((entry.order, said))
+            }
+        })
+    }
+
+    /// The connection is gone: nothing more comes for what the AI was saying. What the user said
+    /// and nobody has written down is `heard_again` by the next one, or lost.
+    pub(super) fn disconnected(&mut self, at: Moment, heard_again: bool) {
+        self.answer_ended(at);
+        if !heard_again {
+            return self.utterances.clear();
+        }
+        self.utterances.retain(|utterance| !utterance.said);
+        for utterance in &mut self.utterances {
+            utterance.item_id = None;
+            utterance.awaited = None;
+            utterance.carried.get_or_insert(at);
+        }
+    }
+
     /// Gives up every wait; the call ends.
     pub(super) fn give_up_waiting(&mut self) {
         self.release();
@@ -327,16 +391,18 @@ impl Words {
                 if waits {
                     return None;
                 }
+                let order = front.order;
                 self.queue.pop_front();
-                if let Some(publication) = self.settle(place) {
-                    return Some(publication);
+                if let Some((at, what)) = self.settle(place) {
+                    return Some(Publication { at, order, what });
                 }
             } else if let Some(Entry {
-                what: What::News(publication),
+                what: What::News(at, what),
+                order,
                 ..
             }) = self.queue.pop_front()
             {
-                return Some(publication);
+                return Some(Publication { at, order, what });
             }
         }
     }
@@ -353,7 +419,7 @@ impl Words {
         Some(since + self.wait)
     }
 
-    fn settle(&mut self, place: usize) -> Option<Publication> {
+    fn settle(&mut self, place: usize) -> Option<(Moment, News)> {
         let answer = &mut self.answers[place];
         answer.stage = Stage::Settled;
         let text = answer.settled_text();
@@ -365,21 +431,23 @@ impl Words {
             self.answers.remove(place);
         }
         let role = Role::Assistant;
-        (!text.trim().is_empty()).then_some(Publication {
-            at: began,
-            what: News::Final {
+        (!text.trim().is_empty()).then_some((
+            began,
+            News::Final {
                 role,
                 text,
                 item_id,
                 barge_in,
                 chain_depth,
             },
-        })
+        ))
     }
 
     fn push(&mut self, what: What, answers_since: Option<Moment>) {
+        self.order += 1;
         self.queue.push_back(Entry {
             what,
+            order: self.order,
             answers_since,
         });
     }
@@ -393,7 +461,7 @@ impl Words {
         };
         let item = said_by_user(&news).cloned();
         let same = |entry: &Entry| match &entry.what {
-            What::News(told) => item.is_some() && said_by_user(&told.what) == item.as_ref(),
+            What::News(_, told) => item.is_some() && said_by_user(told) == item.as_ref(),
             What::AnswerFinal(_) => false,
         };
         let own = self.queue.iter().rposition(same).map_or(0, |last| last + 1);
@@ -402,11 +470,12 @@ impl Words {
             .iter()
             .position(waits)
             .unwrap_or(self.queue.len());
-        let what = What::News(Publication { at, what: news });
+        self.order += 1;
         self.queue.insert(
             place.max(own),
             Entry {
-                what,
+                what: What::News(at, news),
+                order: self.order,
                 answers_since: None,
             },
         );

@@ -275,7 +275,8 @@ fn s4_early_audio_is_kept_in_order_and_bounded() {
         "1 MiB is kept"
     );
     call.feed(Input::Connected(ConnectionInfo::new(capabilities())))
-        .client(frame(99));
+        .client(frame(99))
+        .pass(ms(10_000));
     let firsts: Vec<u8> = call
         .to_provider()
         .iter()

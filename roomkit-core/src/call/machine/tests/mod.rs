@@ -1,6 +1,7 @@
 //! Scripted calls on a virtual clock. No task, no socket: a rule is a few lines.
 
 mod audio;
+mod handover;
 mod random;
 mod tools;
 mod turns;
@@ -42,6 +43,11 @@ fn settings() -> CallSettings {
         interruptions: true,
         idle_timeout: None,
         max_duration: None,
+        hold: Duration::from_secs(30),
+        reconnect_attempts: 5,
+        max_connection_age: None,
+        input_rate: RATE,
+        seed: 1,
     }
 }
 
@@ -75,7 +81,7 @@ impl Scripted {
             microphone: true,
             voice: true,
         };
-        let call = Call::new(settings, permissions);
+        let call = Call::new(settings, permissions, Vec::new());
         Self {
             call,
             now: Moment::ZERO,
@@ -300,6 +306,8 @@ impl Scripted {
 fn clone(action: &Action) -> Action {
     match action {
         Action::ToProvider(command) => Action::ToProvider(command.clone()),
+        Action::Dial(dial) => Action::Dial(dial.clone()),
+        Action::HangUp => Action::HangUp,
         Action::ToClient(command) => Action::ToClient(command.clone()),
         Action::Publish(publication) => Action::Publish(publication.clone()),
         Action::StartTool(request) => Action::StartTool(request.clone()),

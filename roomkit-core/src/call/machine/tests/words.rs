@@ -332,8 +332,12 @@ fn t6_starts_and_ends_balance_whatever_the_provider_forgets() {
 }
 
 #[test]
-fn t6_a_lost_connection_ends_what_was_open() {
-    let mut call = Scripted::new();
+fn t6_a_connection_lost_for_good_ends_what_was_open() {
+    let settings = CallSettings {
+        reconnect_attempts: 0,
+        ..settings()
+    };
+    let mut call = Scripted::with(settings, capabilities());
     call.response("r1")
         .words(Role::Assistant, "a1", "one two", false)
         .voice("r1", "a1", ms(800));

@@ -1,0 +1,329 @@
+//! What was said and done in a call so far, for the connection that takes it up (contract H1).
+
+use std::collections::{HashSet, VecDeque};
+
+use super::io::{News, ToolRequest};
+use crate::{
+    id::CallId,
+    provider::{HistoryItem, HistorySupport, ResumeToken, Role},
+};
+
+/// How much is remembered, in characters: some 12 000 tokens, well within every vendor's context.
+const CHARACTERS: usize = 48_000;
+/// How many things are remembered.
+const ITEMS: usize = 500;
+
+/// The conversation, oldest first, and the token that stands for its beginning.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<Entry>,
+    characters: usize,
+    token: Option<Token>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// When its last word came over the wire, among everything else that did.
+    order: u64,
+    item: HistoryItem,
+}
+
+#[derive(Debug)]
+struct Token {
+    token: ResumeToken,
+    /// It stands for everything that came before this.
+    covers: u64,
+}
+
+impl History {
+    /// A conversation that begins with these things.
+    pub(super) fn new(seed: Vec<HistoryItem>) -> Self {
+        let mut history = Self::default();
+        for item in seed {
+            history.push(0, item);
+        }
+        history
+    }
+
+    /// Remembers what is told, if it is part of the conversation.
+    pub(super) fn record(&mut self, order: u64, news: &News) {
+        if let Some(item) = item_of(news) {
+            self.push(order, item);
+        }
+    }
+
+    /// From now on this token stands for everything that came before `order`.
+    pub(super) fn set_token(&mut self, token: ResumeToken, order: u64) {
+        let covers = order;
+        self.token = Some(Token { token, covers });
+    }
+
+    /// The vendor does not take the token: the whole conversation has to be told.
+    pub(super) fn spend_token(&mut self) -> bool {
+        self.token.take().is_some()
+    }
+
+    pub(super) fn token(&self) -> Option<&ResumeToken> {
+        self.token.as_ref().map(|token| &token.token)
+    }
+
+    /// What a new connection has to be told: everything, or what the token does not stand for; with
+    /// what is still `untold`, in the form that the provider can take.
+    pub(super) fn snapshot(
+        &self,
+        untold: impl Iterator<Item = (u64, News)>,
+        support: HistorySupport,
+    ) -> Vec<HistoryItem> {
+        let covers = self.token.as_ref().map_or(0, |token| token.covers);
+        let is_covered = |order: u64| self.token.is_some() && order <= covers;
+        let told = self
+            .entries
+            .iter()
+            .map(|entry| (entry.order, entry.item.clone()));
+        let untold = untold.filter_map(|(order, news)| Some((order, item_of(&news)?)));
+        let items: Vec<HistoryItem> = told
+            .chain(untold)
+            .filter(|(order, _)| !is_covered(*order))
+            .map(|(_, item)| item)
+            .collect();
+        match support {
+            HistorySupport::None => Vec::new(),
+            HistorySupport::Text => in_words(items),
+            HistorySupport::Full => whole_calls(items),
+        }
+    }
+
+    fn push(&mut self, order: u64, item: HistoryItem) {
+        self.characters += characters_of(&item);
+        self.entries.push_back(Entry { order, item });
+        while self.characters > CHARACTERS || self.entries.len() > ITEMS {
+            let Some(oldest) = self.entries.pop_front() else {
+                return;
+            };
+            self.characters -= characters_of(&oldest.item);
+        }
+    }
+}
+
+/// A tool call and its answer as a note to a model that did not make the call.
+pub(super) fn tool_note(request: &ToolRequest, output: &str) -> String {
+    let ToolRequest {
+        name, arguments, ..
+    } = request;
+    format!("[The tool `{name}` was called with {arguments} and answered: {output}]")
+}
+
+/// The calls of a history that have no result yet.
+pub(super) fn open_calls(history: &[HistoryItem]) -> HashSet<CallId> {
+    let mut open = HashSet::new();
+    for item in history {
+        match item {
+            HistoryItem::ToolCall { call_id, .. } => {
+                open.insert(call_id.clone());
+            }
+            HistoryItem::ToolResult { call_id, .. } => {
+                open.remove(call_id);
+            }
+            HistoryItem::Message { .. } => {}
+        }
+    }
+    open
+}
+
+fn item_of(news: &News) -> Option<HistoryItem> {
+    match news {
+        News::Final { role, text, .. } | News::Injected { role, text, .. } => {
+            Some(HistoryItem::Message {
+                role: *role,
+                text: text.clone(),
+            })
+        }
+        News::ToolCall(request) => Some(HistoryItem::ToolCall {
+            call_id: request.call_id.clone(),
+            name: request.name.clone(),
+            arguments: request.arguments.clone(),
+        }),
+        News::ToolDone {
+            call_id,
+            name,
+            answer,
+        } => Some(HistoryItem::ToolResult {
+            call_id: call_id.clone(),
+            name: name.clone(),
+            output: answer.output.clone(),
+            is_error: answer.is_error,
+        }),
+        // The model has taken it back and wants no answer; a call without one would wait for ever.
+        News::ToolCancelled { call_id, name } => Some(HistoryItem::ToolResult {
+            call_id: call_id.clone(),
+            name: name.clone(),
+            output: r#"{"error":"the call was cancelled"}"#.to_owned(),
+            is_error: true,
+        }),
+        _ => None,
+    }
+}
+
+/// Results whose call is not in the history any more are left out: vendors refuse them.
+fn whole_calls(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
+    let mut known = HashSet::new();
+    items
+        .into_iter()
+        .filter(|item| match item {
+            HistoryItem::ToolCall { call_id, .. } => known.insert(call_id.clone()),
+            HistoryItem::ToolResult { call_id, .. } => known.remove(call_id),
+            HistoryItem::Message { .. } => true,
+        })
+        .collect()
+}
+
+/// Every call becomes one note at the place of its result; those that still run are left out.
+fn in_words(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
+    let mut calls = Vec::new();
+    let mut words = Vec::new();
+    for item in items {
+        match item {
+            HistoryItem::ToolCall {
+                call_id,
+                name,
+                arguments,
+            } => calls.push(ToolRequest {
+                call_id,
+                name,
+                arguments,
+            }),
+            HistoryItem::ToolResult {
+                call_id,
+                name,
+                output,
+                ..
+            } => {
+                let call = calls.iter().position(|call| call.call_id == call_id);
+                let request = call.map(|place| calls.swap_remove(place));
+                // The call may be one of those that the token stands for.
+                let request = request.unwrap_or_else(|| ToolRequest {
+                    call_id,
+                    name,
+                    arguments: "{}".to_owned(),
+                });
+                words.push(HistoryItem::Message {
+                    role: Role::System,
+                    text: tool_note(&request, &output),
+                });
+            }
+            message @ HistoryItem::Message { .. } => words.push(message),
+        }
+    }
+    words
+}
+
+fn characters_of(item: &HistoryItem) -> usize {
+    match item {
+        HistoryItem::Message { text, .. } => text.len(),
+        HistoryItem::ToolCall { arguments, .. } => arguments.len(),
+        HistoryItem::ToolResult { output, .. } => output.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::io::ToolAnswer;
+
+    fn said(role: Role, text: &str) -> News {
+        News::Injected {
+            text: text.into(),
+            role,
+            silent: false,
+        }
+    }
+
+    fn call(id: &str) -> News {
+        News::ToolCall(ToolRequest {
+            call_id: id.into(),
+            name: "f".into(),
+            arguments: r#"{"a":1}"#.into(),
+        })
+    }
+
+    fn done(id: &str) -> News {
+        News::ToolDone {
+            call_id: id.into(),
+            name: "f".into(),
+            answer: ToolAnswer {
+                output: "3".into(),
+                is_error: false,
+            },
+        }
+    }
+
+    fn texts(items: &[HistoryItem]) -> Vec<String> {
+        items
+            .iter()
+            .map(|item| match item {
+                HistoryItem::Message { role, text } => format!("{}: {text}", role.as_str()),
+                HistoryItem::ToolCall { call_id, .. } => format!("call {call_id}"),
+                HistoryItem::ToolResult { call_id, .. } => format!("result {call_id}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn h1_the_snapshot_is_what_was_told_and_then_what_is_untold() {
+        let mut history = History::new(vec![HistoryItem::Message {
+            role: Role::User,
+            text: "before".into(),
+        }]);
+        history.record(1, &said(Role::User, "hello"));
+        history.record(2, &News::UserSpeaking(true));
+        history.record(3, &call("a"));
+        let untold = || [(4, done("a")), (5, call("b"))].into_iter();
+        let full = history.snapshot(untold(), HistorySupport::Full);
+        assert_eq!(
+            texts(&full),
+            ["user: before", "user: hello", "call a", "result a", "call b"]
+        );
+        assert_eq!(open_calls(&full), HashSet::from(["b".into()]));
+        let text = history.snapshot(untold(), HistorySupport::Text);
+        assert_eq!(
+            texts(&text),
+            [
+                "user: before",
+                "user: hello",
+                r#"system: [The tool `f` was called with {"a":1} and answered: 3]"#,
+            ],
+            "in words, and without the call that still runs"
+        );
+        assert!(history.snapshot(untold(), HistorySupport::None).is_empty());
+    }
+
+    #[test]
+    fn h1_what_the_token_stands_for_is_not_told_again() {
+        let mut history = History::default();
+        history.record(1, &said(Role::User, "one"));
+        history.set_token(ResumeToken::new("t"), 3);
+        history.record(5, &said(Role::User, "late"));
+        history.record(3, &said(Role::Assistant, "told late, came early"));
+        let rest = history.snapshot(std::iter::empty(), HistorySupport::Text);
+        assert_eq!(texts(&rest), ["user: late"]);
+        assert!(history.spend_token());
+        assert!(!history.spend_token());
+        let all = history.snapshot(std::iter::empty(), HistorySupport::Text);
+        assert_eq!(all.len(), 3, "without the token everything is told");
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_no_result_is_told_without_its_call() {
+        let mut history = History::default();
+        history.record(1, &call("a"));
+        for order in 2..ITEMS as u64 + 1 {
+            history.record(order, &said(Role::User, "word"));
+        }
+        history.record(9_999, &done("a"));
+        let full = history.snapshot(std::iter::empty(), HistorySupport::Full);
+        assert_eq!(full.len(), ITEMS - 1);
+        assert!(texts(&full).iter().all(|text| text == "user: word"));
+        history.record(10_000, &said(Role::User, &"x".repeat(CHARACTERS)));
+        assert_eq!(history.entries.len(), 1);
+    }
+}
