@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{channel::RealtimeVoiceChannel, observers::Observers};
+use super::{channel::RealtimeVoiceChannel, observers::Observers, seed::HistorySeed};
 use crate::{
     audio,
     call::{CallSettings, Shared},
     error::ConfigError,
     id::{ChannelId, SessionId},
-    provider::{RealtimeVoiceProvider, SessionSetup},
+    provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup},
     tool::{Tool, ToolHandler, ToolSource},
     transport::RealtimeAudioTransport,
 };
@@ -27,6 +27,7 @@ pub struct RealtimeVoiceChannelBuilder {
     pub(super) lead: Option<Duration>,
     pub(super) max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
+    pub(super) seed: Option<HistorySeed>,
     pub(super) shared: Shared,
 }
 
@@ -61,6 +62,7 @@ impl RealtimeVoiceChannelBuilder {
             lead: None,
             max_sessions: None,
             inject_ai_text: false,
+            seed: None,
             shared: Shared {
                 provider,
                 transport,
@@ -231,6 +233,13 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
+    /// Tells each new session the end of the room's conversation so far: of earlier calls, and what
+    /// was written. Without it a session knows only its system prompt and what comes after.
+    pub fn seed_history(mut self, seed: HistorySeed) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Checks the settings and builds the channel.
     pub fn build(self) -> Result<RealtimeVoiceChannel, ConfigError> {
         let call = &self.call;
@@ -267,6 +276,16 @@ impl RealtimeVoiceChannelBuilder {
         {
             let problem = format!("is {lead:?}; give it 40 ms to 5 s");
             return Err(ConfigError::field("playout_lead", problem));
+        }
+        if self.seed.is_some() {
+            let provider = &self.shared.provider;
+            if provider.capabilities().history == HistorySupport::None {
+                let name = provider.name();
+                let problem = format!(
+                    "the provider `{name}` cannot be told of an earlier conversation; leave it out"
+                );
+                return Err(ConfigError::field("seed_history", problem));
+            }
         }
         RealtimeVoiceChannel::new(self)
     }

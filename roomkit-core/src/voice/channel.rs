@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
-    observers::Observers, options::SessionOptions,
+    observers::Observers, options::SessionOptions, seed::HistorySeed,
 };
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
@@ -62,6 +62,7 @@ pub(super) struct Inner {
     lead: Option<Duration>,
     max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
+    seed: Option<HistorySeed>,
     pub(super) kit: OnceLock<WeakRoomKit>,
     pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
@@ -127,6 +128,7 @@ impl RealtimeVoiceChannel {
             lead: builder.lead,
             max_sessions: builder.max_sessions,
             inject_ai_text: builder.inject_ai_text,
+            seed: builder.seed,
             kit: OnceLock::new(),
             closed: AtomicBool::new(false),
             sessions: Mutex::new(HashMap::new()),
@@ -183,6 +185,9 @@ impl RealtimeVoiceChannel {
         setup.session_id = session.id().clone();
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
+        if let Some(seed) = inner.seed {
+            setup.history = seed.read(&kit, &room, &inner.id).await?;
+        }
 
         let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
         let (mailbox, commands) = mpsc::channel(MAILBOX);

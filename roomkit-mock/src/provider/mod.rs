@@ -4,7 +4,7 @@ mod connection;
 mod script;
 mod simulate;
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use roomkit_core::{
@@ -29,6 +29,7 @@ use crate::{Gate, watched::Watched};
 pub struct MockRealtimeProvider {
     model: Option<String>,
     capabilities: ProviderCapabilities,
+    expires_in: Option<Duration>,
     script: Script,
     state: Arc<Watched<State>>,
 }
@@ -71,6 +72,7 @@ impl MockRealtimeProvider {
         Self {
             model: None,
             capabilities,
+            expires_in: None,
             script: Script::new(),
             state: Arc::default(),
         }
@@ -80,6 +82,13 @@ impl MockRealtimeProvider {
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: ProviderCapabilities) -> Self {
         self.capabilities = capabilities;
+        self
+    }
+
+    /// Lets every connection say that it will live so long.
+    #[must_use]
+    pub fn with_expiry(mut self, life: Duration) -> Self {
+        self.expires_in = Some(life);
         self
     }
 
@@ -214,6 +223,7 @@ impl RealtimeVoiceProvider for MockRealtimeProvider {
             .change(|state| state.connections.push(connection));
         let mut info = ConnectionInfo::new(self.capabilities.clone());
         info.provider_session_id = Some(format!("mock-{session_id}"));
+        info.expires_in = self.expires_in;
         Ok(ProviderConnection { info, sink, events })
     }
 }

@@ -160,12 +160,20 @@ async fn a6_a_provider_that_takes_nothing_does_not_silence_the_ai_and_gets_the_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a6_a_provider_that_takes_nothing_for_long_ends_the_session() {
-    let house = House::new().await;
+async fn a6_a_provider_that_takes_nothing_for_long_is_as_good_as_lost() {
+    let house = House::with(|voice| voice.reconnect_attempts(0)).await;
     let call = house.call().await;
     call.ai.stall();
     call.client.send_audio(pcm(ms(20)));
-    assert_eq!(call.client.wait_for_close().await, "provider_too_slow");
+    assert_eq!(call.client.wait_for_close().await, "provider_error");
+    let told = call.client.messages().into_iter();
+    let codes: Vec<String> = told
+        .filter_map(|message| match message {
+            ServerMessage::Error { code, .. } => Some(code),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(codes, ["provider_too_slow"]);
     call.ai.wait_for_close().await;
     settle().await;
     house.assert_nothing_left();

@@ -5,6 +5,7 @@
 mod audio;
 mod echo;
 mod ends;
+mod handover;
 mod isolation;
 mod rooms;
 mod starts;
