@@ -1,6 +1,6 @@
 //! What was said and done in a call so far, for the connection that takes it up (contract H1).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::io::{News, ToolRequest};
 use crate::{
@@ -63,6 +63,11 @@ impl History {
         self.token.take().is_some()
     }
 
+    /// The token stands for what has this order.
+    pub(super) fn covers(&self, order: u64) -> bool {
+        self.token.as_ref().is_some_and(|token| order <= token.covers)
+    }
+
     pub(super) fn token(&self) -> Option<&ResumeToken> {
         self.token.as_ref().map(|token| &token.token)
     }
@@ -74,23 +79,45 @@ impl History {
         untold: impl Iterator<Item = (u64, News)>,
         support: HistorySupport,
     ) -> Vec<HistoryItem> {
-        let covers = self.token.as_ref().map_or(0, |token| token.covers);
-        let is_covered = |order: u64| self.token.is_some() && order <= covers;
+        let mut items = self.with_untold(untold);
+        match support {
+            HistorySupport::None => items.clear(),
+            HistorySupport::Text => results_in_words(&mut items, &HashSet::new()),
+            HistorySupport::Full => {}
+        }
+        items.retain(|(order, _)| !self.covers(*order));
+        let items = items.into_iter().map(|(_, item)| item).collect();
+        match support {
+            HistorySupport::Full => whole_calls(items),
+            _ => items,
+        }
+    }
+
+    /// What came after one order and up to another: a connection that was told the rest has to be
+    /// told of it. Results of calls it does not know are in words.
+    pub(super) fn between(
+        &self,
+        untold: impl Iterator<Item = (u64, News)>,
+        (after, until): (u64, u64),
+        known: &HashSet<CallId>,
+    ) -> Vec<(u64, HistoryItem)> {
+        let mut items = self.with_untold(untold);
+        results_in_words(&mut items, known);
+        let came = |order: u64| after < order && order <= until;
+        items.retain(|(order, _)| came(*order));
+        items
+    }
+
+    fn with_untold(
+        &self,
+        untold: impl Iterator<Item = (u64, News)>,
+    ) -> Vec<(u64, HistoryItem)> {
         let told = self
             .entries
             .iter()
             .map(|entry| (entry.order, entry.item.clone()));
         let untold = untold.filter_map(|(order, news)| Some((order, item_of(&news)?)));
-        let items: Vec<HistoryItem> = told
-            .chain(untold)
-            .filter(|(order, _)| !is_covered(*order))
-            .map(|(_, item)| item)
-            .collect();
-        match support {
-            HistorySupport::None => Vec::new(),
-            HistorySupport::Text => in_words(items),
-            HistorySupport::Full => whole_calls(items),
-        }
+        told.chain(untold).collect()
     }
 
     fn push(&mut self, order: u64, item: HistoryItem) {
@@ -178,43 +205,42 @@ fn whole_calls(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
 }
 
 /// Every call becomes one note at the place of its result; those that still run are left out.
-fn in_words(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
-    let mut calls = Vec::new();
-    let mut words = Vec::new();
-    for item in items {
+/// Results of calls that are known stay results.
+fn results_in_words(items: &mut Vec<(u64, HistoryItem)>, known: &HashSet<CallId>) {
+    let mut calls: HashMap<CallId, ToolRequest> = HashMap::new();
+    for (_, item) in items.iter_mut() {
         match item {
             HistoryItem::ToolCall {
                 call_id,
                 name,
                 arguments,
-            } => calls.push(ToolRequest {
-                call_id,
-                name,
-                arguments,
-            }),
+            } => {
+                let request = ToolRequest {
+                    call_id: call_id.clone(),
+                    name: name.clone(),
+                    arguments: arguments.clone(),
+                };
+                calls.insert(call_id.clone(), request);
+            }
             HistoryItem::ToolResult {
                 call_id,
                 name,
                 output,
                 ..
-            } => {
-                let call = calls.iter().position(|call| call.call_id == call_id);
-                let request = call.map(|place| calls.swap_remove(place));
-                // The call may be one of those that the token stands for.
-                let request = request.unwrap_or_else(|| ToolRequest {
-                    call_id,
-                    name,
-                    arguments: "{}".to_owned(),
+            } if !known.contains(call_id) => {
+                let request = calls.remove(call_id).unwrap_or_else(|| ToolRequest {
+                    call_id: call_id.clone(),
+                    name: name.clone(),
+                    arguments: "arguments that are forgotten".to_owned(),
                 });
-                words.push(HistoryItem::Message {
-                    role: Role::System,
-                    text: tool_note(&request, &output),
-                });
+                let text = tool_note(&request, output);
+                let role = Role::System;
+                *item = HistoryItem::Message { role, text };
             }
-            message @ HistoryItem::Message { .. } => words.push(message),
+            HistoryItem::ToolResult { .. } | HistoryItem::Message { .. } => {}
         }
     }
-    words
+    items.retain(|(_, item)| !matches!(item, HistoryItem::ToolCall { .. }));
 }
 
 fn characters_of(item: &HistoryItem) -> usize {

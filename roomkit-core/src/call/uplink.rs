@@ -38,20 +38,34 @@ pub(super) struct Uplink {
     kept: Lane,
     /// All positions are counted in bytes of audio sent to the present connection.
     sent: u64,
+    /// Pieces that were kept for too long and would be missing on another connection.
+    missing: usize,
     /// The provider's end has taken everything before this.
     received: Option<u64>,
-    /// Where the oldest utterance begins that is not settled.
-    unsettled: Option<u64>,
-    /// Where the utterance begins that is being spoken.
-    speaking: Option<u64>,
-    /// Where the last utterance ended.
-    ended: u64,
+    /// What the user says, from the first utterance on that is not settled.
+    utterances: VecDeque<Spoken>,
     /// Everything before this is settled: it is in the conversation.
     settled: u64,
     /// How many times faster than real time audio may go.
     speed: u32,
     /// When the audio that was sent would have been taken at that speed.
     taken_at: Moment,
+}
+
+/// An utterance, by the places where its audio begins and ends.
+#[derive(Debug)]
+struct Spoken {
+    number: u64,
+    from: u64,
+    to: Option<u64>,
+    settled: bool,
+}
+
+impl Spoken {
+    /// It goes on to this place at least.
+    fn covers(&self, place: u64) -> bool {
+        self.to.is_none_or(|to| place <= to)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,10 +97,9 @@ impl Uplink {
             waiting: Lane::default(),
             kept: Lane::default(),
             sent: 0,
+            missing: 0,
             received: None,
-            unsettled: None,
-            speaking: None,
-            ended: 0,
+            utterances: VecDeque::new(),
             settled: 0,
             speed: 1,
             taken_at: Moment::ZERO,
@@ -157,28 +170,56 @@ impl Uplink {
     /// Something is kept that the model has not understood for certain, and it is speech: a new
     /// connection will hear it and answer by itself.
     pub(super) fn holds_speech(&self) -> bool {
-        self.unsettled.is_some()
+        !self.utterances.is_empty()
     }
 
     /// A new connection, which takes audio `speed` times faster than real time, knows nothing: what
     /// was kept goes first. `confirms`: it will be told what was [`received`](Self::received).
     /// Gives how many pieces were too old to be heard again.
     pub(super) fn open(&mut self, now: Moment, speed: u32, confirms: bool) -> usize {
-        while let Some(command) = self.kept.pop_back() {
-            self.waiting.push_front(command);
-        }
+        self.rewind();
         let dropped = match self.line {
             Line::Early => 0,
-            Line::Open | Line::Down => self.waiting.shrink_to(self.hold),
+            Line::Open | Line::Down => self.waiting.shrink_to(self.hold) + self.missing,
         };
         self.line = Line::Open;
         self.speed = speed.max(2);
         self.taken_at = now;
-        (self.sent, self.ended, self.settled) = (0, 0, 0);
-        self.received = confirms.then_some(0);
-        self.unsettled = self.unsettled.map(|_| 0);
-        self.speaking = None;
+        (self.received, self.missing) = (confirms.then_some(0), 0);
         dropped
+    }
+
+    /// What was kept waits again, except for utterances that are settled though one before them is
+    /// not. Places are counted from there.
+    fn rewind(&mut self) {
+        let mut old = self.sent.saturating_sub(self.kept.bytes as u64);
+        let mut new = 0;
+        let mut places = vec![(old, new)];
+        let mut again = VecDeque::new();
+        for command in std::mem::take(&mut self.kept).commands {
+            let length = length_of(&command);
+            let end = old + length;
+            let is_settled = |said: &Spoken| said.settled && said.from <= old && said.covers(end);
+            if length == 0 || !self.utterances.iter().any(is_settled) {
+                again.push_back(command);
+                new += length;
+            }
+            old = end;
+            places.push((old, new));
+        }
+        while let Some(command) = again.pop_back() {
+            self.waiting.push_front(command);
+        }
+        let moved = |place: u64| {
+            let at = places.partition_point(|(old, _)| *old < place);
+            places.get(at).map_or(new, |(_, new)| *new)
+        };
+        self.utterances.retain(|said| !said.settled);
+        for said in &mut self.utterances {
+            said.from = moved(said.from);
+            said.to = said.to.map(moved);
+        }
+        (self.sent, self.settled) = (0, 0);
     }
 
     // ----- what the provider has understood
@@ -191,29 +232,68 @@ impl Uplink {
     /// The provider's end has taken everything before this place.
     pub(super) fn received(&mut self, place: u64) {
         self.received = Some(place);
+        if !self.holds_speech() {
+            self.missing = 0;
+        }
         self.forget();
     }
 
-    /// The provider has noticed that the user speaks.
-    pub(super) fn speech_began(&mut self) {
-        let pre_roll = audio::bytes_for(PRE_ROLL, self.rate) as u64;
-        let began = self.sent.saturating_sub(pre_roll).max(self.settled);
-        self.speaking = Some(began);
-        self.unsettled.get_or_insert(began);
+    /// The provider has noticed that the user speaks. The utterance has this number, also when it
+    /// is heard once more.
+    pub(super) fn speech_began(&mut self, number: u64) {
+        if let Some(said) = self.utterances.iter_mut().find(|s| s.number == number) {
+            said.to = None;
+            return;
+        }
+        let bytes_of = |length| audio::bytes_for(length, self.rate) as u64;
+        let before = self.utterances.back().and_then(|said| said.to);
+        let earliest = before.map_or(self.settled, |to| to.saturating_sub(bytes_of(TAIL)));
+        let from = self.sent.saturating_sub(bytes_of(PRE_ROLL)).max(earliest);
+        self.utterances.push_back(Spoken {
+            number,
+            from,
+            to: None,
+            settled: false,
+        });
     }
 
     /// The provider has noticed that the user stopped.
     pub(super) fn speech_ended(&mut self) {
-        self.speaking = None;
-        self.ended = self.sent;
+        for said in &mut self.utterances {
+            said.to.get_or_insert(self.sent);
+        }
+        self.settle();
     }
 
-    /// All that was said before is part of the conversation now: nobody need hear it again.
-    pub(super) fn speech_settled(&mut self) {
+    /// The utterance of this number is part of the conversation now: nobody need hear it again.
+    pub(super) fn speech_settled(&mut self, number: u64) {
+        for said in &mut self.utterances {
+            said.settled |= said.number == number;
+        }
+        self.settle();
+    }
+
+    /// All that the user has finished saying is part of the conversation now.
+    pub(super) fn all_settled(&mut self) {
+        for said in &mut self.utterances {
+            said.settled |= said.to.is_some();
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         let tail = audio::bytes_for(TAIL, self.rate) as u64;
-        self.settled = self.settled.max(self.ended.saturating_sub(tail));
-        self.unsettled = self.speaking;
-        self.kept.forget_turns();
+        while let Some(Spoken {
+            to: Some(to),
+            settled: true,
+            ..
+        }) = self.utterances.front()
+        {
+            self.settled = self.settled.max(to.saturating_sub(tail));
+            self.missing = 0;
+            self.utterances.pop_front();
+            self.kept.forget_turn();
+        }
         self.forget();
     }
 
@@ -222,12 +302,14 @@ impl Uplink {
         let received = self
             .received
             .unwrap_or_else(|| self.sent.saturating_sub(bytes_of(UNSEEN)));
-        let pre_roll = self.sent.saturating_sub(bytes_of(PRE_ROLL));
-        let needed = self.unsettled.unwrap_or(u64::MAX);
-        let from = received.min(pre_roll).min(needed).max(self.settled);
+        // What was received may be the beginning of something that was not noticed.
+        let pre_roll = received.saturating_sub(bytes_of(PRE_ROLL));
+        let first = self.utterances.front().map(|said| said.from);
+        let needed = first.unwrap_or(u64::MAX);
+        let from = pre_roll.min(needed).max(self.settled);
         let kept = self.sent.saturating_sub(from) as usize;
         self.kept.forget_to(kept);
-        self.kept.shrink_to(self.hold);
+        self.missing += self.kept.shrink_to(self.hold);
     }
 }
 
@@ -259,12 +341,6 @@ impl Lane {
         Some(command)
     }
 
-    fn pop_back(&mut self) -> Option<ProviderCommand> {
-        let command = self.commands.pop_back()?;
-        self.bytes -= length_of(&command) as usize;
-        Some(command)
-    }
-
     /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
     /// mark, for what follows one is a turn that is not settled.
     fn forget_to(&mut self, needed: usize) {
@@ -275,11 +351,11 @@ impl Lane {
         }
     }
 
-    /// Forgets everything up to the end of the last manual turn that has one.
-    fn forget_turns(&mut self) {
+    /// Forgets everything up to the end of the first manual turn, if it has one.
+    fn forget_turn(&mut self) {
         let is_end = |command: &ProviderCommand| *command == ProviderCommand::ActivityEnd;
-        if let Some(last) = self.commands.iter().rposition(is_end) {
-            for _ in 0..=last {
+        if let Some(end) = self.commands.iter().position(is_end) {
+            for _ in 0..=end {
                 self.pop_front();
             }
         }
@@ -422,7 +498,7 @@ mod tests {
         let mut uplink = open();
         speak(&mut uplink, 0..100);
         uplink.received(uplink.sent());
-        uplink.speech_began();
+        uplink.speech_began(1);
         speak(&mut uplink, 100..180);
         uplink.received(uplink.sent());
         assert!(uplink.holds_speech());
@@ -437,11 +513,11 @@ mod tests {
     fn h2_a_settled_utterance_is_not_heard_twice() {
         let mut uplink = open();
         speak(&mut uplink, 0..100);
-        uplink.speech_began();
+        uplink.speech_began(1);
         speak(&mut uplink, 100..180);
         uplink.speech_ended();
         assert!(uplink.holds_speech(), "its words may still be missing");
-        uplink.speech_settled();
+        uplink.speech_settled(1);
         speak(&mut uplink, 180..190);
         assert_eq!(replayed(&mut uplink, ms(3800)), (170..190).collect::<Vec<_>>());
     }
@@ -450,17 +526,40 @@ mod tests {
     fn h2_the_next_utterance_is_kept_when_the_one_before_is_settled() {
         let mut uplink = open();
         speak(&mut uplink, 0..100);
-        uplink.speech_began();
+        uplink.speech_began(1);
         speak(&mut uplink, 100..150);
         uplink.speech_ended();
         speak(&mut uplink, 150..160);
-        uplink.speech_began();
+        uplink.speech_began(2);
         speak(&mut uplink, 160..300);
-        uplink.speech_settled();
+        uplink.speech_settled(1);
         uplink.received(uplink.sent());
         speak(&mut uplink, 300..301);
         let again = replayed(&mut uplink, ms(6100));
         assert_eq!(again, (140..301).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn h2_of_two_utterances_only_the_one_that_is_not_settled_is_heard_again() {
+        let mut uplink = open();
+        speak(&mut uplink, 0..60);
+        uplink.speech_began(1);
+        speak(&mut uplink, 60..100);
+        uplink.speech_ended();
+        speak(&mut uplink, 100..110);
+        uplink.speech_began(2);
+        speak(&mut uplink, 110..150);
+        uplink.speech_ended();
+        speak(&mut uplink, 150..160);
+        uplink.received(uplink.sent());
+        uplink.speech_settled(2);
+        let again: Vec<u16> = (10..90).chain(150..160).collect();
+        assert_eq!(replayed(&mut uplink, ms(3200)), again);
+        assert_eq!(replayed(&mut uplink, ms(9000)), again, "nor the time after");
+        uplink.speech_began(1);
+        uplink.speech_ended();
+        uplink.speech_settled(1);
+        assert!(!uplink.holds_speech());
     }
 
     #[test]
@@ -469,7 +568,8 @@ mod tests {
         speak(&mut uplink, 0..100);
         uplink.received(uplink.sent());
         speak(&mut uplink, 100..300);
-        assert_eq!(replayed(&mut uplink, ms(6000)), (100..300).collect::<Vec<_>>());
+        let again: Vec<u16> = (50..300).collect();
+        assert_eq!(replayed(&mut uplink, ms(6000)), again, "and a second before");
     }
 
     #[test]
@@ -482,14 +582,14 @@ mod tests {
                 uplink.received(uplink.sent());
             }
             let kept = audio::duration_of(uplink.kept.bytes, RATE);
-            assert!(kept <= ms(2000), "{kept:?} of silence");
+            assert!(kept <= ms(3040), "{kept:?} of silence");
         }
     }
 
     #[test]
     fn a_manual_turn_is_repeated_with_its_marks_and_forgotten_with_them() {
         let mut uplink = open();
-        uplink.speech_began();
+        uplink.speech_began(1);
         uplink.push(ProviderCommand::ActivityStart);
         assert_eq!(flow(&mut uplink, ms(0)), [10_001]);
         speak(&mut uplink, 1..100);
@@ -499,7 +599,7 @@ mod tests {
         let again = replayed(&mut uplink, ms(2000));
         let whole: Vec<u16> = [10_001].into_iter().chain(1..100).chain([10_002]).collect();
         assert_eq!(again, whole);
-        uplink.speech_settled();
+        uplink.speech_settled(1);
         assert_eq!(replayed(&mut uplink, ms(9000)), [0_u16; 0]);
     }
 

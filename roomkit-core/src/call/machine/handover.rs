@@ -8,7 +8,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Call, Wanted};
+use super::{Call, Given, Held, Wanted};
 use crate::{
     call::{
         history::{open_calls, tool_note},
@@ -19,7 +19,7 @@ use crate::{
     event::{HandOverOutcome, HandOverPhase, HandOverReason, ResponsePhase},
     id::CallId,
     provider::{
-        ConnectionInfo, HistorySupport, ProviderCommand, ProviderError, ProviderErrorKind, Role,
+        ConnectionInfo, HistoryItem, HistorySupport, ProviderCommand, ProviderError, ProviderErrorKind, Role,
     },
     transport::ClientCommand,
 };
@@ -64,6 +64,10 @@ pub(super) struct Connection {
     told_calls: HashSet<CallId>,
     /// The model owes an answer to something that an earlier connection was given.
     owed: bool,
+    /// The last thing that the history of the last dial holds, and the last thing that the
+    /// connection before heard of.
+    told_until: u64,
+    left_at: u64,
 
     heard: Moment,
     pinged: Moment,
@@ -117,6 +121,8 @@ impl Connection {
             run: None,
             told_calls: HashSet::new(),
             owed: false,
+            told_until: 0,
+            left_at: 0,
             heard: Moment::ZERO,
             pinged: Moment::ZERO,
             pinged_place: 0,
@@ -126,9 +132,10 @@ impl Connection {
         }
     }
 
-    /// What is sent now goes to the provider.
+    /// What is sent now goes to the provider, except for the user's voice, which is held from the
+    /// beginning of a hand-over.
     pub(super) fn is_open(&self) -> bool {
-        self.state == State::Open
+        matches!(self.state, State::Open | State::Dialling { fallback: true })
     }
 
     /// Something came from the provider, if only a pong.
@@ -186,6 +193,10 @@ impl Call {
     pub(super) fn on_connected(&mut self, now: Moment, info: ConnectionInfo) {
         let is_first = self.connection.number == 0;
         let capabilities = info.capabilities;
+        if self.connection.is_open() {
+            self.close_books(now);
+            self.forget_what_is_told();
+        }
         let connection = &mut self.connection;
         connection.number += 1;
         connection.state = State::Open;
@@ -211,35 +222,73 @@ impl Call {
         for _ in 0..dropped {
             self.out.push_back(Action::Dropped("held_audio"));
         }
+        self.tell_what_came_meanwhile();
         self.send_held();
         if is_first {
             self.last_busy = now;
             return;
         }
-        // What the user was saying is heard again, and the provider answers that by itself.
-        if std::mem::take(&mut self.connection.owed) && (!hears_speech || self.manual_turn) {
+        // What the user was saying is heard again, and the provider answers that by itself; and the
+        // last result of a tool that still runs will ask for an answer.
+        let comes_by_itself = hears_speech && !self.manual_turn || !self.tools.is_settled();
+        if std::mem::take(&mut self.connection.owed) && !comes_by_itself {
             self.wanted = Wanted::NotBefore(now);
         }
         let held = self.uplink.held();
         self.finish_hand_over(now, None, held);
     }
 
+    /// While this connection was dialled, the one before it was still used.
+    fn tell_what_came_meanwhile(&mut self) {
+        let Connection {
+            told_until,
+            left_at,
+            told_calls,
+            ..
+        } = &self.connection;
+        let untold = self.words.untold();
+        let came = self
+            .history
+            .between(untold, (*told_until, *left_at), told_calls);
+        for (order, item) in came {
+            match item {
+                HistoryItem::Message { role, text } => {
+                    let respond = false;
+                    let words = ProviderCommand::Text {
+                        role,
+                        text,
+                        respond,
+                    };
+                    self.send_words(order, words);
+                }
+                HistoryItem::ToolResult {
+                    call_id,
+                    name,
+                    output,
+                    is_error,
+                } => self.send_to_provider(ProviderCommand::ToolResult {
+                    call_id,
+                    name,
+                    output,
+                    is_error,
+                }),
+                HistoryItem::ToolCall { .. } => {}
+            }
+        }
+    }
+
     /// What waited goes out, except for audio, which has a pace. Results of calls that this
     /// connection does not know become words.
     fn send_held(&mut self) {
-        for command in std::mem::take(&mut self.held) {
-            self.send_to_provider(command);
-        }
-        for (closed, answer) in std::mem::take(&mut self.held_results) {
-            self.send_tool_result(closed, answer);
+        for held in std::mem::take(&mut self.held) {
+            self.give(held);
         }
     }
 
     /// Answers a call in the form that the present connection takes (contract K2).
-    pub(super) fn send_tool_result(&mut self, closed: Closed, answer: ToolAnswer) {
+    pub(super) fn send_tool_result(&mut self, order: u64, closed: Closed, answer: ToolAnswer) {
         if !self.connection.is_open() {
-            self.held_results.push((closed, answer));
-            return;
+            return self.hold(order, Given::Result(closed, answer));
         }
         let call_id = &closed.request.call_id;
         let is_known = closed.connection == self.connection.number
@@ -254,11 +303,12 @@ impl Call {
         } else {
             let text = tool_note(&closed.request, &answer.output);
             let respond = self.continues_by_itself() && self.tools.is_settled();
-            self.send_words(ProviderCommand::Text {
+            let note = ProviderCommand::Text {
                 role: Role::System,
                 text,
                 respond,
-            });
+            };
+            self.send_words(order, note);
         }
     }
 
@@ -270,6 +320,7 @@ impl Call {
             State::Starting => return self.fail(now, error),
             State::Waiting(_) | State::Dialling { fallback: false } => return,
             State::Dialling { fallback: true } => {
+                self.close_books(now);
                 self.connection.state = State::Dialling { fallback: false };
                 return self.out.push_back(Action::HangUp);
             }
@@ -285,6 +336,7 @@ impl Call {
         }
         let reason = HandOverReason::Lost(error.code().to_owned());
         self.begin_hand_over(now, reason);
+        self.close_books(now);
         self.out.push_back(Action::HangUp);
         self.tell_client_of_outage();
         if self.connection.failures == 0 {
@@ -323,10 +375,6 @@ impl Call {
     fn keep_connection(&mut self, now: Moment, error: ProviderError, out_of_attempts: bool) {
         self.connection.state = State::Open;
         self.uplink.reopen();
-        self.send_held();
-        if std::mem::take(&mut self.connection.owed) {
-            self.wanted = Wanted::NotBefore(now);
-        }
         if !is_permanent(&error) && !out_of_attempts {
             let reason = match &self.connection.run {
                 Some(run) => run.reason.clone(),
@@ -364,7 +412,7 @@ impl Call {
         self.connection.plan(HandOverReason::Host, now, deadline);
     }
 
-    /// Closes the books of the present connection. From here on the user's audio waits.
+    /// From here on the user's voice waits for another connection.
     fn begin_hand_over(&mut self, now: Moment, reason: HandOverReason) {
         self.connection.plan = None;
         self.connection.run = Some(Run {
@@ -374,11 +422,17 @@ impl Call {
             outcome: HandOverOutcome::Fresh,
             client_knows: false,
         });
+        self.uplink.shut();
+        let phase = HandOverPhase::Started { reason };
+        self.words.tell(now, News::HandOver(phase));
+    }
+
+    /// Nothing more comes from the present connection, and nothing more goes to it.
+    fn close_books(&mut self, now: Moment) {
         let hears_speech = self.uplink.holds_speech();
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
         self.owes = None;
-        self.uplink.shut();
         self.words.disconnected(now, hears_speech);
         if let Some(response) = self.response.take() {
             if !response.interrupted {
@@ -392,8 +446,7 @@ impl Call {
             self.user_speaking = false;
             self.words.tell(now, News::UserSpeaking(false));
         }
-        let phase = HandOverPhase::Started { reason };
-        self.words.tell(now, News::HandOver(phase));
+        self.connection.left_at = self.words.order();
     }
 
     fn finish_hand_over(
@@ -438,8 +491,12 @@ impl Call {
             HistorySupport::Full => open_calls(&history),
             _ => HashSet::new(),
         };
-        if support != HistorySupport::None {
-            self.forget_held_words();
+        self.connection.told_until = match support {
+            HistorySupport::None => u64::MAX,
+            _ => self.words.order(),
+        };
+        if support != HistorySupport::None && !fallback {
+            self.forget_what_is_told();
         }
         if let Some(run) = &mut self.connection.run {
             run.attempts += 1;
@@ -456,18 +513,18 @@ impl Call {
         }));
     }
 
-    /// Words and results that wait are part of the history that is told to the new connection.
-    fn forget_held_words(&mut self) {
-        let wants_answer = |command: &ProviderCommand| {
-            matches!(command, ProviderCommand::Text { respond: true, .. })
+    /// What waits and is part of the history that is told to the new connection waits no more.
+    fn forget_what_is_told(&mut self) {
+        let is_told = |held: &Held| held.order > 0 && !self.history.covers(held.order);
+        let wants_answer = |held: &&Held| match &held.what {
+            Given::Command(ProviderCommand::Text { respond, .. }) => *respond && is_told(held),
+            Given::Command(_) => false,
+            Given::Result(..) => self.tools.is_settled(),
         };
-        let results = !self.held_results.is_empty() && self.tools.is_settled();
-        let words = self.held.iter().chain(&self.deferred).any(wants_answer);
-        self.connection.owed |= results || words;
-        self.held_results.clear();
-        let is_told = |command: &ProviderCommand| matches!(command, ProviderCommand::Text { .. });
-        self.held.retain(|command| !is_told(command));
-        self.deferred.retain(|command| !is_told(command));
+        let waits = self.held.iter().chain(&self.deferred);
+        self.connection.owed |= waits.filter(wants_answer).count() > 0;
+        self.held.retain(|held| !is_told(held));
+        self.deferred.retain(|held| !is_told(held));
     }
 
     fn wait_to_dial(&mut self, now: Moment) {
@@ -507,6 +564,7 @@ impl Call {
             let overlaps = self.provider.as_ref().is_some_and(|p| p.overlaps);
             self.begin_hand_over(now, reason);
             if !overlaps {
+                self.close_books(now);
                 self.out.push_back(Action::HangUp);
             }
             return self.dial(overlaps);

@@ -77,10 +77,9 @@ pub(crate) struct Call {
     connection: Connection,
     uplink: Uplink,
     /// What else waits for a connection, in order.
-    held: Vec<ProviderCommand>,
-    held_results: Vec<(Closed, ToolAnswer)>,
+    held: Vec<Held>,
     /// Words that wait until no tool call does.
-    deferred: Vec<ProviderCommand>,
+    deferred: Vec<Held>,
     history: History,
     usage: Usage,
 
@@ -116,6 +115,21 @@ struct Response {
     said: bool,
     /// The user has spoken since it began.
     spoken_over: bool,
+}
+
+/// Something for the provider that cannot be sent yet.
+#[derive(Debug)]
+struct Held {
+    /// Its place in the history, which may be told to the provider instead; 0 if it has none.
+    order: u64,
+    what: Given,
+}
+
+#[derive(Debug)]
+enum Given {
+    Command(ProviderCommand),
+    /// The form of a result depends on what the connection knows of the call.
+    Result(Closed, ToolAnswer),
 }
 
 /// The model was told something and has not answered; after a while it will not.
@@ -156,7 +170,6 @@ impl Call {
             connection,
             uplink,
             held: Vec::new(),
-            held_results: Vec::new(),
             deferred: Vec::new(),
             history: History::new(seed),
             usage: Usage::default(),
@@ -259,13 +272,13 @@ impl Call {
             name,
             answer: answer.clone(),
         };
-        self.give_result(now, closed, answer);
         self.words.tell(now, done);
+        self.give_result(now, closed, answer);
     }
 
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
     fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        self.send_tool_result(closed, answer);
+        self.send_tool_result(self.words.order(), closed, answer);
         if self.tools.is_settled() {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
@@ -420,30 +433,46 @@ impl Call {
             | ProviderCommand::CancelResponse
             | ProviderCommand::Truncate { .. }
             | ProviderCommand::Ping => {}
-            _ if self.held.len() >= HELD_COMMANDS => {
-                self.out.push_back(Action::Dropped("early_command"));
-            }
-            command => self.held.push(command),
+            command => self.hold(0, Given::Command(command)),
         }
     }
 
-    /// Sends words or an image, unless the provider would not take them now.
-    fn send_words(&mut self, command: ProviderCommand) {
+    /// Sends words or an image, unless the provider would not take them now. `order` is their
+    /// place in the history.
+    fn send_words(&mut self, order: u64, command: ProviderCommand) {
         let takes = self.provider.as_ref().is_none_or(|p| p.text_during_tools);
-        if takes || self.tools.is_settled() {
-            self.send_to_provider(command);
+        let what = Given::Command(command);
+        if !self.connection.is_open() {
+            self.hold(order, what);
+        } else if takes || self.tools.is_settled() {
+            self.give(Held { order, what });
         } else if self.deferred.len() < HELD_COMMANDS {
-            self.deferred.push(command);
+            self.deferred.push(Held { order, what });
         } else {
             self.out.push_back(Action::Dropped("early_command"));
         }
     }
 
     fn send_deferred(&mut self) {
-        if self.tools.is_settled() {
-            for command in std::mem::take(&mut self.deferred) {
-                self.send_to_provider(command);
+        if self.tools.is_settled() && self.connection.is_open() {
+            for held in std::mem::take(&mut self.deferred) {
+                self.give(held);
             }
+        }
+    }
+
+    fn hold(&mut self, order: u64, what: Given) {
+        if self.held.len() < HELD_COMMANDS {
+            self.held.push(Held { order, what });
+        } else {
+            self.out.push_back(Action::Dropped("early_command"));
+        }
+    }
+
+    fn give(&mut self, held: Held) {
+        match held.what {
+            Given::Command(command) => self.send_to_provider(command),
+            Given::Result(closed, answer) => self.send_tool_result(held.order, closed, answer),
         }
     }
 

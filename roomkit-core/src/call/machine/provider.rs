@@ -20,7 +20,8 @@ impl Call {
         let is_pong = event == ProviderEvent::Pong;
         self.connection.heard(now, is_pong);
         if !self.connection.is_open() {
-            return self.on_left_provider(now, event);
+            // There is none, and whatever this is about is over.
+            return self.out.push_back(Action::Dropped("left_behind"));
         }
         if is_useful(&event) {
             self.connection.proven();
@@ -51,8 +52,8 @@ impl Call {
                 is_final,
             } => {
                 if is_final {
-                    self.words.user_final(now, item_id, text);
-                    self.settle_speech();
+                    let written = self.words.user_final(now, item_id, text);
+                    self.settle_speech(written);
                 } else {
                     self.words.user_partial(now, item_id, text);
                 }
@@ -74,8 +75,8 @@ impl Call {
                 }
             }
             ProviderEvent::TranscriptFailed { item_id, .. } => {
-                self.words.user_failed(item_id.as_ref());
-                self.settle_speech();
+                let given_up = self.words.user_failed(item_id.as_ref());
+                self.settle_speech(given_up);
             }
             ProviderEvent::ToolCall {
                 call_id,
@@ -120,18 +121,6 @@ impl Call {
         }
     }
 
-    /// What still comes over a connection that is being left.
-    fn on_left_provider(&mut self, now: Moment, event: ProviderEvent) {
-        match event {
-            ProviderEvent::Closed(error) => self.on_closed(now, error),
-            ProviderEvent::Resumable(token) => self.history.set_token(token, self.words.order()),
-            ProviderEvent::Usage(usage) => self.usage += usage,
-            ProviderEvent::ResponseEnded { usage, .. } => self.usage += usage.unwrap_or_default(),
-            ProviderEvent::Pong => {}
-            _ => self.out.push_back(Action::Dropped("left_behind")),
-        }
-    }
-
     fn on_closed(&mut self, now: Moment, error: Option<ProviderError>) {
         let error = error.unwrap_or_else(|| {
             let problem = "the provider closed the connection";
@@ -161,11 +150,10 @@ impl Call {
         }
     }
 
-    /// The user's words are written down: they need not be heard again.
-    pub(super) fn settle_speech(&mut self) {
-        let transcribes = self.provider.as_ref().is_some_and(|p| p.transcribes_user);
-        if transcribes && !self.words.awaits_user() {
-            self.uplink.speech_settled();
+    /// An utterance is written down, or never will be: it need not be heard again.
+    fn settle_speech(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.uplink.speech_settled(number);
         }
     }
 

@@ -86,12 +86,13 @@ impl Call {
                 silent,
             } => {
                 let respond = !silent && self.continues_by_itself();
-                self.send_words(ProviderCommand::Image {
+                let image = ProviderCommand::Image {
                     mime_type,
                     data,
                     prompt,
                     respond,
-                });
+                };
+                self.send_words(0, image);
                 if !silent {
                     self.owes_answer_until(now + OWES_AFTER_GIVEN);
                     self.want_response(now);
@@ -115,13 +116,15 @@ impl Call {
         }
     }
 
+    /// Gives the model what was told right before.
     pub(super) fn give_text(&mut self, now: Moment, text: String, role: Role, silent: bool) {
         let respond = !silent && self.continues_by_itself();
-        self.send_words(ProviderCommand::Text {
+        let words = ProviderCommand::Text {
             role,
             text,
             respond,
-        });
+        };
+        self.send_words(self.words.order(), words);
         if !silent {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);

@@ -22,7 +22,6 @@ impl Call {
             return;
         }
         self.user_speaking = true;
-        self.uplink.speech_began();
         self.owes = None;
         self.chain_depth = 0;
         if let Some(response) = &mut self.response {
@@ -37,7 +36,8 @@ impl Call {
             // Nothing will cut the answer short, so nobody need wait for the end of it.
             self.words.release();
         }
-        self.words.user_began(now, item_id, barge_in);
+        let number = self.words.user_began(now, item_id, barge_in);
+        self.uplink.speech_began(number);
         self.words.tell(now, News::UserSpeaking(true));
     }
 
@@ -55,7 +55,6 @@ impl Call {
             .is_some_and(|provider| provider.transcribes_user)
         {
             self.words.user_finished(now, item_id);
-            self.settle_speech();
         }
         if let Wanted::NotBefore(_) = self.wanted {
             self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
@@ -108,7 +107,7 @@ impl Call {
         }
         if status == ResponseStatus::Completed && !response.spoken_over {
             // The question is answered, whether or not it is ever written down.
-            self.uplink.speech_settled();
+            self.uplink.all_settled();
         }
         let (phase, failure) = match status {
             _ if response.interrupted => (ResponsePhase::Interrupted, None),

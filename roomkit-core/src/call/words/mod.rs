@@ -57,6 +57,7 @@ enum What {
 /// Something the user said, or is saying.
 #[derive(Debug)]
 struct Utterance {
+    number: u64,
     item_id: Option<ItemId>,
     began: Moment,
     barge_in: bool,
@@ -94,17 +95,29 @@ impl Words {
 
     // ----- what the user says
 
-    pub(super) fn user_began(&mut self, at: Moment, item_id: Option<ItemId>, barge_in: bool) {
+    /// Gives the number of the utterance, which it had already if a connection was lost in it.
+    pub(super) fn user_began(
+        &mut self,
+        at: Moment,
+        item_id: Option<ItemId>,
+        barge_in: bool,
+    ) -> u64 {
         self.told.new_turn();
-        let heard_again = |said: &&mut Utterance| said.carried.is_some_and(|lost| at < lost + HEARD_AGAIN);
-        if let Some(utterance) = self.utterances.iter_mut().find(heard_again) {
+        let too_late = |lost: Moment| at >= lost + HEARD_AGAIN;
+        self.utterances
+            .retain(|said| !said.carried.is_some_and(too_late));
+        let carried = |said: &&mut Utterance| said.carried.is_some();
+        if let Some(utterance) = self.utterances.iter_mut().find(carried) {
             utterance.carried = None;
             utterance.item_id = item_id;
             utterance.barge_in |= barge_in;
-            return;
+            return utterance.number;
         }
+        self.serial += 1;
+        let number = self.serial;
         let (awaited, said, carried) = (None, false, None);
         self.utterances.push_back(Utterance {
+            number,
             item_id,
             began: at,
             barge_in,
@@ -115,6 +128,7 @@ impl Words {
         if self.utterances.len() > UTTERANCES {
             self.utterances.pop_front();
         }
+        number
     }
 
     /// The user has finished: a final for this utterance is due.
@@ -132,6 +146,7 @@ impl Words {
                 utterance.item_id = item_id.or(utterance.item_id.take());
             }
             None => self.utterances.push_back(Utterance {
+                number: 0,
                 item_id,
                 began: at,
                 barge_in: false,
@@ -158,13 +173,21 @@ impl Words {
         self.tell_question(at, news, finished);
     }
 
-    pub(super) fn user_final(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
+    /// Gives the number of the utterance that is written down with this.
+    pub(super) fn user_final(
+        &mut self,
+        at: Moment,
+        item_id: Option<ItemId>,
+        text: String,
+    ) -> Option<u64> {
         if self.told.is_repeat(Role::User, item_id.as_ref(), &text) {
-            return;
+            return None;
         }
         let (mut began, mut barge_in, mut finished) = (at, false, None);
+        let mut number = None;
         if let Some(place) = self.utterance(item_id.as_ref()) {
             let utterance = &mut self.utterances[place];
+            number = Some(utterance.number);
             (began, barge_in, finished) = (utterance.began, utterance.barge_in, utterance.awaited);
             if utterance.awaited.is_some() || item_id.is_some() {
                 self.utterances.remove(place);
@@ -183,6 +206,7 @@ impl Words {
             };
             self.tell_question(began, news, finished);
         }
+        number
     }
 
     /// Something the user has finished still has no final.
@@ -190,11 +214,10 @@ impl Words {
         self.utterances.iter().any(|said| said.awaited.is_some())
     }
 
-    /// No final will come for this utterance.
-    pub(super) fn user_failed(&mut self, item_id: Option<&ItemId>) {
-        if let Some(place) = self.utterance(item_id) {
-            self.utterances.remove(place);
-        }
+    /// No final will come for this utterance. Gives its number.
+    pub(super) fn user_failed(&mut self, item_id: Option<&ItemId>) -> Option<u64> {
+        let place = self.utterance(item_id)?;
+        self.utterances.remove(place).map(|said| said.number)
     }
 
     // ----- what the AI says
@@ -350,7 +373,7 @@ impl Words {
         for utterance in &mut self.utterances {
             utterance.item_id = None;
             utterance.awaited = None;
-            utterance.carried.get_or_insert(at);
+            utterance.carried = Some(at);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Scripted calls on a virtual clock. No task, no socket: a rule is a few lines.
 
 mod audio;
+mod faults;
 mod handover;
 mod random;
 mod tools;

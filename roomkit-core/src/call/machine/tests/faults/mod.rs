@@ -1,0 +1,267 @@
+//! Whole conversations in which things go wrong, by the thousand: whatever the network, the vendor
+//! and the tools do, the promises hold. A seed that fails prints its script.
+
+mod vendor;
+mod world;
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use world::World;
+
+use crate::{
+    audio as pcm,
+    call::io::{Action, Command, Input, News},
+    event::{EndReason, HandOverPhase, ResponsePhase},
+    provider::Role,
+};
+
+/// Hz; what it sounds like does not matter here.
+const RATE: u32 = 8_000;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// 40 ms of the user's audio that say which they are.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    number: u32,
+    /// 0 is silence.
+    utterance: u32,
+}
+
+impl Frame {
+    fn pcm(self) -> Bytes {
+        let mut bytes = vec![0; pcm::bytes_for(ms(40), RATE)];
+        bytes[..4].copy_from_slice(&self.number.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.utterance.to_le_bytes());
+        bytes.into()
+    }
+
+    fn read(pcm: &[u8]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([pcm[at], pcm[at + 1], pcm[at + 2], pcm[at + 3]]);
+        Self {
+            number: word(0),
+            utterance: word(4),
+        }
+    }
+}
+
+/// SplitMix64: small, and the same on every machine.
+struct Rng(u64);
+
+impl Rng {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        (self.next() % u64::from(bound.max(1))) as u32
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.below(100) < percent
+    }
+
+    fn ms(&mut self, from: u64, to: u64) -> Duration {
+        ms(from + self.next() % (to - from).max(1))
+    }
+}
+
+/// Runs these conversations; a failure tells the seed and its script.
+fn converse(seeds: std::ops::Range<u64>) {
+    let mut whole = 0;
+    for seed in seeds.clone() {
+        let mut world = World::new(seed);
+        world.run(ms(200_000));
+        check_at_rest(&mut world);
+        world.feed(Input::Command(Command::End(EndReason::Host)));
+        check(&mut world);
+        whole += u64::from(!world.lossy);
+        if !world.violations.is_empty() {
+            let script = world.script.join("\n  ");
+            let broken = world.violations.join("\n  ");
+            panic!("seed {seed} breaks\n  {broken}\nscript:\n  {script}");
+        }
+    }
+    // What follows from the hold being exceeded is not looked at; most conversations must be.
+    let conversations = seeds.end - seeds.start;
+    assert!(whole * 2 > conversations, "{whole} of {conversations}");
+}
+
+/// What must be so when all has been quiet for a while.
+fn check_at_rest(world: &mut World) {
+    if world.ended.is_some() {
+        return;
+    }
+    if !world.call.tools.is_settled() {
+        world.violation("a tool call is still open");
+    }
+    if !world.call.uplink.is_clear() {
+        world.violation("audio still waits");
+    }
+    let Some(line) = world.current_line() else {
+        return;
+    };
+    // K2, on the connection that is there at the end.
+    let open: Vec<String> = line
+        .vendor
+        .calls
+        .iter()
+        .filter(|(_, answered)| !**answered)
+        .map(|(call, _)| call.clone())
+        .collect();
+    for call in open {
+        world.violation(&format!("`{call}` has no answer"));
+    }
+}
+
+fn check(world: &mut World) {
+    let mut violations: Vec<String> = world
+        .lines
+        .iter()
+        .flat_map(|line| line.vendor.objections.clone())
+        .collect();
+    for (call, runs) in &world.runs {
+        if *runs > 1 {
+            violations.push(format!("K1: `{call}` ran {runs} times"));
+        }
+        if !world.told.contains(call.as_str()) && world.ended == Some(EndReason::Host) {
+            violations.push(format!("K2: the model was never told what `{call}` answered"));
+        }
+    }
+    violations.extend(unbalanced(&world.log));
+    violations.extend(repeated_finals(&world.log));
+    if !world.lossy && world.ended == Some(EndReason::Host) {
+        violations.extend(lost_utterances(world));
+    }
+    let ends = |(_, action): &&(Duration, Action)| matches!(action, Action::End(_));
+    if world.log.iter().filter(ends).count() != 1 || world.log.last().is_none_or(|l| !ends(&l)) {
+        violations.push("S3: not one end, at the end".into());
+    }
+    world.violations.extend(violations);
+}
+
+fn news(log: &[(Duration, Action)]) -> impl Iterator<Item = &News> {
+    log.iter().filter_map(|(_, action)| match action {
+        Action::Publish(publication) => Some(&publication.what),
+        _ => None,
+    })
+}
+
+/// T6: starts and ends alternate, and nothing is left open.
+fn unbalanced(log: &[(Duration, Action)]) -> Vec<String> {
+    let mut open: HashMap<&str, bool> = HashMap::new();
+    let mut broken = Vec::new();
+    for news in news(log) {
+        let (what, begins) = match news {
+            News::UserSpeaking(on) => ("the user's speech", *on),
+            News::AssistantSpeaking(on) => ("the AI's speech", *on),
+            News::Response { phase, .. } => ("a response", *phase == ResponsePhase::Started),
+            News::HandOver(phase) => (
+                "a hand-over",
+                matches!(phase, HandOverPhase::Started { .. }),
+            ),
+            _ => continue,
+        };
+        if open.insert(what, begins).unwrap_or(false) == begins {
+            broken.push(format!("T6: {what} begins or ends twice"));
+        }
+    }
+    let left = open.into_iter().filter(|(_, open)| *open);
+    broken.extend(left.map(|(what, _)| format!("T6: {what} has no end")));
+    broken
+}
+
+/// T3: one final for each utterance.
+fn repeated_finals(log: &[(Duration, Action)]) -> Vec<String> {
+    let mut finals: HashMap<(Role, &str), u32> = HashMap::new();
+    for news in news(log) {
+        if let News::Final { role, text, .. } = news {
+            *finals.entry((*role, text)).or_default() += 1;
+        }
+    }
+    finals
+        .into_iter()
+        .filter(|((role, _), count)| *role == Role::User && *count > 1)
+        .map(|((_, text), count)| format!("T3: `{text}` was told {count} times"))
+        .collect()
+}
+
+/// H1, H2: everything the user said reached one connection whole and was written down, or at least
+/// answered.
+fn lost_utterances(world: &World) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (last, next) in world.lines.iter().flat_map(|line| &line.vendor.gaps) {
+        // What is written down need not be heard again.
+        let missing = |(_, (first, end)): &(usize, &(u32, u32))| *first < *next && *end > *last;
+        let spoken = world.utterances.iter().enumerate().skip(1).filter(missing);
+        let told = |(number, _): (usize, _)| {
+            let text = format!("utterance {number}");
+            let is_it = |n: &News| matches!(n, News::Final { text: t, .. } if *t == text);
+            news(&world.log).any(is_it)
+        };
+        if next <= last || !spoken.clone().all(told) {
+            broken.push(format!("H1: frame {next} follows {last}"));
+        }
+    }
+    for (number, (first, last)) in world.utterances.iter().enumerate().skip(1) {
+        let whole = world.lines.iter().any(|line| {
+            let frames = &line.vendor.frames;
+            let has = |frame: &u32| frames.binary_search(frame).is_ok();
+            has(first) && has(last)
+        });
+        if !whole {
+            broken.push(format!("H1: no connection heard utterance {number} whole"));
+        }
+    }
+    broken
+}
+
+#[test]
+fn h_conversations_survive_their_connections_1() {
+    converse(0..2_500);
+}
+
+#[test]
+fn h_conversations_survive_their_connections_2() {
+    converse(2_500..5_000);
+}
+
+#[test]
+fn h_conversations_survive_their_connections_3() {
+    converse(5_000..7_500);
+}
+
+#[test]
+fn h_conversations_survive_their_connections_4() {
+    converse(7_500..10_000);
+}
+
+#[test]
+fn debug_one() {
+    if std::env::var("SEED").is_err() { return }
+    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
+    let mut world = World::new(seed);
+    world.run(ms(200_000));
+    for (at, action) in &world.log {
+        match action {
+            Action::ToProvider(crate::provider::ProviderCommand::Audio(pcm)) => {
+                let f = Frame::read(pcm);
+                if std::env::var("FRAMES").is_ok() { println!("{at:?} frame {} {}", f.number, f.utterance); }
+            }
+            Action::ToClient(crate::transport::ClientCommand::Audio(_)) => {}
+            other => println!("{at:?} {other:?}"),
+        }
+    }
+    println!("{:?}", world.script);
+}
