@@ -208,7 +208,8 @@ pub struct ProviderCapabilities {
     /// It takes [`ProviderCommand::Ping`] and answers each with [`ProviderEvent::Pong`].
     pub pings: bool,
     /// How many times faster than real time it takes audio: what was held back while there was no
-    /// connection is sent at this pace. At least 2.
+    /// connection is sent at this pace. At least 2; more than 4 makes it a guess where in the audio
+    /// the provider notices speech, should the connection break again just then.
     pub catch_up: u32,
 }
 

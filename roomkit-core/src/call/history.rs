@@ -65,7 +65,9 @@ impl History {
 
     /// The token stands for what has this order.
     pub(super) fn covers(&self, order: u64) -> bool {
-        self.token.as_ref().is_some_and(|token| order <= token.covers)
+        self.token
+            .as_ref()
+            .is_some_and(|token| order <= token.covers)
     }
 
     pub(super) fn token(&self) -> Option<&ResumeToken> {
@@ -108,10 +110,7 @@ impl History {
         items
     }
 
-    fn with_untold(
-        &self,
-        untold: impl Iterator<Item = (u64, News)>,
-    ) -> Vec<(u64, HistoryItem)> {
+    fn with_untold(&self, untold: impl Iterator<Item = (u64, News)>) -> Vec<(u64, HistoryItem)> {
         let told = self
             .entries
             .iter()
@@ -307,7 +306,13 @@ mod tests {
         let full = history.snapshot(untold(), HistorySupport::Full);
         assert_eq!(
             texts(&full),
-            ["user: before", "user: hello", "call a", "result a", "call b"]
+            [
+                "user: before",
+                "user: hello",
+                "call a",
+                "result a",
+                "call b"
+            ]
         );
         assert_eq!(open_calls(&full), HashSet::from(["b".into()]));
         let text = history.snapshot(untold(), HistorySupport::Text);
@@ -342,7 +347,7 @@ mod tests {
     fn the_oldest_is_forgotten_and_no_result_is_told_without_its_call() {
         let mut history = History::default();
         history.record(1, &call("a"));
-        for order in 2..ITEMS as u64 + 1 {
+        for order in 2..=ITEMS as u64 {
             history.record(order, &said(Role::User, "word"));
         }
         history.record(9_999, &done("a"));

@@ -249,7 +249,11 @@ mod tests {
     fn k1_an_id_is_called_once() {
         let mut ledger = ToolLedger::new(4, ms(100));
         assert_eq!(ledger.call(request("a"), 1), Called::New);
-        assert_eq!(ledger.call(request("a"), 1), Called::Known, "while it is open");
+        assert_eq!(
+            ledger.call(request("a"), 1),
+            Called::Known,
+            "while it is open"
+        );
         assert!(ledger.close(&"a".into()).is_some());
         assert_eq!(ledger.call(request("a"), 1), Called::Known, "and after");
     }
@@ -296,7 +300,10 @@ mod tests {
         ledger.start_next(ms(0));
         assert!(ledger.close_expired(ms(99)).is_none());
         let (late, answer) = ledger.close_expired(ms(100)).unwrap();
-        assert_eq!((late.request.call_id.as_str(), answer.is_error), ("a", true));
+        assert_eq!(
+            (late.request.call_id.as_str(), answer.is_error),
+            ("a", true)
+        );
         assert!(
             ledger.close(&"a".into()).is_none(),
             "its late result has nowhere to go"

@@ -7,7 +7,11 @@
 //! since the provider's end last gave a sign of life. A new connection hears that again, from the
 //! beginning of the sentence, and then what came in the meantime.
 
+mod lane;
+
 use std::{collections::VecDeque, time::Duration};
+
+use lane::{Lane, length_of};
 
 use super::io::Moment;
 use crate::{audio, provider::ProviderCommand};
@@ -20,6 +24,10 @@ const PRE_ROLL: Duration = Duration::from_secs(1);
 /// The end of speech is noticed only after some silence, and in its last part somebody may have
 /// begun to speak again.
 const TAIL: Duration = Duration::from_millis(200);
+/// The way to the provider and back, about.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+/// So long after audio was sent faster than it was spoken, the provider may still be busy with it.
+const HURRY: Duration = Duration::from_secs(1);
 /// Without signs of life from the provider's end, audio of this age is taken as received.
 const UNSEEN: Duration = Duration::from_secs(2);
 /// A client's network may deliver this much audio at once; that is no reason to slow it down.
@@ -50,6 +58,8 @@ pub(super) struct Uplink {
     speed: u32,
     /// When the audio that was sent would have been taken at that speed.
     taken_at: Moment,
+    /// Until then audio was sent faster than it was spoken.
+    hurried: Option<Moment>,
 }
 
 /// An utterance, by the places where its audio begins and ends.
@@ -103,6 +113,7 @@ impl Uplink {
             settled: 0,
             speed: 1,
             taken_at: Moment::ZERO,
+            hurried: None,
         }
     }
 
@@ -132,6 +143,9 @@ impl Uplink {
         let bytes = length_of(&command);
         let length = audio::duration_of(bytes as usize, self.rate);
         self.taken_at = self.taken_at.max(now) + length / self.speed;
+        if !self.waiting.is_empty() {
+            self.hurried = Some(now);
+        }
         self.sent += bytes;
         self.kept.push_back(command.clone());
         self.forget();
@@ -186,6 +200,7 @@ impl Uplink {
         self.speed = speed.max(2);
         self.taken_at = now;
         (self.received, self.missing) = (confirms.then_some(0), 0);
+        self.hurried = None;
         dropped
     }
 
@@ -240,15 +255,15 @@ impl Uplink {
 
     /// The provider has noticed that the user speaks. The utterance has this number, also when it
     /// is heard once more.
-    pub(super) fn speech_began(&mut self, number: u64) {
+    pub(super) fn speech_began(&mut self, now: Moment, number: u64) {
         if let Some(said) = self.utterances.iter_mut().find(|s| s.number == number) {
             said.to = None;
             return;
         }
-        let bytes_of = |length| audio::bytes_for(length, self.rate) as u64;
         let before = self.utterances.back().and_then(|said| said.to);
-        let earliest = before.map_or(self.settled, |to| to.saturating_sub(bytes_of(TAIL)));
-        let from = self.sent.saturating_sub(bytes_of(PRE_ROLL)).max(earliest);
+        let from = self
+            .place(now, PRE_ROLL)
+            .max(before.unwrap_or(self.settled));
         self.utterances.push_back(Spoken {
             number,
             from,
@@ -258,11 +273,26 @@ impl Uplink {
     }
 
     /// The provider has noticed that the user stopped.
-    pub(super) fn speech_ended(&mut self) {
+    pub(super) fn speech_ended(&mut self, now: Moment) {
+        let to = self.place(now, TAIL);
         for said in &mut self.utterances {
-            said.to.get_or_insert(self.sent);
+            let to = to.max(said.from);
+            said.to.get_or_insert(to);
         }
         self.settle();
+    }
+
+    /// What was sent so long before the provider noticed something. While it is sent audio faster
+    /// than real time, much goes by until its word is here.
+    fn place(&self, now: Moment, ago: Duration) -> u64 {
+        let hurries = self.hurried.is_some_and(|until| now < until + HURRY);
+        let ago = if hurries {
+            ago.max(ROUND_TRIP * self.speed)
+        } else {
+            ago
+        };
+        let bytes = audio::bytes_for(ago, self.rate) as u64;
+        self.sent.saturating_sub(bytes)
     }
 
     /// The utterance of this number is part of the conversation now: nobody need hear it again.
@@ -282,14 +312,13 @@ impl Uplink {
     }
 
     fn settle(&mut self) {
-        let tail = audio::bytes_for(TAIL, self.rate) as u64;
         while let Some(Spoken {
             to: Some(to),
             settled: true,
             ..
         }) = self.utterances.front()
         {
-            self.settled = self.settled.max(to.saturating_sub(tail));
+            self.settled = self.settled.max(*to);
             self.missing = 0;
             self.utterances.pop_front();
             self.kept.forget_turn();
@@ -313,315 +342,5 @@ impl Uplink {
     }
 }
 
-/// Commands in order, and how much audio is among them.
-#[derive(Debug, Default)]
-struct Lane {
-    commands: VecDeque<ProviderCommand>,
-    bytes: usize,
-}
-
-impl Lane {
-    fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
-    fn push_back(&mut self, command: ProviderCommand) {
-        self.bytes += length_of(&command) as usize;
-        self.commands.push_back(command);
-    }
-
-    fn push_front(&mut self, command: ProviderCommand) {
-        self.bytes += length_of(&command) as usize;
-        self.commands.push_front(command);
-    }
-
-    fn pop_front(&mut self) -> Option<ProviderCommand> {
-        let command = self.commands.pop_front()?;
-        self.bytes -= length_of(&command) as usize;
-        Some(command)
-    }
-
-    /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
-    /// mark, for what follows one is a turn that is not settled.
-    fn forget_to(&mut self, needed: usize) {
-        while let Some(ProviderCommand::Audio(pcm)) = self.commands.front()
-            && self.bytes - pcm.len() >= needed
-        {
-            self.pop_front();
-        }
-    }
-
-    /// Forgets everything up to the end of the first manual turn, if it has one.
-    fn forget_turn(&mut self) {
-        let is_end = |command: &ProviderCommand| *command == ProviderCommand::ActivityEnd;
-        if let Some(end) = self.commands.iter().position(is_end) {
-            for _ in 0..=end {
-                self.pop_front();
-            }
-        }
-    }
-
-    /// Drops the oldest audio until no more than `limit` bytes are left; marks stay. Gives how
-    /// many pieces were dropped.
-    fn shrink_to(&mut self, limit: usize) -> usize {
-        let mut dropped = 0;
-        while self.bytes > limit {
-            let oldest = self.commands.iter().position(|c| length_of(c) > 0);
-            let Some(command) = oldest.and_then(|place| self.commands.remove(place)) else {
-                break;
-            };
-            self.bytes -= length_of(&command) as usize;
-            dropped += 1;
-        }
-        dropped
-    }
-}
-
-/// Bytes of audio in a command; marks have none.
-fn length_of(command: &ProviderCommand) -> u64 {
-    match command {
-        ProviderCommand::Audio(pcm) => pcm.len() as u64,
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATE: u32 = 16_000;
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    /// 20 ms that can be told from every other.
-    fn piece(number: u16) -> ProviderCommand {
-        let sample = number.to_le_bytes();
-        ProviderCommand::Audio(sample.repeat(320).into())
-    }
-
-    fn number(command: &ProviderCommand) -> u16 {
-        match command {
-            ProviderCommand::Audio(pcm) => u16::from_le_bytes([pcm[0], pcm[1]]),
-            ProviderCommand::ActivityStart => 10_001,
-            ProviderCommand::ActivityEnd => 10_002,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn flow(uplink: &mut Uplink, now: Moment) -> Vec<u16> {
-        std::iter::from_fn(|| uplink.poll(now))
-            .map(|command| number(&command))
-            .collect()
-    }
-
-    fn open() -> Uplink {
-        let mut uplink = Uplink::new(RATE, ms(5_000));
-        assert_eq!(uplink.open(ms(0), 4, true), 0);
-        uplink
-    }
-
-    /// Sends these pieces in real time from piece 0 at 0 ms.
-    fn speak(uplink: &mut Uplink, pieces: std::ops::Range<u16>) {
-        for n in pieces {
-            assert_eq!(uplink.push(piece(n)), Kept::Whole);
-            assert_eq!(flow(uplink, ms(20 * u64::from(n))), [n]);
-        }
-    }
-
-    fn replayed(uplink: &mut Uplink, at: Moment) -> Vec<u16> {
-        uplink.shut();
-        assert_eq!(uplink.open(at, 4, true), 0);
-        let mut all = Vec::new();
-        let mut now = at;
-        while let Some(wake) = uplink.next_wake() {
-            now = now.max(wake);
-            all.extend(flow(uplink, now));
-        }
-        all
-    }
-
-    #[test]
-    fn a_live_connection_gets_audio_at_once_even_in_bursts() {
-        let mut uplink = open();
-        for n in 0..10 {
-            uplink.push(piece(n));
-        }
-        assert_eq!(flow(&mut uplink, ms(1000)), (0..10).collect::<Vec<_>>());
-        assert!(uplink.is_clear());
-        assert_eq!(uplink.next_wake(), None);
-    }
-
-    #[test]
-    fn h1_held_audio_goes_in_order_at_the_pace_the_provider_takes() {
-        let mut uplink = open();
-        uplink.shut();
-        for n in 0..100 {
-            assert_eq!(uplink.push(piece(n)), Kept::Whole);
-        }
-        assert_eq!(uplink.held(), ms(2000));
-        assert_eq!(flow(&mut uplink, ms(2000)), [0_u16; 0], "nothing while it is shut");
-        uplink.open(ms(2000), 4, true);
-        let (mut all, mut now, mut live) = (Vec::new(), ms(2000), 100);
-        while let Some(wake) = uplink.next_wake() {
-            now = now.max(wake);
-            while ms(20 * u64::from(live)) <= now {
-                uplink.push(piece(live));
-                live += 1;
-            }
-            all.extend(flow(&mut uplink, now));
-            let sent = ms(20 * all.len() as u64);
-            assert!(sent <= (now - ms(2000)) * 4 + BURST + ms(20), "too fast at {now:?}");
-        }
-        assert_eq!(all, (0..live).collect::<Vec<_>>(), "nothing lost, nothing reordered");
-        assert!(now < ms(2800), "2 s are caught up after {:?}", now - ms(2000));
-    }
-
-    #[test]
-    fn h2_what_is_older_than_the_hold_is_dropped_oldest_first_and_counted() {
-        let mut uplink = open();
-        uplink.shut();
-        let mut dropped = 0;
-        for n in 0..300 {
-            if let Kept::DroppedOldest(pieces) = uplink.push(piece(n)) {
-                dropped += pieces;
-            }
-        }
-        assert_eq!(dropped, 50);
-        assert_eq!(uplink.held(), ms(5000));
-        assert_eq!(replayed(&mut uplink, ms(6000)), (50..300).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn h2_the_sentence_that_a_lost_connection_broke_off_is_heard_from_its_beginning() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..100);
-        uplink.received(uplink.sent());
-        uplink.speech_began(1);
-        speak(&mut uplink, 100..180);
-        uplink.received(uplink.sent());
-        assert!(uplink.holds_speech());
-        let whole: Vec<u16> = (50..180).collect();
-        let again = replayed(&mut uplink, ms(3600));
-        assert_eq!(again, whole, "with a second before it");
-        let again = replayed(&mut uplink, ms(5000));
-        assert_eq!(again, whole, "and once more, if that connection breaks too");
-    }
-
-    #[test]
-    fn h2_a_settled_utterance_is_not_heard_twice() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..100);
-        uplink.speech_began(1);
-        speak(&mut uplink, 100..180);
-        uplink.speech_ended();
-        assert!(uplink.holds_speech(), "its words may still be missing");
-        uplink.speech_settled(1);
-        speak(&mut uplink, 180..190);
-        assert_eq!(replayed(&mut uplink, ms(3800)), (170..190).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn h2_the_next_utterance_is_kept_when_the_one_before_is_settled() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..100);
-        uplink.speech_began(1);
-        speak(&mut uplink, 100..150);
-        uplink.speech_ended();
-        speak(&mut uplink, 150..160);
-        uplink.speech_began(2);
-        speak(&mut uplink, 160..300);
-        uplink.speech_settled(1);
-        uplink.received(uplink.sent());
-        speak(&mut uplink, 300..301);
-        let again = replayed(&mut uplink, ms(6100));
-        assert_eq!(again, (140..301).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn h2_of_two_utterances_only_the_one_that_is_not_settled_is_heard_again() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..60);
-        uplink.speech_began(1);
-        speak(&mut uplink, 60..100);
-        uplink.speech_ended();
-        speak(&mut uplink, 100..110);
-        uplink.speech_began(2);
-        speak(&mut uplink, 110..150);
-        uplink.speech_ended();
-        speak(&mut uplink, 150..160);
-        uplink.received(uplink.sent());
-        uplink.speech_settled(2);
-        let again: Vec<u16> = (10..90).chain(150..160).collect();
-        assert_eq!(replayed(&mut uplink, ms(3200)), again);
-        assert_eq!(replayed(&mut uplink, ms(9000)), again, "nor the time after");
-        uplink.speech_began(1);
-        uplink.speech_ended();
-        uplink.speech_settled(1);
-        assert!(!uplink.holds_speech());
-    }
-
-    #[test]
-    fn h5_what_a_dead_connection_swallowed_is_kept_since_the_last_sign_of_life() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..100);
-        uplink.received(uplink.sent());
-        speak(&mut uplink, 100..300);
-        let again: Vec<u16> = (50..300).collect();
-        assert_eq!(replayed(&mut uplink, ms(6000)), again, "and a second before");
-    }
-
-    #[test]
-    fn in_silence_little_is_kept() {
-        let mut uplink = open();
-        for n in 0..1000 {
-            uplink.push(piece(n));
-            flow(&mut uplink, ms(20 * u64::from(n)));
-            if n % 100 == 0 {
-                uplink.received(uplink.sent());
-            }
-            let kept = audio::duration_of(uplink.kept.bytes, RATE);
-            assert!(kept <= ms(3040), "{kept:?} of silence");
-        }
-    }
-
-    #[test]
-    fn a_manual_turn_is_repeated_with_its_marks_and_forgotten_with_them() {
-        let mut uplink = open();
-        uplink.speech_began(1);
-        uplink.push(ProviderCommand::ActivityStart);
-        assert_eq!(flow(&mut uplink, ms(0)), [10_001]);
-        speak(&mut uplink, 1..100);
-        uplink.push(ProviderCommand::ActivityEnd);
-        flow(&mut uplink, ms(2000));
-        uplink.speech_ended();
-        let again = replayed(&mut uplink, ms(2000));
-        let whole: Vec<u16> = [10_001].into_iter().chain(1..100).chain([10_002]).collect();
-        assert_eq!(again, whole);
-        uplink.speech_settled(1);
-        assert_eq!(replayed(&mut uplink, ms(9000)), [0_u16; 0]);
-    }
-
-    #[test]
-    fn a_connection_that_was_only_shut_goes_on_where_it_stopped() {
-        let mut uplink = open();
-        speak(&mut uplink, 0..50);
-        uplink.shut();
-        uplink.push(piece(50));
-        uplink.reopen();
-        assert_eq!(flow(&mut uplink, ms(1100)), [50], "and hears nothing twice");
-    }
-
-    #[test]
-    fn s4_early_audio_is_kept_and_the_newest_is_dropped() {
-        let mut uplink = Uplink::new(RATE, ms(5_000));
-        let mut dropped = 0;
-        for n in 0..1700 {
-            dropped += usize::from(uplink.push(piece(n)) == Kept::DroppedNewest);
-        }
-        assert_eq!(dropped, 1700 - EARLY_BYTES / 640);
-        uplink.open(ms(0), 4, true);
-        assert_eq!(flow(&mut uplink, ms(60_000)).first(), Some(&0));
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use super::RealtimeVoiceChannel;
 use crate::{
     event::{
-        RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
-        RealtimeTranscriptionEvent,
+        RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
+        RealtimeToolCallEvent, RealtimeTranscriptionEvent,
     },
     guard,
     session::RealtimeSession,

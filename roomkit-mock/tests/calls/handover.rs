@@ -65,7 +65,12 @@ async fn turn(call: &Call, ai: &MockProviderConnection, id: &str) {
     ai.simulate_response_start(Some(&format!("r{id}")));
     ai.simulate_item_audio(format!("a{id}").as_str(), pcm(ms(200)));
     let answer = format!("answer {id}");
-    ai.simulate_transcription(answer.as_str(), Role::Assistant, true, Some(&format!("a{id}")));
+    ai.simulate_transcription(
+        answer.as_str(),
+        Role::Assistant,
+        true,
+        Some(&format!("a{id}")),
+    );
     ai.simulate_response_end(Some(&format!("r{id}")));
     call.wait_for_final(&answer).await;
 }
@@ -87,7 +92,10 @@ async fn h2_a_lost_connection_is_replaced_and_the_call_goes_on() {
     let history = house.provider.connects().pop().unwrap().history;
     assert_eq!(
         history,
-        [said(Role::User, "question 1"), said(Role::Assistant, "answer 1")]
+        [
+            said(Role::User, "question 1"),
+            said(Role::Assistant, "answer 1")
+        ]
     );
     turn(&call, &next, "2").await;
     assert_eq!(
@@ -132,10 +140,7 @@ async fn h1_the_host_hands_over_and_nobody_hears_it() {
     next.wait_for_command(|c| matches!(c, ProviderCommand::Audio(_)))
         .await;
     assert_eq!(first.closes(), 1, "it is told goodbye");
-    assert_eq!(
-        seen.all(),
-        ["started: Host", "finished: Replayed after 1"]
-    );
+    assert_eq!(seen.all(), ["started: Host", "finished: Replayed after 1"]);
     let told = call.client.messages();
     assert!(
         matches!(told[..], [ServerMessage::SessionStarted { .. }]),
@@ -380,7 +385,11 @@ async fn a_session_in_a_room_with_a_past_can_be_told_of_it() {
     assert_eq!(setup.history.len(), 6);
 
     let house = seeded(HistorySeed::Tokens(5)).await;
-    for text in ["too long to be told at all, this one", "twelve chars", "eight ch"] {
+    for text in [
+        "too long to be told at all, this one",
+        "twelve chars",
+        "eight ch",
+    ] {
         let event = NewEvent::text(text);
         house.kit.send_event(ROOM, DESK, event).await.unwrap();
     }
@@ -388,7 +397,10 @@ async fn a_session_in_a_room_with_a_past_can_be_told_of_it() {
     let setup = house.provider.connects().pop().unwrap();
     assert_eq!(
         setup.history,
-        [said(Role::System, "twelve chars"), said(Role::System, "eight ch")]
+        [
+            said(Role::System, "twelve chars"),
+            said(Role::System, "eight ch")
+        ]
     );
 }
 

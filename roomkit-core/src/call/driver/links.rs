@@ -63,8 +63,8 @@ impl Driver {
     /// The provider does not take what is sent to it: the connection is as good as lost.
     pub(super) fn provider_stalled(&mut self) {
         let problem = "the provider does not take what is sent to it";
-        let error = ProviderError::new(ProviderErrorKind::Timeout, problem)
-            .with_code("provider_too_slow");
+        let error =
+            ProviderError::new(ProviderErrorKind::Timeout, problem).with_code("provider_too_slow");
         self.feed(Input::Provider(ProviderEvent::Closed(Some(error))));
     }
 

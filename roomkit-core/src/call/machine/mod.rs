@@ -1,22 +1,25 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod connection;
 mod handover;
+mod outgoing;
 mod provider;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod watch;
 
 use std::{collections::VecDeque, time::Duration};
 
-use handover::Connection;
+use connection::Connection;
 
 use super::{
     history::History,
-    io::{Action, Input, Moment, News, Permissions, Publication, ToolAnswer, ToolRequest},
+    io::{Action, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
     playout::{Due, Playout},
     tools::{Closed, ToolLedger},
-    uplink::{Kept, Uplink},
+    uplink::Uplink,
     words::Words,
 };
 use crate::{
@@ -405,93 +408,5 @@ impl Call {
         }
         self.ended = true;
         self.out.push_back(Action::End(reason));
-    }
-
-    // ----- ways out
-
-    fn send_to_client(&mut self, command: ClientCommand) {
-        self.out.push_back(Action::ToClient(command));
-    }
-
-    fn send_to_provider(&mut self, command: ProviderCommand) {
-        match command {
-            ProviderCommand::Audio(_)
-            | ProviderCommand::ActivityStart
-            | ProviderCommand::ActivityEnd => match self.uplink.push(command) {
-                Kept::Whole => {}
-                Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
-                Kept::DroppedOldest(pieces) => {
-                    let dropped = std::iter::repeat_with(|| Action::Dropped("held_audio"));
-                    self.out.extend(dropped.take(pieces));
-                }
-            },
-            command if self.connection.is_open() => {
-                self.out.push_back(Action::ToProvider(command));
-            }
-            // They are about a connection that is gone.
-            ProviderCommand::Respond
-            | ProviderCommand::CancelResponse
-            | ProviderCommand::Truncate { .. }
-            | ProviderCommand::Ping => {}
-            command => self.hold(0, Given::Command(command)),
-        }
-    }
-
-    /// Sends words or an image, unless the provider would not take them now. `order` is their
-    /// place in the history.
-    fn send_words(&mut self, order: u64, command: ProviderCommand) {
-        let takes = self.provider.as_ref().is_none_or(|p| p.text_during_tools);
-        let what = Given::Command(command);
-        if !self.connection.is_open() {
-            self.hold(order, what);
-        } else if takes || self.tools.is_settled() {
-            self.give(Held { order, what });
-        } else if self.deferred.len() < HELD_COMMANDS {
-            self.deferred.push(Held { order, what });
-        } else {
-            self.out.push_back(Action::Dropped("early_command"));
-        }
-    }
-
-    fn send_deferred(&mut self) {
-        if self.tools.is_settled() && self.connection.is_open() {
-            for held in std::mem::take(&mut self.deferred) {
-                self.give(held);
-            }
-        }
-    }
-
-    fn hold(&mut self, order: u64, what: Given) {
-        if self.held.len() < HELD_COMMANDS {
-            self.held.push(Held { order, what });
-        } else {
-            self.out.push_back(Action::Dropped("early_command"));
-        }
-    }
-
-    fn give(&mut self, held: Held) {
-        match held.what {
-            Given::Command(command) => self.send_to_provider(command),
-            Given::Result(closed, answer) => self.send_tool_result(held.order, closed, answer),
-        }
-    }
-
-    /// Sends as much of the user's voice as may go now.
-    fn send_voice(&mut self, now: Moment) {
-        while let Some(command) = self.uplink.poll(now) {
-            self.out.push_back(Action::ToProvider(command));
-        }
-    }
-
-    fn tell_response(&mut self, now: Moment, phase: ResponsePhase, usage: Option<Usage>) {
-        self.words.tell(now, News::Response { phase, usage });
-    }
-
-    fn tell_at_once(&mut self, now: Moment, news: News) {
-        self.out.push_back(Action::Publish(Publication {
-            at: now,
-            order: 0,
-            what: news,
-        }));
     }
 }

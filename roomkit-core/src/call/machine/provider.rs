@@ -10,7 +10,7 @@ use crate::{
         playout::AudioItem,
         tools::{Called, Closed},
     },
-    event::{EndReason, ResponsePhase},
+    event::{EndReason, HandOverReason, ResponsePhase},
     id::ResponseId,
     provider::{ProviderError, ProviderErrorKind, ProviderEvent, Role},
 };
@@ -113,7 +113,9 @@ impl Call {
             }
             ProviderEvent::Usage(usage) => self.usage += usage,
             ProviderEvent::Updated => {}
-            ProviderEvent::GoAway { time_left } => self.on_go_away(now, time_left),
+            ProviderEvent::GoAway { time_left } => {
+                self.connection.plan_to_go_away(now, time_left);
+            }
             ProviderEvent::Resumable(token) => self.history.set_token(token, self.words.order()),
             ProviderEvent::Pong => self.on_pong(),
             ProviderEvent::Error(error) => self.on_error(now, error),
@@ -197,7 +199,8 @@ impl Call {
         if is_permanent {
             self.fail(now, error);
         } else if error.kind() == ProviderErrorKind::SessionExpired {
-            self.on_expired(now);
+            // It ends now, and says so.
+            self.connection.plan(HandOverReason::Expiring, now, now);
         } else {
             self.words.tell(
                 now,

@@ -6,7 +6,7 @@ use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::io::{Action, Command, Moment, News, Permissions},
     client_protocol::ServerMessage,
-    event::EndReason,
+    event::{EndReason, HandOverReason},
     provider::{ProviderCommand, Role},
     transport::{ClientCommand, ClientEvent},
 };
@@ -110,7 +110,7 @@ impl Call {
                 self.wanted = Wanted::NotBefore(now);
             }
             Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
-            Command::HandOver => self.on_hand_over_wanted(now),
+            Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, Call, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES, Wanted,
+    AFTER_SPEECH, Call, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES,
+    Wanted,
 };
 use crate::{
     call::{
@@ -37,7 +38,7 @@ impl Call {
             self.words.release();
         }
         let number = self.words.user_began(now, item_id, barge_in);
-        self.uplink.speech_began(number);
+        self.uplink.speech_began(now, number);
         self.words.tell(now, News::UserSpeaking(true));
     }
 
@@ -47,7 +48,7 @@ impl Call {
         }
         self.user_speaking = false;
         self.gate_closed = false;
-        self.uplink.speech_ended();
+        self.uplink.speech_ended(now);
         self.owes_answer_until(now + OWES_AFTER_SPEECH);
         if self
             .provider

@@ -1,6 +1,6 @@
 //! Which utterances have been told, so that each is told once (contract T3).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::{id::ItemId, provider::Role};
 
@@ -11,13 +11,13 @@ const MEMORY: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     settled: VecDeque<(Role, ItemId)>,
-    last_anonymous: Option<(Role, String)>,
+    last_anonymous: HashMap<Role, String>,
 }
 
 impl Memory {
-    /// Somebody begins to speak anew: the same words are no repeat any more.
-    pub(super) fn new_turn(&mut self) {
-        self.last_anonymous = None;
+    /// Somebody begins to speak anew: the same words from them are no repeat any more.
+    pub(super) fn new_turn(&mut self, role: Role) {
+        self.last_anonymous.remove(&role);
     }
 
     pub(super) fn is_settled(&self, role: Role, item_id: Option<&ItemId>) -> bool {
@@ -29,7 +29,7 @@ impl Memory {
     }
 
     /// Whether this final was told before; it is remembered if not (contract T3). Without an id
-    /// the same words are a repeat until somebody begins to speak anew.
+    /// the same words are a repeat until the same side begins to speak anew.
     pub(super) fn is_repeat(&mut self, role: Role, item_id: Option<&ItemId>, text: &str) -> bool {
         if let Some(id) = item_id {
             let repeat = self.is_settled(role, item_id);
@@ -38,10 +38,8 @@ impl Memory {
             }
             return repeat;
         }
-        let this = Some((role, text.to_owned()));
-        let repeat = self.last_anonymous == this;
-        self.last_anonymous = this;
-        repeat
+        let before = self.last_anonymous.insert(role, text.to_owned());
+        before.is_some_and(|before| before == text)
     }
 
     pub(super) fn remember(&mut self, role: Role, item_id: ItemId) {

@@ -102,7 +102,7 @@ impl Words {
         item_id: Option<ItemId>,
         barge_in: bool,
     ) -> u64 {
-        self.told.new_turn();
+        self.told.new_turn(Role::User);
         let too_late = |lost: Moment| at >= lost + HEARD_AGAIN;
         self.utterances
             .retain(|said| !said.carried.is_some_and(too_late));
@@ -223,7 +223,7 @@ impl Words {
     // ----- what the AI says
 
     pub(super) fn answer_began(&mut self) {
-        self.told.new_turn();
+        self.told.new_turn(Role::Assistant);
         self.answers
             .retain(|answer| answer.item_id.is_some() || answer.stage != Stage::Settled);
     }

@@ -48,7 +48,7 @@ impl Frame {
     }
 }
 
-/// SplitMix64: small, and the same on every machine.
+/// `SplitMix64`: small, and the same on every machine.
 struct Rng(u64);
 
 impl Rng {
@@ -93,7 +93,8 @@ fn converse(seeds: std::ops::Range<u64>) {
             panic!("seed {seed} breaks\n  {broken}\nscript:\n  {script}");
         }
     }
-    // What follows from the hold being exceeded is not looked at; most conversations must be.
+    // Where the hold was exceeded, or the user muted half a sentence, nothing can be said of what
+    // was heard; most conversations must not be like that.
     let conversations = seeds.end - seeds.start;
     assert!(whole * 2 > conversations, "{whole} of {conversations}");
 }
@@ -136,12 +137,14 @@ fn check(world: &mut World) {
             violations.push(format!("K1: `{call}` ran {runs} times"));
         }
         if !world.told.contains(call.as_str()) && world.ended == Some(EndReason::Host) {
-            violations.push(format!("K2: the model was never told what `{call}` answered"));
+            violations.push(format!(
+                "K2: the model was never told what `{call}` answered"
+            ));
         }
     }
     violations.extend(unbalanced(&world.log));
-    violations.extend(repeated_finals(&world.log));
     if !world.lossy && world.ended == Some(EndReason::Host) {
+        violations.extend(repeated_finals(&world.log));
         violations.extend(lost_utterances(world));
     }
     let ends = |(_, action): &&(Duration, Action)| matches!(action, Action::End(_));
@@ -245,23 +248,4 @@ fn h_conversations_survive_their_connections_3() {
 #[test]
 fn h_conversations_survive_their_connections_4() {
     converse(7_500..10_000);
-}
-
-#[test]
-fn debug_one() {
-    if std::env::var("SEED").is_err() { return }
-    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
-    let mut world = World::new(seed);
-    world.run(ms(200_000));
-    for (at, action) in &world.log {
-        match action {
-            Action::ToProvider(crate::provider::ProviderCommand::Audio(pcm)) => {
-                let f = Frame::read(pcm);
-                if std::env::var("FRAMES").is_ok() { println!("{at:?} frame {} {}", f.number, f.utterance); }
-            }
-            Action::ToClient(crate::transport::ClientCommand::Audio(_)) => {}
-            other => println!("{at:?} {other:?}"),
-        }
-    }
-    println!("{:?}", world.script);
 }

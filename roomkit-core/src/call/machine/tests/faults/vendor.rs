@@ -37,7 +37,6 @@ impl Style {
                 capabilities.truncates = true;
                 capabilities.history = HistorySupport::Full;
                 capabilities.overlaps = true;
-                capabilities.catch_up = 10;
             }
             Self::Resuming => {
                 capabilities.continuation = Continuation::Automatic;
@@ -152,11 +151,11 @@ impl Vendor {
     }
 
     /// Does what was planned.
-    pub(super) fn act(&mut self, plan: Plan, rng: &mut Rng, calls: &mut u32) -> Plans {
+    pub(super) fn act(&mut self, plan: &Plan, rng: &mut Rng, calls: &mut u32) -> Plans {
         match plan {
             Plan::Say(_) => Vec::new(),
             Plan::Respond => self.respond(rng, calls),
-            Plan::Audio { response, left } => self.speak(response, left),
+            Plan::Audio { response, left } => self.speak(*response, *left),
         }
     }
 
@@ -243,7 +242,7 @@ impl Vendor {
             if self.style == Style::Replaying {
                 plans.push((ms(0), Plan::Say(started)));
             }
-            for _ in 0..rng.below(3) + 1 {
+            for _ in 0..=rng.below(3) {
                 *calls += 1;
                 let call_id = format!("call{calls}");
                 self.calls.insert(call_id.clone(), false);
@@ -331,7 +330,9 @@ impl Vendor {
 
     fn result(&mut self, call_id: &str, rng: &mut Rng) -> Plans {
         match self.calls.get_mut(call_id) {
-            None => self.object(&format!("a result for `{call_id}`, which is not known here")),
+            None => self.object(&format!(
+                "a result for `{call_id}`, which is not known here"
+            )),
             Some(true) => self.object(&format!("a second result for `{call_id}`")),
             Some(answered) => *answered = true,
         }

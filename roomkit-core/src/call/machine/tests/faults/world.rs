@@ -88,7 +88,9 @@ pub(super) struct World {
     responding: bool,
     /// Calls the present connection has made and that are not answered.
     open_calls: HashSet<CallId>,
+    seen_calls: HashSet<CallId>,
     pub(super) ended: Option<EndReason>,
+    /// Audio was dropped because the hold was full, or muted.
     pub(super) lossy: bool,
 }
 
@@ -137,6 +139,7 @@ impl World {
             violations: Vec::new(),
             responding: false,
             open_calls: HashSet::new(),
+            seen_calls: HashSet::new(),
             ended: None,
             lossy: false,
         };
@@ -175,8 +178,12 @@ impl World {
             }
         }
         for _ in 0..self.rng.below(3) {
-            let trap = [Trap::ToolCall, Trap::FirstAudio, Trap::Connected, Trap::Dial]
-                [self.rng.below(4) as usize];
+            let trap = [
+                Trap::ToolCall,
+                Trap::FirstAudio,
+                Trap::Connected,
+                Trap::Dial,
+            ][self.rng.below(4) as usize];
             self.note(&format!("cut at {trap:?}"));
             self.traps.push(trap);
         }
@@ -268,7 +275,7 @@ impl World {
             Happening::Vendor(line, plan) => self.vendor_acts(line, plan),
             Happening::FromVendor(line, event) => {
                 if self.current == Some(line) {
-                    self.from_vendor(event);
+                    self.vendor_says(event);
                 }
             }
             Happening::Dialled(dial, outcome) => self.dialled(dial, outcome),
@@ -296,7 +303,7 @@ impl World {
         }
         let plans = self.lines[line]
             .vendor
-            .act(plan, &mut self.rng, &mut self.calls);
+            .act(&plan, &mut self.rng, &mut self.calls);
         self.plan_vendor(line, plans);
     }
 
@@ -311,11 +318,11 @@ impl World {
         }
     }
 
-    fn from_vendor(&mut self, event: ProviderEvent) {
+    fn vendor_says(&mut self, event: ProviderEvent) {
         match &event {
             ProviderEvent::ResponseStarted { .. } => self.responding = true,
             ProviderEvent::ResponseEnded { .. } => self.responding = false,
-            ProviderEvent::ToolCall { call_id, .. } => {
+            ProviderEvent::ToolCall { call_id, .. } if self.seen_calls.insert(call_id.clone()) => {
                 self.open_calls.insert(call_id.clone());
             }
             _ => {}
@@ -392,7 +399,7 @@ impl World {
 
     fn act(&mut self, action: &Action) {
         match action {
-            Action::ToProvider(command) => self.to_provider(command.clone()),
+            Action::ToProvider(command) => self.send(command.clone()),
             Action::Dial(dial) => self.dial(dial),
             Action::HangUp => {
                 self.responding = false;
@@ -420,7 +427,7 @@ impl World {
         }
     }
 
-    fn to_provider(&mut self, command: ProviderCommand) {
+    fn send(&mut self, command: ProviderCommand) {
         let Some(line) = self.current else {
             return self.violation(&format!("{command:?} without a connection"));
         };
@@ -516,6 +523,7 @@ impl World {
         self.current = Some(id);
         self.responding = false;
         self.open_calls.clear();
+        self.seen_calls.clear();
         self.note(&format!("{:?}: connection {id}", self.now));
         let info = ConnectionInfo::new(self.style.capabilities());
         self.feed(Input::Connected(info));
@@ -540,6 +548,8 @@ impl World {
 
     /// The line that is used now, if one is.
     pub(super) fn current_line(&self) -> Option<&Line> {
-        self.current.map(|line| &self.lines[line]).filter(|line| !line.dead)
+        self.current
+            .map(|line| &self.lines[line])
+            .filter(|line| !line.dead)
     }
 }

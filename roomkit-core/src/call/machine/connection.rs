@@ -1,0 +1,256 @@
+//! What is known of the connection to the provider: when it is to be left, how long to wait for
+//! another one, and whether it is alive.
+
+use std::{collections::HashSet, time::Duration};
+
+use crate::{
+    call::io::Moment,
+    event::{HandOverOutcome, HandOverReason},
+    id::CallId,
+    provider::{ProviderError, ProviderErrorKind},
+};
+
+/// A connection that has lived so long was no false start.
+const PROVEN_AFTER: Duration = Duration::from_secs(10);
+/// The waits between attempts: the first of these, doubled each time, up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+/// A quiet moment is looked for so long before a connection's known end, or a quarter of its life.
+const LOOK_AHEAD: Duration = Duration::from_secs(60);
+/// The hand-over begins at the latest so long before that end, or a quarter of what is left.
+const MARGIN: Duration = Duration::from_secs(5);
+/// A go-away notice without a time means about this.
+const GO_AWAY: Duration = Duration::from_secs(10);
+/// The host waits so long for a quiet moment at most.
+const HOST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Signs of life are asked for this often while audio is sent, and otherwise that often.
+const PING_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
+/// A peer that is asked for a sign of life and is not heard of for so long is gone; some healthy
+/// ones take 30 s.
+const SILENCE: Duration = Duration::from_secs(45);
+/// A peer that owes a response and gives no sign of one for so long is stuck.
+const OVERDUE: Duration = Duration::from_secs(60);
+
+/// What is known of the connection to the provider.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Counts the connections; 0 is none yet.
+    pub(super) number: u32,
+    pub(super) state: State,
+    since: Moment,
+    /// It has done something useful.
+    proven: bool,
+    /// Attempts since the last connection that was proven.
+    pub(super) failures: u32,
+    pub(super) plan: Option<Plan>,
+    pub(super) run: Option<Run>,
+    /// Calls of earlier connections that this one was told of and that had no result then.
+    pub(super) told_calls: HashSet<CallId>,
+    /// The model owes an answer to something that an earlier connection was given.
+    pub(super) owed: bool,
+    /// The last thing that the history of the last dial holds, and the last thing that the
+    /// connection before heard of.
+    pub(super) told_until: u64,
+    pub(super) left_at: u64,
+
+    heard: Moment,
+    pinged: Moment,
+    pinged_place: u64,
+    awaits_pong: bool,
+    pub(super) due_since: Option<Moment>,
+    /// For the jitter of waits.
+    random: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// The first one is being made.
+    Starting,
+    Open,
+    /// Another one is being made. `fallback`: the old one is still there.
+    Dialling {
+        fallback: bool,
+    },
+    /// The next attempt is made then.
+    Waiting(Moment),
+}
+
+/// A hand-over that is to happen in the next quiet moment.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) reason: HandOverReason,
+    pub(super) from: Moment,
+    pub(super) deadline: Moment,
+}
+
+/// A hand-over that happens.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) reason: HandOverReason,
+    pub(super) began: Moment,
+    pub(super) attempts: u32,
+    pub(super) outcome: HandOverOutcome,
+    pub(super) client_knows: bool,
+}
+
+impl Connection {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            number: 0,
+            state: State::Starting,
+            since: Moment::ZERO,
+            proven: false,
+            failures: 0,
+            plan: None,
+            run: None,
+            told_calls: HashSet::new(),
+            owed: false,
+            told_until: 0,
+            left_at: 0,
+            heard: Moment::ZERO,
+            pinged: Moment::ZERO,
+            pinged_place: 0,
+            awaits_pong: false,
+            due_since: None,
+            random: seed | 1,
+        }
+    }
+
+    /// What is sent now goes to the provider, except for the user's voice, which is held from the
+    /// beginning of a hand-over.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open | State::Dialling { fallback: true })
+    }
+
+    /// Something came from the provider, if only a pong.
+    pub(super) fn heard(&mut self, now: Moment, is_pong: bool) {
+        self.heard = now;
+        if !is_pong {
+            self.due_since = None;
+        }
+    }
+
+    /// The provider has done something useful on this connection: it was no false start.
+    pub(super) fn proven(&mut self) {
+        if !std::mem::replace(&mut self.proven, true) {
+            self.failures = 0;
+        }
+    }
+
+    pub(super) fn is_proven(&self, now: Moment) -> bool {
+        self.proven || now >= self.since + PROVEN_AFTER
+    }
+
+    /// Half-random waits: all calls of a process lose their connections together, and must not all
+    /// come back together.
+    pub(super) fn backoff(&mut self) -> Duration {
+        let (first, longest) = BACKOFF;
+        let doublings = self.failures.saturating_sub(1).min(8);
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let percent = 75 + (self.random % 26) as u32;
+        (first * (1 << doublings)).min(longest) * percent / 100
+    }
+
+    pub(super) fn plan(&mut self, reason: HandOverReason, from: Moment, deadline: Moment) {
+        if self
+            .plan
+            .as_ref()
+            .is_none_or(|plan| deadline < plan.deadline)
+        {
+            self.plan = Some(Plan {
+                reason,
+                from,
+                deadline,
+            });
+        }
+    }
+
+    /// Plans to be gone before a known end.
+    pub(super) fn plan_before(&mut self, now: Moment, reason: HandOverReason, life: Duration) {
+        let ahead = LOOK_AHEAD.min(life / 4);
+        let margin = MARGIN.min(ahead / 4);
+        let end = now + life;
+        self.plan(
+            reason,
+            end.saturating_sub(ahead),
+            end.saturating_sub(margin),
+        );
+    }
+
+    /// Plans to be gone before the vendor closes it.
+    pub(super) fn plan_to_go_away(&mut self, now: Moment, time_left: Option<Duration>) {
+        let left = time_left.unwrap_or(GO_AWAY);
+        let deadline = now + left.saturating_sub(MARGIN.min(left / 4));
+        self.plan(HandOverReason::GoAway, now, deadline);
+    }
+
+    /// Plans to be gone because the host wants it.
+    pub(super) fn plan_for_host(&mut self, now: Moment, reason: HandOverReason) {
+        self.plan(reason, now, now + HOST_PATIENCE);
+    }
+
+    /// A new connection is there.
+    pub(super) fn opened(&mut self, now: Moment) {
+        self.proven = self.number == 0;
+        self.number += 1;
+        self.state = State::Open;
+        self.plan = None;
+        self.due_since = None;
+        self.awaits_pong = false;
+        self.pinged_place = 0;
+        (self.since, self.heard, self.pinged) = (now, now, now);
+    }
+
+    // ----- signs of life
+
+    /// Whether a ping is due, when everything up to this place of the uplink was sent. If so it is
+    /// taken as sent.
+    pub(super) fn takes_ping(&mut self, now: Moment, place: u64) -> bool {
+        let (busy, idle) = PING_EVERY;
+        let every = if place > self.pinged_place {
+            busy
+        } else {
+            idle
+        };
+        let is_due = !self.awaits_pong && now >= self.pinged + every;
+        if is_due {
+            self.pinged = now;
+            self.pinged_place = place;
+            self.awaits_pong = true;
+        }
+        is_due
+    }
+
+    /// A ping has come back: gives the place up to which the provider's end has taken everything.
+    pub(super) fn pong(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.awaits_pong).then_some(self.pinged_place)
+    }
+
+    /// When the next ping is due at the latest, or the answer to the last one.
+    pub(super) fn next_sign(&self) -> Moment {
+        if self.awaits_pong {
+            self.heard.max(self.pinged) + SILENCE
+        } else {
+            self.pinged + PING_EVERY.1
+        }
+    }
+
+    /// When the response that is due is overdue.
+    pub(super) fn overdue_at(&self) -> Option<Moment> {
+        self.due_since.map(|since| since + OVERDUE)
+    }
+
+    /// Why it must be taken for dead, if it must.
+    pub(super) fn is_dead(&self, now: Moment) -> Option<ProviderError> {
+        let problem = if self.awaits_pong && now >= self.next_sign() {
+            format!("the provider has not been heard of for {SILENCE:?}")
+        } else if self.overdue_at().is_some_and(|at| now >= at) {
+            format!("no sign of the response that is due for {OVERDUE:?}")
+        } else {
+            return None;
+        };
+        Some(ProviderError::new(ProviderErrorKind::Timeout, problem))
+    }
+}

@@ -1,0 +1,90 @@
+//! What the connection to the provider needs after every input (contracts H1, H5).
+
+use super::{Call, Wanted, connection::State};
+use crate::{call::io::Moment, provider::ProviderCommand};
+
+impl Call {
+    /// Does what is due: a planned hand-over, the next attempt, a ping; and notices a connection
+    /// that is dead without saying so (contract H5).
+    pub(super) fn watch_connection(&mut self, now: Moment) {
+        match self.connection.state {
+            State::Starting | State::Dialling { .. } => return,
+            State::Waiting(until) => {
+                if now >= until {
+                    self.dial(false);
+                }
+                return;
+            }
+            State::Open => {}
+        }
+        if let Some(plan) = &self.connection.plan
+            && now >= plan.from
+            && (now >= plan.deadline || self.is_quiet(now))
+        {
+            let reason = plan.reason.clone();
+            return self.begin_planned(now, reason);
+        }
+        if self.pings() && self.connection.takes_ping(now, self.uplink.sent()) {
+            self.send_to_provider(ProviderCommand::Ping);
+        }
+        let is_due = self.is_response_due(now);
+        let connection = &mut self.connection;
+        connection.due_since = is_due.then(|| connection.due_since.unwrap_or(now));
+        if let Some(error) = connection.is_dead(now) {
+            self.on_lost(now, error);
+        }
+    }
+
+    pub(super) fn on_pong(&mut self) {
+        if let Some(place) = self.connection.pong() {
+            self.uplink.received(place);
+        }
+    }
+
+    /// When the connection wants to be looked at, if nothing happens.
+    pub(super) fn connection_wake(&self, now: Moment) -> Option<Moment> {
+        let connection = &self.connection;
+        match connection.state {
+            State::Starting | State::Dialling { .. } => return None,
+            State::Waiting(until) => return Some(until),
+            State::Open => {}
+        }
+        let life = self.pings().then(|| connection.next_sign());
+        let plan = connection.plan.as_ref().map(|plan| {
+            if now < plan.from {
+                plan.from
+            } else {
+                // Silence in the room wakes the machine anyhow.
+                let owed = self.owes.map(|owes| owes.until);
+                owed.filter(|until| *until > now)
+                    .map_or(plan.deadline, |until| until.min(plan.deadline))
+            }
+        });
+        [life, plan, connection.overdue_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn pings(&self) -> bool {
+        self.provider.as_ref().is_some_and(|p| p.pings)
+    }
+
+    /// Nobody speaks, nothing is audible, nothing is owed (contract H1).
+    fn is_quiet(&self, now: Moment) -> bool {
+        self.response.is_none()
+            && !self.user_speaking
+            && self.wanted == Wanted::No
+            && self.tools.is_settled()
+            && self.owes.is_none_or(|owes| now >= owes.until)
+            && !self.words.awaits_user()
+            && self.uplink.is_clear()
+            && self.playout.is_silent(now)
+    }
+
+    fn is_response_due(&self, now: Moment) -> bool {
+        let runs = self.response.as_ref().is_some_and(|r| !r.interrupted);
+        let asked = self.wanted != Wanted::No && !self.user_speaking;
+        (runs || asked) && self.tools.is_settled() && self.playout.is_silent(now)
+    }
+}
