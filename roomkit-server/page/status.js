@@ -30,7 +30,6 @@ const REASONS = {
   idle_timeout: "nobody spoke for a while",
   max_duration: "it reached its time limit",
   provider_error: "the assistant's provider failed",
-  provider_too_slow: "the assistant's provider is too slow",
   shutdown: "the server is shutting down",
   internal: "the server had a problem",
 };

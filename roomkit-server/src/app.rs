@@ -64,6 +64,7 @@ impl App {
         } else {
             voice
         };
+        config.channel.check().map_err(within("channel"))?;
         let voice = configured(voice, &config.channel)
             .build()
             .map_err(within("channel"))?;
@@ -180,6 +181,18 @@ fn configured(
     }
     if let Some(emit) = config.emit_partials {
         voice = voice.emit_partials(emit);
+    }
+    if let Some(seconds) = config.hold_s {
+        voice = voice.hold(Duration::from_secs(seconds));
+    }
+    if let Some(attempts) = config.reconnect_attempts {
+        voice = voice.reconnect_attempts(attempts);
+    }
+    if let Some(seconds) = config.max_connection_age_s {
+        voice = voice.max_connection_age(Duration::from_secs(seconds));
+    }
+    if let Some(seed) = config.seed() {
+        voice = voice.seed_history(seed);
     }
     voice.provider_config(config.provider_config.clone())
 }

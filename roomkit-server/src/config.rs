@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use roomkit::{error::ConfigError, http::AdmissionConfig};
+use roomkit::{error::ConfigError, http::AdmissionConfig, voice::HistorySeed};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -156,6 +156,19 @@ pub struct ChannelConfig {
     pub max_duration_s: Option<u64>,
     /// How long the provider may take to get ready, in seconds; default 30.
     pub connect_timeout_s: Option<u64>,
+    /// How much of a caller's audio is held while the connection to the AI is renewed, in seconds;
+    /// default 30.
+    pub hold_s: Option<u64>,
+    /// How many new connections to the AI are tried in a row before a call ends; default 5.
+    pub reconnect_attempts: Option<u32>,
+    /// A connection to the AI is replaced, in a quiet moment, before it is so many seconds old;
+    /// default when the vendor ends it.
+    pub max_connection_age_s: Option<u64>,
+    /// How many of a room's last messages a new call is told; default none.
+    pub seed_turns: Option<usize>,
+    /// About how many tokens of a room's last messages a new call is told; default none. Not
+    /// together with `seed_turns`.
+    pub seed_tokens: Option<usize>,
     /// How long a tool may take, in seconds; default 30.
     pub tool_timeout_s: Option<u64>,
     /// How far ahead of real time audio is sent, in ms; default what the transport chooses.
@@ -167,6 +180,22 @@ pub struct ChannelConfig {
     /// Whether the AI is given the tool `current_time`; default true with the provider `echo`, and
     /// false with any other.
     pub demo_tools: Option<bool>,
+}
+
+impl ChannelConfig {
+    /// What a new call is told of its room's past.
+    pub(crate) fn seed(&self) -> Option<HistorySeed> {
+        let turns = self.seed_turns.map(HistorySeed::Turns);
+        turns.or(self.seed_tokens.map(HistorySeed::Tokens))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.seed_turns.is_some() && self.seed_tokens.is_some() {
+            let problem = "is given together with `seed_turns`; leave one of the two out";
+            return Err(ConfigError::field("seed_tokens", problem));
+        }
+        Ok(())
+    }
 }
 
 /// Who may connect, and how many: the fields of [`AdmissionConfig`], and one for rooms.
@@ -301,6 +330,17 @@ mod tests {
             (60, 10)
         );
         assert!(config.rooms.close_empty);
+    }
+
+    #[test]
+    fn a_calls_past_is_measured_in_one_way() {
+        let config = parsed("[channel]\nseed_turns = 5\nhold_s = 10\nreconnect_attempts = 0");
+        let channel = config.unwrap().channel;
+        assert_eq!(channel.seed(), Some(HistorySeed::Turns(5)));
+        assert_eq!(channel.check(), Ok(()));
+        let both = parsed("[channel]\nseed_turns = 5\nseed_tokens = 500");
+        let error = both.unwrap().channel.check().unwrap_err();
+        assert!(error.to_string().contains("seed_tokens"), "{error}");
     }
 
     #[test]
