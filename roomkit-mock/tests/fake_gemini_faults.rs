@@ -276,11 +276,10 @@ async fn the_clients_close_is_recorded_and_ended_servers_forget() {
         .unwrap();
     let mut client = Client::connect(&server).await;
     let connection = first(&server).await;
-    client.socket.inner.close(None).await.unwrap();
-    while !matches!(client.next().await, Next::Dropped) {}
+    client.close().await;
     assert_eq!(
         connection.wait_for_close().await,
-        Ok(Closure::ByClient(None))
+        Ok(Closure::ByClient(Some(1000)))
     );
     assert!(connection.events().is_empty());
     Client::connect(&server).await;

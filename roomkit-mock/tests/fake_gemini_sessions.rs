@@ -27,11 +27,6 @@ fn resuming(handle: &str) -> Value {
     with(agent(MODEL), "sessionResumption", json!({"handle": handle}))
 }
 
-async fn close(client: &mut Client) {
-    client.socket.inner.close(None).await.unwrap();
-    while !matches!(client.next().await, Next::Dropped) {}
-}
-
 fn texts(turns: &[Turn]) -> Vec<&str> {
     turns.iter().map(|turn| turn.text.as_str()).collect()
 }
@@ -47,7 +42,7 @@ async fn a_resumed_session_knows_what_was_said() {
         .await;
     let later = handle_of(&client.until("sessionResumptionUpdate").await);
     assert_ne!(handle, later);
-    close(&mut client).await;
+    client.close().await;
     let mut resumed = Client::configured(&server, resuming(&handle)).await;
     let connection = server.wait_for_connection(1).await.unwrap();
     assert_eq!(connection.resumed_from(), Some(handle.clone()));
@@ -85,7 +80,7 @@ async fn handles_come_only_when_asked_for_and_between_turns() {
     assert!(first(&server).await.handles().is_empty());
     client.say(300).await;
     let messages = client.until("sessionResumptionUpdate").await;
-    assert_eq!(shape(&messages)[..2], ["inputTranscription", "interrupted"]);
+    assert!(shape(&messages).contains(&"interrupted".to_owned()));
     assert_eq!(
         messages.last().unwrap()["sessionResumptionUpdate"]["resumable"],
         true
@@ -128,7 +123,7 @@ async fn handles_expire() {
     let mut client = Client::dial(&server).await;
     client.send(json!({"setup": agent(MODEL)})).await;
     let handle = handle_of(&[client.message().await]);
-    close(&mut client).await;
+    client.close().await;
     Client::configured(&server, resuming(&handle)).await;
     server.expire_handles();
     let late = Client::dial(&server).await;
@@ -141,7 +136,7 @@ async fn handles_expire() {
     let mut client = Client::dial(&server).await;
     client.send(json!({"setup": agent(MODEL)})).await;
     let handle = handle_of(&[client.message().await]);
-    close(&mut client).await;
+    client.close().await;
     let late = Client::dial(&server).await;
     let closed = late.refused(json!({"setup": resuming(&handle)})).await;
     assert_eq!(closed, (1007, INVALID.to_owned()));
@@ -153,7 +148,7 @@ async fn everything_but_the_model_may_change() {
     let mut client = Client::connect(&server).await;
     client.realtime(json!({"text": "hi"})).await;
     let handle = handle_of(&client.until("sessionResumptionUpdate").await);
-    close(&mut client).await;
+    client.close().await;
     let mut changed = resuming(&handle);
     changed["model"] = json!(MODEL_25);
     let refused = Client::dial(&server)
@@ -194,7 +189,7 @@ async fn a_resume_waits_for_the_old_connection_to_end() {
     let connection = server.wait_for_connection(1).await.unwrap();
     connection.wait_for_event(|_| true).await.unwrap();
     assert_eq!(connection.sent("setupComplete"), 0);
-    close(&mut client).await;
+    client.close().await;
     assert!(second.message().await.get("setupComplete").is_some());
 }
 
