@@ -25,6 +25,8 @@ pub(crate) struct Frame {
     /// Several names are joined by `+`.
     pub(crate) kind: Cow<'static, str>,
     pub(crate) text: String,
+    /// Bytes of an answer's audio in it, where faults go by them.
+    pub(crate) audio_bytes: usize,
 }
 
 impl Frame {
