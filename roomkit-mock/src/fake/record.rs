@@ -120,6 +120,8 @@ pub(crate) struct RecordState {
     pub(crate) violations: Vec<Violation>,
     pub(crate) sent: BTreeMap<String, usize>,
     pub(crate) session: Value,
+    /// One side has begun to close.
+    pub(crate) closing: bool,
     pub(crate) closure: Option<Closure>,
 }
 

@@ -221,6 +221,7 @@ impl Line {
             Some(Ok(Message::Text(text))) => engine.handle_text(&text, Instant::now()),
             Some(Ok(Message::Binary(bytes))) => engine.handle_binary(&bytes, Instant::now()),
             Some(Ok(Message::Close(frame))) => {
+                self.record.change(|state| state.closing = true);
                 // Reading on sends the answering close frame.
                 while let Some(Ok(_)) = self.socket.next().await {}
                 let code = frame.map(|frame| u16::from(frame.code));
