@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use raw_client::Next;
 use raw_client::gemini::{
-    Client, KEY, MODEL, MODEL_25, agent, contents, first, handle_of, kinds, shape, silence,
-    text_of, tone, with,
+    Client, MODEL, MODEL_25, agent, contents, first, handle_of, kinds, shape, silence, text_of,
+    tone, with,
 };
 use roomkit_mock::fake_gemini::{
     Closure, ConnectionLife, FakeGemini, FakeGeminiBuilder, HandleRefusal, Reply, Speaker, Turn,
@@ -196,6 +196,7 @@ async fn a_session_can_be_resumed_at_once_when_the_server_has_closed() {
 #[cfg(feature = "fault-proxy")]
 #[tokio::test]
 async fn a_half_open_connection_holds_its_session() {
+    use raw_client::gemini::KEY;
     use roomkit_mock::fault_proxy::{Cut, Direction, FaultProxy, Stall};
 
     let builder = FakeGemini::builder().resume_grace(Duration::from_millis(20));

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 /// One thing the client sent other than audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientEvent {
-    /// The event as it was received.
+    /// The event as it was received; Gemini's in camel case, whatever its spelling was.
     pub json: Value,
     /// Bytes of audio received before it, which places it among the audio.
     pub audio_bytes_before: u64,

@@ -172,9 +172,11 @@ impl Engine {
         Some(update)
     }
 
-    /// Gives out a new handle between turns.
+    /// Gives out a new handle between turns, unless a tool is still to answer.
     pub(super) fn issue_handle(&mut self) {
-        if let Some(update) = self.resumption_update() {
+        if self.calls.is_empty()
+            && let Some(update) = self.resumption_update()
+        {
             self.writer
                 .message(json!({"sessionResumptionUpdate": update}));
         }
