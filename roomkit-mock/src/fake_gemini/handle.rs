@@ -11,7 +11,7 @@ use crate::fake::record::WaitError;
 
 /// One connection of the fake, alive or gone. Clones refer to the same connection.
 ///
-/// Besides what is here it does all that [`fake_openai`](crate::fake_openai)'s does: look
+/// Besides what is here it does all that one of the fake `OpenAI` server does: look
 /// (`events`, `violations`, `received_audio`, `sent`, `session`, `closure`), wait
 /// (`wait_for_event`, `wait_for_audio`, `wait_for_sent`, `wait_for_close`) and interfere
 /// (`inject_event`, `close`, `drop_connection`, `stop_reading`).
