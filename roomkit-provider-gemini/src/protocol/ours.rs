@@ -1,0 +1,42 @@
+//! What the reading half must know of what was written: the vendor reports an interruption in the
+//! same words whether the user spoke or we did.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+/// We sent something that stops a running answer.
+const INTERRUPTS: u8 = 1;
+/// The host said that the user has finished speaking.
+const SPOKE: u8 = 2;
+
+/// Notes from the encoder to the decoder of one connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ours(Arc<AtomicU8>);
+
+impl Ours {
+    /// What is about to be sent stops a running answer.
+    pub(super) fn interrupts(&self) {
+        self.0.fetch_or(INTERRUPTS, Ordering::Relaxed);
+    }
+
+    /// An activity ends, whose words are due.
+    pub(super) fn spoke(&self) {
+        self.0.fetch_or(SPOKE, Ordering::Relaxed);
+    }
+
+    /// Whether an interruption is our own. The note is gone then.
+    pub(super) fn take_interruption(&self) -> bool {
+        self.take(INTERRUPTS)
+    }
+
+    /// Whether an activity has ended since the last time. The note is gone then.
+    pub(super) fn take_spoke(&self) -> bool {
+        self.take(SPOKE)
+    }
+
+    fn take(&self, note: u8) -> bool {
+        self.0.fetch_and(!note, Ordering::Relaxed) & note != 0
+    }
+}
