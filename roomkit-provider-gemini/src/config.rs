@@ -109,8 +109,9 @@ impl GeminiConfig {
         }
     }
 
-    /// Checks every field and finds the key.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks every field and finds the key. Gives the endpoint of a session that overrides
+    /// nothing, without what `auth.token` will give.
+    pub(crate) fn check(&self) -> Result<Endpoint, ConfigError> {
         if self.model.trim().is_empty() {
             return Err(ConfigError::field(
                 "model",
@@ -138,9 +139,7 @@ impl GeminiConfig {
         session
             .and_then(|()| self.target().check(&self.session))
             .map_err(|error| in_section("session", error))?;
-        let placeholder = SecretString::from("token");
-        let token = (!matches!(self.auth, Auth::ApiKey {})).then_some(placeholder);
-        self.endpoint(&self.session, token).map(|_| ())
+        self.endpoint(&self.session, None)
     }
 
     fn check_version(&self) -> Result<(), ConfigError> {
@@ -154,13 +153,19 @@ impl GeminiConfig {
                 &[V1Alpha, V1Beta],
                 "ephemeral tokens are for `v1alpha`; leave it out",
             ),
-            Auth::ApiKey {} => (&[V1, V1Alpha, V1Beta], "the Gemini API has `v1beta`, `v1alpha` and `v1`"),
+            Auth::ApiKey {} => (
+                &[V1, V1Alpha, V1Beta],
+                "the Gemini API has `v1beta`, `v1alpha` and `v1`",
+            ),
         };
         if fitting.contains(&version) {
             return Ok(());
         }
         let version = version.as_str();
-        Err(ConfigError::field("api_version", format!("is {version}; {remedy}")))
+        Err(ConfigError::field(
+            "api_version",
+            format!("is {version}; {remedy}"),
+        ))
     }
 
     /// Where a connection with these settings is dialled. `token` is what the token's source gave
@@ -175,17 +180,18 @@ impl GeminiConfig {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
         match (&self.auth, token) {
-            (Auth::ApiKey {}, _) => {
-                endpoint.with_header("api_key", "x-goog-api-key", self.key()?)
-            }
+            (Auth::ApiKey {}, _) => endpoint.with_header("api_key", "x-goog-api-key", self.key()?),
             (Auth::EphemeralToken { .. }, Some(token)) => {
                 endpoint.with_credential("auth.token", "authorization", "Token", token)
             }
             (Auth::Vertex { user_project, .. }, Some(token)) => {
                 if let Some(project) = user_project {
                     let project = SecretString::from(project.clone());
-                    endpoint =
-                        endpoint.with_header("auth.user_project", "x-goog-user-project", project)?;
+                    endpoint = endpoint.with_header(
+                        "auth.user_project",
+                        "x-goog-user-project",
+                        project,
+                    )?;
                 }
                 endpoint.with_credential("auth.token", "authorization", "Bearer", token)
             }
@@ -202,7 +208,10 @@ impl GeminiConfig {
                     region => format!("wss://{region}-aiplatform.googleapis.com"),
                 };
                 let service = "LlmBidiService/BidiGenerateContent";
-                (server, format!("/ws/google.cloud.aiplatform.{version}.{service}"))
+                (
+                    server,
+                    format!("/ws/google.cloud.aiplatform.{version}.{service}"),
+                )
             }
             auth => {
                 let method = match auth {
@@ -211,7 +220,10 @@ impl GeminiConfig {
                 };
                 let service = format!("GenerativeService.{method}");
                 let server = "wss://generativelanguage.googleapis.com".to_owned();
-                (server, format!("/ws/google.ai.generativelanguage.{version}.{service}"))
+                (
+                    server,
+                    format!("/ws/google.ai.generativelanguage.{version}.{service}"),
+                )
             }
         };
         let server = self.base_url.as_deref().unwrap_or(&server);
@@ -220,7 +232,10 @@ impl GeminiConfig {
         if url.path().contains("BidiGenerateContent") {
             return Ok(given);
         }
-        url.set_path(&format!("{}{path}", given.url().path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}{path}",
+            given.url().path().trim_end_matches('/')
+        ));
         Endpoint::new("base_url", url.as_str())
     }
 
@@ -234,12 +249,11 @@ impl GeminiConfig {
     }
 
     fn key(&self) -> Result<SecretString, ConfigError> {
-        let (field, key) = match &self.api_key {
-            Some(key) => ("api_key", key.clone()),
-            None => {
-                let key = std::env::var(&self.api_key_env).unwrap_or_default();
-                ("api_key_env", key.into())
-            }
+        let (field, key) = if let Some(key) = &self.api_key {
+            ("api_key", key.clone())
+        } else {
+            let key = std::env::var(&self.api_key_env).unwrap_or_default();
+            ("api_key_env", key.into())
         };
         let trimmed = key.expose_secret().trim();
         if trimmed.is_empty() {
@@ -266,7 +280,10 @@ impl fmt::Debug for GeminiConfig {
         let base_url = self.base_url.as_ref().map(|url| {
             let shown = url.split(['?', '#']).next().unwrap_or_default();
             // What stands before the host may be a password.
-            shown.rsplit_once('@').map_or(shown, |(_, host)| host).to_owned()
+            shown
+                .rsplit_once('@')
+                .map_or(shown, |(_, host)| host)
+                .to_owned()
         });
         f.debug_struct("GeminiConfig")
             .field("api_key", &self.api_key)

@@ -49,7 +49,10 @@ const WORDING: &[(&str, ProviderErrorKind)] = &[
     ("rate limit", RateLimited),
     ("is not found for api version", InvalidConfig),
     ("not supported for bidigeneratecontent", InvalidConfig),
-    ("is not supported for this model configuration", InvalidConfig),
+    (
+        "is not supported for this model configuration",
+        InvalidConfig,
+    ),
     ("operation is not implemented", Unsupported),
     ("invalid json payload", InvalidRequest),
     ("request contains an invalid argument", InvalidRequest),
@@ -98,7 +101,9 @@ pub(crate) fn reported(error: Reported<'_>, redactor: &Redactor) -> ProviderErro
         "" => "the vendor gives no reason".to_owned(),
         message => redactor.redact(message),
     };
-    let code = [error.status, error.code].into_iter().find(|code| !code.is_empty());
+    let code = [error.status, error.code]
+        .into_iter()
+        .find(|code| !code.is_empty());
     let told = ProviderError::new(kind, message);
     match code {
         Some(code) => told.with_code(redactor.redact(code)),
@@ -109,8 +114,8 @@ pub(crate) fn reported(error: Reported<'_>, redactor: &Redactor) -> ProviderErro
 /// What a failure means that comes before the setup was taken: nothing was asked yet but to be set
 /// up like this, so the same will be refused again.
 pub(crate) fn before_setup(error: ProviderError) -> ProviderError {
-    let is_unclear = error.code() == "ws_1008"
-        && !error.message().to_lowercase().contains(ENTITY_NOT_FOUND);
+    let is_unclear =
+        error.code() == "ws_1008" && !error.message().to_lowercase().contains(ENTITY_NOT_FOUND);
     let kind = match error.kind() {
         InvalidRequest => InvalidConfig,
         Server if is_unclear => Policy,
@@ -131,15 +136,31 @@ mod tests {
     use super::*;
 
     const CLOSES: &[(u16, &str, ProviderErrorKind)] = &[
-        (1007, "API key not valid. Please pass a valid API key.", Authentication),
-        (1007, "API key expired. Please renew the API key.", Authentication),
-        (1007, "User location is not supported for the API use without a billing account", Policy),
+        (
+            1007,
+            "API key not valid. Please pass a valid API key.",
+            Authentication,
+        ),
+        (
+            1007,
+            "API key expired. Please renew the API key.",
+            Authentication,
+        ),
+        (
+            1007,
+            "User location is not supported for the API use without a billing account",
+            Policy,
+        ),
         (
             1007,
             "Invalid JSON payload received. Unknown name \"x\" at 'setup': Cannot find field.",
             InvalidRequest,
         ),
-        (1007, "Request contains an invalid argument.", InvalidRequest),
+        (
+            1007,
+            "Request contains an invalid argument.",
+            InvalidRequest,
+        ),
         (
             1007,
             "realtime_input.media_chunks is deprecated. Use audio, video, or text instead.",
@@ -158,7 +179,11 @@ mod tests {
              bidiGenerateContent. Call ModelService.ListModels to see the list",
             InvalidConfig,
         ),
-        (1008, "Operation is not implemented, or supported, or enabled.", Unsupported),
+        (
+            1008,
+            "Operation is not implemented, or supported, or enabled.",
+            Unsupported,
+        ),
         (1008, "Requested entity was not found.", Server),
         (
             1008,
@@ -166,10 +191,18 @@ mod tests {
             Authentication,
         ),
         (1008, "", Server),
-        (1011, "You exceeded your current quota, please check your plan and billing", Quota),
+        (
+            1011,
+            "You exceeded your current quota, please check your plan and billing",
+            Quota,
+        ),
         (1011, "Internal error encountered.", Server),
         (1011, "Internal error occurred.", Server),
-        (1011, "Deadline expired before operation could complete.", SessionExpired),
+        (
+            1011,
+            "Deadline expired before operation could complete.",
+            SessionExpired,
+        ),
         (1011, "", Server),
         (1000, "", ProviderErrorKind::Network),
         (1001, "", ProviderErrorKind::Network),
@@ -205,18 +238,56 @@ mod tests {
     #[test]
     fn h3_reported_errors_are_classified_by_wording_then_status_then_code() {
         for (code, status, message, kind, told) in [
-            ("400", "INVALID_ARGUMENT", "API key not valid.", Authentication, "INVALID_ARGUMENT"),
-            ("400", "FAILED_PRECONDITION", "User location is not supported", Policy, "FAILED_PRECONDITION"),
-            ("400", "INVALID_ARGUMENT", "no", InvalidRequest, "INVALID_ARGUMENT"),
-            ("429", "RESOURCE_EXHAUSTED", "", RateLimited, "RESOURCE_EXHAUSTED"),
-            ("429", "RESOURCE_EXHAUSTED", "You exceeded your current quota", Quota, "RESOURCE_EXHAUSTED"),
+            (
+                "400",
+                "INVALID_ARGUMENT",
+                "API key not valid.",
+                Authentication,
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "400",
+                "FAILED_PRECONDITION",
+                "User location is not supported",
+                Policy,
+                "FAILED_PRECONDITION",
+            ),
+            (
+                "400",
+                "INVALID_ARGUMENT",
+                "no",
+                InvalidRequest,
+                "INVALID_ARGUMENT",
+            ),
+            (
+                "429",
+                "RESOURCE_EXHAUSTED",
+                "",
+                RateLimited,
+                "RESOURCE_EXHAUSTED",
+            ),
+            (
+                "429",
+                "RESOURCE_EXHAUSTED",
+                "You exceeded your current quota",
+                Quota,
+                "RESOURCE_EXHAUSTED",
+            ),
             ("403", "", "", Authentication, "403"),
             ("503", "", "", Server, "503"),
             ("", "", "", Server, "server_error"),
         ] {
-            let error = Reported { code, status, message };
+            let error = Reported {
+                code,
+                status,
+                message,
+            };
             let error = reported(error, &Redactor::default());
-            assert_eq!((error.kind(), error.code()), (kind, told), "{status} {message}");
+            assert_eq!(
+                (error.kind(), error.code()),
+                (kind, told),
+                "{status} {message}"
+            );
         }
     }
 }

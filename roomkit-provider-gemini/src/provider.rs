@@ -35,6 +35,7 @@ inventory::submit! {
 pub struct GeminiLiveProvider {
     config: GeminiConfig,
     target: Target,
+    dialer: Dialer,
 }
 
 impl GeminiLiveProvider {
@@ -44,8 +45,11 @@ impl GeminiLiveProvider {
     /// When a field holds something it must not or the model does not take, or no key is found; the
     /// error names the field.
     pub fn new(config: GeminiConfig) -> Result<Self, ConfigError> {
-        config.check()?;
+        let endpoint = config.check()?;
+        let mut options = DialOptions::default();
+        options.max_message_bytes = config.max_message_bytes;
         Ok(Self {
+            dialer: Dialer::new(NAME, endpoint, ERRORS, options)?,
             target: config.target(),
             config,
         })
@@ -58,15 +62,15 @@ impl GeminiLiveProvider {
         deadline: &Deadline,
     ) -> Result<Dialer, ProviderError> {
         let token = match &self.config.auth {
-            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => {
-                Some(deadline.within("access token (`auth.token`)", token.get()).await?)
-            }
+            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => Some(
+                deadline
+                    .within("access token (`auth.token`)", token.get())
+                    .await?,
+            ),
             Auth::ApiKey {} => None,
         };
         let endpoint = self.config.endpoint(session, token).map_err(refused)?;
-        let mut options = DialOptions::default();
-        options.max_message_bytes = self.config.max_message_bytes;
-        Dialer::new(NAME, endpoint, ERRORS, options).map_err(refused)
+        Ok(self.dialer.for_endpoint(endpoint))
     }
 }
 
@@ -92,9 +96,15 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let dialer = self.dialer(encoder.session(), &deadline).await?;
         let mut decoder = encoder.decoder(dialer.redactor().clone());
         let mut socket = dialer.dial(&deadline).await?;
-        let ready =
-            connection::establish(&mut socket, &deadline, &encoder, &mut decoder, &setup, frame)
-                .await?;
+        let ready = connection::establish(
+            &mut socket,
+            &deadline,
+            &encoder,
+            &mut decoder,
+            &setup,
+            frame,
+        )
+        .await?;
 
         let mut info = ConnectionInfo::new(encoder.capabilities());
         info.provider_session_id = ready.session_id;
@@ -104,6 +114,7 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // As `map_err` wants it.
 fn refused(error: ConfigError) -> ProviderError {
     ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
 }

@@ -50,8 +50,18 @@ impl Auth {
                 token,
                 user_project,
             } => {
-                plain("auth.project", project, ".:-", "the project's id, such as `my-project-1`")?;
-                plain("auth.location", location, "-", "a region, such as `us-central1`")?;
+                plain(
+                    "auth.project",
+                    project,
+                    ".:-",
+                    "the project's id, such as `my-project-1`",
+                )?;
+                plain(
+                    "auth.location",
+                    location,
+                    "-",
+                    "a region, such as `us-central1`",
+                )?;
                 if let Some(project) = user_project {
                     plain("auth.user_project", project, ".:-", "the project's id")?;
                 }
@@ -67,7 +77,10 @@ fn plain(field: &str, value: &str, also: &str, what: &str) -> Result<(), ConfigE
         return Ok(());
     }
     let shown: String = value.chars().take(64).collect();
-    Err(ConfigError::field(field, format!("is `{shown}`; use {what}")))
+    Err(ConfigError::field(
+        field,
+        format!("is `{shown}`; use {what}"),
+    ))
 }
 
 /// Where a token comes from. It is asked for anew for each connection.
@@ -107,7 +120,10 @@ impl Token {
     /// A token for a connection that is about to be made.
     pub(crate) async fn get(&self) -> Result<SecretString, ProviderError> {
         let refuse = |message: String| {
-            Err(ProviderError::new(ProviderErrorKind::Authentication, message))
+            Err(ProviderError::new(
+                ProviderErrorKind::Authentication,
+                message,
+            ))
         };
         let (token, origin) = match self {
             Self::Fixed(token) => (token.clone(), "`auth.token`".to_owned()),

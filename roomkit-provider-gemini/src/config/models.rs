@@ -111,7 +111,7 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         field: "enable_affective_dialog",
-        value: |session| (session.enable_affective_dialog? ).then(|| "true".into()),
+        value: |session| (session.enable_affective_dialog?).then(|| "true".into()),
         taken_by: &[NativeAudio25, Vertex25, Unknown],
         remedy: "leave it out, or use a 2.5 native audio model",
     },
@@ -124,7 +124,14 @@ const RULES: &[Rule] = &[
     Rule {
         field: "proactive_audio",
         value: |session| (!session.proactive_audio?).then(|| "false".into()),
-        taken_by: &[NativeAudio25, Vertex25, Live31, Translate, Transcribe, Unknown],
+        taken_by: &[
+            NativeAudio25,
+            Vertex25,
+            Live31,
+            Translate,
+            Transcribe,
+            Unknown,
+        ],
         remedy: "leave it out; this model always decides by itself whether to answer",
     },
     Rule {
@@ -166,13 +173,27 @@ const RULES: &[Rule] = &[
     Rule {
         field: "google_search",
         value: |session| session.google_search.then(|| "true".into()),
-        taken_by: &[NativeAudio25, Vertex25, Live31, Live38, Live38Thinking, Unknown],
+        taken_by: &[
+            NativeAudio25,
+            Vertex25,
+            Live31,
+            Live38,
+            Live38Thinking,
+            Unknown,
+        ],
         remedy: "leave it out; this model calls no tools",
     },
     Rule {
         field: "tool_behavior",
         value: |session| Some(session.tool_behavior?.as_str().into()),
-        taken_by: &[NativeAudio25, Vertex25, Live31, Live38, Live38Thinking, Unknown],
+        taken_by: &[
+            NativeAudio25,
+            Vertex25,
+            Live31,
+            Live38,
+            Live38Thinking,
+            Unknown,
+        ],
         remedy: "leave it out; this model calls no tools",
     },
 ];
@@ -254,9 +275,11 @@ impl Target {
                 "thinking_level",
                 format!("is missing; `{}` wants `low`, `medium` or `high`", self.id),
             )),
-            (Live38Thinking, Some(level @ (Minimal | ExtraHigh))) => {
-                Err(self.refuse("thinking_level", level.as_str(), "use `low`, `medium` or `high`"))
-            }
+            (Live38Thinking, Some(level @ (Minimal | ExtraHigh))) => Err(self.refuse(
+                "thinking_level",
+                level.as_str(),
+                "use `low`, `medium` or `high`",
+            )),
             (Live31, Some(level @ ExtraHigh)) => Err(self.refuse(
                 "thinking_level",
                 level.as_str(),

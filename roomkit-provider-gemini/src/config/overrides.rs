@@ -20,8 +20,7 @@ impl GeminiSessionConfig {
     pub fn with_overrides(&self, overrides: &Map<String, Value>) -> Result<Self, ConfigError> {
         let overrides = normalise(overrides);
         let base = self.to_map();
-        let config =
-            apply(&base, &overrides).map_err(|error| blame(&base, &overrides, &error))?;
+        let config = apply(&base, &overrides).map_err(|error| blame(&base, &overrides, &error))?;
         config.check()?;
         Ok(config)
     }

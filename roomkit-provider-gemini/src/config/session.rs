@@ -178,9 +178,19 @@ impl GeminiSessionConfig {
         within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
         within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
         within("top_k", self.top_k, 1, i32::MAX as u32)?;
-        within("max_output_tokens", self.max_output_tokens, 1, OUTPUT_TOKENS)?;
+        within(
+            "max_output_tokens",
+            self.max_output_tokens,
+            1,
+            OUTPUT_TOKENS,
+        )?;
         within("thinking_budget", self.thinking_budget, -1, 32_768)?;
-        within("silence_duration_ms", self.silence_duration_ms, 0, LONGEST_MS)?;
+        within(
+            "silence_duration_ms",
+            self.silence_duration_ms,
+            0,
+            LONGEST_MS,
+        )?;
         within("prefix_padding_ms", self.prefix_padding_ms, 0, LONGEST_MS)?;
         self.check_compression()?;
         if self.response_modalities.len() != 1 {
@@ -218,9 +228,19 @@ impl GeminiSessionConfig {
             return Ok(());
         };
         let trigger = compression.trigger_tokens;
-        within("context_compression.trigger_tokens", trigger, 1, CONTEXT_TOKENS)?;
+        within(
+            "context_compression.trigger_tokens",
+            trigger,
+            1,
+            CONTEXT_TOKENS,
+        )?;
         let most = trigger.map_or(CONTEXT_TOKENS, |trigger| trigger - 1);
-        within("context_compression.target_tokens", compression.target_tokens, 0, most)
+        within(
+            "context_compression.target_tokens",
+            compression.target_tokens,
+            0,
+            most,
+        )
     }
 }
 

@@ -129,8 +129,15 @@ impl Decoder {
         if let Some(update) = &message.resumption {
             self.resumption(update, events);
         }
-        self.speech(message.voice_activity.as_ref(), message.vad_signal.as_ref(), events);
-        let mut usage = message.usage.as_ref().and_then(|usage| self.tally.add(usage));
+        self.speech(
+            message.voice_activity.as_ref(),
+            message.vad_signal.as_ref(),
+            events,
+        );
+        let mut usage = message
+            .usage
+            .as_ref()
+            .and_then(|usage| self.tally.add(usage));
         let content = message.content.as_ref();
         if let Some(content) = content {
             usage = self.content(content, usage, events);
@@ -216,7 +223,11 @@ impl Decoder {
             usage = self.turns.interrupted(usage, events);
         }
         if !self.turns.is_stale() {
-            self.answer(content.output_transcription.as_ref(), content.model_turn.as_ref(), events);
+            self.answer(
+                content.output_transcription.as_ref(),
+                content.model_turn.as_ref(),
+                events,
+            );
         }
         if is_true(content.turn_complete.as_ref()) {
             let reason = text_of(content.reason.as_ref());
@@ -238,8 +249,12 @@ impl Decoder {
         turn: Option<&ModelTurn<'_>>,
         events: &mut Events,
     ) {
-        let parts = turn.and_then(|turn| turn.parts.as_deref()).unwrap_or_default();
-        let words = words.map(|words| text_of(words.text.as_ref())).unwrap_or_default();
+        let parts = turn
+            .and_then(|turn| turn.parts.as_deref())
+            .unwrap_or_default();
+        let words = words
+            .map(|words| text_of(words.text.as_ref()))
+            .unwrap_or_default();
         if !parts.is_empty() {
             self.turns.answers(events);
         }
@@ -340,7 +355,10 @@ fn error_parts<'a>(error: &'a super::message::VendorError<'_>) -> error::Reporte
 /// Where the JSON is wrong. What serde says of it would repeat the content.
 fn place_of(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
-    format!("{:?} error at line {line}, column {column}", error.classify())
+    format!(
+        "{:?} error at line {line}, column {column}",
+        error.classify()
+    )
 }
 
 fn malformed(what: &str, problem: &dyn std::fmt::Display) -> ProviderEvent {

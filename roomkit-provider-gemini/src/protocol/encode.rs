@@ -246,7 +246,10 @@ impl Encoder {
         if !self.has_sent_audio && self.takes_content() {
             self.ours.interrupts();
             let question = prompt.and_then(fit).map(|text| Part::Text(text.into()));
-            let parts = [Part::InlineData(image)].into_iter().chain(question).collect();
+            let parts = [Part::InlineData(image)]
+                .into_iter()
+                .chain(question)
+                .collect();
             frames.push_back(to_frame(&content("user", parts, respond))?);
             return Ok(());
         }

@@ -93,7 +93,9 @@ impl Text<'_> {
     pub(super) fn count(&self) -> u64 {
         let number = self.0.trim();
         // A float saturates: what is negative or no number counts as none.
-        number.parse().unwrap_or_else(|_| number.parse::<f64>().unwrap_or_default() as u64)
+        number
+            .parse()
+            .unwrap_or_else(|_| number.parse::<f64>().unwrap_or_default() as u64)
     }
 
     /// Seconds, as `50s`, `17.250s` or a bare number.

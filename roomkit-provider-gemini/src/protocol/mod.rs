@@ -19,6 +19,5 @@ mod usage;
 mod words;
 
 pub use decode::Decoder;
-pub(crate) use decode::Greeting;
 pub use encode::Encoder;
 pub use schema::parameters as tool_parameters;

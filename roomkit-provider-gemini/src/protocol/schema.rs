@@ -85,12 +85,12 @@ pub fn parameters(schema: &Value) -> Option<Value> {
         root: schema,
         nodes: 0,
     };
-    let mut cleaned = cleaner.clean(schema, 0);
-    cleaned.get("properties")?;
-    // Arguments are an object whatever else the schema says.
-    cleaned.insert("type".into(), "OBJECT".into());
-    cleaned.remove("nullable");
-    Some(Value::Object(cleaned))
+    let mut arguments = cleaner.clean(schema, 0);
+    arguments.get("properties")?;
+    // An object whatever else the schema says.
+    arguments.insert("type".into(), "OBJECT".into());
+    arguments.remove("nullable");
+    Some(Value::Object(arguments))
 }
 
 struct Cleaner<'a> {
@@ -109,7 +109,10 @@ impl Cleaner<'_> {
         let mut cleaned = Map::new();
         let (kind, nullable) = type_of(&flat);
         cleaned.insert("type".into(), kind.into());
-        let mut description = flat.get("description").and_then(Value::as_str).map(without_controls);
+        let mut description = flat
+            .get("description")
+            .and_then(Value::as_str)
+            .map(without_controls);
         if let Some(values) = flat.get("enum").and_then(Value::as_array) {
             choices(kind, values, &mut cleaned, &mut description);
         }
@@ -183,7 +186,12 @@ impl Cleaner<'_> {
         flat
     }
 
-    fn object(&mut self, flat: &Map<String, Value>, cleaned: &mut Map<String, Value>, depth: usize) {
+    fn object(
+        &mut self,
+        flat: &Map<String, Value>,
+        cleaned: &mut Map<String, Value>,
+        depth: usize,
+    ) {
         let given = flat.get("properties").and_then(Value::as_object);
         let mut properties = Map::new();
         for (name, property) in given.into_iter().flatten() {
@@ -201,7 +209,10 @@ impl Cleaner<'_> {
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .filter(|name| name.as_str().is_some_and(|name| properties.contains_key(name)))
+            .filter(|name| {
+                name.as_str()
+                    .is_some_and(|name| properties.contains_key(name))
+            })
             .cloned()
             .collect();
         if !required.is_empty() {
@@ -260,13 +271,16 @@ fn type_of(flat: &Map<String, Value>) -> (&'static str, bool) {
     };
     let is_null = |kind: &&str| kind.eq_ignore_ascii_case("null");
     let choices = flat.get("enum").and_then(Value::as_array);
-    let nullable = flat.get("nullable").is_some_and(|nullable| *nullable == true)
+    let nullable = flat
+        .get("nullable")
+        .is_some_and(|nullable| *nullable == true)
         || given.iter().any(is_null)
         || choices.is_some_and(|values| values.iter().any(Value::is_null));
-    let said = given
-        .iter()
-        .filter(|kind| !is_null(kind))
-        .find_map(|kind| TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(kind)));
+    let said = given.iter().filter(|kind| !is_null(kind)).find_map(|kind| {
+        TYPES
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(kind))
+    });
     let has = |name: &str| flat.contains_key(name);
     let kind = said.unwrap_or_else(|| {
         let first = choices.and_then(|values| values.iter().find(|value| !value.is_null()));

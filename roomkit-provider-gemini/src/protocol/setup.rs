@@ -41,14 +41,29 @@ pub(super) fn setup(
     });
     put("contextWindowCompression", compression);
     put("inputAudioTranscription", input_transcription(session));
-    put("outputAudioTranscription", session.output_transcription.then(|| json!({})));
+    put(
+        "outputAudioTranscription",
+        session.output_transcription.then(|| json!({})),
+    );
     put("proactivity", proactivity(session, target));
-    put("explicitVadSignal", session.explicit_vad_signal.then_some(true.into()));
+    put(
+        "explicitVadSignal",
+        session.explicit_vad_signal.then_some(true.into()),
+    );
     let seeds = target.family.takes_content_as_seed_only() && !turns(&setup.history).is_empty();
-    put("historyConfig", seeds.then(|| json!({ "initialHistoryInClientContent": true })));
+    put(
+        "historyConfig",
+        seeds.then(|| json!({ "initialHistoryInClientContent": true })),
+    );
     let filters = &session.safety_settings;
-    put("safetySettings", (!filters.is_empty()).then(|| json!(filters)));
-    put("labels", (!session.labels.is_empty()).then(|| json!(session.labels)));
+    put(
+        "safetySettings",
+        (!filters.is_empty()).then(|| json!(filters)),
+    );
+    put(
+        "labels",
+        (!session.labels.is_empty()).then(|| json!(session.labels)),
+    );
     Ok(Value::Object(message))
 }
 
@@ -66,26 +81,49 @@ fn generation(session: &GeminiSessionConfig, target: &Target, setup: &SessionSet
     ]);
     let thinking = object([
         ("thinkingBudget", session.thinking_budget.map(Value::from)),
-        ("thinkingLevel", session.thinking_level.map(|level| level.as_str().into())),
+        (
+            "thinkingLevel",
+            session.thinking_level.map(|level| level.as_str().into()),
+        ),
         ("includeThoughts", session.include_thoughts.map(Value::from)),
     ]);
-    let affective = session.enable_affective_dialog.filter(|_| target.knows_proactivity());
+    let affective = session
+        .enable_affective_dialog
+        .filter(|_| target.knows_proactivity());
     let translation = session.translation.as_ref().map(|translation| {
         object([
-            ("targetLanguageCode", Some(translation.target_language.as_str().into())),
-            ("echoTargetLanguage", translation.echo_target_language.map(Value::from)),
+            (
+                "targetLanguageCode",
+                Some(translation.target_language.as_str().into()),
+            ),
+            (
+                "echoTargetLanguage",
+                translation.echo_target_language.map(Value::from),
+            ),
         ])
     });
     object([
-        ("responseModalities", Some(json!(session.response_modalities))),
+        (
+            "responseModalities",
+            Some(json!(session.response_modalities)),
+        ),
         ("temperature", setup.temperature.map(short)),
         ("topP", session.top_p.map(Value::from)),
         ("topK", session.top_k.map(Value::from)),
-        ("maxOutputTokens", session.max_output_tokens.map(Value::from)),
+        (
+            "maxOutputTokens",
+            session.max_output_tokens.map(Value::from),
+        ),
         ("seed", session.seed.map(Value::from)),
         ("presencePenalty", session.presence_penalty.map(Value::from)),
-        ("frequencyPenalty", session.frequency_penalty.map(Value::from)),
-        ("mediaResolution", session.media_resolution.map(|word| word.as_str().into())),
+        (
+            "frequencyPenalty",
+            session.frequency_penalty.map(Value::from),
+        ),
+        (
+            "mediaResolution",
+            session.media_resolution.map(|word| word.as_str().into()),
+        ),
         ("speechConfig", filled(speech)),
         ("thinkingConfig", filled(thinking)),
         ("enableAffectiveDialog", affective.map(Value::from)),
@@ -98,10 +136,22 @@ fn realtime_input(session: &GeminiSessionConfig, target: &Target) -> Option<Valu
         let start = session.start_of_speech_sensitivity;
         let end = session.end_of_speech_sensitivity;
         object([
-            ("startOfSpeechSensitivity", start.map(|word| word.as_str().into())),
-            ("endOfSpeechSensitivity", end.map(|word| word.as_str().into())),
-            ("prefixPaddingMs", session.prefix_padding_ms.map(Value::from)),
-            ("silenceDurationMs", session.silence_duration_ms.map(Value::from)),
+            (
+                "startOfSpeechSensitivity",
+                start.map(|word| word.as_str().into()),
+            ),
+            (
+                "endOfSpeechSensitivity",
+                end.map(|word| word.as_str().into()),
+            ),
+            (
+                "prefixPaddingMs",
+                session.prefix_padding_ms.map(Value::from),
+            ),
+            (
+                "silenceDurationMs",
+                session.silence_duration_ms.map(Value::from),
+            ),
         ])
     } else {
         json!({ "disabled": true })
@@ -157,7 +207,10 @@ pub(super) fn turns(history: &[HistoryItem]) -> Vec<Content<'static>> {
             HistoryItem::Message { role, text } => (*role, text.clone()),
             HistoryItem::ToolCall {
                 name, arguments, ..
-            } => (Role::Assistant, format!("[Called the tool {name} with {arguments}]")),
+            } => (
+                Role::Assistant,
+                format!("[Called the tool {name} with {arguments}]"),
+            ),
             HistoryItem::ToolResult {
                 name,
                 output,
@@ -196,15 +249,23 @@ pub(super) fn role_of(role: Role) -> &'static str {
 
 /// 0.7 as 0.7, not as the nearest number of twice the precision.
 fn short(number: f32) -> Value {
-    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+    number
+        .to_string()
+        .parse::<f64>()
+        .map_or(Value::Null, Value::from)
 }
 
 fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let set = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(set.collect())
 }
 
 /// The object, unless it is empty.
 fn filled(value: Value) -> Option<Value> {
-    value.as_object().is_some_and(|object| !object.is_empty()).then_some(value)
+    value
+        .as_object()
+        .is_some_and(|object| !object.is_empty())
+        .then_some(value)
 }

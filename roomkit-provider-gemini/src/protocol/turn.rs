@@ -5,7 +5,9 @@
 //! not say so, with an interruption or with the first words between turns, **and never with words
 //! that come while the model speaks**: they may be late, and a false beginning silences the model.
 
-use roomkit_core::provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Usage};
+use roomkit_core::provider::{
+    ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Usage,
+};
 
 use super::{
     decode::Events,
@@ -229,7 +231,11 @@ impl Turns {
 
     /// The running answer is cut off, mostly because the user speaks. Gives back the usage that no
     /// response took.
-    pub(super) fn interrupted(&mut self, usage: Option<Usage>, events: &mut Events) -> Option<Usage> {
+    pub(super) fn interrupted(
+        &mut self,
+        usage: Option<Usage>,
+        events: &mut Events,
+    ) -> Option<Usage> {
         let is_ours = self.ours.take_interruption();
         let is_speech = !is_ours && self.is_concluding();
         if !self.words.is_late_new() {
@@ -309,7 +315,6 @@ impl Turns {
             self.model = Model::Idle;
         }
     }
-
 }
 
 fn end_response(status: ResponseStatus, usage: Option<Usage>, events: &mut Events) {

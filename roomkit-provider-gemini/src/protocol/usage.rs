@@ -49,7 +49,9 @@ fn tokens(wire: &WireUsage<'_>) -> Usage {
     let written = count(wire.response.as_ref().or(wire.candidates.as_ref()));
     let prompt = wire.prompt_details.as_deref().unwrap_or_default();
     let response = wire.response_details.as_deref();
-    let response = response.or(wire.candidates_details.as_deref()).unwrap_or_default();
+    let response = response
+        .or(wire.candidates_details.as_deref())
+        .unwrap_or_default();
     Usage {
         input_tokens: count(wire.prompt.as_ref()) + count(wire.tool_prompt.as_ref()),
         output_tokens: written + count(wire.thoughts.as_ref()),
