@@ -53,6 +53,10 @@
 
 #[cfg(feature = "mock")]
 pub mod echo;
+#[cfg(any(feature = "fake-openai", feature = "fake-gemini"))]
+mod fake;
+#[cfg(feature = "fake-gemini")]
+pub mod fake_gemini;
 #[cfg(feature = "fake-openai")]
 pub mod fake_openai;
 #[cfg(feature = "mock")]

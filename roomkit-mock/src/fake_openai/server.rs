@@ -1,21 +1,9 @@
-//! Accepting connections: the HTTP upgrade, and the checks the vendor makes after it.
-
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+//! The checks the vendor makes between the upgrade and `session.created`.
 
 use super::builder::Options;
-use super::handle::UpgradeRequest;
 use super::session::SessionKind;
 use super::wire::WireError;
-use super::{Hub, connection};
+use crate::fake::handle::UpgradeRequest;
 
 /// Models that answer on `/v1/realtime` today; `gpt-4o-realtime-preview*` went with the beta.
 const MODELS: &[&str] = &[
@@ -39,52 +27,6 @@ const MODELS: &[&str] = &[
 pub(crate) struct Refusal {
     pub(crate) error: WireError,
     pub(crate) close_code: u16,
-}
-
-/// Accepts until it is aborted, and takes its connections with it.
-pub(crate) async fn accept_loop(listener: TcpListener, hub: Arc<Hub>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection::serve(stream, Arc::clone(&hub)));
-                }
-                // Out of file descriptors, most likely: some may be free in a moment.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// Performs the upgrade. The vendor answers 101 even to requests it is about to refuse, so only
-/// a wrong path and scripted refusals fail here.
-pub(crate) async fn upgrade(
-    stream: TcpStream,
-    hub: &Hub,
-) -> io::Result<(WebSocketStream<TcpStream>, UpgradeRequest)> {
-    stream.set_nodelay(true)?;
-    let mut seen = UpgradeRequest::default();
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(64 << 20))
-        .max_frame_size(Some(64 << 20));
-    // The signature is tungstenite's.
-    #[allow(clippy::result_large_err)]
-    let inspect = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-        seen = describe(request);
-        if let Some(status) = hub.take_refusal() {
-            return Err(http_error(status, "Refused, as scripted."));
-        }
-        if seen.path != "/v1/realtime" {
-            return Err(http_error(404, "The fake serves /v1/realtime only."));
-        }
-        Ok(response)
-    };
-    let socket = tokio_tungstenite::accept_hdr_async_with_config(stream, inspect, Some(config))
-        .await
-        .map_err(io::Error::other)?;
-    Ok((socket, seen))
 }
 
 /// The checks made between the upgrade and `session.created`.
@@ -178,26 +120,4 @@ fn masked(key: &str) -> String {
     let head: String = letters[..4].iter().collect();
     let tail: String = letters[letters.len() - 4..].iter().collect();
     format!("{head}{}{tail}", "*".repeat(letters.len() - 8))
-}
-
-fn describe(request: &Request) -> UpgradeRequest {
-    UpgradeRequest {
-        path: request.uri().path().to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
-        headers: request
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            })
-            .collect(),
-    }
-}
-
-fn http_error(status: u16, message: &str) -> ErrorResponse {
-    let mut response = ErrorResponse::new(Some(message.to_owned()));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
 }

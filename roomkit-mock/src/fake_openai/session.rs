@@ -4,9 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::audio::AudioFormat;
 use super::schema;
 use super::wire::WireError;
+use crate::fake::audio::AudioFormat;
+use crate::fake::vad::Detection;
 
 /// What the client asked for in the URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +21,7 @@ pub(crate) enum SessionKind {
 /// How turns of the user are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TurnDetection {
-    /// 0..=1, where 0.5 stands for the level the fake was built with.
-    pub(crate) threshold: f64,
-    pub(crate) prefix_ms: u64,
-    pub(crate) silence_ms: u64,
+    pub(crate) detection: Detection,
     pub(crate) idle_timeout_ms: Option<u64>,
     pub(crate) create_response: bool,
     pub(crate) interrupt_response: bool,
@@ -74,7 +72,7 @@ impl Settings {
             json,
             kind,
             turn_detection: None,
-            input_format: AudioFormat::Pcm24k,
+            input_format: AudioFormat::PCM_24K,
         };
         settings.refresh();
         settings
@@ -94,6 +92,11 @@ impl Settings {
 
     pub(crate) fn turn_detection(&self) -> Option<TurnDetection> {
         self.turn_detection
+    }
+
+    /// How the detector listens, if there is one.
+    pub(crate) fn detection(&self) -> Option<Detection> {
+        self.turn_detection.map(|turns| turns.detection)
     }
 
     pub(crate) fn output_format(&self) -> &Value {
@@ -163,7 +166,7 @@ impl Settings {
 
     fn refresh(&mut self) {
         let input = &self.json["audio"]["input"];
-        self.input_format = AudioFormat::from_json(&input["format"]);
+        self.input_format = audio_format(&input["format"]);
         self.turn_detection = read_turn_detection(&input["turn_detection"]);
     }
 }
@@ -220,6 +223,15 @@ fn without(value: &Value, key: &str) -> Value {
     })
 }
 
+/// Reads a validated `{"type": ...}` object.
+pub(crate) fn audio_format(format: &Value) -> AudioFormat {
+    match format["type"].as_str() {
+        Some("audio/pcmu") => AudioFormat::Mulaw,
+        Some("audio/pcma") => AudioFormat::Alaw,
+        _ => AudioFormat::PCM_24K,
+    }
+}
+
 fn read_turn_detection(value: &Value) -> Option<TurnDetection> {
     let map = value.as_object()?;
     let number = |key: &str, default: u64| map.get(key).and_then(Value::as_u64).unwrap_or(default);
@@ -232,9 +244,11 @@ fn read_turn_detection(value: &Value) -> Option<TurnDetection> {
         Some(_) => 400,
     };
     Some(TurnDetection {
-        threshold: map.get("threshold").and_then(Value::as_f64).unwrap_or(0.5),
-        prefix_ms: number("prefix_padding_ms", 300),
-        silence_ms,
+        detection: Detection {
+            threshold: map.get("threshold").and_then(Value::as_f64).unwrap_or(0.5),
+            prefix_ms: number("prefix_padding_ms", 300),
+            silence_ms,
+        },
         idle_timeout_ms: map.get("idle_timeout_ms").and_then(Value::as_u64),
         create_response: flag("create_response"),
         interrupt_response: flag("interrupt_response"),
@@ -276,6 +290,6 @@ mod tests {
         settings.update(&update, false).unwrap();
         assert_eq!(settings.turn_detection(), None);
         assert_eq!(settings.voice(), "alloy");
-        assert_eq!(settings.input_format(), AudioFormat::Pcm24k);
+        assert_eq!(settings.input_format(), AudioFormat::PCM_24K);
     }
 }
