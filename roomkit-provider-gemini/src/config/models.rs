@@ -242,8 +242,8 @@ impl Target {
     /// that knows it as a preview only.
     pub(crate) fn needs_alpha(&self, session: &GeminiSessionConfig) -> bool {
         let is_asked = session.enable_affective_dialog == Some(true)
-            || session.proactive_audio.is_some()
-            || session.proactive_video.is_some();
+            || session.proactive_audio == Some(true)
+            || session.proactive_video == Some(true);
         is_asked && !self.vertex && matches!(self.family, NativeAudio25 | Unknown)
     }
 

@@ -89,7 +89,7 @@ fn generation(session: &GeminiSessionConfig, target: &Target, setup: &SessionSet
     ]);
     let affective = session
         .enable_affective_dialog
-        .filter(|_| target.knows_proactivity());
+        .filter(|is_on| *is_on && target.knows_proactivity());
     let translation = session.translation.as_ref().map(|translation| {
         object([
             (
@@ -192,9 +192,11 @@ fn proactivity(session: &GeminiSessionConfig, target: &Target) -> Option<Value> 
     if !target.knows_proactivity() {
         return None;
     }
+    // Off is what a model does that is not told; the words for it are not known everywhere.
+    let on = |setting: Option<bool>| setting.filter(|is_on| *is_on).map(Value::from);
     filled(object([
-        ("proactiveAudio", session.proactive_audio.map(Value::from)),
-        ("proactiveVideo", session.proactive_video.map(Value::from)),
+        ("proactiveAudio", on(session.proactive_audio)),
+        ("proactiveVideo", on(session.proactive_video)),
     ]))
 }
 
