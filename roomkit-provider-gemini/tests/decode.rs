@@ -122,11 +122,8 @@ fn k1_calls_without_an_id_get_one_that_no_other_connection_has() {
         first[2],
         ("call-3".to_owned(), "h".to_owned(), "{}".to_owned())
     );
-    let mut ids: Vec<&str> = [&first[..2], &second[..2]]
-        .concat()
-        .iter()
-        .map(|call| call.0.as_str().to_owned().leak() as &str)
-        .collect();
+    let unnamed = first[..2].iter().chain(&second[..2]);
+    let mut ids: Vec<&str> = unnamed.map(|call| call.0.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 4);

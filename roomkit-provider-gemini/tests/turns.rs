@@ -7,7 +7,7 @@ use roomkit_core::provider::ProviderEvent;
 use serde_json::{Value, json};
 use support::{
     activity, audio, calls, complete, decode, decoder, hears, hears_all, interrupted, play, says,
-    together, told, usage,
+    together, usage,
 };
 
 /// Plays the frames on a connection whose vendor finds out when the user speaks.
