@@ -1,6 +1,8 @@
 //! Scripts of frames and what they mean.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its own part.
 
+pub mod server;
+
 use std::collections::VecDeque;
 
 use roomkit_core::provider::{ProviderEvent, ResponseStatus, Role};
