@@ -40,8 +40,9 @@ pub(crate) struct Generation {
     stalled: bool,
     /// Holds until blocking calls have their results.
     pub(super) awaiting: bool,
-    said: String,
     audio_ms: u64,
+    /// What was said and is not remembered yet.
+    untold: Turn,
 }
 
 impl Generation {
@@ -96,8 +97,8 @@ impl Engine {
             started: self.now,
             stalled: false,
             awaiting: false,
-            said: String::new(),
             audio_ms: 0,
+            untold: Turn::new(Speaker::Model, ""),
         });
         self.announce_unresumable();
     }
@@ -114,12 +115,12 @@ impl Engine {
             }
             match next {
                 Next::Over(true) => {
-                    self.remember_answer(&generation, false);
+                    self.remember_answer(&mut generation, false);
                     let results = self.calls.take_results();
                     self.begin(Cause::Results(results));
                 }
                 Next::Over(false) => {
-                    self.remember_answer(&generation, false);
+                    self.remember_answer(&mut generation, false);
                     self.turn_over();
                 }
                 Next::Step | Next::Pause => {
@@ -150,7 +151,7 @@ impl Engine {
                 late -= 1;
             }
         }
-        self.remember_answer(&generation, true);
+        self.remember_answer(&mut generation, true);
         self.complete_turn(&generation, None);
         self.response_ended();
         self.issue_handle();
@@ -179,7 +180,10 @@ impl Engine {
                 self.writer
                     .content(json!({"modelTurn": {"role": "model", "parts": parts}}));
             }
-            Step::Calls(calls) => self.send_calls(calls),
+            Step::Calls(calls) => {
+                self.remember_answer(generation, false);
+                self.send_calls(calls);
+            }
             Step::AwaitResults | Step::Continue if self.calls.any_blocking() => {
                 generation.awaiting = true;
                 generation.steps.push_front(step);
@@ -206,7 +210,7 @@ impl Engine {
     }
 
     fn send_words(&mut self, generation: &mut Generation, words: &str) {
-        generation.said.push_str(words);
+        generation.untold.text.push_str(words);
         let Some(setup) = &self.setup else { return };
         if setup.text_only {
             let parts = json!([{"text": words}]);
@@ -223,7 +227,9 @@ impl Engine {
         let first = generation.audio_ms == 0;
         self.writer.audio(audio, setup.family);
         self.audio_written += audio.len();
-        generation.audio_ms += AudioFormat::PCM_24K.duration_ms(audio.len());
+        let audio_ms = AudioFormat::PCM_24K.duration_ms(audio.len());
+        generation.audio_ms += audio_ms;
+        generation.untold.audio_ms += audio_ms;
         if self.hub.options.usage_ticks || first && self.writer.noise() {
             let tokens = audio.len() / 1920;
             self.writer
@@ -274,15 +280,15 @@ impl Engine {
         })
     }
 
-    fn remember_answer(&mut self, generation: &Generation, interrupted: bool) {
-        if generation.said.is_empty() && generation.audio_ms == 0 {
-            return;
+    fn remember_answer(&mut self, generation: &mut Generation, interrupted: bool) {
+        let fresh = Turn::new(Speaker::Model, "");
+        let told = std::mem::replace(&mut generation.untold, fresh);
+        if !told.text.is_empty() || told.audio_ms > 0 {
+            self.remember(Turn {
+                interrupted,
+                ..told
+            });
         }
-        self.remember(Turn {
-            audio_ms: generation.audio_ms,
-            interrupted,
-            ..Turn::new(Speaker::Model, generation.said.as_str())
-        });
     }
 
     /// The user's audio back, or a tone that stands for an answer to text and tool results.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use roomkit_mock::fake_gemini::{FakeConnection, FakeGemini};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{Next, Socket, wave};
 
@@ -107,6 +108,16 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// Closes and waits until the server has.
+    pub(crate) async fn close(&mut self) {
+        let code = 1000.into();
+        let reason = "".into();
+        self.socket
+            .send(Message::Close(Some(CloseFrame { code, reason })))
+            .await;
+        while self.next().await != Next::Dropped {}
     }
 
     /// Sends a message and takes the close it is answered with.
