@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::socket::{Context, Read, Stream};
+use crate::socket::{Context, Frame, Read, Stream};
 
 /// Commands to a vendor's wire.
 #[diagnostic::on_unimplemented(
@@ -56,6 +56,11 @@ pub trait Decode: Send + 'static {
     /// (contract X5): what cannot be read becomes a [`ProviderEvent::Error`] of kind
     /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
     fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>);
+
+    /// No frame comes any more: adds what was held back for a later one, if anything.
+    fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+        let _ = events;
+    }
 }
 
 pub(crate) fn split(
@@ -63,6 +68,7 @@ pub(crate) fn split(
     encoder: impl Encode,
     decoder: impl Decode,
     context: Context,
+    backlog: VecDeque<Frame>,
 ) -> (Box<dyn ProviderSink>, BoxStream<'static, ProviderEvent>) {
     let (write, read) = socket.split();
     let (sink_lives, sink_gone) = oneshot::channel();
@@ -82,8 +88,10 @@ pub(crate) fn split(
         link,
         sink_gone,
         pongs: 0,
+        backlog,
         pending: VecDeque::new(),
         last_error: None,
+        closed: None,
     };
     (Box::new(sink), events.into_stream())
 }
@@ -147,10 +155,14 @@ struct Events<D> {
     sink_gone: oneshot::Receiver<()>,
     /// The highest ping that was answered.
     pongs: u64,
+    /// What came before there was a decoder.
+    backlog: VecDeque<Frame>,
     /// What the last frame meant, as far as it has not been told.
     pending: VecDeque<ProviderEvent>,
     /// The event before this one, if it was an error: often the reason why the socket ends.
     last_error: Option<ProviderError>,
+    /// How the connection ended, while there is more to tell before it.
+    closed: Option<ProviderEvent>,
 }
 
 impl<D: Decode> Events<D> {
@@ -174,6 +186,13 @@ impl<D: Decode> Events<D> {
                 };
                 return event;
             }
+            if let Some(closed) = self.closed.take() {
+                return closed;
+            }
+            if let Some(frame) = self.backlog.pop_front() {
+                self.decoder.decode(&frame, &mut self.pending);
+                continue;
+            }
             let item = tokio::select! {
                 biased;
                 _ = &mut self.sink_gone => return ProviderEvent::Closed(None),
@@ -190,9 +209,9 @@ impl<D: Decode> Events<D> {
                 Ok(Read::Closed(error)) => {
                     // Reading once more flushes our half of the closing handshake.
                     let _ = self.read.next().now_or_never();
-                    return self.closed(error);
+                    self.end(error);
                 }
-                Err(error) => return self.closed(error),
+                Err(error) => self.end(error),
             }
         }
     }
@@ -212,7 +231,12 @@ impl<D: Decode> Events<D> {
         self.pongs = self.pongs.max(number);
     }
 
-    fn closed(&mut self, error: ProviderError) -> ProviderEvent {
+    fn end(&mut self, error: ProviderError) {
+        self.closed = Some(self.reason(error));
+        self.decoder.finish(&mut self.pending);
+    }
+
+    fn reason(&mut self, error: ProviderError) -> ProviderEvent {
         if self.link.closing.load(Ordering::Relaxed) {
             return ProviderEvent::Closed(None);
         }

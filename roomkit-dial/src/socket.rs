@@ -1,6 +1,6 @@
 //! A socket whose session is being set up: frames out and in, in turn.
 
-use std::{fmt, ops::Deref};
+use std::{collections::VecDeque, fmt, ops::Deref};
 
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::provider::{ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink};
@@ -20,6 +20,8 @@ pub(crate) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub struct Socket {
     stream: Stream,
     context: Context,
+    /// What came while much was sent, until it is asked for.
+    backlog: VecDeque<Frame>,
 }
 
 /// A frame of text, or a binary one that holds text, as some vendors send.
@@ -28,7 +30,11 @@ pub struct Frame(Utf8Bytes);
 
 impl Socket {
     pub(crate) fn new(stream: Stream, context: Context) -> Self {
-        Self { stream, context }
+        Self {
+            stream,
+            context,
+            backlog: VecDeque::new(),
+        }
     }
 
     /// Sends one frame of text.
@@ -43,12 +49,64 @@ impl Socket {
             .map_err(|error| self.context.broken(&error))
     }
 
+    /// Sends many frames, and takes in meanwhile what the vendor says to them: a vendor that
+    /// answers each one would otherwise stop reading once its answers are not read. They are what
+    /// [`receive`](Self::receive) gives next, or the events of the connection begin with.
+    ///
+    /// # Errors
+    /// When the socket is gone, or more comes meanwhile than one message may be large.
+    pub async fn send_all(
+        &mut self,
+        frames: impl IntoIterator<Item = String>,
+    ) -> Result<(), ProviderError> {
+        let limit = self.stream.get_config().max_message_size;
+        let Self {
+            stream,
+            context,
+            backlog,
+        } = self;
+        let (mut write, mut read) = stream.split();
+        let sending = async {
+            for frame in frames {
+                write.feed(Message::text(frame)).await?;
+            }
+            write.flush().await
+        };
+        let mut sending = std::pin::pin!(sending);
+        let mut held = 0;
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.map_err(|error| context.broken(&error)),
+                item = read.next() => match context.read(item)? {
+                    Read::Frame(frame) => {
+                        held += frame.len();
+                        if limit.is_some_and(|limit| held > limit) {
+                            return Err(ProviderError::new(
+                                ProviderErrorKind::Protocol,
+                                "the vendor answers with more than `max_message_bytes` while it \
+                                 is being sent to",
+                            ));
+                        }
+                        backlog.push_back(frame);
+                    }
+                    Read::NotText => return Err(context.not_text()),
+                    Read::Pong(_) | Read::Nothing => {}
+                    Read::Closed(error) => return Err(error),
+                },
+            }
+        }
+    }
+
     /// The next frame. Pings are answered on the way. May be dropped and called again.
     ///
     /// # Errors
     /// When the socket ends or breaks, with what that means, or a binary frame is not UTF-8; the
     /// socket lives on in that last case only.
     pub async fn receive(&mut self) -> Result<Frame, ProviderError> {
+        if let Some(frame) = self.backlog.pop_front() {
+            return Ok(frame);
+        }
         loop {
             match self.context.read(self.stream.next().await)? {
                 Read::Frame(frame) => return Ok(frame),
@@ -72,7 +130,7 @@ impl Socket {
         Box<dyn ProviderSink>,
         futures_util::stream::BoxStream<'static, ProviderEvent>,
     ) {
-        connection::split(self.stream, encoder, decoder, self.context)
+        connection::split(self.stream, encoder, decoder, self.context, self.backlog)
     }
 }
 

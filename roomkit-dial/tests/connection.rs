@@ -3,10 +3,12 @@
 
 mod support;
 
-use futures_util::StreamExt;
+use std::collections::VecDeque;
+
+use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
 use roomkit_core::provider::{ProviderCommand, ProviderErrorKind, ProviderEvent};
-use roomkit_dial::{DialOptions, Redactor};
+use roomkit_dial::{Decode, DialOptions, Redactor};
 use support::{Connection, Server, Words, deadline, dialer, text};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
@@ -149,6 +151,82 @@ async fn large_messages_are_taken_up_to_the_limit() {
     let error = Connection { sink, events }.closed().await.unwrap();
     assert_eq!(error.code(), "message_too_large");
     script.await.unwrap();
+}
+
+#[tokio::test]
+async fn h1_much_can_be_sent_to_a_vendor_that_answers_each_and_its_answers_come_first() {
+    let server = Server::bind().await;
+    let (dialer, deadline) = (server.dialer(), deadline());
+    let (mut peer, socket) = tokio::join!(server.accept(), dialer.dial(&deadline));
+    let mut socket = socket.unwrap();
+    // More than the system's buffers hold, from a peer that reads nothing while it writes.
+    let frame = "A".repeat(100_000);
+    let echo = tokio::spawn(async move {
+        for _ in 0..100 {
+            let frame = peer.next().await.unwrap();
+            peer.send(frame).await;
+        }
+        peer.send(Message::text("updated")).await;
+        peer
+    });
+    socket
+        .send_all(std::iter::repeat_n(frame.clone(), 100))
+        .await
+        .unwrap();
+    assert_eq!(socket.receive().await.unwrap().as_str(), frame);
+    let (sink, events) = socket.split(Words, Words);
+    let mut connection = Connection { sink, events };
+    assert_eq!(connection.next().await, ProviderEvent::Updated);
+    drop(echo.await.unwrap());
+}
+
+#[tokio::test]
+async fn x5_a_vendor_cannot_fill_the_memory_while_it_is_sent_to() {
+    let server = Server::bind().await;
+    let mut options = DialOptions::default();
+    options.max_message_bytes = 100_000;
+    let (dialer, deadline) = (dialer(&server.url(), options), deadline());
+    let (mut peer, socket) = tokio::join!(server.accept(), dialer.dial(&deadline));
+    let mut socket = socket.unwrap();
+    let flood = async {
+        while peer
+            .socket
+            .send(Message::text("A".repeat(60_000)))
+            .await
+            .is_ok()
+        {}
+    };
+    let endless = async {
+        let sent = socket.send_all(std::iter::repeat("A".repeat(60_000))).await;
+        drop(socket);
+        sent
+    };
+    let (sent, ()) = tokio::join!(endless, flood);
+    let error = sent.unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::Protocol);
+    assert!(error.message().contains("`max_message_bytes`"), "{error}");
+}
+
+#[tokio::test]
+async fn t2_what_a_decoder_held_back_is_told_before_the_end() {
+    struct Hoarder;
+    impl Decode for Hoarder {
+        fn decode(&mut self, _: &str, _: &mut VecDeque<ProviderEvent>) {}
+
+        fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+            events.push_back(ProviderEvent::Updated);
+        }
+    }
+
+    let server = Server::bind().await;
+    let (dialer, deadline) = (server.dialer(), deadline());
+    let (mut peer, socket) = tokio::join!(server.accept(), dialer.dial(&deadline));
+    let (sink, events) = socket.unwrap().split(Words, Hoarder);
+    let mut connection = Connection { sink, events };
+    peer.close(1011, "").await;
+    assert_eq!(connection.next().await, ProviderEvent::Updated);
+    let error = connection.closed().await.expect("not as asked");
+    assert_eq!(error.kind(), ProviderErrorKind::Server);
 }
 
 #[tokio::test]

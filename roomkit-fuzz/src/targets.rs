@@ -7,7 +7,7 @@ use roomkit_core::{
     audio::{Resampler, duration_of, g711, level_dbfs},
     client_protocol::ClientMessage,
 };
-use roomkit_provider_openai::{AudioCodec, Redactor, protocol::Decoder as OpenAiDecoder};
+use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder as OpenAiDecoder};
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
 
@@ -35,8 +35,11 @@ fn websocket(input: &[u8]) {
 
 fn openai(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    for codec in [AudioCodec::Pcm, AudioCodec::Pcmu] {
-        let mut decoder = OpenAiDecoder::new(codec, Redactor::default());
+    for (dialect, codec) in [
+        (Dialect::OpenAI, AudioCodec::Pcm),
+        (Dialect::XAi, AudioCodec::Pcmu),
+    ] {
+        let mut decoder = OpenAiDecoder::new(dialect, codec, Redactor::default());
         let mut events = VecDeque::new();
         decoder.decode(&text, &mut events);
         decoder.decode(&text, &mut events);
