@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::VecDeque;
+
 use roomkit_core::provider::ProviderEvent;
 use serde_json::{Value, json};
 use support::{
     activity, audio, calls, complete, decode, decoder, hears, hears_all, interrupted, play, says,
-    together, usage,
+    together, told, usage,
 };
 
 /// Plays the frames on a connection whose vendor finds out when the user speaks.
@@ -532,6 +534,27 @@ fn usage_is_told_once_and_with_its_response_where_there_is_one() {
     // A turn of tools only.
     let frames = [calls("f"), together(&[complete(), usage(5, 6)])];
     assert_eq!(script(&frames), ["call f", "usage 5+6"]);
+}
+
+#[test]
+fn h1_what_was_said_before_a_connection_broke_is_told() {
+    let finish = |frames: &[Value]| -> Vec<String> {
+        let mut decoder = decoder(json!({}));
+        play(&mut decoder, frames);
+        let mut events = VecDeque::new();
+        decoder.finish(&mut events);
+        events.iter().map(told).collect()
+    };
+    let speaking = [hears("I would"), hears(" like")];
+    assert_eq!(finish(&speaking), ["silence", "user said \"I would like\""]);
+    let answering = [
+        hears("Hi."),
+        together(&[audio(), usage(0, 9)]),
+        hears("Wait."),
+    ];
+    assert_eq!(finish(&answering), ["user said \"Wait.\"", "usage 0+9"]);
+    assert_eq!(finish(&[audio(), interrupted()]), ["silence", "wordless"]);
+    assert_eq!(finish(&[audio(), complete()]), [] as [&str; 0]);
 }
 
 #[test]

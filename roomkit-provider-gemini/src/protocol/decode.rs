@@ -96,6 +96,13 @@ impl Decoder {
         }
     }
 
+    /// No frame comes any more: adds what was held back for the end of the turn, such as the user's
+    /// last words, which another connection will want to know.
+    pub fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+        self.turns.lost(events);
+        events.extend(self.tally.take().map(ProviderEvent::Usage));
+    }
+
     /// Like [`decode`](Self::decode), for the frames before the setup is taken: those may say more
     /// than that.
     pub(crate) fn greet(&mut self, frame: &[u8], events: &mut Events) -> Greeting {
@@ -328,6 +335,10 @@ impl Decoder {
 impl roomkit_dial::Decode for Decoder {
     fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
         Self::decode(self, frame.as_bytes(), events);
+    }
+
+    fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+        Self::finish(self, events);
     }
 }
 

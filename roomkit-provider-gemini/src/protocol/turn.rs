@@ -309,6 +309,12 @@ impl Turns {
         }
     }
 
+    /// The connection is gone: what was said is told. The core knows of the response by itself.
+    pub(super) fn lost(&mut self, events: &mut Events) {
+        self.settle_user(events);
+        self.words.settle_late(events);
+    }
+
     /// Nothing more can come of an interrupted answer.
     pub(super) fn forget_interrupted(&mut self) {
         if self.model == Model::Interrupted {
