@@ -6,10 +6,10 @@ mod overrides;
 mod session;
 mod vocabulary;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::Endpoint;
+use roomkit_dial::{DialOptions, Endpoint, Roots};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -69,6 +69,9 @@ pub struct GeminiConfig {
     pub api_version: Option<ApiVersion>,
     /// Further headers. Their values are treated as secrets.
     pub headers: BTreeMap<String, SecretString>,
+    /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
+    /// certificate of your own making. It is read once, when the provider is built.
+    pub ca_file: Option<PathBuf>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the token to the accepted session. `connect_timeout_ms` in JSON. The vendor
     /// answers some settings it does not like with silence.
@@ -91,6 +94,7 @@ impl Default for GeminiConfig {
             base_url: None,
             api_version: None,
             headers: BTreeMap::new(),
+            ca_file: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: GeminiSessionConfig::default(),
@@ -140,6 +144,16 @@ impl GeminiConfig {
             .and_then(|()| self.target().check(&self.session))
             .map_err(|error| in_section("session", error))?;
         self.endpoint(&self.session, None)
+    }
+
+    /// How endpoints are dialled. Reads `ca_file`.
+    pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
+        let mut options = DialOptions::default();
+        options.max_message_bytes = self.max_message_bytes;
+        if let Some(path) = &self.ca_file {
+            options.roots = Roots::public().with_file("ca_file", path)?;
+        }
+        Ok(options)
     }
 
     fn check_version(&self) -> Result<(), ConfigError> {
@@ -293,6 +307,7 @@ impl fmt::Debug for GeminiConfig {
             .field("base_url", &base_url)
             .field("api_version", &self.api_version)
             .field("headers", &self.headers)
+            .field("ca_file", &self.ca_file)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)

@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, DialOptions, Dialer};
+use roomkit_dial::{Deadline, Dialer};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
@@ -46,10 +46,8 @@ impl GeminiLiveProvider {
     /// error names the field.
     pub fn new(config: GeminiConfig) -> Result<Self, ConfigError> {
         let endpoint = config.check()?;
-        let mut options = DialOptions::default();
-        options.max_message_bytes = config.max_message_bytes;
         Ok(Self {
-            dialer: Dialer::new(NAME, endpoint, ERRORS, options)?,
+            dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
             target: config.target(),
             config,
         })
@@ -59,6 +57,7 @@ impl GeminiLiveProvider {
     async fn dialer(
         &self,
         session: &GeminiSessionConfig,
+        setup: &SessionSetup,
         deadline: &Deadline,
     ) -> Result<Dialer, ProviderError> {
         let token = match &self.config.auth {
@@ -69,7 +68,11 @@ impl GeminiLiveProvider {
             ),
             Auth::ApiKey {} => None,
         };
-        let endpoint = self.config.endpoint(session, token).map_err(refused)?;
+        let mut endpoint = self.config.endpoint(session, token).map_err(refused)?;
+        if let Some(handle) = &setup.resume {
+            // As good as a key to the conversation, should the vendor repeat it.
+            endpoint = endpoint.with_secret(handle.expose().to_owned().into());
+        }
         Ok(self.dialer.for_endpoint(endpoint))
     }
 }
@@ -93,7 +96,7 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let frame = encoder.setup(&setup).map_err(refused)?;
 
         let deadline = Deadline::after(self.config.connect_timeout, "connect_timeout_ms");
-        let dialer = self.dialer(encoder.session(), &deadline).await?;
+        let dialer = self.dialer(encoder.session(), &setup, &deadline).await?;
         let mut decoder = encoder.decoder(dialer.redactor().clone());
         let mut socket = dialer.dial(&deadline).await?;
         let ready = connection::establish(

@@ -126,6 +126,10 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
             "api_version: is v1beta1; the Gemini API has `v1beta`, `v1alpha` and `v1`",
         ),
         (json!({ "api_key": "k", "api_version": "v2" }), "v2"),
+        (
+            json!({ "api_key": "k", "ca_file": "/no/such/file.pem" }),
+            "ca_file: the file `/no/such/file.pem` cannot be read",
+        ),
         (with_auth(json!({ "kind": "magic" })), "magic"),
         (
             with_auth(json!({ "kind": "api_key", "token": "secret" })),

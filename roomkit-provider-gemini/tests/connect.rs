@@ -364,7 +364,7 @@ async fn h1_history_follows_the_acceptance_and_is_not_answered() {
 }
 
 #[tokio::test]
-async fn h1_a_handle_that_is_refused_fails_the_attempt() {
+async fn x1_h1_a_handle_that_is_refused_fails_the_attempt() {
     let table = [
         (
             HandleRefusal::InvalidArgument,
@@ -380,6 +380,17 @@ async fn h1_a_handle_that_is_refused_fails_the_attempt() {
         assert_eq!(error.kind(), kind, "{how:?}: {error}");
         assert!(!error.message().contains("stale-handle"), "{error}");
     }
+    let repeating = FaultAction::Close {
+        code: 1007,
+        reason: "stale-handle is not a handle".into(),
+    };
+    let mut setup = setup(json!({}));
+    setup.resume = Some(ResumeToken::new("stale-handle"));
+    let error = refusal(fault(FaultPoint::AfterSetup, repeating), LIVE_38, setup).await;
+    assert!(
+        error.message().contains("[redacted] is not a handle"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
