@@ -42,8 +42,6 @@ pub struct Encoder {
     ours: Ours,
     /// The conversation has gone over to the realtime path.
     has_sent_audio: bool,
-    /// The last command was the end of an activity, which asks for an answer by itself.
-    has_asked: bool,
 }
 
 impl Encoder {
@@ -67,7 +65,6 @@ impl Encoder {
             session,
             ours: Ours::default(),
             has_sent_audio: false,
-            has_asked: false,
         })
     }
 
@@ -130,7 +127,6 @@ impl Encoder {
         command: &ProviderCommand,
         frames: &mut VecDeque<String>,
     ) -> Result<(), ProviderError> {
-        let has_asked = std::mem::take(&mut self.has_asked);
         match command {
             ProviderCommand::Audio(pcm) => self.audio(pcm, frames),
             ProviderCommand::Text {
@@ -150,7 +146,8 @@ impl Encoder {
                 output,
                 is_error,
             } => frames.push_back(self.tool_result(call_id, name, output, *is_error)?),
-            ProviderCommand::Respond if has_asked => {}
+            // The end of an activity asks by itself; asked again, the model would begin anew.
+            ProviderCommand::Respond if self.ours.has_asked() => {}
             ProviderCommand::Respond => self.respond(frames)?,
             ProviderCommand::CancelResponse if self.session.server_vad => {}
             ProviderCommand::CancelResponse => {
@@ -165,7 +162,6 @@ impl Encoder {
             ProviderCommand::ActivityEnd => {
                 self.check_manual()?;
                 self.ours.spoke();
-                self.has_asked = true;
                 frames.push_back(to_frame(&activity(false))?);
             }
             ProviderCommand::Update(update) => frames.extend(self.update(update)?),
