@@ -1,4 +1,4 @@
-//! Mocks, an echo provider and fake vendor servers for roomkit.
+//! Mocks, an echo provider, fake vendor servers and a fault proxy for roomkit.
 //!
 //! Feature `mock`, on by default; no sockets:
 //!
@@ -82,6 +82,12 @@ pub use {
 };
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "mock", feature = "fake-openai"))]
+#[cfg(all(
+    doctest,
+    feature = "mock",
+    feature = "fake-openai",
+    feature = "fake-gemini",
+    feature = "fault-proxy"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -138,8 +138,14 @@ async fn drops_in_the_middle_of_an_answer() {
         FaultPoint::AfterAudioChunks(2),
         FaultPoint::AfterAudioBytes(20_000),
     ] {
-        let server = with(point.clone(), FaultAction::Drop).await;
-        server.queue_reply(Reply::speech("a long answer", 3000));
+        // At once: what follows is ready to be sent when the fault strikes.
+        let server = FakeGemini::builder()
+            .speed(f64::INFINITY)
+            .fault(Fault::new(point.clone(), FaultAction::Drop))
+            .reply(Reply::speech("a long answer", 3000))
+            .start()
+            .await
+            .unwrap();
         let mut client = Client::connect(&server).await;
         client.send(text()).await;
         let (mut bytes, mut chunks) = (0, 0);

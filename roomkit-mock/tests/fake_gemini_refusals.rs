@@ -20,7 +20,7 @@ async fn refusal(server: &FakeGemini, model: &str, message: Value) -> String {
 }
 
 fn realtime(input: Value) -> Value {
-    json!({"realtimeInput": input})
+    Value::from_iter([("realtimeInput", input)])
 }
 
 fn content(turn: &Value, complete: bool) -> Value {

@@ -184,7 +184,7 @@ async fn a_throttled_direction_takes_its_time() {
     // 1000 bytes at 10 000 a second; the last piece need not be waited for.
     assert!(begun.elapsed() >= Duration::from_millis(80));
     line.proxy.throttle(ToServer, None);
-    line.client.write_all(&[2; 100_000]).await.unwrap();
+    line.client.write_all(&vec![2; 100_000]).await.unwrap();
     read(&mut line.server, 100_000).await;
 }
 

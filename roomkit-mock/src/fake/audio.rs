@@ -101,8 +101,8 @@ impl AudioFormat {
                 let start = index * from / to;
                 let end = ((index + 1) * from / to).clamp(start + 1, samples.len());
                 let covered = &samples[start..end];
-                let sum: i64 = covered.iter().map(|sample| i64::from(*sample)).sum();
-                (sum / covered.len() as i64) as i16
+                let sum: f64 = covered.iter().map(|sample| f64::from(*sample)).sum();
+                (sum / covered.len() as f64) as i16
             })
             .collect();
         target.encode(&resampled)

@@ -12,6 +12,7 @@
 pub(crate) mod audio;
 pub(crate) mod fault;
 pub(crate) mod handle;
+mod line;
 pub(crate) mod options;
 pub(crate) mod random;
 pub(crate) mod record;

@@ -77,6 +77,7 @@ impl Engine {
         let reply = self.hub.next_reply();
         let reply = reply.unwrap_or_else(|| self.default_reply(&cause));
         if reply.ending == Ending::Unanswered {
+            self.begin_queued();
             return;
         }
         let user = self
@@ -161,11 +162,18 @@ impl Engine {
     /// Begins the next answer that waits, or gives out a handle.
     fn turn_over(&mut self) {
         self.response_ended();
-        if let Some(cause) = self.queued.pop_front() {
-            self.begin(cause);
-        } else {
+        if !self.begin_queued() {
             self.issue_handle();
         }
+    }
+
+    /// Begins what has waited longest. False if nothing waits.
+    pub(super) fn begin_queued(&mut self) -> bool {
+        let Some(cause) = self.queued.pop_front() else {
+            return false;
+        };
+        self.begin(cause);
+        true
     }
 
     fn run_step(&mut self, generation: &mut Generation) -> Next {
@@ -226,7 +234,6 @@ impl Engine {
         let Some(setup) = &self.setup else { return };
         let first = generation.audio_ms == 0;
         self.writer.audio(audio, setup.family);
-        self.audio_written += audio.len();
         let audio_ms = AudioFormat::PCM_24K.duration_ms(audio.len());
         generation.audio_ms += audio_ms;
         generation.untold.audio_ms += audio_ms;

@@ -102,13 +102,11 @@ fn choice(value: &Value, accepted: &[&str], loose: bool, path: &str) -> Result<V
         return Err(Refusal::wrong_type(path, "TYPE_ENUM", value));
     };
     let same = |known: &&&str| **known == text || loose && known.eq_ignore_ascii_case(text);
-    match accepted.iter().find(same) {
-        Some(known) => Ok(Value::from(*known)),
-        None => {
-            let detail = format!("'{text}' is none of {accepted:?}");
-            Err(Refusal::invalid_argument(detail).at(path))
-        }
+    if let Some(known) = accepted.iter().find(same) {
+        return Ok(Value::from(*known));
     }
+    let detail = format!("'{text}' is none of {accepted:?}");
+    Err(Refusal::invalid_argument(detail).at(path))
 }
 
 /// proto3 JSON takes integers as numbers and as strings.

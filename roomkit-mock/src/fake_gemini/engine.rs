@@ -57,8 +57,6 @@ pub(crate) struct Engine {
     pub(super) life: Life,
     pub(super) client_messages: u64,
     pub(super) now: Instant,
-    /// Bytes of answers' audio written so far.
-    pub(super) audio_written: usize,
     acts: Vec<Act>,
     received: String,
     over: bool,
@@ -96,7 +94,6 @@ impl Engine {
             speech: None,
             client_messages: 0,
             now,
-            audio_written: 0,
             acts: Vec::new(),
             received: String::new(),
             over: false,
@@ -288,7 +285,7 @@ impl crate::fake::serve::Engine for Engine {
     }
 
     fn faults_after_sending(&mut self, frame: &Frame) -> Vec<Act> {
-        let actions = self.faults.sent(frame, self.audio_written);
+        let actions = self.faults.sent(frame);
         self.perform(actions)
     }
 }

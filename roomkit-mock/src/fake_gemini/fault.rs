@@ -152,6 +152,7 @@ pub(crate) struct FaultWatch {
     server_events: usize,
     client_events: usize,
     audio_chunks: usize,
+    audio_bytes: usize,
 }
 
 impl FaultWatch {
@@ -161,6 +162,7 @@ impl FaultWatch {
             server_events: 0,
             client_events: 0,
             audio_chunks: 0,
+            audio_bytes: 0,
         }
     }
 
@@ -174,8 +176,7 @@ impl FaultWatch {
             .strike(|point| matches!(point, FaultPoint::AfterSetup))
     }
 
-    /// `audio_bytes` are those of answers sent so far, this frame included.
-    pub(crate) fn sent(&mut self, frame: &Frame, audio_bytes: usize) -> Vec<FaultAction> {
+    pub(crate) fn sent(&mut self, frame: &Frame) -> Vec<FaultAction> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
@@ -183,7 +184,9 @@ impl FaultWatch {
         if frame.kinds().any(|kind| kind == "modelTurn") {
             self.audio_chunks += 1;
         }
+        self.audio_bytes += frame.audio_bytes;
         let (events, chunks) = (self.server_events, self.audio_chunks);
+        let audio_bytes = self.audio_bytes;
         self.waiting.strike(|point| match point {
             FaultPoint::AfterServerEvents(count) => *count <= events,
             FaultPoint::AfterAudioChunks(count) => *count <= chunks,

@@ -199,9 +199,9 @@ impl FakeGemini {
         let registry = Arc::new(registry);
         let hub = Hub::new(options, Arc::clone(&registry), replies, transcripts);
         let hub = Arc::new(hub);
-        let served = Arc::clone(&hub);
-        let serve = move |stream| serve::serve(stream, Arc::clone(&served));
-        let server = Server::bind(listen, registry, serve).await?;
+        let shared = Arc::clone(&hub);
+        let answer = move |stream| serve::serve(stream, Arc::clone(&shared));
+        let server = Server::bind(listen, registry, answer).await?;
         Ok(Self { server, hub })
     }
 }

@@ -44,8 +44,10 @@ impl Engine {
             self.activity_start()
         } else if input.get("activityEnd").is_some() {
             self.activity_end()
-        } else {
+        } else if input["audioStreamEnd"] == true {
             self.audio_stream_end()
+        } else {
+            Ok(())
         }
     }
 
@@ -207,6 +209,9 @@ impl Engine {
             self.user_active = false;
             self.speech = None;
             self.signal("ACTIVITY_END");
+            if self.generation.is_none() {
+                self.begin_queued();
+            }
             return Ok(());
         }
         self.speech_stopped();

@@ -47,10 +47,8 @@ impl Refusal {
     }
 
     pub(crate) fn wrong_type(path: &str, expected: &str, got: &serde_json::Value) -> Self {
-        let mut got = got.to_string();
-        if got.len() > 40 {
-            got = "...".to_owned();
-        }
+        let got = got.to_string();
+        let got = if got.len() > 40 { "..." } else { &got };
         Self::new(
             1007,
             format!("Invalid value at '{path}' ({expected}), {got}"),

@@ -239,7 +239,7 @@ static FUNCTION_DECLARATION: Message = Message(&[
     ),
 ]);
 
-/// The vendor's subset of OpenAPI; JSON Schema's `additionalProperties` or `$ref` are not in it.
+/// The vendor's subset of `OpenAPI`; JSON Schema's `additionalProperties` or `$ref` are not in it.
 static SCHEMA: Message = Message(&[
     (
         "type",

@@ -21,21 +21,18 @@ pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>) {
         return;
     };
     let index = handle.index;
-    match check_credentials(service, &handle.request, &hub.options) {
-        Err(refusal) => {
-            let violation = violation(&refusal);
-            handle
-                .record
-                .change(|state| state.violations.push(violation));
-            accepted
-                .refuse(None, refusal.code, &refusal.reason, &hub.registry)
-                .await;
-        }
-        Ok(()) => {
-            let record = Arc::clone(&handle.record);
-            let engine = Engine::new(Arc::clone(&hub), record, index, service);
-            accepted.serve(engine, &hub.registry).await;
-        }
+    if let Err(refusal) = check_credentials(service, &handle.request, &hub.options) {
+        let violation = violation(&refusal);
+        handle
+            .record
+            .change(|state| state.violations.push(violation));
+        accepted
+            .refuse(None, refusal.code, &refusal.reason, &hub.registry)
+            .await;
+    } else {
+        let record = Arc::clone(&handle.record);
+        let engine = Engine::new(Arc::clone(&hub), record, index, service);
+        accepted.serve(engine, &hub.registry).await;
     }
     hub.connection_ended(index);
 }

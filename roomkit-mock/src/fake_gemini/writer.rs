@@ -104,6 +104,7 @@ impl Writer {
         Frame {
             kind: Cow::Owned(kinds(message).join("+")),
             text,
+            audio_bytes: audio_bytes(message),
         }
     }
 }
@@ -133,6 +134,17 @@ pub(crate) fn kinds(message: &Value) -> Vec<&str> {
         }
     }
     kinds
+}
+
+/// Bytes of audio in a message of the model.
+fn audio_bytes(message: &Value) -> usize {
+    let parts = message["serverContent"]["modelTurn"]["parts"].as_array();
+    let data = parts
+        .into_iter()
+        .flatten()
+        .filter_map(|part| part["inlineData"]["data"].as_str());
+    data.map(|data| data.trim_end_matches('=').len() * 3 / 4)
+        .sum()
 }
 
 /// Two messages fit into one frame if they share no field.
@@ -168,6 +180,9 @@ mod tests {
         assert_eq!(kinds(&empty), ["serverContent"]);
         assert_eq!(kinds(&json!({"usageMetadata": {}})), ["usageMetadata"]);
         assert_eq!(kinds(&json!({"goAway": {}})), ["goAway"]);
+        let audio = json!({"serverContent": {"modelTurn": {"parts": [
+            {"inlineData": {"data": "AAAA"}}, {"inlineData": {"data": "AAA="}}]}}});
+        assert_eq!(audio_bytes(&audio), 5);
     }
 
     #[test]

@@ -154,10 +154,10 @@ impl FakeOpenAi {
                 transcripts,
             }),
         });
-        let served = (Arc::clone(&hub), Arc::clone(&registry));
-        let serve =
-            move |stream| serve::serve(stream, Arc::clone(&served.0), Arc::clone(&served.1));
-        let server = Server::bind(listen, registry, serve).await?;
+        let shared = (Arc::clone(&hub), Arc::clone(&registry));
+        let answer =
+            move |stream| serve::serve(stream, Arc::clone(&shared.0), Arc::clone(&shared.1));
+        let server = Server::bind(listen, registry, answer).await?;
         Ok(Self { server, hub })
     }
 }

@@ -160,6 +160,7 @@ impl EventWriter {
         Frame {
             kind: Cow::Borrowed(kind),
             text,
+            audio_bytes: 0,
         }
     }
 
@@ -204,6 +205,7 @@ impl EventWriter {
         Frame {
             kind: Cow::Borrowed("response.output_audio.delta"),
             text,
+            audio_bytes: 0,
         }
     }
 

@@ -36,16 +36,13 @@ pub(super) async fn carry(
             return connection.ended(End::Cut(cut));
         }
     };
-    match dialled {
-        Ok(server) => {
-            connection.joined();
-            let end = join(client, server, &connection).await;
-            connection.ended(end);
-        }
-        Err(_) => {
-            reset(client);
-            connection.ended(End::Unreachable);
-        }
+    if let Ok(server) = dialled {
+        connection.joined();
+        let end = join(client, server, &connection).await;
+        connection.ended(end);
+    } else {
+        reset(client);
+        connection.ended(End::Unreachable);
     }
 }
 

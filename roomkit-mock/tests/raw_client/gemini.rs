@@ -220,10 +220,9 @@ pub(crate) fn call_ids(messages: &[Value]) -> Vec<String> {
 
 /// The handle of the last `sessionResumptionUpdate` that has one.
 pub(crate) fn handle_of(messages: &[Value]) -> String {
-    let updates = messages.iter().rev();
+    let mut updates = messages.iter().rev();
     updates
-        .filter_map(|message| message["sessionResumptionUpdate"]["newHandle"].as_str())
-        .next()
+        .find_map(|message| message["sessionResumptionUpdate"]["newHandle"].as_str())
         .unwrap()
         .to_owned()
 }
