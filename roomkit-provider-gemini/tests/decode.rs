@@ -13,8 +13,8 @@ use support::{audio_as, decode, decoder, play, told};
 
 const SAMPLES: &str = include_str!("fixtures/server_events.jsonl");
 
-fn one(frame: Value) -> Vec<ProviderEvent> {
-    decode(&mut decoder(json!({})), &frame)
+fn one(frame: &Value) -> Vec<ProviderEvent> {
+    decode(&mut decoder(json!({})), frame)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn every_sample_reads_by_itself() {
     assert_eq!(SAMPLES.lines().count(), expected.len());
     for (line, expected) in SAMPLES.lines().zip(expected) {
         let frame: Value = serde_json::from_str(line).unwrap();
-        let told: Vec<String> = one(frame.clone()).iter().map(told).collect();
+        let told: Vec<String> = one(&frame).iter().map(told).collect();
         assert_eq!(told, expected, "{line}");
         // As the vendor writes them: over many lines, in binary frames.
         let pretty = format!("{frame:#}\n");
@@ -64,7 +64,7 @@ fn every_sample_reads_by_itself() {
 #[test]
 fn base64_of_either_alphabet_with_and_without_padding() {
     for data in ["-_8B", "+/8B", "+/8BAA==", "+/8BAA", "-_8BAA", "+/8BAB"] {
-        let event = one(audio_as("audio/pcm;rate=24000", data));
+        let event = one(&audio_as("audio/pcm;rate=24000", data));
         let ProviderEvent::Audio { pcm, .. } = &event[1] else {
             panic!("{data}: {event:?}")
         };
@@ -76,7 +76,7 @@ fn base64_of_either_alphabet_with_and_without_padding() {
     let mut events = VecDeque::new();
     decoder(json!({})).decode(escaped.as_bytes(), &mut events);
     assert_eq!(told(&events[1]), "audio 4");
-    let broken = one(audio_as("audio/pcm", "!!"));
+    let broken = one(&audio_as("audio/pcm", "!!"));
     assert_eq!(told(&broken[1]), "error protocol");
 }
 
@@ -114,8 +114,8 @@ fn k1_calls_without_an_id_get_one_that_no_other_connection_has() {
         });
         calls.collect()
     };
-    let first = calls(one(frame.clone()));
-    let second = calls(one(frame));
+    let first = calls(one(&frame));
+    let second = calls(one(&frame));
     assert_eq!(first[0].2, r#"{"a":[2],"b":1}"#);
     assert_eq!((first[1].1.as_str(), first[1].2.as_str()), ("g", "{}"));
     assert_eq!(
@@ -153,10 +153,10 @@ fn usage_in_full_under_both_schemes_of_names() {
             ],
             format!("{name}TokensDetails"): [{ "modality": "AUDIO", "tokenCount": 95 }],
         } });
-        assert_eq!(one(frame), [ProviderEvent::Usage(whole)], "{name}");
+        assert_eq!(one(&frame), [ProviderEvent::Usage(whole)], "{name}");
     }
     let nothing = json!({ "usageMetadata": { "promptTokenCount": 0 } });
-    assert_eq!(one(nothing), []);
+    assert_eq!(one(&nothing), []);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn go_away_and_handles_in_all_their_forms() {
     ] {
         let time_left = expected.map(Duration::from_millis);
         let frame = json!({ "goAway": { "timeLeft": left } });
-        assert_eq!(one(frame), [ProviderEvent::GoAway { time_left }]);
+        assert_eq!(one(&frame), [ProviderEvent::GoAway { time_left }]);
     }
     for update in [
         json!({ "newHandle": "h" }),
@@ -178,7 +178,7 @@ fn go_away_and_handles_in_all_their_forms() {
         json!({ "newHandle": "", "resumable": true }),
         json!({ "resumable": true }),
     ] {
-        assert_eq!(one(json!({ "sessionResumptionUpdate": update })), []);
+        assert_eq!(one(&json!({ "sessionResumptionUpdate": update })), []);
     }
 }
 
@@ -186,7 +186,7 @@ fn go_away_and_handles_in_all_their_forms() {
 fn h3_an_error_in_a_frame_is_classified() {
     let frame = json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT",
         "message": "API key not valid. Please pass a valid API key." } });
-    let [ProviderEvent::Error(error)] = &one(frame)[..] else {
+    let [ProviderEvent::Error(error)] = &one(&frame)[..] else {
         panic!("no error")
     };
     assert_eq!(error.kind(), ProviderErrorKind::Authentication);

@@ -38,6 +38,13 @@ fn frames(encoder: &mut Encoder, command: &ProviderCommand) -> Vec<Value> {
         .collect()
 }
 
+/// The one frame of a command.
+fn frame(encoder: &mut Encoder, command: &ProviderCommand) -> Value {
+    let mut frames = frames(encoder, command);
+    assert_eq!(frames.len(), 1, "{frames:?}");
+    frames.remove(0)
+}
+
 fn refusal(encoder: &mut Encoder, command: &ProviderCommand) -> (ProviderErrorKind, String) {
     let error = encoder.encode(command, &mut VecDeque::new()).unwrap_err();
     (error.kind(), error.message().to_owned())
@@ -292,15 +299,9 @@ fn an_answer_that_is_owed_is_asked_for() {
         (LIVE_31, &nudge, &nudge),
     ] {
         let mut encoder = encoder(model, json!({}));
-        assert_eq!(
-            frames(&mut encoder, &ProviderCommand::Respond),
-            [before.clone()]
-        );
+        assert_eq!(frame(&mut encoder, &ProviderCommand::Respond), *before);
         frames(&mut encoder, &audio());
-        assert_eq!(
-            frames(&mut encoder, &ProviderCommand::Respond),
-            [after.clone()]
-        );
+        assert_eq!(frame(&mut encoder, &ProviderCommand::Respond), *after);
     }
 }
 
@@ -310,14 +311,8 @@ fn activities_are_for_manual_turns() {
     let end = json!({ "realtimeInput": { "activityEnd": {} } });
     let mut manual = encoder(LIVE_38, json!({ "server_vad": false }));
     let nothing: [Value; 0] = [];
-    assert_eq!(
-        frames(&mut manual, &ProviderCommand::ActivityStart),
-        [start.clone()]
-    );
-    assert_eq!(
-        frames(&mut manual, &ProviderCommand::ActivityEnd),
-        [end.clone()]
-    );
+    assert_eq!(frame(&mut manual, &ProviderCommand::ActivityStart), start);
+    assert_eq!(frame(&mut manual, &ProviderCommand::ActivityEnd), end);
     // The end of an activity asks for the answer by itself, until the model has taken its turn.
     frames(&mut manual, &audio());
     assert_eq!(frames(&mut manual, &ProviderCommand::Respond), nothing);

@@ -217,7 +217,7 @@ fn every_key_in_range_and_out_of_it() {
         }
         for result in try_model("a-model-of-tomorrow", &json!({ *key: bad })) {
             let error = result.unwrap_err();
-            assert!(error.contains(&format!("{key}")), "{error}");
+            assert!(error.contains(key), "{error}");
             assert!(error.contains(expected), "{key}: {error}");
         }
     }

@@ -5,7 +5,7 @@ use roomkit_provider_gemini::protocol::tool_parameters;
 use serde_json::{Value, json};
 
 /// What becomes of a single property.
-fn property(schema: Value) -> Value {
+fn property(schema: &Value) -> Value {
     let whole = json!({ "type": "object", "properties": { "p": schema } });
     tool_parameters(&whole).unwrap()["properties"]["p"].clone()
 }
@@ -145,7 +145,7 @@ fn a_property_in_every_form() {
         ),
     ];
     for (schema, expected) in table {
-        assert_eq!(property(schema.clone()), expected, "{schema}");
+        assert_eq!(property(&schema), expected, "{schema}");
     }
 }
 

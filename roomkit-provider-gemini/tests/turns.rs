@@ -183,7 +183,7 @@ fn an_interrupted_answer_is_over_at_the_first_proof_of_it() {
         let mut decoder = decoder(json!({}));
         play(&mut decoder, &[audio(), interrupted()]);
         assert_eq!(play(&mut decoder, &[audio()]), Vec::<String>::new());
-        play(&mut decoder, &[proof.clone()]);
+        play(&mut decoder, std::slice::from_ref(&proof));
         let told = play(&mut decoder, &[audio()]);
         assert_eq!(told[told.len() - 2..], ["response", "audio 8"], "{proof}");
     }
@@ -279,7 +279,10 @@ fn thoughts_are_neither_spoken_nor_written() {
         { "inlineData": { "mimeType": "audio/pcm", "data": "AAA=" } },
     ]);
     let frame = json!({ "serverContent": { "modelTurn": { "parts": parts } } });
-    assert_eq!(script(&[frame.clone()]), ["response", "audio 2"]);
+    assert_eq!(
+        script(std::slice::from_ref(&frame)),
+        ["response", "audio 2"]
+    );
     let mut written = decoder(json!({ "response_modalities": "text" }));
     assert_eq!(
         play(&mut written, &[frame, complete()]),

@@ -1,5 +1,5 @@
 //! Scripts of frames and what they mean.
-#![allow(dead_code, unreachable_pub)] // Each test file uses its own part.
+#![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::unwrap_used)] // Each test file uses its own part.
 
 pub mod server;
 
