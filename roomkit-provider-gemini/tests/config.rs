@@ -211,7 +211,9 @@ fn capabilities_follow_model_and_settings() {
     assert!(of(LIVE_38, json!({ "server_vad": false })).interrupts_itself);
     assert!(!of(LIVE_38, json!({ "input_transcription": false })).transcribes_user);
     assert!(!of(LIVE_38, json!({ "session_resumption": false })).resumes);
-    assert!(!of(TRANSCRIBE, json!({})).images);
+    let deaf = of(TRANSCRIBE, json!({}));
+    assert!(!deaf.images);
+    assert_eq!(deaf.history, HistorySupport::None);
 }
 
 #[test]

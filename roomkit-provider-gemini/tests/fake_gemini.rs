@@ -79,6 +79,17 @@ async fn a_spoken_turn_on_every_model_and_in_every_kind_of_frame() {
 }
 
 #[tokio::test]
+async fn a_model_that_writes_down_is_read() {
+    let server = FakeGemini::builder().reply(Reply::speech("What time is it?", 300));
+    let mut call = Call::start(server, "gemini-3.5-transcribe-live", setup(json!({}))).await;
+    call.speak().await;
+    let turn = call.turn().await;
+    let written = "model said \"What time is it?\"".to_owned();
+    assert!(turn.contains(&written), "{turn:?}");
+    call.end().await;
+}
+
+#[tokio::test]
 async fn a_barge_in_cancels_the_answer_and_what_still_comes_of_it_is_dropped() {
     let server = FakeGemini::builder()
         .reply(Reply::speech("Once upon a time", 5_000).stalling_after_ms(1_000))

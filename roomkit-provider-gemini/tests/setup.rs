@@ -114,6 +114,22 @@ fn every_key_has_its_place() {
 }
 
 #[test]
+fn voices_are_spelled_as_the_vendor_does() {
+    for (given, sent) in [
+        ("kore", "Kore"),
+        (" ZEPHYR ", "Zephyr"),
+        ("en-us-tavi", "en-us-tavi"),
+    ] {
+        let mut setup = setup(json!({ "voice": "Puck" }));
+        setup.voice = Some(given.into());
+        let message = setup_message(&Target::gemini_api(LIVE_38), &setup);
+        let speech = &message["generationConfig"]["speechConfig"];
+        let name = &speech["voiceConfig"]["prebuiltVoiceConfig"]["voiceName"];
+        assert_eq!(name, sent);
+    }
+}
+
+#[test]
 fn what_is_off_is_left_out() {
     let off = json!({ "session_resumption": false, "context_compression": false,
         "input_transcription": null, "output_transcription": false, "proactive_audio": false,
@@ -242,6 +258,10 @@ fn h1_what_was_said_before_is_given_in_the_form_of_the_model() {
             assert_eq!(frame, json!({ "clientContent": content }), "{model}");
         }
     }
+    let mut unheard = setup(json!({}));
+    unheard.history = history;
+    let deaf = encoder("gemini-3.5-transcribe-live", json!({}));
+    assert_eq!(deaf.history(&unheard).unwrap(), None);
     let nothing = setup(json!({}));
     assert_eq!(encoder(LIVE_31, json!({})).history(&nothing).unwrap(), None);
 }

@@ -247,6 +247,11 @@ impl Target {
         is_asked && !self.vertex && matches!(self.family, NativeAudio25 | Unknown)
     }
 
+    /// Whether the model answers with text instead of speech.
+    pub(crate) fn writes_text(&self, session: &GeminiSessionConfig) -> bool {
+        session.writes_text() || self.family == Transcribe
+    }
+
     /// Whether settings of proactivity and affective dialogue are sent at all.
     pub(crate) fn knows_proactivity(&self) -> bool {
         self.family.is_25() || self.family == Unknown

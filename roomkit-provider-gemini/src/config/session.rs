@@ -36,7 +36,7 @@ const OUTPUT_TOKENS: u32 = 65_536;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeminiSessionConfig {
-    /// The voice, spelled as the vendor spells it, such as `Aoede`.
+    /// The voice, such as `Aoede`; case does not matter.
     pub voice: Option<String>,
     /// The language it speaks, BCP-47, such as `en-US`. Native audio models choose by themselves;
     /// tell them in the system prompt.
@@ -165,7 +165,11 @@ impl GeminiSessionConfig {
         capabilities.images = target.family.converses();
         capabilities.text_during_tools = !target.blocks(self);
         capabilities.resumes = self.session_resumption;
-        capabilities.history = HistorySupport::Text;
+        capabilities.history = if target.family.converses() {
+            HistorySupport::Text
+        } else {
+            HistorySupport::None
+        };
         capabilities.overlaps = false;
         capabilities.pings = true;
         capabilities.catch_up = 4;

@@ -70,16 +70,21 @@ impl Decoder {
     /// A decoder for a connection with these settings that has no encoder to take notes from, as
     /// in tests; see [`Encoder::decoder`](super::Encoder::decoder).
     pub fn new(session: &GeminiSessionConfig, redactor: Redactor) -> Self {
-        Self::beside(Ours::default(), session, redactor)
+        Self::beside(Ours::default(), session, session.writes_text(), redactor)
     }
 
-    pub(super) fn beside(ours: Ours, session: &GeminiSessionConfig, redactor: Redactor) -> Self {
+    pub(super) fn beside(
+        ours: Ours,
+        session: &GeminiSessionConfig,
+        writes_text: bool,
+        redactor: Redactor,
+    ) -> Self {
         let transcribes = session.input_transcription.is_some();
         Self {
             turns: Turns::new(!session.server_vad, transcribes, ours),
             tally: Tally::default(),
             calls: Calls::new(),
-            writes_text: session.writes_text(),
+            writes_text,
             told_of_audio: false,
             redactor,
         }

@@ -80,7 +80,8 @@ impl Encoder {
 
     /// The decoder of the same connection: it is told which interruptions are our own.
     pub fn decoder(&self, redactor: Redactor) -> Decoder {
-        Decoder::beside(self.ours.clone(), &self.session, redactor)
+        let writes_text = self.target.writes_text(&self.session);
+        Decoder::beside(self.ours.clone(), &self.session, writes_text, redactor)
     }
 
     /// The first message of a connection: `setup` with everything. Nothing may follow it before
@@ -100,9 +101,10 @@ impl Encoder {
     /// None in practice; the message is made of text.
     pub fn history(&self, setup: &SessionSetup) -> Result<Option<String>, ProviderError> {
         let turns = wire_setup::turns(&setup.history);
-        if turns.is_empty() {
+        if turns.is_empty() || !self.target.family.converses() {
             return Ok(None);
         }
+        self.ours.interrupts();
         let message = ClientMessage::ClientContent {
             turns,
             // A seed that was announced is over with it; anywhere else it would ask for an answer.

@@ -310,6 +310,7 @@ fn choices(
         let words: Vec<Value> = values
             .iter()
             .filter_map(|value| value.as_str())
+            .map(without_controls)
             .filter(|word| !word.is_empty())
             .map(Value::from)
             .collect();

@@ -73,7 +73,10 @@ pub(super) fn instruction(prompt: &str) -> Option<Value> {
 }
 
 fn generation(session: &GeminiSessionConfig, target: &Target, setup: &SessionSetup) -> Value {
-    let voice = setup.voice.as_ref().or(session.voice.as_ref());
+    let voice = setup.voice.as_ref().filter(|name| !name.trim().is_empty());
+    let voice = voice
+        .or(session.voice.as_ref())
+        .map(|name| voice_name(name));
     let voice = voice.map(|name| json!({ "prebuiltVoiceConfig": { "voiceName": name } }));
     let speech = object([
         ("voiceConfig", voice),
@@ -247,6 +250,47 @@ pub(super) fn role_of(role: Role) -> &'static str {
         Role::Assistant => "model",
         Role::User | Role::System => "user",
     }
+}
+
+/// A voice as the vendor spells it; names it may have learned since are passed on.
+fn voice_name(name: &str) -> &str {
+    const VOICES: [&str; 30] = [
+        "Zephyr",
+        "Puck",
+        "Charon",
+        "Kore",
+        "Fenrir",
+        "Leda",
+        "Orus",
+        "Aoede",
+        "Callirrhoe",
+        "Autonoe",
+        "Enceladus",
+        "Iapetus",
+        "Umbriel",
+        "Algieba",
+        "Despina",
+        "Erinome",
+        "Algenib",
+        "Rasalgethi",
+        "Laomedeia",
+        "Achernar",
+        "Alnilam",
+        "Schedar",
+        "Gacrux",
+        "Pulcherrima",
+        "Achird",
+        "Zubenelgenubi",
+        "Vindemiatrix",
+        "Sadachbia",
+        "Sadaltager",
+        "Sulafat",
+    ];
+    let name = name.trim();
+    let known = VOICES
+        .into_iter()
+        .find(|voice| voice.eq_ignore_ascii_case(name));
+    known.unwrap_or(name)
 }
 
 /// 0.7 as 0.7, not as the nearest number of twice the precision.
