@@ -53,6 +53,25 @@ async fn the_request_has_its_path_query_and_headers() {
 }
 
 #[tokio::test]
+async fn x1_a_dialer_goes_elsewhere_with_the_secrets_of_there() {
+    let server = Server::bind().await;
+    let elsewhere = Endpoint::new("base_url", &server.url())
+        .unwrap()
+        .with_credential("token", "authorization", "Bearer", "token-of-there".into())
+        .unwrap()
+        .with_secret("handle-of-there".into());
+    let dialer = dialer("ws://host.invalid", DialOptions::default()).for_endpoint(elsewhere);
+    let deadline = deadline();
+    let (peer, socket) = tokio::join!(server.accept(), dialer.dial(&deadline));
+    socket.unwrap();
+    let headers = peer.request.headers();
+    assert_eq!(headers["authorization"], "Bearer token-of-there");
+    assert!(!headers.contains_key("x-api-key"));
+    let told = dialer.redactor().redact("token-of-there, handle-of-there");
+    assert_eq!(told, "[redacted], [redacted]");
+}
+
+#[tokio::test]
 async fn frames_of_text_go_both_ways_before_the_split() {
     let server = Server::bind().await;
     let (dialer, deadline) = (server.dialer(), deadline());
