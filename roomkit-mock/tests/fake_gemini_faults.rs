@@ -257,6 +257,14 @@ async fn garbage_errors_and_oversized_frames_are_sent_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_go_away_comes_at_once() {
+    let notice = FaultAction::GoAway(Duration::from_secs(600));
+    let server = with(FaultPoint::AfterServerEvents(1), notice).await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(client.message().await["goAway"]["timeLeft"], "600s");
+}
+
+#[tokio::test]
 async fn a_connection_that_reads_nothing_backs_up() {
     let server = with(FaultPoint::AfterServerEvents(1), FaultAction::StopReading).await;
     let mut client = Client::connect(&server).await;

@@ -179,6 +179,49 @@ async fn a_session_is_on_one_connection_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_session_can_be_resumed_at_once_when_the_server_has_closed() {
+    let server = quiet(FakeGemini::builder().resume_grace(Duration::ZERO)).await;
+    let mut client = Client::connect(&server).await;
+    client.realtime(json!({"text": "hi"})).await;
+    let handle = handle_of(&client.until("sessionResumptionUpdate").await);
+    let old = first(&server).await;
+    old.go_away(Duration::ZERO);
+    client.until("goAway").await;
+    // The old TCP connection is still there, and does not count.
+    client.closed().await;
+    Client::configured(&server, resuming(&handle)).await;
+    assert_eq!(server.violations(), []);
+}
+
+#[cfg(feature = "fault-proxy")]
+#[tokio::test]
+async fn a_half_open_connection_holds_its_session() {
+    use raw_client::gemini::KEY;
+    use roomkit_mock::fault_proxy::{Cut, Direction, FaultProxy, Stall};
+
+    let builder = FakeGemini::builder().resume_grace(Duration::from_millis(20));
+    let server = quiet(builder).await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let authority = server.address().to_string();
+    let url = server
+        .url()
+        .replace(&authority, &proxy.address().to_string());
+    let mut client = Client::dial_at(url.clone(), &[KEY]).await;
+    client.set_up(agent(MODEL)).await;
+    client.realtime(json!({"text": "hi"})).await;
+    let handle = handle_of(&client.until("sessionResumptionUpdate").await);
+    proxy.stall(Direction::ToServer, Stall::Swallow);
+    drop(client);
+    let second = Client::dial_at(url.clone(), &[KEY]).await;
+    let closed = second.refused(json!({"setup": resuming(&handle)})).await;
+    assert_eq!(closed.0, 1011);
+    proxy.wait_for_connection(0).await.cut(Cut::Reset);
+    first(&server).await.wait_for_close().await.unwrap();
+    let mut third = Client::dial_at(url, &[KEY]).await;
+    third.set_up(resuming(&handle)).await;
+}
+
+#[tokio::test]
 async fn a_resume_waits_for_the_old_connection_to_end() {
     let server = quiet(FakeGemini::builder().resume_grace(Duration::from_secs(60))).await;
     let mut client = Client::connect(&server).await;

@@ -209,6 +209,8 @@ async fn a_call_that_does_not_block_lets_the_model_go_on() {
     );
     let status = &messages.last().unwrap()["serverContent"]["interactionStatus"];
     assert_eq!(status, "IN_PROGRESS");
+    // In a tool call there is nothing to resume.
+    assert!(first(&server).await.handles().is_empty());
     client
         .send(tool_response(&[response("s", "search", "cats")]))
         .await;
@@ -263,6 +265,7 @@ async fn scheduling_says_when_the_model_speaks_of_a_result() {
     ask(&mut client).await;
     client.until("turnComplete").await;
     client.send(scheduled("SILENT")).await;
+    assert_eq!(client.until("sessionResumptionUpdate").await.len(), 1);
     ask(&mut client).await;
     let messages = client.until("turnComplete").await;
     assert_eq!(text_of(&messages, "outputTranscription"), "You wrote: go");

@@ -203,6 +203,12 @@ impl FakeConnection {
         self.command(Command::StopReading);
     }
 
+    /// Whether it has ended or is about to.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.record.read();
+        state.closing || state.closure.is_some()
+    }
+
     pub(crate) fn command(&self, command: Command) {
         // A connection that is gone has nothing left to be asked of.
         let _ = self.commands.send(command);

@@ -81,6 +81,7 @@ impl Line {
             end -= 1;
         }
         let reason = &reason[..end];
+        self.record.change(|state| state.closing = true);
         let frame = CloseFrame {
             code: CloseCode::from(code),
             reason: reason.into(),

@@ -33,12 +33,44 @@ impl Default for CommonOptions {
     }
 }
 
-/// The methods of a builder with `listen`, `refusals` and `options.common`.
+/// The methods every builder has. It needs `listen`, `refusals`, `replies`, `transcripts`, and
+/// `options` with `common`, `api_key`, `transcript` and `faults`; `Reply`, `UserTranscript` and
+/// `Fault` are its own.
 macro_rules! common_builder_methods {
     () => {
         /// The address to listen on. Default: a free port of 127.0.0.1.
         pub fn listen(mut self, address: std::net::SocketAddr) -> Self {
             self.listen = address;
+            self
+        }
+
+        /// The only API key accepted. Default: any.
+        pub fn api_key(mut self, key: impl Into<String>) -> Self {
+            self.options.api_key = Some(key.into());
+            self
+        }
+
+        /// Queues a reply; one is used up per answer, over all connections.
+        pub fn reply(mut self, reply: Reply) -> Self {
+            self.replies.push_back(reply);
+            self
+        }
+
+        /// Queues the transcript of a user turn; one is used up per turn.
+        pub fn transcript(mut self, transcript: UserTranscript) -> Self {
+            self.transcripts.push_back(transcript);
+            self
+        }
+
+        /// The transcript of every turn that has no queued one.
+        pub fn default_transcript(mut self, transcript: UserTranscript) -> Self {
+            self.options.transcript = transcript;
+            self
+        }
+
+        /// Lets something go wrong.
+        pub fn fault(mut self, fault: Fault) -> Self {
+            self.options.faults.push(fault);
             self
         }
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 /// One thing the client sent other than audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientEvent {
-    /// The event as it was received.
+    /// The event as it was received; Gemini's in camel case, whatever its spelling was.
     pub json: Value,
     /// Bytes of audio received before it, which places it among the audio.
     pub audio_bytes_before: u64,
@@ -120,6 +120,8 @@ pub(crate) struct RecordState {
     pub(crate) violations: Vec<Violation>,
     pub(crate) sent: BTreeMap<String, usize>,
     pub(crate) session: Value,
+    /// One side has begun to close.
+    pub(crate) closing: bool,
     pub(crate) closure: Option<Closure>,
 }
 

@@ -221,6 +221,7 @@ impl Line {
             Some(Ok(Message::Text(text))) => engine.handle_text(&text, Instant::now()),
             Some(Ok(Message::Binary(bytes))) => engine.handle_binary(&bytes, Instant::now()),
             Some(Ok(Message::Close(frame))) => {
+                self.record.change(|state| state.closing = true);
                 // Reading on sends the answering close frame.
                 while let Some(Ok(_)) = self.socket.next().await {}
                 let code = frame.map(|frame| u16::from(frame.code));
@@ -259,29 +260,38 @@ impl Line {
 
     /// Sends the engine's outbox, stopping where a fault strikes, then does what it asks for.
     async fn flush(&mut self, engine: &mut impl Engine) -> Step {
-        self.held.extend(engine.take_outbox());
-        if matches!(self.hold, Hold::Until(release) if release <= Instant::now()) {
-            self.hold = Hold::Nothing;
-        }
-        if !self.held.is_empty() && self.hold == Hold::Nothing {
-            let mut sent = Vec::with_capacity(self.held.len());
-            while self.hold == Hold::Nothing
-                && let Some(frame) = self.held.pop_front()
-            {
-                let acts = engine.faults_after_sending(&frame);
-                self.feed(frame.text).await?;
-                sent.push(frame.kind);
-                if !acts.is_empty() {
-                    self.flush_socket().await?;
-                    self.note_sent(&std::mem::take(&mut sent));
-                    self.perform(acts).await?;
-                }
+        loop {
+            // Again and again, because a fault may have the engine say more.
+            self.held.extend(engine.take_outbox());
+            if matches!(self.hold, Hold::Until(release) if release <= Instant::now()) {
+                self.hold = Hold::Nothing;
             }
-            self.flush_socket().await?;
-            self.note_sent(&sent);
+            if self.held.is_empty() || self.hold != Hold::Nothing {
+                break;
+            }
+            self.send_held(engine).await?;
         }
         let acts = engine.take_acts();
         self.perform(acts).await
+    }
+
+    async fn send_held(&mut self, engine: &mut impl Engine) -> Step {
+        let mut sent = Vec::with_capacity(self.held.len());
+        while self.hold == Hold::Nothing
+            && let Some(frame) = self.held.pop_front()
+        {
+            let acts = engine.faults_after_sending(&frame);
+            self.feed(frame.text).await?;
+            sent.push(frame.kind);
+            if !acts.is_empty() {
+                self.flush_socket().await?;
+                self.note_sent(&std::mem::take(&mut sent));
+                self.perform(acts).await?;
+            }
+        }
+        self.flush_socket().await?;
+        self.note_sent(&sent);
+        ControlFlow::Continue(())
     }
 }
 

@@ -132,15 +132,15 @@ impl Engine {
         }
     }
 
-    /// Cuts off what the model says or waits for. True if there was something.
-    pub(super) fn interrupt(&mut self) -> bool {
+    /// Cuts off what the model says or waits for, if there is something.
+    pub(super) fn interrupt(&mut self) {
         let cancelled = self.calls.cancel_blocking();
         if !cancelled.is_empty() && !self.hub.options.omit_call_ids {
             self.writer
                 .message(json!({"toolCallCancellation": {"ids": cancelled}}));
         }
         let Some(mut generation) = self.generation.take() else {
-            return !cancelled.is_empty();
+            return;
         };
         self.writer.content(json!({"interrupted": true}));
         let mut late = self.hub.options.late_chunks;
@@ -156,7 +156,6 @@ impl Engine {
         self.complete_turn(&generation, None);
         self.response_ended();
         self.issue_handle();
-        true
     }
 
     /// Begins the next answer that waits, or gives out a handle.

@@ -47,7 +47,7 @@ pub enum HandleRefusal {
     Silence,
 }
 
-/// How long the service keeps a connection, and how it ends it.
+/// How long the service keeps a connection from its `setupComplete` on, and how it ends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionLife {
     pub(crate) lasts: Duration,
@@ -137,12 +137,6 @@ impl Default for FakeGeminiBuilder {
 impl FakeGeminiBuilder {
     common_builder_methods!();
 
-    /// The only API key accepted. Default: any.
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.options.api_key = Some(key.into());
-        self
-    }
-
     /// The only ephemeral or OAuth token accepted. Default: any that starts with `auth_tokens/`
     /// where those belong, and any at all as `Bearer`.
     pub fn token(mut self, token: impl Into<String>) -> Self {
@@ -154,30 +148,6 @@ impl FakeGeminiBuilder {
     /// name: `2.5`, `3.1`, `thinking`, `translate`, `transcribe`, else as 3.8.
     pub fn model(mut self, id: impl Into<String>) -> Self {
         self.options.models.push(id.into());
-        self
-    }
-
-    /// Queues a reply; one is used up per generation, over all connections.
-    pub fn reply(mut self, reply: Reply) -> Self {
-        self.replies.push_back(reply);
-        self
-    }
-
-    /// Queues the transcript of a spoken turn; one is used up per turn.
-    pub fn transcript(mut self, transcript: UserTranscript) -> Self {
-        self.transcripts.push_back(transcript);
-        self
-    }
-
-    /// The transcript of every spoken turn that has no queued one.
-    pub fn default_transcript(mut self, transcript: UserTranscript) -> Self {
-        self.options.transcript = transcript;
-        self
-    }
-
-    /// Lets something go wrong.
-    pub fn fault(mut self, fault: Fault) -> Self {
-        self.options.faults.push(fault);
         self
     }
 

@@ -46,8 +46,11 @@ impl Engine {
             self.begin(Cause::Text(last.unwrap_or_default()));
             return Ok(());
         }
-        if !turns.is_empty() && !self.seeding && self.generation.is_none() {
-            self.issue_handle();
+        if self.generation.is_none() && !self.user_active && !self.seeding {
+            let answers = self.begin_queued();
+            if !answers && !turns.is_empty() {
+                self.issue_handle();
+            }
         }
         Ok(())
     }

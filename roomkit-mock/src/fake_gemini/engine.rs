@@ -75,7 +75,7 @@ impl Engine {
             writer: Writer::new(connection, options),
             faults: FaultWatch::for_connection(&options.faults, connection),
             input: InputBuffer::new(NATIVE, None, options.common.speech_level),
-            life: Life::new(options.life.as_ref(), now),
+            life: Life::default(),
             record,
             connection,
             service,

@@ -49,9 +49,10 @@ pub enum FaultAction {
     Drop,
     /// Nothing more is read, so the client's writes back up. Sending goes on.
     StopReading,
-    /// Nothing more is sent, and everything is read: a half-open connection.
+    /// No message is sent any more, and everything is read: a half-open connection. WebSocket pings
+    /// are answered still; put a `fault_proxy` in front for a line that is dead.
     Stall,
-    /// Nothing is sent for this long; then what was held back follows.
+    /// No message is sent for this long; then what was held back follows.
     Delay(Duration),
     /// `goAway` with this much time left, then close 1001 when it is over.
     GoAway(Duration),

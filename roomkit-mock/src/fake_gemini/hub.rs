@@ -113,7 +113,7 @@ impl Hub {
             }
         };
         let carrier = self.registry.find(carrier);
-        carrier.is_some_and(|carrier| carrier.closure().is_none())
+        carrier.is_some_and(|carrier| !carrier.is_over())
     }
 
     /// The session goes on, or begins, on this connection.

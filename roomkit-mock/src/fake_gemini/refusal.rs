@@ -88,14 +88,11 @@ impl Refusal {
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(1008, "Requested entity was not found.").at("setup.session_resumption.handle")
+        Self::new(1008, "Requested entity was not found.")
     }
 
-    pub(crate) fn internal(detail: &str) -> Self {
-        Self {
-            detail: detail.to_owned(),
-            ..Self::new(1011, "Internal error encountered.")
-        }
+    pub(crate) fn internal() -> Self {
+        Self::new(1011, "Internal error encountered.")
     }
 
     /// The text a violation is recorded with.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::builder::HandleRefusal;
 use super::engine::Engine;
 use super::hub::Memory;
+use super::life::Life;
 use super::memory::{Conversation, Snapshot};
 use super::refusal::Refusal;
 use super::setup::Setup;
@@ -85,7 +86,8 @@ impl Engine {
     /// Takes the session up unless it is still carried elsewhere and there is time to wait.
     fn take_up(&mut self, handle: &str, over: bool) -> Result<(), Refusal> {
         let Some(snapshot) = self.hub.find_handle(handle) else {
-            return self.refuse_handle();
+            self.refuse_handle();
+            return Ok(());
         };
         let model = self.setup.as_ref().map(Setup::model).unwrap_or_default();
         if snapshot.model != model {
@@ -96,8 +98,7 @@ impl Engine {
         let (session, connection) = (&snapshot.session, self.connection);
         if watched && self.hub.is_carried_elsewhere(session, connection) {
             if over {
-                let detail = "the session is still open on another connection";
-                return Err(Refusal::internal(detail));
+                self.turn_away(&Refusal::internal());
             }
             return Ok(());
         }
@@ -117,18 +118,17 @@ impl Engine {
         self.start();
     }
 
-    fn refuse_handle(&mut self) -> Result<(), Refusal> {
+    fn refuse_handle(&mut self) {
         match self.hub.options.handle_refusal {
-            HandleRefusal::InvalidArgument => {
-                let detail = "the handle is unknown or has expired";
-                Err(Refusal::invalid_argument(detail).at("setup.session_resumption.handle"))
-            }
-            HandleRefusal::NotFound => Err(Refusal::not_found()),
-            HandleRefusal::Silence => {
-                self.phase = Phase::Silent;
-                Ok(())
-            }
+            HandleRefusal::InvalidArgument => self.turn_away(&Refusal::invalid_argument("")),
+            HandleRefusal::NotFound => self.turn_away(&Refusal::not_found()),
+            HandleRefusal::Silence => self.phase = Phase::Silent,
         }
+    }
+
+    /// Closes because of the server's state, which is no fault of the client.
+    fn turn_away(&mut self, refusal: &Refusal) {
+        self.close(refusal.code, &refusal.reason);
     }
 
     fn start(&mut self) {
@@ -142,6 +142,7 @@ impl Engine {
         let format = crate::fake::audio::AudioFormat::Pcm(self.rate);
         self.input.configure(format, setup.detection);
         self.phase = Phase::Ready;
+        self.life = Life::new(self.hub.options.life.as_ref(), self.now);
         let id = if self.service.is_vertex() {
             json!({"sessionId": self.session})
         } else {
@@ -171,9 +172,11 @@ impl Engine {
         Some(update)
     }
 
-    /// Gives out a new handle between turns.
+    /// Gives out a new handle between turns, unless a tool is still to answer.
     pub(super) fn issue_handle(&mut self) {
-        if let Some(update) = self.resumption_update() {
+        if self.calls.is_empty()
+            && let Some(update) = self.resumption_update()
+        {
             self.writer
                 .message(json!({"sessionResumptionUpdate": update}));
         }

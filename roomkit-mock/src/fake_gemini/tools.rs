@@ -126,6 +126,8 @@ impl Engine {
             self.go_on_with_results();
         }
         match scheduling {
+            // With the last result the session can be resumed again.
+            Scheduling::Silent if self.generation.is_none() => self.issue_handle(),
             Scheduling::Silent => {}
             Scheduling::Interrupt => {
                 self.interrupt();

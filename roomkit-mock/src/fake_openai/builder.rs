@@ -55,39 +55,9 @@ impl Default for FakeOpenAiBuilder {
 impl FakeOpenAiBuilder {
     common_builder_methods!();
 
-    /// The only key accepted. Default: any.
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.options.api_key = Some(key.into());
-        self
-    }
-
     /// Accepts one more model name in the URL.
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.options.models.push(name.into());
-        self
-    }
-
-    /// Queues a reply; one is used up per response, over all connections.
-    pub fn reply(mut self, reply: Reply) -> Self {
-        self.replies.push_back(reply);
-        self
-    }
-
-    /// Queues the transcript of a user turn; one is used up per turn.
-    pub fn transcript(mut self, transcript: UserTranscript) -> Self {
-        self.transcripts.push_back(transcript);
-        self
-    }
-
-    /// The transcript of every turn that has no queued one.
-    pub fn default_transcript(mut self, transcript: UserTranscript) -> Self {
-        self.options.transcript = transcript;
-        self
-    }
-
-    /// Lets something go wrong.
-    pub fn fault(mut self, fault: Fault) -> Self {
-        self.options.faults.push(fault);
         self
     }
 

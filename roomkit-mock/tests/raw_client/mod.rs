@@ -79,6 +79,8 @@ impl Socket {
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let frame = frame.expect("a close frame with a code");
+                    // The answer waits in the socket; a server that is gone does not want it.
+                    let _ = self.inner.flush().await;
                     return Next::Closed {
                         code: frame.code.into(),
                         reason: frame.reason.as_str().to_owned(),
