@@ -1,17 +1,19 @@
 //! What the provider is told: the connection here, the conversation in [`OpenAISessionConfig`].
 
 mod overrides;
+mod preset;
 mod session;
 mod vocabulary;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use roomkit_core::registry::ConfigError;
+use roomkit_dial::{DialOptions, Endpoint, Roots};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::Url;
 
+pub use preset::{Dialect, Preset};
 pub use session::OpenAISessionConfig;
 pub use vocabulary::{
     AudioCodec, Eagerness, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
@@ -22,10 +24,13 @@ pub use vocabulary::{
 
 /// How to reach the vendor, and how a conversation is set up unless its session says otherwise.
 ///
+/// [`Default`] is for OpenAI's own service; [`azure`](Self::azure) and [`xai`](Self::xai) begin
+/// with what those want. In JSON, `preset` does the same, and `resource` belongs to Azure's.
+///
 /// [`OpenAIRealtimeProvider::new`](crate::OpenAIRealtimeProvider::new) checks it. `Debug` shows
 /// neither the key nor header values nor the query of `base_url` (contract X1).
 #[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "Raw")]
 pub struct OpenAIConfig {
     /// The API key. Without one, the environment variable named by `api_key_env` is read.
     pub api_key: Option<SecretString>,
@@ -44,15 +49,38 @@ pub struct OpenAIConfig {
     /// Whether the model goes into the URL as `?model=`, which OpenAI wants; otherwise into the
     /// session.
     pub model_in_query: bool,
+    /// Whose form of the protocol is spoken.
+    pub dialect: Dialect,
+    /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
+    /// certificate of your own making. It is read once, when the provider is built.
+    pub ca_file: Option<PathBuf>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the first packet to the accepted session. `connect_timeout_ms` in JSON.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds")]
     pub connect_timeout: Duration,
     /// The largest message taken from the vendor, in bytes.
     pub max_message_bytes: usize,
     /// The conversation, as far as a session's `provider_config` does not say otherwise.
-    #[serde(deserialize_with = "session_config")]
     pub session: OpenAISessionConfig,
+}
+
+/// The configuration as it is written: what is not given is the preset's.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    preset: Preset,
+    resource: Option<String>,
+    api_key: Option<SecretString>,
+    api_key_env: Option<String>,
+    model: Option<String>,
+    base_url: Option<String>,
+    auth_header: Option<String>,
+    headers: BTreeMap<String, SecretString>,
+    model_in_query: Option<bool>,
+    dialect: Option<Dialect>,
+    ca_file: Option<PathBuf>,
+    connect_timeout_ms: Option<u64>,
+    max_message_bytes: Option<usize>,
+    session: Map<String, Value>,
 }
 
 impl Default for OpenAIConfig {
@@ -65,6 +93,8 @@ impl Default for OpenAIConfig {
             auth_header: "Authorization: Bearer".into(),
             headers: BTreeMap::new(),
             model_in_query: true,
+            dialect: Dialect::OpenAI,
+            ca_file: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: OpenAISessionConfig::default(),
@@ -72,48 +102,34 @@ impl Default for OpenAIConfig {
     }
 }
 
-/// What a checked configuration comes to.
-pub(crate) struct Endpoint {
-    /// The URL, with the model in it where that is wanted.
-    pub(crate) url: Url,
-    /// Header names with their values; all values are secrets.
-    pub(crate) headers: Vec<(String, SecretString)>,
-    /// What must not appear in any message.
-    pub(crate) secrets: Vec<SecretString>,
-}
-
 impl OpenAIConfig {
     /// Checks every field and finds the key.
     pub(crate) fn endpoint(&self) -> Result<Endpoint, ConfigError> {
         self.check_numbers()?;
         self.session
-            .check()
+            .check(self.dialect)
             .map_err(|error| in_section("session", error))?;
-        let mut endpoint = Endpoint {
-            url: self.url()?,
-            headers: Vec::new(),
-            secrets: self.headers.values().cloned().collect(),
-        };
+        let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
+        if self.model_in_query {
+            endpoint = endpoint.with_query("model", &self.model);
+        }
         for (name, value) in &self.headers {
-            if !is_header_name(name) || !is_header_value(value.expose_secret()) {
-                return Err(ConfigError::field(
-                    format!("headers.{name}"),
-                    "is not a valid HTTP header; use a name of letters and hyphens and a value of \
-                     printable ASCII",
-                ));
-            }
-            endpoint.headers.push((name.clone(), value.clone()));
+            endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
         if let Some((name, prefix)) = self.auth_scheme()? {
-            let key = self.key()?;
-            let value = match prefix {
-                "" => key.expose_secret().to_owned(),
-                prefix => format!("{prefix} {}", key.expose_secret()),
-            };
-            endpoint.headers.push((name.to_owned(), value.into()));
-            endpoint.secrets.push(key);
+            endpoint = endpoint.with_credential("auth_header", name, prefix, self.key()?)?;
         }
         Ok(endpoint)
+    }
+
+    /// How the endpoint is dialled. Reads `ca_file`.
+    pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
+        let mut options = DialOptions::default();
+        options.max_message_bytes = self.max_message_bytes;
+        if let Some(path) = &self.ca_file {
+            options.roots = Roots::public().with_file("ca_file", path)?;
+        }
+        Ok(options)
     }
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
@@ -139,34 +155,6 @@ impl OpenAIConfig {
             ));
         }
         Ok(())
-    }
-
-    fn url(&self) -> Result<Url, ConfigError> {
-        // The value is not repeated in an error: gateways take keys in the query.
-        let wrong = |problem: &str| ConfigError::field("base_url", problem);
-        let mut url = Url::parse(&self.base_url)
-            .map_err(|error| wrong(&format!("is not a URL ({error}); it begins with `wss://`")))?;
-        if !matches!(url.scheme(), "ws" | "wss") {
-            return Err(wrong(&format!(
-                "has the scheme `{}`; use `wss://`, or `ws://` for a server nearby",
-                url.scheme()
-            )));
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(wrong(
-                "names no host; `wss://api.openai.com/v1/realtime` does",
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong(
-                "holds a user or password; put credentials into `api_key` or `headers`",
-            ));
-        }
-        url.set_fragment(None);
-        if self.model_in_query && !url.query_pairs().any(|(key, _)| key == "model") {
-            url.query_pairs_mut().append_pair("model", &self.model);
-        }
-        Ok(url)
     }
 
     /// The header for the key and what precedes the key in it; none when no key is wanted.
@@ -228,6 +216,8 @@ impl fmt::Debug for OpenAIConfig {
             .field("auth_header", &self.auth_header)
             .field("headers", &self.headers)
             .field("model_in_query", &self.model_in_query)
+            .field("dialect", &self.dialect)
+            .field("ca_file", &self.ca_file)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)
@@ -254,17 +244,4 @@ fn is_header_name(name: &str) -> bool {
 
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|byte| (0x20..0x7F).contains(&byte))
-}
-
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_millis)
-}
-
-fn session_config<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<OpenAISessionConfig, D::Error> {
-    let settings = Map::<String, Value>::deserialize(deserializer)?;
-    OpenAISessionConfig::default()
-        .with_overrides(&settings)
-        .map_err(|error| serde::de::Error::custom(in_section("session", error)))
 }

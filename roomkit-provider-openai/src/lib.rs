@@ -31,5 +31,5 @@ pub mod protocol;
 mod provider;
 
 pub use config::*;
-pub use error::Redactor;
 pub use provider::OpenAIRealtimeProvider;
+pub use roomkit_dial::Redactor;

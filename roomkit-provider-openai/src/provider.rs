@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -17,13 +17,13 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use tokio::time::{Instant, timeout_at};
+use roomkit_dial::{Deadline, Dialer};
 
 use crate::{
-    config::{Endpoint, OpenAIConfig},
-    connection,
-    error::Redactor,
-    protocol::{Decoder, Encoder},
+    config::OpenAIConfig,
+    connection::{Accepted, await_session},
+    error::ERRORS,
+    protocol::{Decoder, Encoder, replay},
 };
 
 /// The name the provider is registered by.
@@ -40,9 +40,7 @@ inventory::submit! {
 /// OpenAI Realtime over WebSocket.
 pub struct OpenAIRealtimeProvider {
     config: OpenAIConfig,
-    endpoint: Endpoint,
-    redactor: Redactor,
-    tls: Arc<rustls::ClientConfig>,
+    dialer: Dialer,
     warned_of_temperature: AtomicBool,
 }
 
@@ -52,14 +50,9 @@ impl OpenAIRealtimeProvider {
     /// # Errors
     /// When a field holds something it must not, or no key is found; the error names the field.
     pub fn new(config: OpenAIConfig) -> Result<Self, ConfigError> {
-        let endpoint = config.endpoint()?;
-        let tls = connection::tls()
-            .map_err(|error| ConfigError::field("tls", format!("is not available: {error}")))?;
         Ok(Self {
-            redactor: Redactor::new(endpoint.secrets.clone()),
+            dialer: Dialer::new(NAME, config.endpoint()?, ERRORS, config.dial_options()?)?,
             config,
-            endpoint,
-            tls,
             warned_of_temperature: AtomicBool::new(false),
         })
     }
@@ -69,23 +62,6 @@ impl OpenAIRealtimeProvider {
         if setup.temperature.is_some() && is_first() {
             tracing::warn!("OpenAI Realtime takes no temperature; the setting is ignored");
         }
-    }
-
-    async fn within<T>(
-        &self,
-        deadline: Instant,
-        awaited: &str,
-        step: impl Future<Output = Result<T, ProviderError>> + Send,
-    ) -> Result<T, ProviderError> {
-        timeout_at(deadline, step).await.unwrap_or_else(|_| {
-            Err(ProviderError::new(
-                ProviderErrorKind::Timeout,
-                format!(
-                    "no {awaited} within {} ms (`connect_timeout_ms`)",
-                    self.config.connect_timeout.as_millis()
-                ),
-            ))
-        })
     }
 }
 
@@ -105,37 +81,52 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
         self.warn_of_temperature(&setup);
-        let mut encoder = Encoder::new(&self.config.session, &setup).map_err(|error| {
-            ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
-        })?;
-        let model = (!self.config.model_in_query).then_some(self.config.model.as_str());
+        let config = &self.config;
+        let mut encoder =
+            Encoder::new(config.dialect, &config.session, &setup).map_err(|error| {
+                ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
+            })?;
+        let model = (!config.model_in_query).then_some(config.model.as_str());
         let update = encoder.setup(&setup, model)?;
+        let history = replay(&setup.history)?;
 
-        let deadline = Instant::now() + self.config.connect_timeout;
-        let redactor = &self.redactor;
-        let dial = connection::dial(
-            &self.endpoint,
-            Arc::clone(&self.tls),
-            self.config.max_message_bytes,
-            redactor,
-        );
-        // Boxed: the TLS handshake makes a future of 20 kB.
-        let mut socket = self.within(deadline, "connection", Box::pin(dial)).await?;
+        let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
+        let redactor = self.dialer.redactor();
+        let mut socket = self.dialer.dial(&deadline).await?;
         // Accepted is only who has a session: the refusal of a key comes over the open socket.
-        let created = connection::await_session(&mut socket, "session.created", redactor);
-        let session_id = self.within(deadline, "`session.created`", created).await?;
-        let sent = connection::send(&mut socket, update, redactor);
-        self.within(deadline, "room to send `session.update`", sent)
+        let created = await_session(&mut socket, "session.created", redactor);
+        let Accepted { id, expires_at } = deadline.within("`session.created`", created).await?;
+        deadline
+            .within("room to send `session.update`", socket.send(update))
             .await?;
-        let updated = connection::await_session(&mut socket, "session.updated", redactor);
-        self.within(deadline, "`session.updated`", updated).await?;
+        let updated = await_session(&mut socket, "session.updated", redactor);
+        deadline.within("`session.updated`", updated).await?;
+        // An item the vendor refuses is told as an error later; the others stand.
+        deadline
+            .within("room to send the history", socket.send_all(history))
+            .await?;
 
         let mut info = ConnectionInfo::new(encoder.session().capabilities());
-        info.provider_session_id = session_id;
-        let decoder = Decoder::new(encoder.session().output_codec, redactor.clone());
-        let (sink, events) = connection::split(socket, encoder, decoder, redactor.clone());
+        info.provider_session_id = id;
+        info.expires_in = expires_at.and_then(|at| time_left(at, SystemTime::now()));
+        let codec = encoder.session().output_codec;
+        let decoder = Decoder::new(config.dialect, codec, redactor.clone());
+        let (sink, events) = socket.split(encoder, decoder);
         Ok(ProviderConnection { info, sink, events })
     }
+}
+
+/// How long a session lasts that ends at `expires_at`, in Unix seconds. A time that is past already
+/// says that the clocks disagree, and would have every connection handed over as soon as it is
+/// made: then nothing is known.
+fn time_left(expires_at: f64, now: SystemTime) -> Option<Duration> {
+    let now = now.duration_since(UNIX_EPOCH).ok()?;
+    let at = Duration::try_from_secs_f64(expires_at).ok()?;
+    let left = at.checked_sub(now).filter(|left| !left.is_zero());
+    if left.is_none() && expires_at > 0.0 {
+        tracing::warn!("the vendor says that the session has expired already; is the clock right?");
+    }
+    left
 }
 
 impl fmt::Debug for OpenAIRealtimeProvider {

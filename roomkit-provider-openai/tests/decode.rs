@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 
 use roomkit_core::provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage};
-use roomkit_provider_openai::{AudioCodec, Redactor, protocol::Decoder};
+use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder};
 use serde_json::json;
 
 const SAMPLES: &str = include_str!("fixtures/server_events.jsonl");
 
 fn decoder() -> Decoder {
-    Decoder::new(AudioCodec::Pcm, Redactor::default())
+    Decoder::new(Dialect::OpenAI, AudioCodec::Pcm, Redactor::default())
 }
 
 fn decode_with(decoder: &mut Decoder, frame: &str) -> Vec<ProviderEvent> {
@@ -171,7 +171,7 @@ fn audio_in_both_dialects() {
 #[test]
 fn audio_of_the_telephone_becomes_pcm() {
     for (codec, silence) in [(AudioCodec::Pcmu, "/w=="), (AudioCodec::Pcma, "1Q==")] {
-        let mut decoder = Decoder::new(codec, Redactor::default());
+        let mut decoder = Decoder::new(Dialect::OpenAI, codec, Redactor::default());
         // Some encoders escape the slash.
         let delta = silence.replace('/', "\\/");
         let frame = format!(r#"{{"type":"response.output_audio.delta","delta":"{delta}"}}"#);

@@ -7,7 +7,7 @@ use roomkit_core::{
     provider::{ProviderCommand, ProviderErrorKind, Role, SessionSetup, SessionUpdate},
     tool::ToolDefinition,
 };
-use roomkit_provider_openai::{OpenAISessionConfig, protocol::Encoder};
+use roomkit_provider_openai::{Dialect, OpenAISessionConfig, protocol::Encoder};
 use serde_json::{Map, Value, json};
 
 fn map(value: Value) -> Map<String, Value> {
@@ -21,7 +21,12 @@ fn setup(provider_config: Value) -> SessionSetup {
 }
 
 fn encoder(provider_config: Value) -> Encoder {
-    Encoder::new(&OpenAISessionConfig::default(), &setup(provider_config)).unwrap()
+    Encoder::new(
+        Dialect::OpenAI,
+        &OpenAISessionConfig::default(),
+        &setup(provider_config),
+    )
+    .unwrap()
 }
 
 fn json_of(encoder: &mut Encoder, command: &ProviderCommand) -> Value {
@@ -33,7 +38,8 @@ fn encode(command: &ProviderCommand) -> Value {
 }
 
 fn setup_frame(setup: &SessionSetup, model: Option<&str>) -> Value {
-    let mut encoder = Encoder::new(&OpenAISessionConfig::default(), setup).unwrap();
+    let mut encoder =
+        Encoder::new(Dialect::OpenAI, &OpenAISessionConfig::default(), setup).unwrap();
     serde_json::from_str(&encoder.setup(setup, model).unwrap()).unwrap()
 }
 

@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::provider::{
     ProviderCommand, ProviderConnection, ProviderErrorKind, ProviderEvent, Role,
@@ -89,42 +87,6 @@ async fn h5_a_ping_is_answered_while_nothing_is_sent() {
     }
     assert!(!listen.is_finished(), "a ping is no event");
     listen.abort();
-}
-
-#[tokio::test]
-async fn h5_a_peer_that_has_gone_silent_is_noticed() {
-    let server = Server::bind().await;
-    let (mut peer, mut connection) = server.connected().await;
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(16)).await;
-    connection
-        .sink
-        .send(ProviderCommand::Respond)
-        .await
-        .unwrap();
-    // Slow, but alive: 30 s later it reads, and its pong goes out.
-    tokio::time::advance(Duration::from_secs(30)).await;
-    assert_eq!(peer.receive().await["type"], "response.create");
-    // The pong goes out between these two.
-    for _ in 0..2 {
-        peer.send(json!({ "type": "session.updated" })).await;
-    }
-    for _ in 0..2 {
-        assert_eq!(next(&mut connection).await, ProviderEvent::Updated);
-    }
-    // From here on it reads nothing any more.
-    connection
-        .sink
-        .send(ProviderCommand::Respond)
-        .await
-        .unwrap();
-    tokio::time::advance(Duration::from_secs(16)).await;
-    connection
-        .sink
-        .send(ProviderCommand::Respond)
-        .await
-        .unwrap();
-    assert_eq!(closed(connection).await.0, ProviderErrorKind::Network);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl OpenAISessionConfig {
         merge(&mut merged, overrides);
         let config: Self = serde_json::from_value(Value::Object(merged))
             .map_err(|error| blame(&base, overrides, &error))?;
-        config.check()?;
+        config.check_ranges()?;
         Ok(config)
     }
 }

@@ -5,15 +5,18 @@
 //! vendor.
 
 use roomkit_core::{
-    provider::{Continuation, ProviderCapabilities},
+    provider::{Continuation, HistorySupport, ProviderCapabilities},
     registry::ConfigError,
 };
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::{
-    AudioCodec, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
-    ReasoningEffort, Retention, ToolChoice, Tracing, Transcription, Truncation, TurnDetection,
-    Voice,
+use super::{
+    preset::Dialect,
+    vocabulary::{
+        AudioCodec, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
+        ReasoningEffort, Retention, ToolChoice, Tracing, Transcription, Truncation, TurnDetection,
+        Voice,
+    },
 };
 
 /// How one conversation is set up.
@@ -48,6 +51,10 @@ pub struct OpenAISessionConfig {
     pub output_modalities: Option<Vec<Modality>>,
     /// How the user's audio travels. G.711 makes the input rate 8000 Hz instead of 24000.
     pub input_codec: AudioCodec,
+    /// The rate of the user's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI.
+    pub input_rate: Option<u32>,
+    /// The rate of the answer's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI.
+    pub output_rate: Option<u32>,
     /// How the answer's audio travels. G.711 makes the output rate 8000 Hz instead of 24000.
     pub output_codec: AudioCodec,
     /// Further fields of events, such as `item.input_audio_transcription.logprobs`.
@@ -72,6 +79,8 @@ impl Default for OpenAISessionConfig {
             tracing: None,
             reasoning_effort: None,
             output_modalities: None,
+            input_rate: None,
+            output_rate: None,
             input_codec: AudioCodec::Pcm,
             output_codec: AudioCodec::Pcm,
             include: None,
@@ -83,19 +92,55 @@ impl Default for OpenAISessionConfig {
 impl OpenAISessionConfig {
     /// What a connection with these settings takes, gives and can do.
     pub fn capabilities(&self) -> ProviderCapabilities {
-        let mut capabilities =
-            ProviderCapabilities::new(self.input_codec.rate(), self.output_codec.rate());
+        let mut capabilities = ProviderCapabilities::new(
+            rate(self.input_codec, self.input_rate),
+            rate(self.output_codec, self.output_rate),
+        );
         capabilities.continuation = Continuation::Explicit;
         capabilities.truncates = true;
         capabilities.interrupts_itself = self.turn_detection.interrupts();
         capabilities.transcribes_user = self.transcription.is_some();
         capabilities.updates = true;
         capabilities.images = true;
+        // There is no token to resume with, but items can be made of all that was said and done.
+        capabilities.resumes = false;
+        capabilities.history = HistorySupport::Full;
+        capabilities.overlaps = true;
+        capabilities.pings = true;
+        capabilities.catch_up = 10;
         capabilities
     }
 
     /// Checks what the types alone do not.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, dialect: Dialect) -> Result<(), ConfigError> {
+        self.check_rates(dialect)?;
+        self.check_ranges()
+    }
+
+    fn check_rates(&self, dialect: Dialect) -> Result<(), ConfigError> {
+        let directions = [
+            ("input_rate", self.input_codec, self.input_rate),
+            ("output_rate", self.output_codec, self.output_rate),
+        ];
+        for (field, codec, rate) in directions {
+            let Some(rate) = rate else { continue };
+            let (is_right, remedy) = match (codec, dialect) {
+                (AudioCodec::Pcm, Dialect::OpenAI) => {
+                    (rate == codec.rate(), "the vendor's PCM has 24000 Hz")
+                }
+                (AudioCodec::Pcm, Dialect::XAi) => {
+                    ((8_000..=48_000).contains(&rate), "use 8000 to 48000")
+                }
+                _ => (rate == codec.rate(), "G.711 has 8000 Hz"),
+            };
+            if !is_right {
+                return Err(ConfigError::field(field, format!("is {rate}; {remedy}")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_ranges(&self) -> Result<(), ConfigError> {
         within("speed", self.speed, 0.25, 1.5)?;
         if let TurnDetection::ServerVad { threshold, .. } = &self.turn_detection {
             within("turn_detection.threshold", *threshold, 0.0, 1.0)?;
@@ -127,6 +172,14 @@ impl OpenAISessionConfig {
             ));
         }
         Ok(())
+    }
+}
+
+/// The rate of the PCM on our side, in Hz.
+fn rate(codec: AudioCodec, pcm_rate: Option<u32>) -> u32 {
+    match (codec, pcm_rate) {
+        (AudioCodec::Pcm, Some(rate)) => rate,
+        _ => codec.rate(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Server events to core events.
 
+mod cumulative;
+
 use std::collections::VecDeque;
 
 use base64::{
@@ -13,8 +15,10 @@ use roomkit_core::{
     id::{ItemId, ResponseId},
     provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Role},
 };
+use roomkit_dial::{Decode, Redactor};
 use serde::Deserialize;
 
+use self::cumulative::Cumulative;
 use super::{
     calls::Calls,
     message::{
@@ -24,8 +28,8 @@ use super::{
     remember,
 };
 use crate::{
-    config::AudioCodec,
-    error::{Redactor, VendorError},
+    config::{AudioCodec, Dialect},
+    error::VendorError,
 };
 
 /// Base64 as the vendor writes it; servers that leave out the padding are understood too.
@@ -45,16 +49,19 @@ pub struct Decoder {
     calls: Calls,
     /// Responses outside the conversation; nobody is to hear them.
     out_of_band: VecDeque<String>,
+    /// The user's words, where their transcripts are cumulative.
+    cumulative: Option<Cumulative>,
 }
 
 impl Decoder {
     /// A decoder for a connection whose answers come in the given codec.
-    pub fn new(codec: AudioCodec, redactor: Redactor) -> Self {
+    pub fn new(dialect: Dialect, codec: AudioCodec, redactor: Redactor) -> Self {
         Self {
             codec,
             redactor,
             calls: Calls::default(),
             out_of_band: VecDeque::new(),
+            cumulative: (dialect == Dialect::XAi).then(Cumulative::default),
         }
     }
 
@@ -67,7 +74,12 @@ impl Decoder {
             Ok(kind) => kind,
             Err(error) => return events.push_back(malformed("a frame", &place_of(&error))),
         };
-        if let Err(error) = self.dispatch(&kind, frame, events) {
+        let outcome = if self.cumulative.is_some() && cumulative::concerns(&kind) {
+            self.dispatch_cumulative(&kind, frame, events)
+        } else {
+            self.dispatch(&kind, frame, events)
+        };
+        if let Err(error) = outcome {
             events.push_back(malformed("a known event", &place_of(&error)));
         }
     }
@@ -210,7 +222,8 @@ impl Decoder {
 
     fn response_created(&mut self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
         let response = event.response.as_ref()?;
-        if response.is_out_of_band {
+        // Only OpenAI is known to mean something by the null.
+        if response.is_out_of_band && self.cumulative.is_none() {
             let id = text_of(response.id.as_ref());
             remember(&mut self.out_of_band, id.to_owned());
             return None;
@@ -224,7 +237,8 @@ impl Decoder {
         let none = ResponseBody::default();
         let response = event.response.as_ref().unwrap_or(&none);
         let usage = response.usage.as_ref().and_then(WireUsage::tokens);
-        if response.is_out_of_band || self.is_out_of_band(response.id.as_ref()) {
+        let is_null = response.is_out_of_band && self.cumulative.is_none();
+        if is_null || self.is_out_of_band(response.id.as_ref()) {
             return usage.map(ProviderEvent::Usage);
         }
         Some(ProviderEvent::ResponseEnded {
@@ -288,6 +302,18 @@ impl Decoder {
     fn is_out_of_band(&self, response_id: Option<&Text<'_>>) -> bool {
         !self.out_of_band.is_empty()
             && response_id.is_some_and(|id| self.out_of_band.iter().any(|known| known == &*id.0))
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
+        Decoder::decode(self, frame, events);
+    }
+
+    fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+        if let Some(words) = &mut self.cumulative {
+            words.close(events);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Commands to client events.
 
+use std::collections::VecDeque;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use roomkit_core::{
     audio::g711,
@@ -8,17 +10,19 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
+use roomkit_dial::Encode;
 use serde::Serialize;
 
 use super::{
     message::{ClientEvent, Content, Item},
     session::{self, Common},
 };
-use crate::config::{OpenAISessionConfig, Voice, in_section};
+use crate::config::{Dialect, OpenAISessionConfig, Voice, in_section};
 
 /// Turns commands into the vendor's client events.
 #[derive(Debug, Clone)]
 pub struct Encoder {
+    dialect: Dialect,
     session: OpenAISessionConfig,
     last_event: u64,
 }
@@ -28,14 +32,20 @@ impl Encoder {
     ///
     /// # Errors
     /// When `setup.provider_config` does not fit; the error names the field.
-    pub fn new(defaults: &OpenAISessionConfig, setup: &SessionSetup) -> Result<Self, ConfigError> {
+    pub fn new(
+        dialect: Dialect,
+        defaults: &OpenAISessionConfig,
+        setup: &SessionSetup,
+    ) -> Result<Self, ConfigError> {
         let mut session = defaults
             .with_overrides(&setup.provider_config)
+            .and_then(|session| session.check(dialect).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
         if let Some(voice) = &setup.voice {
             session.voice = Some(Voice::from(voice.as_str()));
         }
         Ok(Self {
+            dialect,
             session,
             last_event: 0,
         })
@@ -61,7 +71,7 @@ impl Encoder {
             instructions: setup.system_prompt.as_deref(),
             tools: Some(&setup.tools),
         };
-        let session = session::full(&self.session, common);
+        let session = session::full(self.dialect, &self.session, common);
         self.session_update(session)
     }
 
@@ -92,6 +102,7 @@ impl Encoder {
             ProviderCommand::ToolResult {
                 call_id, output, ..
             } => ClientEvent::ItemCreate {
+                event_id: None,
                 item: Item::FunctionCallOutput {
                     call_id: call_id.as_str(),
                     output,
@@ -189,7 +200,8 @@ impl Encoder {
             instructions: update.system_prompt.as_deref(),
             tools: update.tools.as_deref(),
         };
-        let frame = self.session_update(session::partial(&session, &names, common))?;
+        let frame =
+            self.session_update(session::partial(self.dialect, &session, &names, common))?;
         self.session = session;
         Ok(frame)
     }
@@ -207,8 +219,20 @@ impl Encoder {
     }
 }
 
+impl Encode for Encoder {
+    fn encode(
+        &mut self,
+        command: &ProviderCommand,
+        frames: &mut VecDeque<String>,
+    ) -> Result<(), ProviderError> {
+        frames.extend(Encoder::encode(self, command)?);
+        Ok(())
+    }
+}
+
 fn message(role: Role, content: Vec<Content<'_>>) -> ClientEvent<'_> {
     ClientEvent::ItemCreate {
+        event_id: None,
         item: Item::Message {
             role: role.as_str(),
             content,
@@ -216,7 +240,7 @@ fn message(role: Role, content: Vec<Content<'_>>) -> ClientEvent<'_> {
     }
 }
 
-fn to_frame(event: &impl Serialize) -> Result<String, ProviderError> {
+pub(super) fn to_frame(event: &impl Serialize) -> Result<String, ProviderError> {
     serde_json::to_string(event).map_err(|error| {
         ProviderError::new(
             ProviderErrorKind::InvalidRequest,

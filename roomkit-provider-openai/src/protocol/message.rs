@@ -21,7 +21,11 @@ pub(crate) enum ClientEvent<'a> {
     #[serde(rename = "input_audio_buffer.commit")]
     Commit,
     #[serde(rename = "conversation.item.create")]
-    ItemCreate { item: Item<'a> },
+    ItemCreate {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event_id: Option<String>,
+        item: Item<'a>,
+    },
     #[serde(rename = "conversation.item.truncate")]
     ItemTruncate {
         item_id: &'a str,
@@ -42,6 +46,11 @@ pub(crate) enum Item<'a> {
     Message {
         role: &'static str,
         content: Vec<Content<'a>>,
+    },
+    FunctionCall {
+        call_id: &'a str,
+        name: &'a str,
+        arguments: &'a str,
     },
     FunctionCallOutput {
         call_id: &'a str,
@@ -305,6 +314,9 @@ pub(crate) struct Handshake<'a> {
 pub(crate) struct SessionBody<'a> {
     #[serde(borrow)]
     pub(crate) id: Option<Text<'a>>,
+    /// A number; as text, so that anything else does not fail the whole event.
+    #[serde(borrow)]
+    pub(crate) expires_at: Option<Text<'a>>,
 }
 
 /// `usage` of a response or a transcription. Transcriptions charged by duration name no tokens.

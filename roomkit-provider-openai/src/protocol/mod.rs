@@ -6,6 +6,7 @@
 mod calls;
 mod decode;
 mod encode;
+mod history;
 mod message;
 mod session;
 
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub use history::replay;
 pub(crate) use message::{Handshake, kind_of};
 
 /// How many calls and responses a connection remembers.

@@ -3,7 +3,7 @@
 use roomkit_core::tool::ToolDefinition;
 use serde_json::{Map, Value, json};
 
-use crate::config::OpenAISessionConfig;
+use crate::config::{AudioCodec, Dialect, OpenAISessionConfig};
 
 /// Where each of our settings has its place in the vendor's session.
 const PLACES: [(&str, &[&str]); 16] = [
@@ -25,7 +25,14 @@ const PLACES: [(&str, &[&str]); 16] = [
     ("include", &["include"]),
 ];
 
-/// Settings whose absence must be said: left out, the vendor's own default is on.
+/// Where xAI has its places for those of them that lie elsewhere.
+const XAI_PLACES: [(&str, &[&str]); 2] = [
+    ("voice", &["voice"]),
+    ("turn_detection", &["turn_detection"]),
+];
+
+/// Settings whose absence must be said: left out, the vendor's own default is on. xAI does not know
+/// the last one.
 const EXPLICIT: [&str; 3] = ["turn_detection", "transcription", "noise_reduction"];
 
 /// The parts of a session that the core names itself.
@@ -37,20 +44,30 @@ pub(super) struct Common<'a> {
 }
 
 /// The session in full. What is not set stays out, so that the vendor's default holds.
-pub(super) fn full(config: &OpenAISessionConfig, common: Common<'_>) -> Value {
-    build(config, common, |name, value| {
-        !value.is_null() || EXPLICIT.contains(&name)
+pub(super) fn full(dialect: Dialect, config: &OpenAISessionConfig, common: Common<'_>) -> Value {
+    let explicit = match dialect {
+        Dialect::OpenAI => &EXPLICIT[..],
+        Dialect::XAi => &EXPLICIT[..2],
+    };
+    build(dialect, config, common, |name, value| {
+        !value.is_null() || explicit.contains(&name)
     })
 }
 
 /// Only the settings named, the rest stays as it is. A setting that was taken back is sent as null.
-pub(super) fn partial(config: &OpenAISessionConfig, names: &[String], common: Common<'_>) -> Value {
-    build(config, common, |name, _| {
+pub(super) fn partial(
+    dialect: Dialect,
+    config: &OpenAISessionConfig,
+    names: &[String],
+    common: Common<'_>,
+) -> Value {
+    build(dialect, config, common, |name, _| {
         names.iter().any(|named| named == name)
     })
 }
 
 fn build(
+    dialect: Dialect,
     config: &OpenAISessionConfig,
     common: Common<'_>,
     is_sent: impl Fn(&str, &Value) -> bool,
@@ -67,11 +84,23 @@ fn build(
         session.insert("tools".into(), tools.iter().map(function).collect());
     }
     let mut settings = config.to_map();
+    let rates = config.capabilities();
     for (name, place) in PLACES {
         let value = settings.remove(name).unwrap_or_default();
-        if is_sent(name, &value) {
-            put(&mut session, place, on_the_wire(name, value));
+        if !is_sent(name, &value) {
+            continue;
         }
+        let value = match name {
+            "input_codec" => format(config.input_codec, rates.input_rate),
+            "output_codec" => format(config.output_codec, rates.output_rate),
+            _ => on_the_wire(dialect, name, value),
+        };
+        let elsewhere = XAI_PLACES.iter().find(|(named, _)| *named == name);
+        let place = match (dialect, elsewhere) {
+            (Dialect::XAi, Some((_, place))) => place,
+            _ => place,
+        };
+        put(&mut session, place, value);
     }
     Value::Object(session)
 }
@@ -87,17 +116,22 @@ fn function(tool: &ToolDefinition) -> Value {
 }
 
 /// Most settings are written as the vendor writes them; these are not.
-fn on_the_wire(name: &str, value: Value) -> Value {
-    match name {
-        "turn_detection" if value["type"] == "none" => Value::Null,
-        "noise_reduction" if !value.is_null() => json!({ "type": value }),
-        "reasoning_effort" if !value.is_null() => json!({ "effort": value }),
-        "input_codec" | "output_codec" => match value.as_str() {
-            Some("pcmu") => json!({ "type": "audio/pcmu" }),
-            Some("pcma") => json!({ "type": "audio/pcma" }),
-            _ => json!({ "type": "audio/pcm", "rate": 24_000 }),
-        },
+fn on_the_wire(dialect: Dialect, name: &str, value: Value) -> Value {
+    match (name, dialect) {
+        ("turn_detection", _) if value["type"] == "none" => Value::Null,
+        ("noise_reduction", _) if !value.is_null() => json!({ "type": value }),
+        ("reasoning_effort", _) if !value.is_null() => json!({ "effort": value }),
+        // xAI's custom voices are names like all others.
+        ("voice", Dialect::XAi) if value.is_object() => value["id"].clone(),
         _ => value,
+    }
+}
+
+fn format(codec: AudioCodec, rate: u32) -> Value {
+    match codec {
+        AudioCodec::Pcm => json!({ "type": "audio/pcm", "rate": rate }),
+        AudioCodec::Pcmu => json!({ "type": "audio/pcmu" }),
+        AudioCodec::Pcma => json!({ "type": "audio/pcma" }),
     }
 }
 

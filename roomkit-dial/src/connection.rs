@@ -1,0 +1,255 @@
+//! The two halves of a connection. There is no task behind them: each does its work when it is
+//! polled, so dropping them leaves nothing behind (contract S7).
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, SinkExt, StreamExt,
+    stream::{self, BoxStream, SplitSink, SplitStream},
+};
+use roomkit_core::provider::{
+    ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink,
+};
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use crate::socket::{Context, Frame, Read, Stream};
+
+/// Commands to a vendor's wire.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot turn commands into frames",
+    note = "implement `roomkit_dial::Encode` for it"
+)]
+pub trait Encode: Send + 'static {
+    /// Adds the frames for one command to `frames`, which is empty; none where the vendor needs
+    /// none. [`ProviderCommand::Ping`] never comes here.
+    ///
+    /// # Errors
+    /// For a command that cannot be done:
+    /// [`Unsupported`](ProviderErrorKind::Unsupported) if the connection can go on. What was added
+    /// before the error is not sent.
+    fn encode(
+        &mut self,
+        command: &ProviderCommand,
+        frames: &mut VecDeque<String>,
+    ) -> Result<(), ProviderError>;
+}
+
+/// A vendor's wire to events.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot turn frames into events",
+    note = "implement `roomkit_dial::Decode` for it"
+)]
+pub trait Decode: Send + 'static {
+    /// Reads one frame and adds what it means to `events`. Must not panic, whatever it is
+    /// (contract X5): what cannot be read becomes a [`ProviderEvent::Error`] of kind
+    /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
+    fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>);
+
+    /// No frame comes any more: adds what was held back for a later one, if anything.
+    fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
+        let _ = events;
+    }
+}
+
+pub(crate) fn split(
+    socket: Stream,
+    encoder: impl Encode,
+    decoder: impl Decode,
+    context: Context,
+    backlog: VecDeque<Frame>,
+) -> (Box<dyn ProviderSink>, BoxStream<'static, ProviderEvent>) {
+    let (write, read) = socket.split();
+    let (sink_lives, sink_gone) = oneshot::channel();
+    let link = Arc::new(Link::default());
+    let sink = Sink {
+        write,
+        encoder,
+        frames: VecDeque::new(),
+        context: context.clone(),
+        link: Arc::clone(&link),
+        _lives: sink_lives,
+    };
+    let events = Events {
+        read,
+        decoder,
+        context,
+        link,
+        sink_gone,
+        pongs: 0,
+        backlog,
+        pending: VecDeque::new(),
+        last_error: None,
+        closed: None,
+    };
+    (Box::new(sink), events.into_stream())
+}
+
+/// What the two halves know of each other.
+#[derive(Default)]
+struct Link {
+    /// We said goodbye.
+    closing: AtomicBool,
+    /// How many pings were sent; each carries its number.
+    pings: AtomicU64,
+}
+
+struct Sink<E> {
+    write: SplitSink<Stream, Message>,
+    encoder: E,
+    /// What the command at hand becomes.
+    frames: VecDeque<String>,
+    context: Context,
+    link: Arc<Link>,
+    /// Dropped with the sink, which ends the events and with them the socket.
+    _lives: oneshot::Sender<()>,
+}
+
+#[async_trait]
+impl<E: Encode> ProviderSink for Sink<E> {
+    async fn send(&mut self, command: ProviderCommand) -> Result<(), ProviderError> {
+        let failed = |error| self.context.broken(&error);
+        if command == ProviderCommand::Ping {
+            let number = self.link.pings.fetch_add(1, Ordering::Relaxed) + 1;
+            let ping = Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()));
+            return self.write.send(ping).await.map_err(failed);
+        }
+        self.frames.clear();
+        self.encoder.encode(&command, &mut self.frames)?;
+        for frame in self.frames.drain(..) {
+            self.write
+                .send(Message::text(frame))
+                .await
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) {
+        self.link.closing.store(true, Ordering::Relaxed);
+        let goodbye = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        // Whatever goes wrong here, the connection is over.
+        let _ = self.write.send(Message::Close(Some(goodbye))).await;
+    }
+}
+
+struct Events<D> {
+    read: SplitStream<Stream>,
+    decoder: D,
+    context: Context,
+    link: Arc<Link>,
+    sink_gone: oneshot::Receiver<()>,
+    /// The highest ping that was answered.
+    pongs: u64,
+    /// What came before there was a decoder.
+    backlog: VecDeque<Frame>,
+    /// What the last frame meant, as far as it has not been told.
+    pending: VecDeque<ProviderEvent>,
+    /// The event before this one, if it was an error: often the reason why the socket ends.
+    last_error: Option<ProviderError>,
+    /// How the connection ended, while there is more to tell before it.
+    closed: Option<ProviderEvent>,
+}
+
+impl<D: Decode> Events<D> {
+    fn into_stream(self) -> BoxStream<'static, ProviderEvent> {
+        stream::unfold(Some(self), |events| async {
+            let mut events = events?;
+            let event = events.next().await;
+            // The read half goes with the last event, and the socket with it.
+            let rest = (!matches!(event, ProviderEvent::Closed(_))).then_some(events);
+            Some((event, rest))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> ProviderEvent {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                self.last_error = match &event {
+                    ProviderEvent::Error(error) => Some(error.clone()),
+                    _ => None,
+                };
+                return event;
+            }
+            if let Some(closed) = self.closed.take() {
+                return closed;
+            }
+            if let Some(frame) = self.backlog.pop_front() {
+                self.decoder.decode(&frame, &mut self.pending);
+                continue;
+            }
+            let item = tokio::select! {
+                biased;
+                _ = &mut self.sink_gone => return ProviderEvent::Closed(None),
+                item = self.read.next() => item,
+            };
+            match self.context.read(item) {
+                Ok(Read::Frame(frame)) => self.decoder.decode(&frame, &mut self.pending),
+                Ok(Read::NotText) => {
+                    let error = self.context.not_text();
+                    self.pending.push_back(ProviderEvent::Error(error));
+                }
+                Ok(Read::Pong(payload)) => self.pong(&payload),
+                Ok(Read::Nothing) => {}
+                Ok(Read::Closed(error)) => {
+                    // Reading once more flushes our half of the closing handshake.
+                    let _ = self.read.next().now_or_never();
+                    self.end(error);
+                }
+                Err(error) => self.end(error),
+            }
+        }
+    }
+
+    /// A pong answers its ping and those before it: a peer need not answer each. One that nobody
+    /// asked for says nothing.
+    fn pong(&mut self, payload: &[u8]) {
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else {
+            return;
+        };
+        if number > self.link.pings.load(Ordering::Relaxed) {
+            return;
+        }
+        for _ in self.pongs..number {
+            self.pending.push_back(ProviderEvent::Pong);
+        }
+        self.pongs = self.pongs.max(number);
+    }
+
+    fn end(&mut self, error: ProviderError) {
+        self.closed = Some(self.reason(error));
+        self.decoder.finish(&mut self.pending);
+    }
+
+    fn reason(&mut self, error: ProviderError) -> ProviderEvent {
+        if self.link.closing.load(Ordering::Relaxed) {
+            return ProviderEvent::Closed(None);
+        }
+        let announced = self.last_error.take().filter(|last| {
+            !matches!(
+                last.kind(),
+                ProviderErrorKind::InvalidRequest | ProviderErrorKind::Protocol
+            )
+        });
+        ProviderEvent::Closed(Some(match announced {
+            // The close itself says little; the error right before it says why.
+            Some(announced) if error.code().starts_with("ws_") => announced,
+            _ => error,
+        }))
+    }
+}

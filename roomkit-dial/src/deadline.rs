@@ -1,0 +1,47 @@
+//! One limit for all steps of a connecting.
+
+use std::{future::Future, time::Duration};
+
+use roomkit_core::provider::{ProviderError, ProviderErrorKind};
+use tokio::time::{Instant, timeout_at};
+
+/// The moment by which a connection must be ready, whatever its steps take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    limit: Duration,
+    field: &'static str,
+}
+
+impl Deadline {
+    /// A deadline `limit` from now; `field` is the setting that the limit comes from, for errors.
+    pub fn after(limit: Duration, field: &'static str) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+            field,
+        }
+    }
+
+    /// Runs one step of the connecting.
+    ///
+    /// # Errors
+    /// That of the step, or [`Timeout`](ProviderErrorKind::Timeout) once the deadline has passed:
+    /// "no `awaited` within …".
+    pub async fn within<T>(
+        &self,
+        awaited: &str,
+        step: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        timeout_at(self.at, step).await.unwrap_or_else(|_| {
+            Err(ProviderError::new(
+                ProviderErrorKind::Timeout,
+                format!(
+                    "no {awaited} within {} ms (`{}`)",
+                    self.limit.as_millis(),
+                    self.field
+                ),
+            ))
+        })
+    }
+}

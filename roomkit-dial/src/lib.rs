@@ -1,0 +1,89 @@
+//! What a provider needs of a WebSocket client, once: where to dial and with which headers, TLS,
+//! limits, what failures mean, and the two halves of a [`ProviderConnection`] with no task behind
+//! them.
+//!
+//! A provider's crate brings three things: an [`ErrorTable`] of its vendor's words, an [`Encode`]
+//! for commands and a [`Decode`] for frames. Its `connect` is then a few lines:
+//!
+//! ```
+//! use std::{collections::VecDeque, time::Duration};
+//!
+//! use roomkit_core::{
+//!     provider::{
+//!         ConnectionInfo, ProviderCapabilities, ProviderCommand, ProviderConnection,
+//!         ProviderError, ProviderErrorKind, ProviderEvent,
+//!     },
+//!     registry::ConfigError,
+//! };
+//! use roomkit_dial::{Deadline, Decode, DialOptions, Dialer, Encode, Endpoint, ErrorTable};
+//!
+//! const ERRORS: ErrorTable =
+//!     ErrorTable::new().codes(&[("bad_key", ProviderErrorKind::Authentication)]);
+//!
+//! struct Wire;
+//!
+//! impl Encode for Wire {
+//!     fn encode(
+//!         &mut self,
+//!         command: &ProviderCommand,
+//!         frames: &mut VecDeque<String>,
+//!     ) -> Result<(), ProviderError> {
+//!         if let ProviderCommand::Text { text, .. } = command {
+//!             frames.push_back(text.clone());
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! impl Decode for Wire {
+//!     fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
+//!         if frame == "stop" {
+//!             events.push_back(ProviderEvent::ToolCallsCancelled { call_ids: vec![] });
+//!         }
+//!     }
+//! }
+//!
+//! fn dialer(key: String) -> Result<Dialer, ConfigError> {
+//!     let endpoint = Endpoint::new("base_url", "wss://voice.example.com/v1")?
+//!         .with_header("api_key", "x-api-key", key.into())?;
+//!     Dialer::new("example", endpoint, ERRORS, DialOptions::default())
+//! }
+//!
+//! async fn connect(dialer: &Dialer) -> Result<ProviderConnection, ProviderError> {
+//!     let deadline = Deadline::after(Duration::from_secs(30), "connect_timeout_ms");
+//!     let mut socket = dialer.dial(&deadline).await?;
+//!     // Accepted is only who was told so.
+//!     let ready = deadline.within("word that the session is ready", socket.receive());
+//!     assert_eq!(ready.await?.as_str(), "ready");
+//!     let (sink, events) = socket.split(Wire, Wire);
+//!     let info = ConnectionInfo::new(ProviderCapabilities::new(24_000, 24_000));
+//!     Ok(ProviderConnection { info, sink, events })
+//! }
+//! ```
+//!
+//! The halves answer [`ProviderCommand::Ping`] with [`ProviderEvent::Pong`] by themselves, so such
+//! a provider has the capability [`pings`]. They decide nothing else: how long a silence may last is
+//! the engine's rule.
+//!
+//! [`ProviderConnection`]: roomkit_core::provider::ProviderConnection
+//! [`ProviderCommand::Ping`]: roomkit_core::provider::ProviderCommand::Ping
+//! [`ProviderEvent::Pong`]: roomkit_core::provider::ProviderEvent::Pong
+//! [`pings`]: roomkit_core::provider::ProviderCapabilities::pings
+
+mod connection;
+mod deadline;
+mod dialer;
+mod endpoint;
+mod error_table;
+mod redactor;
+mod roots;
+mod socket;
+
+pub use connection::{Decode, Encode};
+pub use deadline::Deadline;
+pub use dialer::{DialOptions, Dialer};
+pub use endpoint::Endpoint;
+pub use error_table::ErrorTable;
+pub use redactor::Redactor;
+pub use roots::Roots;
+pub use socket::{Frame, Socket};
