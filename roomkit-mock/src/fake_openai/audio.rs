@@ -1,12 +1,12 @@
-//! The three audio formats of the wire, conversion between them, and the test tone.
+//! The audio formats of the wire, conversion between them, and the test tone.
 
 use serde_json::Value;
 
 /// An audio format of the Realtime API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AudioFormat {
-    /// PCM16 little endian, mono, 24 kHz.
-    Pcm24k,
+    /// PCM16 little endian, mono, at this rate in Hz.
+    Pcm(usize),
     /// G.711 mu-law, 8 kHz.
     Mulaw,
     /// G.711 A-law, 8 kHz.
@@ -14,18 +14,23 @@ pub(crate) enum AudioFormat {
 }
 
 impl AudioFormat {
+    /// The only PCM that `OpenAI` has.
+    pub(crate) const PCM_24K: Self = Self::Pcm(24_000);
+
     /// Reads a validated `{"type": ...}` object.
     pub(crate) fn from_json(format: &Value) -> Self {
         match format["type"].as_str() {
             Some("audio/pcmu") => Self::Mulaw,
             Some("audio/pcma") => Self::Alaw,
-            _ => Self::Pcm24k,
+            _ => format["rate"]
+                .as_u64()
+                .map_or(Self::PCM_24K, |rate| Self::Pcm(rate as usize)),
         }
     }
 
     pub(crate) fn bytes_per_ms(self) -> usize {
         match self {
-            Self::Pcm24k => 48,
+            Self::Pcm(rate) => rate * 2 / 1000,
             Self::Mulaw | Self::Alaw => 8,
         }
     }
@@ -36,14 +41,14 @@ impl AudioFormat {
 
     fn sample_rate(self) -> usize {
         match self {
-            Self::Pcm24k => 24_000,
+            Self::Pcm(rate) => rate,
             Self::Mulaw | Self::Alaw => 8_000,
         }
     }
 
     pub(crate) fn decode(self, bytes: &[u8]) -> Vec<i16> {
         match self {
-            Self::Pcm24k => bytes
+            Self::Pcm(_) => bytes
                 .chunks_exact(2)
                 .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                 .collect(),
@@ -54,7 +59,7 @@ impl AudioFormat {
 
     pub(crate) fn encode(self, samples: &[i16]) -> Vec<u8> {
         match self {
-            Self::Pcm24k => samples.iter().flat_map(|s| s.to_le_bytes()).collect(),
+            Self::Pcm(_) => samples.iter().flat_map(|s| s.to_le_bytes()).collect(),
             Self::Mulaw => samples.iter().copied().map(linear_to_mulaw).collect(),
             Self::Alaw => samples.iter().copied().map(linear_to_alaw).collect(),
         }
@@ -64,7 +69,7 @@ impl AudioFormat {
     pub(crate) fn level(self, bytes: &[u8]) -> f64 {
         let square = |sample: i16| f64::from(sample) * f64::from(sample);
         let (sum, count): (f64, usize) = match self {
-            Self::Pcm24k => (
+            Self::Pcm(_) => (
                 bytes
                     .chunks_exact(2)
                     .map(|pair| square(i16::from_le_bytes([pair[0], pair[1]])))
@@ -86,8 +91,8 @@ impl AudioFormat {
         (sum / count.max(1) as f64).sqrt()
     }
 
-    /// Rewrites audio of this format in another. 8 kHz and 24 kHz are converted by repeating or
-    /// averaging three samples: good enough to recognise what was said to a fake.
+    /// Rewrites audio of this format in another. Rates are converted by repeating, leaving
+    /// out or averaging samples: good enough to recognise what was said to a fake.
     pub(crate) fn convert(self, bytes: &[u8], target: Self) -> Vec<u8> {
         if self == target {
             return bytes.to_vec();
@@ -99,6 +104,9 @@ impl AudioFormat {
                 .map(|three| (three.iter().map(|s| i32::from(*s)).sum::<i32>() / 3) as i16)
                 .collect(),
             (8_000, 24_000) => samples.iter().flat_map(|sample| [*sample; 3]).collect(),
+            (own, other) if own != other => (0..samples.len() * other / own)
+                .filter_map(|index| samples.get(index * own / other).copied())
+                .collect(),
             _ => samples,
         };
         target.encode(&resampled)
@@ -191,12 +199,12 @@ mod tests {
 
     #[test]
     fn tones_have_their_length_in_every_format() {
-        for format in [AudioFormat::Pcm24k, AudioFormat::Mulaw, AudioFormat::Alaw] {
+        for format in [AudioFormat::PCM_24K, AudioFormat::Mulaw, AudioFormat::Alaw] {
             let tone = format.tone(250);
             assert_eq!(format.duration_ms(tone.len()), 250);
             assert!(format.level(&tone) > 4000.0);
-            let there = format.convert(&tone, AudioFormat::Pcm24k);
-            assert_eq!(AudioFormat::Pcm24k.duration_ms(there.len()), 250);
+            let there = format.convert(&tone, AudioFormat::PCM_24K);
+            assert_eq!(AudioFormat::PCM_24K.duration_ms(there.len()), 250);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::FakeOpenAi;
 use super::fault::Fault;
 use super::script::{Reply, UserTranscript};
+use super::vendor::Vendor;
 
 /// What every connection of a server goes by.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ use super::script::{Reply, UserTranscript};
     reason = "switches that have nothing to do with each other"
 )]
 pub(crate) struct Options {
+    pub(crate) vendor: Vendor,
+    pub(crate) announced_lifetime: Option<Duration>,
     pub(crate) api_key: Option<String>,
     pub(crate) models: Vec<String>,
     pub(crate) speed: f64,
@@ -46,6 +49,8 @@ impl Default for FakeOpenAiBuilder {
     fn default() -> Self {
         Self {
             options: Options {
+                vendor: Vendor::default(),
+                announced_lifetime: Some(Duration::from_secs(3600)),
                 api_key: None,
                 models: Vec::new(),
                 speed: 8.0,
@@ -72,6 +77,30 @@ impl FakeOpenAiBuilder {
     /// The address to listen on. Default: a free port of 127.0.0.1.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Plays Azure `OpenAI`: its path, the header `api-key`, deployments by [`Self::model`] only,
+    /// and refusals as HTTP errors in place of the upgrade.
+    pub fn azure(mut self) -> Self {
+        self.options.vendor = Vendor::Azure;
+        self
+    }
+
+    /// Plays xAI: `grok-voice-*` models, `voice` and `turn_detection` flat in the session, PCM of
+    /// any rate, `conversation.created` first, transcripts of the user that come several times and
+    /// grow, `status_details` as a string. The session is recorded in `OpenAI`'s form.
+    pub fn xai(mut self) -> Self {
+        self.options.vendor = Vendor::XAi;
+        self
+    }
+
+    /// How long after its start a session says that it ends (`expires_at`), or that it says
+    /// nothing (`null`). Default: 60 minutes. To really end it, see
+    /// [`FaultPoint::AfterMs`](super::FaultPoint::AfterMs) and
+    /// [`FaultAction::ExpireSession`](super::FaultAction::ExpireSession).
+    pub fn announced_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.options.announced_lifetime = lifetime;
         self
     }
 

@@ -110,17 +110,24 @@ impl Line {
         self.perform(actions, engine).await?;
         engine.open();
         self.flush(engine).await?;
+        let start = Instant::now();
         let mut pings = ping_timer(ping_every);
         let mut ping_count: u32 = 0;
-        let mut timer = std::pin::pin!(sleep_until(Instant::now()));
+        let mut timer = std::pin::pin!(sleep_until(start));
         loop {
-            let due = engine.next_due();
+            let fault_due = self.faults.next_age().map(|age| start + age);
+            let due = engine.next_due().into_iter().chain(fault_due).min();
             rearm(timer.as_mut(), due);
             tokio::select! {
                 message = self.socket.next(), if self.reading => {
                     self.receive(message, engine).await?;
                 }
-                () = timer.as_mut(), if due.is_some() => engine.advance(Instant::now()),
+                () = timer.as_mut(), if due.is_some() => {
+                    engine.advance(Instant::now());
+                    self.flush(engine).await?;
+                    let actions = self.faults.aged(start.elapsed());
+                    self.perform(actions, engine).await?;
+                }
                 Some(command) = commands.recv() => self.obey(command).await?,
                 _ = pings.tick() => {
                     ping_count = ping_count.wrapping_add(1);

@@ -18,6 +18,7 @@ use super::record::{ClientEvent, Record, Violation};
 use super::responses::Response;
 use super::session::{SessionKind, Settings};
 use super::vad::InputBuffer;
+use super::vendor::Vendor;
 use super::wire::{DeltaTarget, EventWriter, Frame, WireError};
 
 /// What the live service lists when it refuses an unknown `type`.
@@ -80,7 +81,8 @@ impl Engine {
     ) -> Self {
         let options = &hub.options;
         let mut writer = EventWriter::new(connection, options.noise);
-        let settings = Settings::new(&writer.id("sess"), kind);
+        let id = writer.id("sess");
+        let settings = Settings::new(&id, kind, options.vendor, options.announced_lifetime);
         let input = InputBuffer::new(
             settings.input_format(),
             settings.turn_detection(),
@@ -109,6 +111,10 @@ impl Engine {
 
     /// Sends `session.created`.
     pub(crate) fn open(&mut self) {
+        if self.hub.options.vendor == Vendor::XAi {
+            let id = self.conversation.id().to_owned();
+            self.emit("conversation.created", &json!({"conversation": {"id": id}}));
+        }
         self.emit_session("session.created");
     }
 

@@ -46,6 +46,7 @@ mod server;
 mod session;
 mod stream;
 mod vad;
+mod vendor;
 mod wire;
 
 use std::collections::VecDeque;
@@ -88,9 +89,9 @@ impl FakeOpenAi {
         Self::builder().start().await
     }
 
-    /// `ws://127.0.0.1:PORT/v1/realtime`; the client adds `?model=`.
+    /// `ws://127.0.0.1:PORT/v1/realtime`, or Azure's path; the client adds `?model=`.
     pub fn url(&self) -> String {
-        format!("ws://{}/v1/realtime", self.address)
+        format!("ws://{}{}", self.address, self.hub.options.vendor.path())
     }
 
     /// Where it listens.

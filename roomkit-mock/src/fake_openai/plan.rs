@@ -136,7 +136,7 @@ fn speak(
 fn sound(audio: Sound, delivery: &Delivery<'_>) -> Vec<u8> {
     match audio {
         Sound::Tone { duration_ms } => delivery.format.tone(duration_ms),
-        Sound::Pcm24k(pcm) => AudioFormat::Pcm24k.convert(&pcm, delivery.format),
+        Sound::Pcm24k(pcm) => AudioFormat::PCM_24K.convert(&pcm, delivery.format),
         Sound::UserAudio => match delivery.user.format {
             Some(format) => format.convert(&delivery.user.audio, delivery.format),
             None => Vec::new(),
@@ -170,7 +170,7 @@ mod tests {
     fn steps(reply: Reply, speed: f64) -> Vec<Step> {
         let delivery = Delivery {
             text_only: false,
-            format: AudioFormat::Pcm24k,
+            format: AudioFormat::PCM_24K,
             speed,
             user: &UserTurn::default(),
         };

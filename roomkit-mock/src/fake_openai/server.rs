@@ -14,25 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use super::builder::Options;
 use super::handle::UpgradeRequest;
 use super::session::SessionKind;
+use super::vendor::Vendor;
 use super::wire::WireError;
 use super::{Hub, connection};
-
-/// Models that answer on `/v1/realtime` today; `gpt-4o-realtime-preview*` went with the beta.
-const MODELS: &[&str] = &[
-    "gpt-realtime",
-    "gpt-realtime-1.5",
-    "gpt-realtime-2",
-    "gpt-realtime-2.1",
-    "gpt-realtime-2.1-mini",
-    "gpt-realtime-2025-08-28",
-    "gpt-realtime-mini",
-    "gpt-realtime-mini-2025-10-06",
-    "gpt-realtime-mini-2025-12-15",
-    "gpt-audio-1.5",
-    "gpt-audio-mini",
-    "gpt-audio-mini-2025-10-06",
-    "gpt-audio-mini-2025-12-15",
-];
 
 /// A request refused after the upgrade: one `error`, then a close.
 #[derive(Debug)]
@@ -76,8 +60,12 @@ pub(crate) async fn upgrade(
         if let Some(status) = hub.take_refusal() {
             return Err(http_error(status, "Refused, as scripted."));
         }
-        if seen.path != "/v1/realtime" {
-            return Err(http_error(404, "The fake serves /v1/realtime only."));
+        let path = hub.options.vendor.path();
+        if seen.path != path {
+            return Err(http_error(404, &format!("The fake serves {path} only.")));
+        }
+        if hub.options.vendor == Vendor::Azure {
+            check_azure(&seen, &hub.options)?;
         }
         Ok(response)
     };
@@ -132,10 +120,14 @@ fn check_key(request: &UpgradeRequest, options: &Options) -> Result<(), Refusal>
         error,
         close_code: 3000,
     };
-    let key = request
+    let bearer = request
         .header("authorization")
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .filter(|key| !key.trim().is_empty());
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let key = match options.vendor {
+        Vendor::Azure => request.header("api-key").or(bearer),
+        Vendor::OpenAi | Vendor::XAi => bearer,
+    }
+    .filter(|key| !key.trim().is_empty());
     match (key, &options.api_key) {
         (None, _) => Err(unauthenticated(WireError::without_code(
             "Missing bearer or basic authentication in header",
@@ -151,8 +143,33 @@ fn check_key(request: &UpgradeRequest, options: &Options) -> Result<(), Refusal>
     }
 }
 
+/// Azure refuses before the upgrade, with an error as its other APIs have it.
+#[allow(clippy::result_large_err)]
+fn check_azure(request: &UpgradeRequest, options: &Options) -> Result<(), ErrorResponse> {
+    let refusal = |status, code: &str, message: &str| {
+        let error = serde_json::json!({"error": {"code": code, "message": message}});
+        Err(http_error(status, &error.to_string()))
+    };
+    if check_key(request, options).is_err() {
+        return refusal(
+            401,
+            "401",
+            "Access denied due to invalid subscription key or wrong API endpoint.",
+        );
+    }
+    let model = request.query_value("model").unwrap_or_default();
+    if !known(model, options) {
+        return refusal(
+            404,
+            "DeploymentNotFound",
+            "The API deployment for this resource does not exist.",
+        );
+    }
+    Ok(())
+}
+
 fn known(model: &str, options: &Options) -> bool {
-    MODELS.contains(&model) || options.models.iter().any(|extra| extra == model)
+    options.vendor.knows(model) || options.models.iter().any(|extra| extra == model)
 }
 
 fn invalid_model(model: &str) -> Refusal {

@@ -185,7 +185,7 @@ mod tests {
 
     fn edges(format: AudioFormat, chunk: usize) -> (Vec<Edge>, usize) {
         let mut buffer = InputBuffer::new(format, Some(DETECTION), 500.0);
-        let silence = AudioFormat::Pcm24k.convert(&vec![0; 48_000], format);
+        let silence = AudioFormat::PCM_24K.convert(&vec![0; 48_000], format);
         let audio = [silence.clone(), format.tone(600), silence].concat();
         let mut found = Vec::new();
         let mut turn = 0;
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn turns_depend_on_audio_time_only() {
-        for format in [AudioFormat::Pcm24k, AudioFormat::Mulaw, AudioFormat::Alaw] {
+        for format in [AudioFormat::PCM_24K, AudioFormat::Mulaw, AudioFormat::Alaw] {
             for chunk in [160, 333, 4800, 1_000_000] {
                 let (found, turn) = edges(format, chunk);
                 let expected = [
