@@ -465,6 +465,46 @@ async fn h3_losses_during_an_answer() {
 }
 
 #[tokio::test]
+async fn h2_the_end_of_a_session_after_its_time_or_without_a_word() {
+    let expected = "Your session hit the maximum duration of 60 minutes.";
+    let table = [
+        (
+            FaultAction::ExpireSession,
+            ProviderErrorKind::SessionExpired,
+            expected,
+        ),
+        (FaultAction::Drop, ProviderErrorKind::Network, "broke"),
+    ];
+    for (action, kind, told) in table {
+        let server = FakeOpenAi::builder()
+            .announced_lifetime(Some(Duration::from_secs(120)))
+            .fault(Fault::new(FaultPoint::AfterMs(20), action));
+        let mut call = Call::start(server, setup()).await;
+        let left = call.connection.info.expires_in.unwrap();
+        assert!(left <= Duration::from_secs(120), "{left:?}");
+        let error = call.closed().await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().contains(told), "{error}");
+        assert!(error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn h5_a_ping_comes_back_behind_what_was_sent_before_it() {
+    let mut call = Call::start(FakeOpenAi::builder(), setup()).await;
+    for _ in 0..3 {
+        call.send(text("note")).await;
+        call.send(ProviderCommand::Ping).await;
+        call.until(|event| *event == ProviderEvent::Pong).await;
+    }
+    call.peer
+        .wait_for_sent("conversation.item.done", 3)
+        .await
+        .unwrap();
+    call.end().await;
+}
+
+#[tokio::test]
 async fn x5_a_broken_frame_is_told_and_the_call_goes_on() {
     let server = FakeOpenAi::builder()
         .reply(Reply::speech("Still here.", 200))

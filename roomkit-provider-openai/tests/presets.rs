@@ -1,0 +1,490 @@
+//! Azure and xAI: what they want instead, and that a field that is given wins.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::collections::VecDeque;
+
+use roomkit_core::{
+    provider::{
+        ProviderCommand, ProviderErrorKind, ProviderEvent, RealtimeVoiceProvider, ResponseStatus,
+        Role, SessionSetup, SessionUpdate, Usage,
+    },
+    tool::ToolDefinition,
+};
+use roomkit_mock::fake_openai::{FakeOpenAi, Reply, TranscriptTiming, UserTranscript};
+use roomkit_provider_openai::{
+    AudioCodec, Dialect, OpenAIConfig, OpenAIRealtimeProvider, Redactor,
+    protocol::{Decoder, Encoder},
+};
+use serde_json::{Value, json};
+use support::{KEY, next, setup};
+
+fn config(json: Value) -> OpenAIConfig {
+    serde_json::from_value(json).unwrap()
+}
+
+fn refusal(json: Value) -> String {
+    match serde_json::from_value::<OpenAIConfig>(json) {
+        Ok(config) => OpenAIRealtimeProvider::new(config)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn with_config(config: Value) -> SessionSetup {
+    let mut setup = setup();
+    setup.provider_config = serde_json::from_value(config).unwrap();
+    setup
+}
+
+#[test]
+fn the_default_preset_is_openai() {
+    let plain = config(json!({}));
+    let named = config(json!({ "preset": "openai" }));
+    for config in [plain, named] {
+        let default = OpenAIConfig::default();
+        assert_eq!(config.base_url, default.base_url);
+        assert_eq!(config.model, default.model);
+        assert_eq!(config.session, default.session);
+        assert_eq!(config.dialect, Dialect::OpenAI);
+    }
+}
+
+#[test]
+fn azure_is_built_from_resource_and_deployment() {
+    let azure = config(json!({ "preset": "azure", "resource": "my-resource", "model": "mine" }));
+    assert_eq!(
+        azure.base_url,
+        "wss://my-resource.openai.azure.com/openai/v1/realtime"
+    );
+    assert_eq!(azure.model, "mine");
+    assert_eq!(azure.auth_header, "api-key");
+    assert_eq!(azure.api_key_env, "AZURE_OPENAI_API_KEY");
+    assert!(azure.model_in_query);
+    assert_eq!(azure.dialect, Dialect::OpenAI);
+    let named = OpenAIConfig::azure("my-resource", "mine");
+    assert_eq!(format!("{azure:?}"), format!("{named:?}"));
+}
+
+#[test]
+fn xai_is_complete_but_for_the_key() {
+    let xai = config(json!({ "preset": "xai" }));
+    assert_eq!(xai.base_url, "wss://api.x.ai/v1/realtime");
+    assert_eq!(xai.auth_header, "Authorization: Bearer");
+    assert_eq!(xai.api_key_env, "XAI_API_KEY");
+    assert_eq!(xai.model, "grok-voice-latest");
+    assert_eq!(xai.dialect, Dialect::XAi);
+    let transcription = xai.session.transcription.as_ref().unwrap();
+    assert_eq!(transcription.model, "grok-transcribe");
+    assert_eq!(xai.session.noise_reduction, None);
+    assert_eq!(format!("{xai:?}"), format!("{:?}", OpenAIConfig::xai()));
+}
+
+#[test]
+fn a_field_that_is_given_wins_over_the_preset() {
+    let own = json!({ "api_key_env": "MINE", "model": "m", "base_url": "ws://host/p",
+        "auth_header": "x-key", "model_in_query": false, "dialect": "openai",
+        "connect_timeout_ms": 7, "session": { "stt_model": "mine", "voice": "eve",
+            "noise_reduction": "near_field" } });
+    for preset in ["openai", "azure", "xai"] {
+        let mut json = own.clone();
+        json["preset"] = preset.into();
+        let config = config(json);
+        assert_eq!(config.api_key_env, "MINE");
+        assert_eq!(config.model, "m");
+        assert_eq!(config.base_url, "ws://host/p");
+        assert_eq!(config.auth_header, "x-key");
+        assert_eq!(config.dialect, Dialect::OpenAI);
+        assert_eq!(config.connect_timeout.as_millis(), 7);
+        assert!(!config.model_in_query);
+        assert_eq!(config.session.transcription.unwrap().model, "mine");
+        assert!(config.session.noise_reduction.is_some());
+    }
+}
+
+#[test]
+fn a_preset_says_what_it_misses_and_which_there_are() {
+    let key = "k";
+    let table = [
+        (
+            json!({ "preset": "azur" }),
+            "unknown variant `azur`, expected one of `openai`, `azure`, `xai`",
+        ),
+        (
+            json!({ "preset": "azure", "model": "m" }),
+            "resource: is missing, and the preset `azure` cannot guess it; set it to the name \
+             before `.openai.azure.com`, or set `base_url`",
+        ),
+        (
+            json!({ "preset": "azure", "resource": "r" }),
+            "model: is missing, and the preset `azure` cannot guess it; set it to the name of your \
+             deployment",
+        ),
+        (
+            json!({ "preset": "azure", "resource": "r", "base_url": "wss://h", "model": "m" }),
+            "resource: is given beside `base_url`",
+        ),
+        (
+            json!({ "preset": "azure", "resource": "r.evil.com/", "model": "m" }),
+            "resource: is `r.evil.com/`, which is no name of a resource",
+        ),
+        (
+            json!({ "resource": "r" }),
+            "resource: is a name of Azure's; set `preset` to `azure`",
+        ),
+        (
+            json!({ "preset": "xai", "dialect": "beta" }),
+            "unknown variant `beta`, expected `openai` or `xai`",
+        ),
+        (
+            json!({ "api_key": key, "session": { "input_rate": 16_000 } }),
+            "session.input_rate: is 16000; the vendor's PCM has 24000 Hz",
+        ),
+        (
+            json!({ "api_key": key, "preset": "xai", "session": { "output_rate": 96_000 } }),
+            "session.output_rate: is 96000; use 8000 to 48000",
+        ),
+        (
+            json!({ "api_key": key, "preset": "xai",
+                "session": { "codec": "pcmu", "output_rate": 16_000 } }),
+            "session.output_rate: is 16000; G.711 has 8000 Hz",
+        ),
+        (
+            json!({ "api_key": key, "ca_file": "no/such/file" }),
+            "ca_file: the file `no/such/file` cannot be read",
+        ),
+    ];
+    for (json, expected) in table {
+        let error = refusal(json.clone());
+        assert!(error.contains(expected), "{json}: {error}");
+    }
+}
+
+#[test]
+fn x1_no_secret_of_a_wrong_configuration_is_repeated() {
+    let error = refusal(json!({ "preset": "azure", "api_key": "secret-1",
+        "headers": { "x": "secret-2" } }));
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn xai_has_voice_and_turn_detection_flat_and_rates_of_its_own() {
+    let defaults = OpenAIConfig::xai().session;
+    let mut setup = with_config(json!({ "input_rate": 16_000, "output_rate": 48_000,
+        "silence_duration_ms": 300 }));
+    setup.voice = Some("eve".into());
+    setup.system_prompt = Some("Be brief.".into());
+    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    let mut encoder = Encoder::new(Dialect::XAi, &defaults, &setup).unwrap();
+    let capabilities = encoder.session().capabilities();
+    assert_eq!(
+        (capabilities.input_rate, capabilities.output_rate),
+        (16_000, 48_000)
+    );
+    let frame: Value = serde_json::from_str(&encoder.setup(&setup, None).unwrap()).unwrap();
+    assert_eq!(
+        frame["session"],
+        json!({ "type": "realtime", "instructions": "Be brief.", "voice": "eve",
+            "turn_detection": { "type": "server_vad", "silence_duration_ms": 300 },
+            "tools": [{ "type": "function", "name": "f", "description": "d",
+                "parameters": { "type": "object" } }],
+            "audio": {
+                "input": { "format": { "type": "audio/pcm", "rate": 16_000 },
+                    "transcription": { "model": "grok-transcribe" } },
+                "output": { "format": { "type": "audio/pcm", "rate": 48_000 } } } })
+    );
+    let update = ProviderCommand::Update(SessionUpdate {
+        voice: Some("voice_mine".into()),
+        ..SessionUpdate::default()
+    });
+    let frame = encoder.encode(&update).unwrap().unwrap();
+    let frame: Value = serde_json::from_str(&frame).unwrap();
+    assert_eq!(
+        frame["session"],
+        json!({ "type": "realtime", "voice": "voice_mine" })
+    );
+    let manual = with_config(json!({ "turn_detection": null }));
+    let mut encoder = Encoder::new(Dialect::XAi, &defaults, &manual).unwrap();
+    let frame: Value = serde_json::from_str(&encoder.setup(&manual, None).unwrap()).unwrap();
+    assert_eq!(frame["session"]["turn_detection"], Value::Null);
+}
+
+/// What xAI's events mean, one after the other.
+struct Wire(Decoder);
+
+impl Wire {
+    fn new() -> Self {
+        let redactor = Redactor::default();
+        Self(Decoder::new(Dialect::XAi, AudioCodec::Pcm, redactor))
+    }
+
+    fn read(&mut self, event: &Value) -> Vec<ProviderEvent> {
+        let mut events = VecDeque::new();
+        self.0.decode(&event.to_string(), &mut events);
+        events.into()
+    }
+
+    fn transcript(&mut self, name: &str, item: &str, text: &str) -> Vec<ProviderEvent> {
+        let kind = format!("conversation.item.input_audio_transcription.{name}");
+        self.read(&json!({ "type": kind, "item_id": item, "transcript": text }))
+    }
+}
+
+fn heard(item: &str, text: &str, is_final: bool) -> ProviderEvent {
+    ProviderEvent::Transcript {
+        role: Role::User,
+        item_id: Some(item.into()),
+        text: text.into(),
+        is_final,
+    }
+}
+
+#[test]
+fn t3_growing_transcripts_of_one_item_become_one_final_when_it_is_answered() {
+    let mut wire = Wire::new();
+    assert_eq!(
+        wire.transcript("completed", "i1", "How"),
+        [heard("i1", "How", false)]
+    );
+    assert_eq!(
+        wire.transcript("updated", "i1", "How are"),
+        [heard("i1", " are", false)]
+    );
+    // Corrected: there is no partial for that, the final has it.
+    assert_eq!(wire.transcript("completed", "i1", "Who are you"), []);
+    let created = json!({ "type": "response.created",
+        "response": { "id": "r1", "conversation_id": null } });
+    assert_eq!(
+        wire.read(&created),
+        [
+            heard("i1", "Who are you", true),
+            ProviderEvent::ResponseStarted {
+                response_id: Some("r1".into())
+            }
+        ]
+    );
+    // Told once; and what comes during the answer waits for nothing.
+    assert_eq!(wire.transcript("completed", "i1", "Who are you?"), []);
+    assert_eq!(
+        wire.transcript("completed", "i2", "Late")[1],
+        heard("i2", "Late", true)
+    );
+}
+
+#[test]
+fn t3_a_growing_transcript_is_final_when_another_item_comes() {
+    let other = [
+        json!({ "type": "conversation.item.added", "previous_item_id": "unknown",
+            "item": { "id": "i2", "type": "message", "role": "user" } }),
+        json!({ "type": "conversation.item.created", "item": { "id": "i2" } }),
+        json!({ "type": "input_audio_buffer.committed", "item_id": "i2" }),
+        json!({ "type": "input_audio_buffer.speech_started", "item_id": "i2" }),
+        json!({ "type": "response.output_item.added", "item": { "id": "i2" } }),
+        json!({ "type": "conversation.item.input_audio_transcription.updated", "item_id": "i2",
+            "transcript": "Next" }),
+    ];
+    for event in other {
+        let mut wire = Wire::new();
+        wire.transcript("completed", "i1", "First");
+        // The same item says nothing, and neither does an empty id.
+        for id in ["i1", ""] {
+            let same = json!({ "type": "conversation.item.added", "item": { "id": id } });
+            assert_eq!(wire.read(&same), []);
+        }
+        let deleted = json!({ "type": "conversation.item.deleted", "item_id": "" });
+        assert_eq!(wire.read(&deleted), []);
+        let events = wire.read(&event);
+        assert_eq!(events[0], heard("i1", "First", true), "{event}");
+    }
+}
+
+#[test]
+fn t3_pieces_beside_growing_transcripts_are_not_told_twice() {
+    let mut wire = Wire::new();
+    let piece = |text: &str| {
+        json!({ "type": "conversation.item.input_audio_transcription.delta",
+            "item_id": "i1", "delta": text })
+    };
+    assert_eq!(wire.read(&piece("Good ")), [heard("i1", "Good ", false)]);
+    assert_eq!(wire.read(&piece("day")), [heard("i1", "day", false)]);
+    assert_eq!(wire.transcript("completed", "i1", "Good day"), []);
+    assert_eq!(
+        wire.transcript("completed", "i1", "Good day!"),
+        [heard("i1", "!", false)]
+    );
+}
+
+#[test]
+fn t2_what_is_open_at_the_end_of_the_connection_is_told() {
+    let mut wire = Wire::new();
+    let event = json!({ "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "i1", "transcript": "Bye", "usage": { "input_tokens": 7 } });
+    wire.read(&event);
+    let mut events = VecDeque::new();
+    roomkit_dial::Decode::finish(&mut wire.0, &mut events);
+    let usage = ProviderEvent::Usage(Usage {
+        input_tokens: 7,
+        ..Usage::default()
+    });
+    assert_eq!(events, [heard("i1", "Bye", true), usage]);
+}
+
+#[test]
+fn xai_details_are_text_and_its_own_items_are_let_pass() {
+    let mut wire = Wire::new();
+    let done = |status: &str, details: &str| {
+        json!({ "type": "response.done", "response": { "id": "r", "status": status,
+            "status_details": details, "usage": null } })
+    };
+    let table = [
+        ("cancelled", "turn_detected", ResponseStatus::Cancelled),
+        ("incomplete", "turn_detected", ResponseStatus::Cancelled),
+        (
+            "incomplete",
+            "max_output_tokens",
+            ResponseStatus::Incomplete("max_output_tokens".into()),
+        ),
+        ("completed", "", ResponseStatus::Completed),
+    ];
+    for (status, details, expected) in table {
+        let events = wire.read(&done(status, details));
+        let [ProviderEvent::ResponseEnded { status, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(*status, expected);
+    }
+    let events = wire.read(&done("failed", "You exceeded your current quota."));
+    let [
+        ProviderEvent::ResponseEnded {
+            status: ResponseStatus::Failed(error),
+            ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(error.kind(), ProviderErrorKind::Quota);
+
+    let scripted = json!({ "id": "f1", "type": "force_message", "role": "assistant",
+        "content": [{ "type": "output_text", "text": "Scripted." }] });
+    for kind in [
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.output_item.added",
+        "response.output_item.done",
+    ] {
+        assert_eq!(wire.read(&json!({ "type": kind, "item": scripted })), []);
+    }
+    let create = json!({ "type": "conversation.item.create", "item": scripted });
+    let config = OpenAIConfig::xai();
+    let mut encoder = Encoder::new(Dialect::XAi, &config.session, &setup()).unwrap();
+    let frame = encoder.encode(&ProviderCommand::Raw(create.clone()));
+    assert_eq!(frame.unwrap().unwrap(), create.to_string());
+}
+
+#[tokio::test]
+async fn a2_a_turn_with_xai_at_rates_of_its_own() {
+    let server = FakeOpenAi::builder()
+        .xai()
+        .api_key(KEY)
+        .reply(Reply::speech("Fine.", 400))
+        .default_transcript(
+            UserTranscript::completed("how are you").at(TranscriptTiming::BeforeResponse),
+        )
+        .start()
+        .await
+        .unwrap();
+    let config = config(
+        json!({ "preset": "xai", "api_key": KEY, "base_url": server.url(),
+        "session": { "input_rate": 16_000, "output_rate": 48_000, "voice": "ara" } }),
+    );
+    let provider = OpenAIRealtimeProvider::new(config).unwrap();
+    let mut connection = provider.connect(setup()).await.unwrap();
+    for (samples, level) in [(16_000, 8_000_i16), (16_000, 0)] {
+        let pcm: Vec<u8> = (0..samples)
+            .flat_map(|at| (if at % 40 < 20 { level } else { -level }).to_le_bytes())
+            .collect();
+        let audio = ProviderCommand::Audio(pcm.into());
+        connection.sink.send(audio).await.unwrap();
+    }
+    let (mut partials, mut finals, mut bytes) = (String::new(), Vec::new(), 0);
+    loop {
+        match next(&mut connection).await {
+            ProviderEvent::Transcript {
+                role: Role::User,
+                text,
+                is_final,
+                ..
+            } => {
+                if is_final {
+                    finals.push(text);
+                } else {
+                    partials.push_str(&text);
+                }
+            }
+            ProviderEvent::ResponseStarted { .. } => {
+                assert_eq!(finals, ["how are you"], "the question precedes the answer");
+            }
+            ProviderEvent::Audio { pcm, .. } => bytes += pcm.len(),
+            ProviderEvent::ResponseEnded { status, .. } => {
+                assert_eq!(status, ResponseStatus::Completed);
+                break;
+            }
+            ProviderEvent::Error(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    assert_eq!(partials, "how are you");
+    assert_eq!(bytes, 48_000 * 2 * 400 / 1000);
+    assert_eq!(finals.len(), 1);
+    let peer = server.wait_for_connection(0).await.unwrap();
+    assert_eq!(peer.violations(), []);
+    assert_eq!(peer.session()["audio"]["output"]["voice"], "ara");
+    assert_eq!(
+        peer.request().query_value("model"),
+        Some("grok-voice-latest")
+    );
+}
+
+#[tokio::test]
+async fn h3_a_turn_with_azure_and_its_refusals_before_the_upgrade() {
+    let server = FakeOpenAi::builder()
+        .azure()
+        .api_key(KEY)
+        .model("mine")
+        .reply(Reply::speech("Hello.", 100))
+        .start()
+        .await
+        .unwrap();
+    let connect = async |key: &str, model: &str| {
+        let config = config(json!({ "preset": "azure", "api_key": key, "model": model,
+            "base_url": server.url() }));
+        let provider = OpenAIRealtimeProvider::new(config).unwrap();
+        provider.connect(setup()).await
+    };
+    let mut connection = connect(KEY, "mine").await.unwrap();
+    let respond = ProviderCommand::Respond;
+    connection.sink.send(respond).await.unwrap();
+    while !matches!(
+        next(&mut connection).await,
+        ProviderEvent::ResponseEnded { .. }
+    ) {}
+    let peer = server.wait_for_connection(0).await.unwrap();
+    assert_eq!(peer.request().header("api-key"), Some(KEY));
+    assert_eq!(peer.request().header("authorization"), None);
+    assert_eq!(peer.violations(), []);
+
+    let error = connect("wrong-key-000", "mine").await.map(|_| ());
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::Authentication, "{error}");
+    let error = connect(KEY, "not-there").await.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::InvalidConfig, "{error}");
+    assert!(error.message().contains("404"), "{error}");
+    assert!(!error.is_retryable());
+    server.refuse_upgrade(503);
+    let error = connect(KEY, "mine").await.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::Server, "{error}");
+}
