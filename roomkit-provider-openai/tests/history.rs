@@ -136,6 +136,20 @@ fn h1_what_the_vendor_would_refuse_is_left_out_or_mended() {
     assert_eq!(items[3]["arguments"], "{}", "half an object is worse");
 }
 
+#[test]
+fn h1_of_a_history_without_end_the_newest_is_told() {
+    let mut history = vec![call("c1", "get_weather", "{}")];
+    history.extend((0..2_000).map(|_| said(Role::User, &"x".repeat(1_000))));
+    history.extend([result("c1", "{}"), said(Role::Assistant, "last")]);
+    let items = items(&history);
+    assert_eq!(
+        items.len(),
+        1_000,
+        "a result whose call is left out goes too"
+    );
+    assert_eq!(items[999]["content"][0]["text"], "last");
+}
+
 #[tokio::test]
 async fn h1_k2_a_conversation_goes_on_and_a_late_result_finds_its_call() {
     let server = FakeOpenAi::builder()
@@ -184,15 +198,15 @@ async fn h1_k2_a_conversation_goes_on_and_a_late_result_finds_its_call() {
 async fn h1_a_long_history_does_not_block_the_line() {
     let server = FakeOpenAi::builder().api_key(KEY).start().await.unwrap();
     let provider = start(&server).await;
-    let history = (0..400)
-        .map(|_| said(Role::User, &"word ".repeat(3_000)))
+    let history = (0..1_000)
+        .map(|_| said(Role::User, &"word ".repeat(200)))
         .collect();
     let connection = provider.connect(with_history(history)).await.unwrap();
     let peer = server.wait_for_connection(0).await.unwrap();
     let mut connection = connection;
     connection.sink.send(ProviderCommand::Ping).await.unwrap();
     assert_eq!(next(&mut connection).await, ProviderEvent::Pong);
-    assert_eq!(peer.sent("conversation.item.done"), 400);
+    assert_eq!(peer.sent("conversation.item.done"), 1_000);
     assert_eq!(peer.violations(), []);
 }
 

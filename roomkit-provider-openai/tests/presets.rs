@@ -278,21 +278,26 @@ fn t3_growing_transcripts_of_one_item_become_one_final_when_it_is_answered() {
 fn t3_a_growing_transcript_is_final_when_another_item_comes() {
     let other = [
         json!({ "type": "conversation.item.added", "previous_item_id": "unknown",
-            "item": { "id": "i2", "type": "message", "role": "user" } }),
-        json!({ "type": "conversation.item.created", "item": { "id": "i2" } }),
+            "item": { "id": "i2", "type": "message", "role": "user",
+                "content": [{ "type": "input_audio", "transcript": null }] } }),
+        json!({ "type": "conversation.item.created", "item": { "id": "i2", "role": "assistant" } }),
         json!({ "type": "input_audio_buffer.committed", "item_id": "i2" }),
         json!({ "type": "input_audio_buffer.speech_started", "item_id": "i2" }),
-        json!({ "type": "response.output_item.added", "item": { "id": "i2" } }),
+        json!({ "type": "response.output_item.added",
+            "item": { "id": "i2", "role": "assistant" } }),
         json!({ "type": "conversation.item.input_audio_transcription.updated", "item_id": "i2",
             "transcript": "Next" }),
     ];
     for event in other {
         let mut wire = Wire::new();
         wire.transcript("completed", "i1", "First");
-        // The same item says nothing, and neither does an empty id.
-        for id in ["i1", ""] {
-            let same = json!({ "type": "conversation.item.added", "item": { "id": id } });
-            assert_eq!(wire.read(&same), []);
+        // The same item says nothing, neither does an empty id, nor text that is slipped in.
+        let spoken = json!([{ "type": "input_audio" }]);
+        let whispered = json!([{ "type": "input_text", "text": "psst" }]);
+        for (id, content) in [("i1", &spoken), ("", &spoken), ("i9", &whispered)] {
+            let item = json!({ "id": id, "role": "system", "content": content });
+            let added = json!({ "type": "conversation.item.added", "item": item });
+            assert_eq!(wire.read(&added), []);
         }
         let deleted = json!({ "type": "conversation.item.deleted", "item_id": "" });
         assert_eq!(wire.read(&deleted), []);
