@@ -54,7 +54,7 @@ fn items(history: &[HistoryItem]) -> Vec<Value> {
     events.collect()
 }
 
-async fn start(server: &FakeOpenAi) -> OpenAIRealtimeProvider {
+fn start(server: &FakeOpenAi) -> OpenAIRealtimeProvider {
     OpenAIRealtimeProvider::new(OpenAIConfig {
         api_key: Some(KEY.into()),
         base_url: server.url(),
@@ -158,7 +158,7 @@ async fn h1_k2_a_conversation_goes_on_and_a_late_result_finds_its_call() {
         .start()
         .await
         .unwrap();
-    let provider = start(&server).await;
+    let provider = start(&server);
     let history = vec![
         said(Role::User, "Book it."),
         call("c1", "get_weather", "{}"),
@@ -197,7 +197,7 @@ async fn h1_k2_a_conversation_goes_on_and_a_late_result_finds_its_call() {
 #[tokio::test]
 async fn h1_a_long_history_does_not_block_the_line() {
     let server = FakeOpenAi::builder().api_key(KEY).start().await.unwrap();
-    let provider = start(&server).await;
+    let provider = start(&server);
     let history = (0..1_000)
         .map(|_| said(Role::User, &"word ".repeat(200)))
         .collect();
