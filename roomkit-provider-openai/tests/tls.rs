@@ -1,5 +1,5 @@
 //! `wss://` with an authority of one's own, from `ca_file` to a session.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
