@@ -87,6 +87,20 @@ impl Dialer {
         })
     }
 
+    /// The same dialer for another endpoint, for vendors whose address or credentials differ from
+    /// connection to connection. It shares this one's TLS.
+    #[must_use]
+    pub fn for_endpoint(&self, endpoint: Endpoint) -> Self {
+        let mut context = self.context.clone();
+        context.redactor = endpoint.redactor();
+        Self {
+            endpoint,
+            tls: Arc::clone(&self.tls),
+            limits: self.limits,
+            context,
+        }
+    }
+
     /// What takes the endpoint's secrets out of texts.
     pub fn redactor(&self) -> &Redactor {
         &self.context.redactor

@@ -133,6 +133,14 @@ impl Endpoint {
         self
     }
 
+    /// Adds a secret that is told to the vendor in another way, so that it is taken out of texts
+    /// like the others.
+    #[must_use]
+    pub fn with_secret(mut self, secret: SecretString) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
     /// The URL. It may hold a secret in its query: never show it.
     pub fn url(&self) -> &Url {
         &self.url

@@ -7,6 +7,10 @@ use roomkit_core::{
     audio::{Resampler, duration_of, g711, level_dbfs},
     client_protocol::ClientMessage,
 };
+use roomkit_provider_gemini::{
+    GeminiSessionConfig,
+    protocol::{Decoder as GeminiDecoder, tool_parameters},
+};
 use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder as OpenAiDecoder};
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
@@ -17,6 +21,8 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 pub(crate) const TARGETS: &[Target] = &[
     ("the client protocol", client_protocol),
     ("the WebSocket transport", websocket),
+    ("the Gemini provider", gemini),
+    ("the Gemini provider's tool schemas", gemini_schemas),
     ("the OpenAI provider", openai),
     ("the resampler", resampler),
     ("G.711 and the meters", g711_and_meters),
@@ -31,6 +37,29 @@ fn websocket(input: &[u8]) {
     let mut decoder = WebSocketDecoder::new(&WebSocketTransportConfig::default(), 24_000, now);
     let _ = decoder.text(&String::from_utf8_lossy(input), now);
     let _ = decoder.binary(Bytes::copy_from_slice(input), now);
+}
+
+/// The input whole and line by line: a connection's state depends on the frames before.
+fn gemini(input: &[u8]) {
+    let manual = GeminiSessionConfig {
+        server_vad: false,
+        ..GeminiSessionConfig::default()
+    };
+    for session in [GeminiSessionConfig::default(), manual] {
+        let mut decoder = GeminiDecoder::new(&session, Redactor::default());
+        let mut events = VecDeque::new();
+        decoder.decode(input, &mut events);
+        for frame in input.split(|byte| *byte == b'\n') {
+            decoder.decode(frame, &mut events);
+        }
+        decoder.finish(&mut events);
+    }
+}
+
+fn gemini_schemas(input: &[u8]) {
+    if let Ok(schema) = serde_json::from_slice(input) {
+        tool_parameters(&schema);
+    }
 }
 
 fn openai(input: &[u8]) {

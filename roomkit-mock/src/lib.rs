@@ -1,4 +1,4 @@
-//! Mocks, an echo provider and fake vendor servers for roomkit.
+//! Mocks, an echo provider, fake vendor servers and a fault proxy for roomkit.
 //!
 //! Feature `mock`, on by default; no sockets:
 //!
@@ -7,8 +7,11 @@
 //! - [`EchoProvider`] answers for itself: it hears speech by its energy, plays it back, answers
 //!   text with tones and calls tools. A whole call without a key; registered as `echo`.
 //!
-//! Feature `fake-openai`, on by default: `fake_openai`, a server on a real socket that speaks and
-//! enforces `OpenAI`'s Realtime wire, with scripts and faults.
+//! On real sockets, each behind a feature of its name that is on by default:
+//!
+//! - `fake_openai` and `fake_gemini`: servers that speak and enforce `OpenAI`'s Realtime wire and
+//!   Gemini's Live wire, with scripts and faults.
+//! - `fault_proxy`: a TCP proxy that cuts, stalls and slows the connections through it.
 //!
 //! All waits end when the thing happens; nothing polls, and nothing depends on the wall clock, so
 //! tests may pause tokio's. A wait that is in vain panics after a minute of tokio's time with what
@@ -53,15 +56,21 @@
 
 #[cfg(feature = "mock")]
 pub mod echo;
+#[cfg(any(feature = "fake-openai", feature = "fake-gemini"))]
+mod fake;
+#[cfg(feature = "fake-gemini")]
+pub mod fake_gemini;
 #[cfg(feature = "fake-openai")]
 pub mod fake_openai;
+#[cfg(feature = "fault-proxy")]
+pub mod fault_proxy;
 #[cfg(feature = "mock")]
 mod gate;
 #[cfg(feature = "mock")]
 pub mod provider;
 #[cfg(feature = "mock")]
 pub mod transport;
-#[cfg(feature = "mock")]
+#[cfg(any(feature = "mock", feature = "fault-proxy"))]
 mod watched;
 
 #[cfg(feature = "mock")]
@@ -73,6 +82,12 @@ pub use {
 };
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "mock", feature = "fake-openai"))]
+#[cfg(all(
+    doctest,
+    feature = "mock",
+    feature = "fake-openai",
+    feature = "fake-gemini",
+    feature = "fault-proxy"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -266,6 +266,7 @@ async fn handles_inject_close_and_see_the_client_leave() {
     };
     leaving
         .socket
+        .inner
         .send(Message::Close(Some(goodbye)))
         .await
         .unwrap();

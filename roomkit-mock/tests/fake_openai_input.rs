@@ -235,3 +235,18 @@ async fn relay_sends_the_same_payload_straight_back() {
     assert_eq!(connection.audio_bytes(), 3 * 960);
     assert!(connection.audio().is_empty());
 }
+
+#[tokio::test]
+async fn the_users_audio_is_there_with_its_arrival_times() {
+    let server = FakeOpenAi::start().await.unwrap();
+    let mut client = Client::connect(&server).await;
+    client.append(&tone(100), 48).await;
+    let connection = first(&server).await;
+    connection.wait_for_audio(100 * 48).await.unwrap();
+    let audio = connection.received_audio();
+    assert_eq!(audio.pcm, tone(100));
+    assert_eq!(audio.chunks.len(), 5);
+    assert_eq!(audio.bytes_of(&audio.chunks[4]), &tone(100)[4 * 960..]);
+    assert!(audio.chunks.iter().all(|chunk| chunk.rate == 24_000));
+    assert!(audio.chunks.is_sorted_by_key(|chunk| chunk.at));
+}

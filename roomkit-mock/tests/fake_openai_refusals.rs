@@ -23,6 +23,7 @@ async fn frames_that_are_no_json_text_leave_the_session_open() {
     let (_server, mut client) = connected().await;
     client
         .socket
+        .inner
         .send(Message::binary(vec![1, 2]))
         .await
         .unwrap();

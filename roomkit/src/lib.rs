@@ -9,6 +9,8 @@ pub use roomkit_core::*;
 pub use roomkit_http as http;
 #[cfg(feature = "mock")]
 pub use roomkit_mock as mock;
+#[cfg(feature = "gemini")]
+pub use roomkit_provider_gemini as gemini;
 #[cfg(feature = "openai")]
 pub use roomkit_provider_openai as openai;
 #[cfg(feature = "websocket")]

@@ -9,27 +9,16 @@ use super::FakeOpenAi;
 use super::fault::Fault;
 use super::script::{Reply, UserTranscript};
 use super::vendor::Vendor;
+use crate::fake::options::{CommonOptions, common_builder_methods};
 
 /// What every connection of a server goes by.
 #[derive(Debug, Clone)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "switches that have nothing to do with each other"
-)]
 pub(crate) struct Options {
     pub(crate) vendor: Vendor,
     pub(crate) announced_lifetime: Option<Duration>,
     pub(crate) api_key: Option<String>,
     pub(crate) models: Vec<String>,
-    pub(crate) speed: f64,
-    pub(crate) speech_level: f64,
-    pub(crate) noise: bool,
-    pub(crate) record_audio: bool,
-    pub(crate) record_events: bool,
-    pub(crate) relay: bool,
-    pub(crate) fragment_bytes: Option<usize>,
-    pub(crate) ping_interval: Duration,
-    pub(crate) wait_timeout: Duration,
+    pub(crate) common: CommonOptions,
     pub(crate) transcript: UserTranscript,
     pub(crate) faults: Vec<Fault>,
 }
@@ -53,15 +42,10 @@ impl Default for FakeOpenAiBuilder {
                 announced_lifetime: Some(Duration::from_secs(3600)),
                 api_key: None,
                 models: Vec::new(),
-                speed: 8.0,
-                speech_level: 500.0,
-                noise: true,
-                record_audio: true,
-                record_events: true,
-                relay: false,
-                fragment_bytes: None,
-                ping_interval: Duration::from_millis(20_300),
-                wait_timeout: Duration::from_secs(20),
+                common: CommonOptions {
+                    ping_interval: Some(Duration::from_millis(20_300)),
+                    ..CommonOptions::default()
+                },
                 transcript: UserTranscript::completed("hello from the caller"),
                 faults: Vec::new(),
             },
@@ -74,11 +58,7 @@ impl Default for FakeOpenAiBuilder {
 }
 
 impl FakeOpenAiBuilder {
-    /// The address to listen on. Default: a free port of 127.0.0.1.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
-        self
-    }
+    common_builder_methods!();
 
     /// Plays Azure `OpenAI`: its path, the header `api-key`, deployments by [`Self::model`] only,
     /// and refusals as HTTP errors in place of the upgrade.
@@ -140,70 +120,9 @@ impl FakeOpenAiBuilder {
         self
     }
 
-    /// Answers the next upgrade with this HTTP status in place of 101. Queues up.
-    pub fn refuse_upgrade(mut self, status: u16) -> Self {
-        self.refusals.push_back(status);
-        self
-    }
-
-    /// How many times faster than real time audio is sent. Default: 8. [`f64::INFINITY`] sends a
-    /// response at once, which leaves no time to interrupt it. Values that are not above 0 count
-    /// as infinite.
-    pub fn speed(mut self, factor: f64) -> Self {
-        self.options.speed = if factor > 0.0 { factor } else { f64::INFINITY };
-        self
-    }
-
-    /// The loudness that counts as speech at the wire's `threshold` 0.5: the root mean square of
-    /// 10 ms in units of a 16 bit sample. Default: 500.
-    pub fn speech_level(mut self, root_mean_square: f64) -> Self {
-        self.options.speech_level = root_mean_square;
-        self
-    }
-
-    /// Whether unknown fields and unknown event types are mixed in, which every client must
-    /// ignore. Default: true.
-    pub fn noise(mut self, noise: bool) -> Self {
-        self.options.noise = noise;
-        self
-    }
-
-    /// Whether audio is kept: what was appended, and in items for `conversation.item.retrieve`.
-    /// Without it only bytes are counted. Default: true.
-    pub fn record_audio(mut self, record: bool) -> Self {
-        self.options.record_audio = record;
-        self
-    }
-
-    /// Whether client events and ended connections are kept. Default: true; turn it off where the
-    /// server runs for long.
-    pub fn record_events(mut self, record: bool) -> Self {
-        self.options.record_events = record;
-        self
-    }
-
-    /// Relay mode: every appended chunk comes straight back as `response.output_audio.delta` with
-    /// the same payload. No turns, no base64 checks; for measuring a round trip. Default: false.
-    pub fn relay(mut self, relay: bool) -> Self {
-        self.options.relay = relay;
-        self
-    }
-
-    /// Splits every message into WebSocket frames of this many bytes, at least 1.
-    pub fn fragment_frames(mut self, bytes: usize) -> Self {
-        self.options.fragment_bytes = Some(bytes.max(1));
-        self
-    }
-
     /// Time between WebSocket pings. Default: 20.3 s, as captured.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
-        self.options.ping_interval = interval.max(Duration::from_millis(1));
-        self
-    }
-
-    /// How long the waits of a [`super::FakeConnection`] take at most. Default: 20 s.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.options.wait_timeout = timeout;
+        self.options.common.ping_interval = Some(interval.max(Duration::from_millis(1)));
         self
     }
 

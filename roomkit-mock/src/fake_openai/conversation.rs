@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::audio::AudioFormat;
 use super::engine::{Engine, event_fields};
 use super::items::{NewItem, read_item};
 use super::wire::WireError;
+use crate::fake::audio::AudioFormat;
 
 /// One item; its audio is kept beside the JSON, which events carry without audio.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Item {
     }
 
     fn truncate(&mut self, audio_end_ms: u64) {
-        let bytes = self.format.bytes_per_ms() * audio_end_ms as usize;
+        let bytes = self.format.bytes_in_ms(audio_end_ms);
         self.audio.truncate(bytes);
         self.audio_bytes = self.audio_bytes.min(bytes);
         // The text of what was cut off goes too, and nobody knows which part that is.
@@ -187,7 +187,7 @@ impl Engine {
         let id = id.unwrap_or_else(|| self.writer.id("item"));
         json["id"] = Value::String(id.clone());
         let mut item = Item::new(id.clone(), json.clone(), self.settings.input_format());
-        item.push_audio(&audio, self.hub.options.record_audio);
+        item.push_audio(&audio, self.hub.options.common.record_audio);
         self.conversation.items.insert(index, item);
         if !audio.is_empty() {
             self.last_turn.audio = audio;

@@ -14,12 +14,14 @@ use super::Hub;
 use super::conversation::Conversation;
 use super::fields::{Fields, unsupported_value};
 use super::input::{PendingTranscript, UserTurn};
-use super::record::{ClientEvent, Record, Violation};
 use super::responses::Response;
 use super::session::{SessionKind, Settings};
-use super::vad::InputBuffer;
 use super::vendor::Vendor;
-use super::wire::{DeltaTarget, EventWriter, Frame, WireError};
+use super::wire::{DeltaTarget, EventWriter, WireError};
+use crate::fake::audio::AudioFormat;
+use crate::fake::record::{Record, Violation};
+use crate::fake::serve::Frame;
+use crate::fake::vad::InputBuffer;
 
 /// What the live service lists when it refuses an unknown `type`.
 const CLIENT_EVENTS: &[&str] = &[
@@ -80,15 +82,15 @@ impl Engine {
         kind: SessionKind,
     ) -> Self {
         let options = &hub.options;
-        let mut writer = EventWriter::new(connection, options.noise);
+        let mut writer = EventWriter::new(connection, options.common.noise);
         let id = writer.id("sess");
         let settings = Settings::new(&id, kind, options.vendor, options.announced_lifetime);
         let input = InputBuffer::new(
             settings.input_format(),
-            settings.turn_detection(),
-            options.speech_level,
+            settings.detection(),
+            options.common.speech_level,
         );
-        let conversation = Conversation::new(writer.id("conv"), options.record_audio);
+        let conversation = Conversation::new(writer.id("conv"), options.common.record_audio);
         Self {
             writer,
             settings,
@@ -217,14 +219,9 @@ impl Engine {
         };
         let event_id = event["event_id"].as_str().map(str::to_owned);
         let outcome = self.dispatch(&event);
-        if self.hub.options.record_events {
-            self.record.change(|state| {
-                let audio_bytes_before = state.audio_bytes;
-                state.events.push(ClientEvent {
-                    json: event,
-                    audio_bytes_before,
-                });
-            });
+        if self.hub.options.common.record_events {
+            let kind = event["type"].as_str().unwrap_or_default().to_owned();
+            self.record.change(|state| state.event(kind, event));
         }
         if let Err(error) = outcome {
             self.refuse(&error, event_id.as_deref());
@@ -274,7 +271,7 @@ impl Engine {
         let locked = self.conversation.has_assistant_audio();
         self.settings.update(session, locked)?;
         self.input
-            .configure(self.settings.input_format(), self.settings.turn_detection());
+            .configure(self.settings.input_format(), self.settings.detection());
         self.emit_session("session.updated");
         if self.writer.noise() {
             self.emit("session.novelty.noticed", &json!({"novelty": 1}));
@@ -283,7 +280,7 @@ impl Engine {
     }
 
     fn append(&mut self, audio: &str) -> Result<(), WireError> {
-        if self.hub.options.relay {
+        if self.hub.options.common.relay {
             self.relay(audio);
             return Ok(());
         }
@@ -308,13 +305,13 @@ impl Engine {
                 .param("audio"))
             });
         if outcome.is_ok() {
-            self.record.change(|state| {
-                state.appends += 1;
-                state.audio_bytes += decoded.len() as u64;
-                if self.hub.options.record_audio {
-                    state.audio.extend_from_slice(&decoded);
-                }
-            });
+            let rate = match self.settings.input_format() {
+                AudioFormat::Pcm(rate) => rate,
+                AudioFormat::Mulaw | AudioFormat::Alaw => 8_000,
+            };
+            let keep = self.hub.options.common.record_audio;
+            self.record
+                .change(|state| state.heard(&decoded, rate, keep));
             self.listen(&decoded);
         }
         self.decoded = decoded;

@@ -4,16 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Something that goes wrong at one point of a connection, once.
-///
-/// A fault strikes the first connection unless told otherwise, so a client that reconnects finds
-/// a healthy server.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
-    pub(crate) point: FaultPoint,
-    pub(crate) action: FaultAction,
-    pub(crate) connection: Option<usize>,
-}
+use crate::fake::fault;
+
+/// A fault of the fake `OpenAI` server.
+pub type Fault = fault::Fault<FaultPoint, FaultAction>;
 
 /// Where a fault strikes. Counts run over one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,35 +59,10 @@ impl FaultAction {
     }
 }
 
-impl Fault {
-    /// A fault on the first connection.
-    pub fn new(point: FaultPoint, action: FaultAction) -> Self {
-        Self {
-            point,
-            action,
-            connection: Some(0),
-        }
-    }
-
-    /// Strikes the connection with this index, counted from 0, in place of the first.
-    #[must_use]
-    pub fn on_connection(mut self, index: usize) -> Self {
-        self.connection = Some(index);
-        self
-    }
-
-    /// Strikes every connection, once each.
-    #[must_use]
-    pub fn on_every_connection(mut self) -> Self {
-        self.connection = None;
-        self
-    }
-}
-
 /// The faults one connection still has before it.
 #[derive(Debug)]
 pub(crate) struct FaultWatch {
-    waiting: Vec<Fault>,
+    waiting: fault::Waiting<FaultPoint, FaultAction>,
     server_events: usize,
     client_events: usize,
     audio_deltas: usize,
@@ -102,11 +71,7 @@ pub(crate) struct FaultWatch {
 impl FaultWatch {
     pub(crate) fn for_connection(faults: &[Fault], index: usize) -> Self {
         Self {
-            waiting: faults
-                .iter()
-                .filter(|fault| fault.connection.is_none_or(|wanted| wanted == index))
-                .cloned()
-                .collect(),
+            waiting: fault::Waiting::for_connection(faults, index),
             server_events: 0,
             client_events: 0,
             audio_deltas: 0,
@@ -114,7 +79,8 @@ impl FaultWatch {
     }
 
     pub(crate) fn connected(&mut self) -> Vec<FaultAction> {
-        self.strike(|point| matches!(point, FaultPoint::BeforeSessionCreated))
+        self.waiting
+            .strike(|point| matches!(point, FaultPoint::BeforeSessionCreated))
     }
 
     pub(crate) fn sent(&mut self, kind: &str) -> Vec<FaultAction> {
@@ -126,7 +92,7 @@ impl FaultWatch {
             self.audio_deltas += 1;
         }
         let (events, deltas) = (self.server_events, self.audio_deltas);
-        self.strike(|point| match point {
+        self.waiting.strike(|point| match point {
             FaultPoint::AfterServerEvents(count) => *count <= events,
             FaultPoint::AfterAudioDeltas(count) => *count <= deltas,
             FaultPoint::AfterSending(wanted) => wanted == kind,
@@ -140,7 +106,7 @@ impl FaultWatch {
         }
         self.client_events += 1;
         let events = self.client_events;
-        self.strike(|point| match point {
+        self.waiting.strike(|point| match point {
             FaultPoint::AfterClientEvents(count) => *count <= events,
             FaultPoint::AfterAudioMs(milliseconds) => *milliseconds <= audio_ms,
             _ => false,
@@ -149,24 +115,17 @@ impl FaultWatch {
 
     /// When, counted from the session's start, the next fault by time strikes.
     pub(crate) fn next_age(&self) -> Option<Duration> {
-        let ages = self.waiting.iter().filter_map(|fault| match fault.point {
-            FaultPoint::AfterMs(milliseconds) => Some(Duration::from_millis(milliseconds)),
+        let ages = self.waiting.points().filter_map(|point| match point {
+            FaultPoint::AfterMs(milliseconds) => Some(Duration::from_millis(*milliseconds)),
             _ => None,
         });
         ages.min()
     }
 
     pub(crate) fn aged(&mut self, age: Duration) -> Vec<FaultAction> {
-        self.strike(|point| match point {
+        self.waiting.strike(|point| match point {
             FaultPoint::AfterMs(milliseconds) => Duration::from_millis(*milliseconds) <= age,
             _ => false,
         })
-    }
-
-    fn strike(&mut self, reached: impl Fn(&FaultPoint) -> bool) -> Vec<FaultAction> {
-        self.waiting
-            .extract_if(.., |fault| reached(&fault.point))
-            .map(|fault| fault.action)
-            .collect()
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::audio::AudioFormat;
 use super::conversation::Item;
 use super::engine::Engine;
 use super::responses::ResponseRequest;
 use super::script::{TranscriptOutcome, TranscriptTiming, UserTranscript};
-use super::vad::Edge;
 use super::vendor::Vendor;
 use super::wire::WireError;
+use crate::fake::audio::AudioFormat;
+use crate::fake::vad::Edge;
 
 /// Shortest audio that can be committed, in milliseconds.
 const MIN_COMMIT_MS: f64 = 100.0;
@@ -24,6 +24,13 @@ pub(crate) struct UserTurn {
     pub(crate) format: Option<AudioFormat>,
     /// What the transcription model will make of it.
     pub(crate) text: Option<String>,
+}
+
+impl UserTurn {
+    /// The audio and its format, if there was a spoken turn.
+    pub(crate) fn heard(&self) -> Option<(AudioFormat, &[u8])> {
+        Some((self.format?, self.audio.as_slice()))
+    }
 }
 
 /// A transcript that has not been sent yet.
@@ -182,7 +189,7 @@ impl Engine {
             &json!({"previous_item_id": previous, "item_id": item_id}),
         );
         let mut entry = Item::new(item_id.clone(), item.clone(), format);
-        entry.push_audio(&audio, self.hub.options.record_audio);
+        entry.push_audio(&audio, self.hub.options.common.record_audio);
         self.conversation.append(entry);
         let fields = json!({"previous_item_id": previous, "item": item});
         self.emit("conversation.item.added", &fields);

@@ -27,25 +27,21 @@
 //! With no script it echoes the user's audio, and answers text and tool results with a tone whose
 //! transcript repeats them. Waits use real time, so do not pause tokio's clock around it.
 
-mod audio;
 mod builder;
-mod connection;
 mod conversation;
 mod engine;
 mod fault;
 mod fields;
-mod handle;
 mod input;
 mod items;
 mod plan;
-mod record;
 mod responses;
 mod schema;
 mod script;
+mod serve;
 mod server;
 mod session;
 mod stream;
-mod vad;
 mod vendor;
 mod wire;
 
@@ -54,24 +50,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-
 pub use self::builder::FakeOpenAiBuilder;
 pub use self::fault::{Fault, FaultAction, FaultPoint};
-pub use self::handle::{FakeConnection, UpgradeRequest};
-pub use self::record::{ClientEvent, Closure, Violation, WaitError};
 pub use self::script::{Reply, TranscriptTiming, UserTranscript};
+pub use crate::fake::handle::{FakeConnection, UpgradeRequest};
+pub use crate::fake::record::{
+    AudioChunk, ClientEvent, Closure, ReceivedAudio, Violation, WaitError,
+};
 
 use self::builder::Options;
+use crate::fake::server::{Registry, Server};
 
 /// A running fake server. Dropping it ends every connection.
 #[derive(Debug)]
 pub struct FakeOpenAi {
-    address: SocketAddr,
+    server: Server,
     hub: Arc<Hub>,
-    accept: JoinHandle<()>,
 }
 
 impl FakeOpenAi {
@@ -91,18 +85,19 @@ impl FakeOpenAi {
 
     /// `ws://127.0.0.1:PORT/v1/realtime`, or Azure's path; the client adds `?model=`.
     pub fn url(&self) -> String {
-        format!("ws://{}{}", self.address, self.hub.options.vendor.path())
+        let path = self.hub.options.vendor.path();
+        format!("ws://{}{path}", self.server.address())
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Every connection so far, in the order of the upgrades. Refused keys and models are among
     /// them, HTTP refusals are not.
     pub fn connections(&self) -> Vec<FakeConnection> {
-        self.hub.lock().connections.clone()
+        self.server.registry().connections()
     }
 
     /// The connection with this index, counted from 0, once it exists.
@@ -111,34 +106,17 @@ impl FakeOpenAi {
     ///
     /// [`WaitError::TimedOut`] if there are not that many in time.
     pub async fn wait_for_connection(&self, index: usize) -> Result<FakeConnection, WaitError> {
-        let timeout = self.hub.options.wait_timeout;
-        let search = async {
-            loop {
-                let connected = self.hub.connected.notified();
-                tokio::pin!(connected);
-                connected.as_mut().enable();
-                if let Some(found) = self.hub.find(index) {
-                    return found;
-                }
-                connected.await;
-            }
-        };
-        tokio::time::timeout(timeout, search)
-            .await
-            .map_err(|_| WaitError::TimedOut(timeout))
+        self.server.registry().wait_for_connection(index).await
     }
 
     /// The violations of all connections.
     pub fn violations(&self) -> Vec<Violation> {
-        self.connections()
-            .iter()
-            .flat_map(FakeConnection::violations)
-            .collect()
+        self.server.registry().violations()
     }
 
     /// Upgrades answered with a scripted HTTP status so far.
     pub fn refused_upgrades(&self) -> usize {
-        self.hub.lock().refused
+        self.server.registry().refused_upgrades()
     }
 
     /// Queues a reply behind those that wait.
@@ -153,14 +131,12 @@ impl FakeOpenAi {
 
     /// Answers the next upgrade with this HTTP status. Queues up.
     pub fn refuse_upgrade(&self, status: u16) {
-        self.hub.lock().refusals.push_back(status);
+        self.server.registry().refuse_upgrade(status);
     }
 
     /// Stops and returns once every task has ended.
-    pub async fn shutdown(mut self) {
-        self.accept.abort();
-        // The only error is the cancellation just asked for.
-        let _ = (&mut self.accept).await;
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
     }
 
     async fn bind(
@@ -170,31 +146,21 @@ impl FakeOpenAi {
         transcripts: VecDeque<UserTranscript>,
         refusals: VecDeque<u16>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let address = listener.local_addr()?;
+        let common = &options.common;
+        let registry = Registry::new(common.record_events, common.wait_timeout, refusals);
+        let registry = Arc::new(registry);
         let hub = Arc::new(Hub {
             options,
-            connected: Notify::new(),
             shared: Mutex::new(Shared {
                 replies,
                 transcripts,
-                refusals,
-                ..Shared::default()
             }),
         });
-        let accept = tokio::spawn(server::accept_loop(listener, Arc::clone(&hub)));
-        Ok(Self {
-            address,
-            hub,
-            accept,
-        })
-    }
-}
-
-impl Drop for FakeOpenAi {
-    fn drop(&mut self) {
-        // The connections' tasks belong to the accept loop and are aborted with it.
-        self.accept.abort();
+        let shared = (Arc::clone(&hub), Arc::clone(&registry));
+        let answer =
+            move |stream| serve::serve(stream, Arc::clone(&shared.0), Arc::clone(&shared.1));
+        let server = Server::bind(listen, registry, answer).await?;
+        Ok(Self { server, hub })
     }
 }
 
@@ -202,7 +168,6 @@ impl Drop for FakeOpenAi {
 #[derive(Debug)]
 struct Hub {
     options: Options,
-    connected: Notify,
     shared: Mutex<Shared>,
 }
 
@@ -210,10 +175,6 @@ struct Hub {
 struct Shared {
     replies: VecDeque<Reply>,
     transcripts: VecDeque<UserTranscript>,
-    refusals: VecDeque<u16>,
-    refused: usize,
-    next_connection: usize,
-    connections: Vec<FakeConnection>,
 }
 
 impl Hub {
@@ -228,43 +189,5 @@ impl Hub {
     fn next_transcript(&self) -> UserTranscript {
         let queued = self.lock().transcripts.pop_front();
         queued.unwrap_or_else(|| self.options.transcript.clone())
-    }
-
-    fn take_refusal(&self) -> Option<u16> {
-        let mut shared = self.lock();
-        let status = shared.refusals.pop_front()?;
-        shared.refused += 1;
-        Some(status)
-    }
-
-    fn find(&self, index: usize) -> Option<FakeConnection> {
-        let shared = self.lock();
-        shared
-            .connections
-            .iter()
-            .find(|connection| connection.index == index)
-            .cloned()
-    }
-
-    /// Gives the connection its index and lists it.
-    fn admit(&self, build: impl FnOnce(usize) -> FakeConnection) -> FakeConnection {
-        let connection = {
-            let mut shared = self.lock();
-            let connection = build(shared.next_connection);
-            shared.next_connection += 1;
-            shared.connections.push(connection.clone());
-            connection
-        };
-        self.connected.notify_waiters();
-        connection
-    }
-
-    /// Forgets an ended connection of a server that keeps no events.
-    fn retire(&self, index: usize) {
-        if !self.options.record_events {
-            self.lock()
-                .connections
-                .retain(|connection| connection.index != index);
-        }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::audio::AudioFormat;
 use super::input::UserTurn;
-use super::script::{Ending, Part, Reply, Sound};
-use super::wire::Random;
+use super::script::{Ending, Part, Reply};
+use crate::fake::random::Random;
+use crate::fake::speech::{Beat, Pace, speak};
 
 /// One thing a response does.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +32,7 @@ pub(crate) enum Step {
 pub(crate) struct Delivery<'a> {
     /// Text output: transcripts become text and there is no audio.
     pub(crate) text_only: bool,
-    pub(crate) format: AudioFormat,
-    /// How many times faster than real time audio is sent; infinite means at once.
-    pub(crate) speed: f64,
+    pub(crate) pace: Pace,
     pub(crate) user: &'a UserTurn,
 }
 
@@ -54,18 +52,14 @@ pub(crate) fn plan(reply: Reply, delivery: &Delivery<'_>, random: &mut Random) -
             Part::Speech { text, audio } => {
                 steps.push_back(Step::OpenMessage);
                 if delivery.text_only {
-                    steps.extend(words(&text).map(Step::Transcript));
+                    steps.extend(words(&text).map(|word| Step::Transcript(word.to_owned())));
                 } else {
-                    let audio = sound(audio, delivery);
-                    let stalled = speak(
-                        &mut steps,
-                        &text,
-                        &audio,
-                        delivery,
-                        &mut stall_after_ms,
-                        random,
-                    );
-                    if stalled {
+                    let user = delivery.user.heard();
+                    let audio = audio.render(delivery.pace.format, user);
+                    let pace = delivery.pace;
+                    let beats = speak(words(&text), &audio, pace, &mut stall_after_ms, random);
+                    steps.extend(beats.into_iter().map(Step::from));
+                    if steps.back() == Some(&Step::Stall) {
                         return steps;
                     }
                 }
@@ -86,67 +80,20 @@ pub(crate) fn plan(reply: Reply, delivery: &Delivery<'_>, random: &mut Random) -
     steps
 }
 
-/// Interleaves words and chunks of 100 to 400 ms. True if the reply stalls on the way.
-fn speak(
-    steps: &mut VecDeque<Step>,
-    text: &str,
-    audio: &[u8],
-    delivery: &Delivery<'_>,
-    stall_after_ms: &mut Option<u64>,
-    random: &mut Random,
-) -> bool {
-    let bytes_per_ms = delivery.format.bytes_per_ms();
-    let total_ms = delivery.format.duration_ms(audio.len()).max(1);
-    let mut words = words(text).peekable();
-    let word_count = text.split_inclusive(' ').count() as u64;
-    let (mut sent_ms, mut spoken) = (0, 0);
-    let mut rest = audio;
-    while !rest.is_empty() {
-        let mut chunk_ms = 100 + 20 * random.below(16);
-        if let Some(left) = stall_after_ms {
-            chunk_ms = chunk_ms.min(*left);
+impl From<Beat> for Step {
+    fn from(beat: Beat) -> Self {
+        match beat {
+            Beat::Words(words) => Self::Transcript(words),
+            Beat::Audio(audio) => Self::Audio(audio),
+            Beat::Wait(time) => Self::Wait(time),
+            Beat::Stall => Self::Stall,
         }
-        let (chunk, later) = rest.split_at(rest.len().min(chunk_ms as usize * bytes_per_ms));
-        rest = later;
-        sent_ms += chunk_ms;
-        // Words run a little ahead of their audio, as they do on the real service.
-        while spoken * total_ms < word_count * sent_ms && words.peek().is_some() {
-            steps.extend(words.next().map(Step::Transcript));
-            spoken += 1;
-        }
-        steps.push_back(Step::Audio(chunk.to_vec()));
-        let wait = chunk_ms as f64 / 1000.0 / delivery.speed;
-        if let Ok(wait) = Duration::try_from_secs_f64(wait)
-            && !wait.is_zero()
-        {
-            steps.push_back(Step::Wait(wait));
-        }
-        if let Some(left) = stall_after_ms {
-            *left -= chunk_ms;
-            if *left == 0 {
-                steps.push_back(Step::Stall);
-                return true;
-            }
-        }
-    }
-    steps.extend(words.map(Step::Transcript));
-    false
-}
-
-fn sound(audio: Sound, delivery: &Delivery<'_>) -> Vec<u8> {
-    match audio {
-        Sound::Tone { duration_ms } => delivery.format.tone(duration_ms),
-        Sound::Pcm24k(pcm) => AudioFormat::PCM_24K.convert(&pcm, delivery.format),
-        Sound::UserAudio => match delivery.user.format {
-            Some(format) => format.convert(&delivery.user.audio, delivery.format),
-            None => Vec::new(),
-        },
     }
 }
 
 /// Words with the space that follows them, so that joined deltas give the text back.
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split_inclusive(' ').map(str::to_owned)
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(' ')
 }
 
 fn pieces(text: &str, characters: usize) -> impl Iterator<Item = String> + '_ {
@@ -165,16 +112,18 @@ fn pieces(text: &str, characters: usize) -> impl Iterator<Item = String> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_openai::wire::EventWriter;
+    use crate::fake::audio::AudioFormat;
 
     fn steps(reply: Reply, speed: f64) -> Vec<Step> {
         let delivery = Delivery {
             text_only: false,
-            format: AudioFormat::PCM_24K,
-            speed,
+            pace: Pace {
+                format: AudioFormat::PCM_24K,
+                speed,
+            },
             user: &UserTurn::default(),
         };
-        plan(reply, &delivery, EventWriter::new(0, false).random()).into()
+        plan(reply, &delivery, &mut Random::seeded(0)).into()
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::audio::AudioFormat;
 use super::engine::{Engine, event_fields};
 use super::fields::Fields;
 use super::items::read_item;
 use super::plan::{Delivery, Step, plan};
 use super::schema;
 use super::script::{Ending, Reply};
+use super::session::audio_format;
 use super::stream::OpenItem;
 use super::vendor::Vendor;
 use super::wire::WireError;
+use crate::fake::audio::AudioFormat;
+use crate::fake::speech::{Pace, spoken_ms};
 
 /// A response that is being sent.
 #[derive(Debug)]
@@ -166,11 +168,13 @@ impl Engine {
         let conversation_id = (!request.out_of_band).then(|| self.conversation.id().to_owned());
         let delivery = Delivery {
             text_only: modalities[0] == "text",
-            format: AudioFormat::from_json(&output_format),
-            speed: self.hub.options.speed,
+            pace: Pace {
+                format: audio_format(&output_format),
+                speed: self.hub.options.common.speed,
+            },
             user: &self.last_turn,
         };
-        let (text_only, format) = (delivery.text_only, delivery.format);
+        let (text_only, format) = (delivery.text_only, delivery.pace.format);
         let steps = plan(reply, &delivery, self.writer.random());
         let id = self.writer.id("resp");
         let response = Response {
@@ -277,10 +281,8 @@ impl Engine {
     }
 }
 
-/// A tone about as long as the text would take to say.
 fn spoken(text: &str) -> Reply {
-    let duration_ms = (text.chars().count() as u64 * 60).clamp(400, 8000);
-    Reply::speech(text, duration_ms)
+    Reply::speech(text, spoken_ms(text))
 }
 
 /// At most 16 pairs, keys of 64 characters, values of 512.

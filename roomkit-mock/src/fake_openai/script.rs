@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::fake::speech::Sound;
+
 /// One scripted answer to a response request. Replies are used up in order; when none is left the
 /// server echoes the user's audio, or answers text and tool results with a tone.
 ///
@@ -31,16 +33,6 @@ pub(crate) enum Part {
         arguments: String,
         call_id: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Sound {
-    Tone {
-        duration_ms: u64,
-    },
-    Pcm24k(Vec<u8>),
-    /// The audio of the user's last turn.
-    UserAudio,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

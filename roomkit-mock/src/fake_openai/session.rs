@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::audio::AudioFormat;
 use super::schema;
 use super::vendor::Vendor;
 use super::wire::WireError;
+use crate::fake::audio::AudioFormat;
+use crate::fake::vad::Detection;
 
 /// What the client asked for in the URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +22,7 @@ pub(crate) enum SessionKind {
 /// How turns of the user are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TurnDetection {
-    /// 0..=1, where 0.5 stands for the level the fake was built with.
-    pub(crate) threshold: f64,
-    pub(crate) prefix_ms: u64,
-    pub(crate) silence_ms: u64,
+    pub(crate) detection: Detection,
     pub(crate) idle_timeout_ms: Option<u64>,
     pub(crate) create_response: bool,
     pub(crate) interrupt_response: bool,
@@ -104,6 +102,11 @@ impl Settings {
         self.turn_detection
     }
 
+    /// How the detector listens, if there is one.
+    pub(crate) fn detection(&self) -> Option<Detection> {
+        self.turn_detection.map(|turns| turns.detection)
+    }
+
     pub(crate) fn output_format(&self) -> &Value {
         &self.json["audio"]["output"]["format"]
     }
@@ -177,7 +180,7 @@ impl Settings {
 
     fn refresh(&mut self) {
         let input = &self.json["audio"]["input"];
-        self.input_format = AudioFormat::from_json(&input["format"]);
+        self.input_format = audio_format(&input["format"]);
         self.turn_detection = read_turn_detection(&input["turn_detection"]);
     }
 }
@@ -234,6 +237,17 @@ fn without(value: &Value, key: &str) -> Value {
     })
 }
 
+/// Reads a validated `{"type": ...}` object.
+pub(crate) fn audio_format(format: &Value) -> AudioFormat {
+    match format["type"].as_str() {
+        Some("audio/pcmu") => AudioFormat::Mulaw,
+        Some("audio/pcma") => AudioFormat::Alaw,
+        _ => format["rate"]
+            .as_u64()
+            .map_or(AudioFormat::PCM_24K, |rate| AudioFormat::Pcm(rate as u32)),
+    }
+}
+
 fn read_turn_detection(value: &Value) -> Option<TurnDetection> {
     let map = value.as_object()?;
     let number = |key: &str, default: u64| map.get(key).and_then(Value::as_u64).unwrap_or(default);
@@ -246,9 +260,11 @@ fn read_turn_detection(value: &Value) -> Option<TurnDetection> {
         Some(_) => 400,
     };
     Some(TurnDetection {
-        threshold: map.get("threshold").and_then(Value::as_f64).unwrap_or(0.5),
-        prefix_ms: number("prefix_padding_ms", 300),
-        silence_ms,
+        detection: Detection {
+            threshold: map.get("threshold").and_then(Value::as_f64).unwrap_or(0.5),
+            prefix_ms: number("prefix_padding_ms", 300),
+            silence_ms,
+        },
         idle_timeout_ms: map.get("idle_timeout_ms").and_then(Value::as_u64),
         create_response: flag("create_response"),
         interrupt_response: flag("interrupt_response"),

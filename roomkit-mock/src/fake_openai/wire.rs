@@ -8,12 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// One text frame to be sent, with its event type kept aside for faults and the record.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: Cow<'static, str>,
-    pub(crate) text: String,
-}
+use crate::fake::random::Random;
+use crate::fake::serve::Frame;
 
 /// What the server says about a client event it does not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +160,7 @@ impl EventWriter {
         Frame {
             kind: Cow::Borrowed(kind),
             text,
+            audio_bytes: 0,
         }
     }
 
@@ -208,6 +205,7 @@ impl EventWriter {
         Frame {
             kind: Cow::Borrowed("response.output_audio.delta"),
             text,
+            audio_bytes: 0,
         }
     }
 
@@ -237,24 +235,6 @@ pub(crate) struct DeltaTarget<'a> {
     pub(crate) response_id: &'a str,
     pub(crate) item_id: &'a str,
     pub(crate) output_index: usize,
-}
-
-/// xorshift64*: enough for noise and chunk lengths, and the same on every run.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    fn seeded(seed: u64) -> Self {
-        Self((seed.wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// A number in `0..bound`; `bound` must not be 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
 }
 
 #[cfg(test)]

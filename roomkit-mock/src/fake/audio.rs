@@ -1,12 +1,10 @@
-//! The audio formats of the wire, conversion between them, and the test tone.
+//! The audio formats of the wires, conversion between them, and the test tone.
 
-use serde_json::Value;
-
-/// An audio format of the Realtime API.
+/// An audio format of a vendor, mono.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AudioFormat {
-    /// PCM16 little endian, mono, at this rate in Hz.
-    Pcm(usize),
+    /// PCM16 little endian at this rate in Hz.
+    Pcm(u32),
     /// G.711 mu-law, 8 kHz.
     Mulaw,
     /// G.711 A-law, 8 kHz.
@@ -14,35 +12,34 @@ pub(crate) enum AudioFormat {
 }
 
 impl AudioFormat {
-    /// The only PCM that `OpenAI` has.
+    /// PCM16 at 24 kHz, what both vendors speak.
     pub(crate) const PCM_24K: Self = Self::Pcm(24_000);
 
-    /// Reads a validated `{"type": ...}` object.
-    pub(crate) fn from_json(format: &Value) -> Self {
-        match format["type"].as_str() {
-            Some("audio/pcmu") => Self::Mulaw,
-            Some("audio/pcma") => Self::Alaw,
-            _ => format["rate"]
-                .as_u64()
-                .map_or(Self::PCM_24K, |rate| Self::Pcm(rate as usize)),
-        }
-    }
-
-    pub(crate) fn bytes_per_ms(self) -> usize {
-        match self {
-            Self::Pcm(rate) => rate * 2 / 1000,
-            Self::Mulaw | Self::Alaw => 8,
-        }
+    /// The bytes of this much audio, in whole samples.
+    pub(crate) fn bytes_in_ms(self, milliseconds: u64) -> usize {
+        self.sample_rate() * milliseconds as usize / 1000 * self.sample_bytes()
     }
 
     pub(crate) fn duration_ms(self, bytes: usize) -> u64 {
-        (bytes / self.bytes_per_ms()) as u64
+        (bytes / self.sample_bytes() * 1000 / self.sample_rate()) as u64
+    }
+
+    /// How long this many bytes last, in milliseconds and their fractions.
+    pub(crate) fn exact_ms(self, bytes: usize) -> f64 {
+        bytes as f64 * 1000.0 / (self.sample_rate() * self.sample_bytes()) as f64
     }
 
     fn sample_rate(self) -> usize {
         match self {
-            Self::Pcm(rate) => rate,
+            Self::Pcm(rate) => rate as usize,
             Self::Mulaw | Self::Alaw => 8_000,
+        }
+    }
+
+    fn sample_bytes(self) -> usize {
+        match self {
+            Self::Pcm(_) => 2,
+            Self::Mulaw | Self::Alaw => 1,
         }
     }
 
@@ -91,24 +88,23 @@ impl AudioFormat {
         (sum / count.max(1) as f64).sqrt()
     }
 
-    /// Rewrites audio of this format in another. Rates are converted by repeating, leaving
-    /// out or averaging samples: good enough to recognise what was said to a fake.
+    /// Rewrites audio of this format in another. Rates are converted by averaging or repeating
+    /// samples: good enough to recognise what was said to a fake.
     pub(crate) fn convert(self, bytes: &[u8], target: Self) -> Vec<u8> {
         if self == target {
             return bytes.to_vec();
         }
         let samples = self.decode(bytes);
-        let resampled: Vec<i16> = match (self.sample_rate(), target.sample_rate()) {
-            (24_000, 8_000) => samples
-                .chunks_exact(3)
-                .map(|three| (three.iter().map(|s| i32::from(*s)).sum::<i32>() / 3) as i16)
-                .collect(),
-            (8_000, 24_000) => samples.iter().flat_map(|sample| [*sample; 3]).collect(),
-            (own, other) if own != other => (0..samples.len() * other / own)
-                .filter_map(|index| samples.get(index * own / other).copied())
-                .collect(),
-            _ => samples,
-        };
+        let (from, to) = (self.sample_rate(), target.sample_rate());
+        let resampled: Vec<i16> = (0..samples.len() * to / from)
+            .map(|index| {
+                let start = index * from / to;
+                let end = ((index + 1) * from / to).clamp(start + 1, samples.len());
+                let covered = &samples[start..end];
+                let sum: f64 = covered.iter().map(|sample| f64::from(*sample)).sum();
+                (sum / covered.len() as f64) as i16
+            })
+            .collect();
         target.encode(&resampled)
     }
 
@@ -199,7 +195,12 @@ mod tests {
 
     #[test]
     fn tones_have_their_length_in_every_format() {
-        for format in [AudioFormat::PCM_24K, AudioFormat::Mulaw, AudioFormat::Alaw] {
+        for format in [
+            AudioFormat::PCM_24K,
+            AudioFormat::Pcm(16_000),
+            AudioFormat::Mulaw,
+            AudioFormat::Alaw,
+        ] {
             let tone = format.tone(250);
             assert_eq!(format.duration_ms(tone.len()), 250);
             assert!(format.level(&tone) > 4000.0);

@@ -2,38 +2,83 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-/// One client event other than an audio append.
+/// One thing the client sent other than audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientEvent {
     /// The event as it was received.
     pub json: Value,
-    /// Bytes of audio appended before it, which places it among the appends.
+    /// Bytes of audio received before it, which places it among the audio.
     pub audio_bytes_before: u64,
+    /// When it arrived.
+    pub at: Instant,
+    pub(crate) kind: String,
 }
 
 impl ClientEvent {
-    /// The event's `type`, or the empty string.
+    /// What it is called on the wire: `OpenAI`'s `type` or Gemini's field, such as
+    /// `realtimeInput.text`. The empty string if there is neither.
     pub fn kind(&self) -> &str {
-        self.json["type"].as_str().unwrap_or_default()
+        &self.kind
     }
 }
 
-/// An `error` the fake had to send: something the real service would not have accepted either.
+/// The user's audio as one connection received it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceivedAudio {
+    /// All of it, joined, in the format it was sent in.
+    pub pcm: Vec<u8>,
+    /// The pieces it came in, in order of arrival.
+    pub chunks: Vec<AudioChunk>,
+}
+
+/// Where one piece of [`ReceivedAudio`] lies and when it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioChunk {
+    /// Its first byte in `pcm`.
+    pub offset: usize,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// Its sample rate in Hz.
+    pub rate: u32,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+impl ReceivedAudio {
+    /// The bytes of one piece; nothing if it is not one of these.
+    pub fn bytes_of(&self, chunk: &AudioChunk) -> &[u8] {
+        let end = chunk.offset.saturating_add(chunk.bytes);
+        self.pcm.get(chunk.offset..end).unwrap_or_default()
+    }
+
+    fn push(&mut self, audio: &[u8], rate: u32) {
+        self.chunks.push(AudioChunk {
+            offset: self.pcm.len(),
+            bytes: audio.len(),
+            rate,
+            at: Instant::now(),
+        });
+        self.pcm.extend_from_slice(audio);
+    }
+}
+
+/// Something the client did that the real service would not have accepted either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The error code; the vendor leaves it out at times.
+    /// The vendor's code for it: `OpenAI`'s error code or Gemini's close code. `None` where the
+    /// vendor gives none or says nothing at all.
     pub code: Option<String>,
     /// The text for humans.
     pub message: String,
     /// The offending parameter's path.
     pub param: Option<String>,
-    /// The client's own `event_id`, if it sent one.
+    /// The client's own `event_id`, if it sent one; `OpenAI` only.
     pub event_id: Option<String>,
 }
 
@@ -61,7 +106,7 @@ pub enum WaitError {
     Closed(Closure),
     /// The configured limit passed.
     #[error(
-        "nothing within {0:?}; raise it with FakeOpenAiBuilder::wait_timeout if the machine is slow"
+        "nothing within {0:?}; raise it with the builder's wait_timeout if the machine is slow"
     )]
     TimedOut(Duration),
 }
@@ -69,13 +114,35 @@ pub enum WaitError {
 #[derive(Debug, Default)]
 pub(crate) struct RecordState {
     pub(crate) events: Vec<ClientEvent>,
-    pub(crate) audio: Vec<u8>,
+    pub(crate) audio: ReceivedAudio,
     pub(crate) audio_bytes: u64,
     pub(crate) appends: u64,
     pub(crate) violations: Vec<Violation>,
     pub(crate) sent: BTreeMap<String, usize>,
     pub(crate) session: Value,
     pub(crate) closure: Option<Closure>,
+}
+
+impl RecordState {
+    /// Counts one piece of the user's audio, and keeps it if `keep`.
+    pub(crate) fn heard(&mut self, audio: &[u8], rate: u32, keep: bool) {
+        self.appends += 1;
+        self.audio_bytes += audio.len() as u64;
+        if keep {
+            self.audio.push(audio, rate);
+        }
+    }
+
+    /// Keeps an event with its place among the audio.
+    pub(crate) fn event(&mut self, kind: String, json: Value) {
+        let audio_bytes_before = self.audio_bytes;
+        self.events.push(ClientEvent {
+            json,
+            audio_bytes_before,
+            at: Instant::now(),
+            kind,
+        });
+    }
 }
 
 /// Shared by the connection's task and its handles.

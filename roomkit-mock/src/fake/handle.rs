@@ -1,11 +1,12 @@
 //! The test's side of one connection: look, wait, interfere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use super::record::{ClientEvent, Closure, Record, Violation, WaitError};
+use super::record::{ClientEvent, Closure, ReceivedAudio, Record, Violation, WaitError};
 
 /// What a handle asks of the connection's task.
 #[derive(Debug)]
@@ -13,6 +14,16 @@ pub(crate) enum Command {
     SendText(String),
     Close { code: u16, reason: String },
     StopReading,
+    Order(Order),
+}
+
+/// What a handle or another connection asks of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Something the engine waits for may have happened.
+    Look,
+    /// Announce the end of the connection, then end it this much later.
+    GoAway(Duration),
 }
 
 /// How the client connected.
@@ -67,38 +78,45 @@ impl FakeConnection {
         &self.request
     }
 
-    /// Every client event so far other than `input_audio_buffer.append`.
+    /// Every client event so far other than audio.
     pub fn events(&self) -> Vec<ClientEvent> {
         self.record.read().events.clone()
     }
 
-    /// The audio appended so far, joined, in the session's input format. Empty with
+    /// The user's audio so far, joined, in the format it was sent in. Empty with
     /// `record_audio(false)`.
     pub fn audio(&self) -> Vec<u8> {
+        self.record.read().audio.pcm.clone()
+    }
+
+    /// The user's audio so far with the time each piece arrived, for measuring gaps, loss and
+    /// order. Empty with `record_audio(false)`.
+    pub fn received_audio(&self) -> ReceivedAudio {
         self.record.read().audio.clone()
     }
 
-    /// Bytes of audio appended so far.
+    /// Bytes of audio received so far.
     pub fn audio_bytes(&self) -> u64 {
         self.record.read().audio_bytes
     }
 
-    /// `input_audio_buffer.append` events so far.
+    /// Pieces of audio received so far.
     pub fn appends(&self) -> u64 {
         self.record.read().appends
     }
 
-    /// Every `error` sent so far because of what the client did.
+    /// Everything the client did so far that the vendor refuses.
     pub fn violations(&self) -> Vec<Violation> {
         self.record.read().violations.clone()
     }
 
-    /// How many server events of this type were sent so far.
+    /// How many server events of this kind were sent so far: `OpenAI`'s `type`, Gemini's field
+    /// (`setupComplete`, `toolCall`, those of `serverContent` by their own name).
     pub fn sent(&self, kind: &str) -> usize {
         self.record.read().sent.get(kind).copied().unwrap_or(0)
     }
 
-    /// The session configuration in force.
+    /// The session configuration in force; for Gemini the `setup` in camel case.
     pub fn session(&self) -> Value {
         self.record.read().session.clone()
     }
@@ -130,14 +148,14 @@ impl FakeConnection {
             .await
     }
 
-    /// Waits until this many bytes of audio were appended.
+    /// Waits until this many bytes of audio were received.
     pub async fn wait_for_audio(&self, bytes: u64) -> Result<(), WaitError> {
         self.record
             .wait(|state| (state.audio_bytes >= bytes).then_some(()))
             .await
     }
 
-    /// Waits until `count` server events of this type were sent.
+    /// Waits until `count` server events of this kind were sent.
     pub async fn wait_for_sent(&self, kind: &str, count: usize) -> Result<(), WaitError> {
         self.record
             .wait(|state| (state.sent.get(kind).copied().unwrap_or(0) >= count).then_some(()))
@@ -156,13 +174,13 @@ impl FakeConnection {
         self.record.wait(|state| state.closure.clone()).await
     }
 
-    /// Sends an event verbatim; add an `event_id` if it should have one. Does nothing once the
+    /// Sends an event verbatim: an `event_id` or the like is up to you. Does nothing once the
     /// connection is gone.
     pub fn inject_event(&self, event: &Value) {
         self.inject_text(event.to_string());
     }
 
-    /// Sends a text frame, JSON or not.
+    /// Sends a frame of the kind the vendor uses, JSON or not.
     pub fn inject_text(&self, text: impl Into<String>) {
         self.command(Command::SendText(text.into()));
     }
@@ -185,7 +203,7 @@ impl FakeConnection {
         self.command(Command::StopReading);
     }
 
-    fn command(&self, command: Command) {
+    pub(crate) fn command(&self, command: Command) {
         // A connection that is gone has nothing left to be asked of.
         let _ = self.commands.send(command);
     }

@@ -4,12 +4,22 @@
 //! audio gives the same turns however fast it arrives.
 
 use super::audio::AudioFormat;
-use super::session::TurnDetection;
 
 /// The detector decides on windows of this length.
 const WINDOW_MS: u64 = 10;
 /// Consecutive loud windows that make speech, so that a click does not.
 const ONSET_WINDOWS: u64 = 3;
+
+/// How turns of the user are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Detection {
+    /// 0..=1, where 0.5 stands for the level the fake was built with.
+    pub(crate) threshold: f64,
+    /// Audio before the speech that belongs to the turn.
+    pub(crate) prefix_ms: u64,
+    /// Silence that ends the turn.
+    pub(crate) silence_ms: u64,
+}
 
 /// A change the detector saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +34,7 @@ pub(crate) enum Edge {
 #[derive(Debug)]
 pub(crate) struct InputBuffer {
     format: AudioFormat,
-    detection: Option<TurnDetection>,
+    detection: Option<Detection>,
     /// Root mean square that counts as loud at `threshold` 0.5.
     speech_level: f64,
     /// Uncommitted audio, whole windows only while detection is on.
@@ -43,7 +53,7 @@ pub(crate) struct InputBuffer {
 impl InputBuffer {
     pub(crate) fn new(
         format: AudioFormat,
-        detection: Option<TurnDetection>,
+        detection: Option<Detection>,
         speech_level: f64,
     ) -> Self {
         Self {
@@ -61,7 +71,7 @@ impl InputBuffer {
     }
 
     /// Takes over a changed session configuration.
-    pub(crate) fn configure(&mut self, format: AudioFormat, detection: Option<TurnDetection>) {
+    pub(crate) fn configure(&mut self, format: AudioFormat, detection: Option<Detection>) {
         if format != self.format {
             self.audio = self.format.convert(&self.audio, format);
             self.partial.clear();
@@ -89,7 +99,7 @@ impl InputBuffer {
             *rest = &[];
             return None;
         }
-        let window = self.format.bytes_per_ms() * WINDOW_MS as usize;
+        let window = self.format.bytes_in_ms(WINDOW_MS);
         while !rest.is_empty() {
             let take = (window - self.partial.len()).min(rest.len());
             let (now, later) = rest.split_at(take);
@@ -112,7 +122,12 @@ impl InputBuffer {
         if self.detection.is_some() && !self.speaking {
             return 0.0;
         }
-        (self.audio.len() + self.partial.len()) as f64 / self.format.bytes_per_ms() as f64
+        self.format.exact_ms(self.audio.len() + self.partial.len())
+    }
+
+    /// Whether there is nothing to take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.audio.is_empty() && self.partial.is_empty()
     }
 
     /// Empties the buffer; what it held is the user's turn.
@@ -158,7 +173,7 @@ impl InputBuffer {
     }
 
     fn keep_last(&mut self, milliseconds: u64) {
-        let keep = self.format.bytes_per_ms() * milliseconds as usize;
+        let keep = self.format.bytes_in_ms(milliseconds);
         let excess = self.audio.len().saturating_sub(keep);
         self.audio.drain(..excess);
     }
@@ -174,13 +189,10 @@ impl InputBuffer {
 mod tests {
     use super::*;
 
-    const DETECTION: TurnDetection = TurnDetection {
+    const DETECTION: Detection = Detection {
         threshold: 0.5,
         prefix_ms: 300,
         silence_ms: 200,
-        idle_timeout_ms: None,
-        create_response: true,
-        interrupt_response: true,
     };
 
     fn edges(format: AudioFormat, chunk: usize) -> (Vec<Edge>, usize) {
@@ -205,7 +217,12 @@ mod tests {
 
     #[test]
     fn turns_depend_on_audio_time_only() {
-        for format in [AudioFormat::PCM_24K, AudioFormat::Mulaw, AudioFormat::Alaw] {
+        for format in [
+            AudioFormat::PCM_24K,
+            AudioFormat::Pcm(16_000),
+            AudioFormat::Mulaw,
+            AudioFormat::Alaw,
+        ] {
             for chunk in [160, 333, 4800, 1_000_000] {
                 let (found, turn) = edges(format, chunk);
                 let expected = [

@@ -1,0 +1,339 @@
+//! What the provider is told: the connection here, the conversation in [`GeminiSessionConfig`].
+
+mod auth;
+mod models;
+mod overrides;
+mod session;
+mod vocabulary;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use roomkit_core::registry::ConfigError;
+use roomkit_dial::{DialOptions, Endpoint, Roots};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+pub use auth::{Auth, Token, TokenSource};
+pub use models::{ModelFamily, Target};
+pub use session::GeminiSessionConfig;
+pub(crate) use session::{INPUT_RATE, OUTPUT_RATE, within};
+pub use vocabulary::{
+    ContextCompression, EndSensitivity, InputTranscription, MediaResolution, Modality,
+    SafetySetting, StartSensitivity, ThinkingLevel, ToolBehavior, ToolScheduling,
+    TranscriptionMode, Translation, TurnCoverage,
+};
+
+/// A version of the vendor's API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // The vendor's names say all there is.
+pub enum ApiVersion {
+    V1,
+    V1Alpha,
+    V1Beta,
+    V1Beta1,
+}
+
+impl ApiVersion {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1Alpha => "v1alpha",
+            Self::V1Beta => "v1beta",
+            Self::V1Beta1 => "v1beta1",
+        }
+    }
+}
+
+/// How to reach the vendor, and how a conversation is set up unless its session says otherwise.
+///
+/// [`GeminiLiveProvider::new`](crate::GeminiLiveProvider::new) checks it. `Debug` shows neither
+/// keys and tokens nor header values nor the query of `base_url` (contract X1).
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeminiConfig {
+    /// The API key. Without one, the environment variable named by `api_key_env` is read.
+    pub api_key: Option<SecretString>,
+    /// The environment variable that holds the key when `api_key` is not set.
+    pub api_key_env: String,
+    /// The model's id, with or without `models/`; on Vertex AI also a whole resource name.
+    pub model: String,
+    /// An API key, an ephemeral token, or Vertex AI.
+    pub auth: Auth,
+    /// Another server in place of the vendor's: `wss://host`, or `ws://` for one nearby. The
+    /// vendor's path is added to it, unless it ends in a path of the vendor's already.
+    pub base_url: Option<String>,
+    /// The version of the API. `None`: `v1beta` (`v1beta1` on Vertex AI), or `v1alpha` where a
+    /// session's settings or the kind of token need it.
+    pub api_version: Option<ApiVersion>,
+    /// Further headers. Their values are treated as secrets.
+    pub headers: BTreeMap<String, SecretString>,
+    /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
+    /// certificate of your own making. It is read once, when the provider is built.
+    pub ca_file: Option<PathBuf>,
+    /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
+    /// all, from the token to the accepted session. `connect_timeout_ms` in JSON. The vendor
+    /// answers some settings it does not like with silence.
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "milliseconds")]
+    pub connect_timeout: Duration,
+    /// The largest message taken from the vendor, in bytes.
+    pub max_message_bytes: usize,
+    /// The conversation, as far as a session's `provider_config` does not say otherwise.
+    #[serde(deserialize_with = "session_config")]
+    pub session: GeminiSessionConfig,
+}
+
+impl Default for GeminiConfig {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            api_key_env: "GOOGLE_API_KEY".into(),
+            model: "gemini-2.5-flash-native-audio-preview-12-2025".into(),
+            auth: Auth::ApiKey {},
+            base_url: None,
+            api_version: None,
+            headers: BTreeMap::new(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(30),
+            max_message_bytes: 16 * 1024 * 1024,
+            session: GeminiSessionConfig::default(),
+        }
+    }
+}
+
+impl GeminiConfig {
+    /// The model, and where it runs.
+    pub fn target(&self) -> Target {
+        match &self.auth {
+            Auth::Vertex {
+                project, location, ..
+            } => Target::vertex(&self.model, project, location),
+            _ => Target::gemini_api(&self.model),
+        }
+    }
+
+    /// Checks every field and finds the key. Gives the endpoint of a session that overrides
+    /// nothing, without what `auth.token` will give.
+    pub(crate) fn check(&self) -> Result<Endpoint, ConfigError> {
+        if self.model.trim().is_empty() {
+            return Err(ConfigError::field(
+                "model",
+                "is empty; name a model, such as `gemini-3.8-live`",
+            ));
+        }
+        if self.connect_timeout.is_zero() {
+            return Err(ConfigError::field(
+                "connect_timeout_ms",
+                "is 0, so that no connection could ever be made; 30000 is usual",
+            ));
+        }
+        if self.max_message_bytes < 64 * 1024 {
+            return Err(ConfigError::field(
+                "max_message_bytes",
+                format!(
+                    "is {}, less than the vendor's larger events; use 65536 or more",
+                    self.max_message_bytes
+                ),
+            ));
+        }
+        self.auth.check()?;
+        self.check_version()?;
+        let session = self.session.check();
+        session
+            .and_then(|()| self.target().check(&self.session))
+            .map_err(|error| in_section("session", error))?;
+        self.endpoint(&self.session, None)
+    }
+
+    /// How endpoints are dialled. Reads `ca_file`.
+    pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
+        let mut options = DialOptions::default();
+        options.max_message_bytes = self.max_message_bytes;
+        if let Some(path) = &self.ca_file {
+            options.roots = Roots::public().with_file("ca_file", path)?;
+        }
+        Ok(options)
+    }
+
+    fn check_version(&self) -> Result<(), ConfigError> {
+        use ApiVersion::{V1, V1Alpha, V1Beta, V1Beta1};
+        let Some(version) = self.api_version else {
+            return Ok(());
+        };
+        let (fitting, remedy): (&[ApiVersion], _) = match self.auth {
+            Auth::Vertex { .. } => (&[V1, V1Beta1], "Vertex AI has `v1beta1` and `v1`"),
+            Auth::EphemeralToken { .. } => (
+                &[V1Alpha, V1Beta],
+                "ephemeral tokens are for `v1alpha`; leave it out",
+            ),
+            Auth::ApiKey {} => (
+                &[V1, V1Alpha, V1Beta],
+                "the Gemini API has `v1beta`, `v1alpha` and `v1`",
+            ),
+        };
+        if fitting.contains(&version) {
+            return Ok(());
+        }
+        let version = version.as_str();
+        Err(ConfigError::field(
+            "api_version",
+            format!("is {version}; {remedy}"),
+        ))
+    }
+
+    /// Where a connection with these settings is dialled. `token` is what the token's source gave
+    /// for it, if `auth` has one.
+    pub(crate) fn endpoint(
+        &self,
+        session: &GeminiSessionConfig,
+        token: Option<SecretString>,
+    ) -> Result<Endpoint, ConfigError> {
+        let mut endpoint = self.address(session)?;
+        for (name, value) in &self.headers {
+            endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
+        }
+        match (&self.auth, token) {
+            (Auth::ApiKey {}, _) => endpoint.with_header("api_key", "x-goog-api-key", self.key()?),
+            (Auth::EphemeralToken { .. }, Some(token)) => {
+                endpoint.with_credential("auth.token", "authorization", "Token", token)
+            }
+            (Auth::Vertex { user_project, .. }, Some(token)) => {
+                if let Some(project) = user_project {
+                    let project = SecretString::from(project.clone());
+                    endpoint = endpoint.with_header(
+                        "auth.user_project",
+                        "x-goog-user-project",
+                        project,
+                    )?;
+                }
+                endpoint.with_credential("auth.token", "authorization", "Bearer", token)
+            }
+            (_, None) => Ok(endpoint),
+        }
+    }
+
+    fn address(&self, session: &GeminiSessionConfig) -> Result<Endpoint, ConfigError> {
+        let version = self.version(session).as_str();
+        let (server, path) = match &self.auth {
+            Auth::Vertex { location, .. } => {
+                let server = match location.as_str() {
+                    "global" => "wss://aiplatform.googleapis.com".to_owned(),
+                    region => format!("wss://{region}-aiplatform.googleapis.com"),
+                };
+                let service = "LlmBidiService/BidiGenerateContent";
+                (
+                    server,
+                    format!("/ws/google.cloud.aiplatform.{version}.{service}"),
+                )
+            }
+            auth => {
+                let method = match auth {
+                    Auth::EphemeralToken { .. } => "BidiGenerateContentConstrained",
+                    _ => "BidiGenerateContent",
+                };
+                let service = format!("GenerativeService.{method}");
+                let server = "wss://generativelanguage.googleapis.com".to_owned();
+                (
+                    server,
+                    format!("/ws/google.ai.generativelanguage.{version}.{service}"),
+                )
+            }
+        };
+        let server = self.base_url.as_deref().unwrap_or(&server);
+        let given = Endpoint::new("base_url", server)?;
+        let mut url = given.url().clone();
+        if url.path().contains("BidiGenerateContent") {
+            return Ok(given);
+        }
+        url.set_path(&format!(
+            "{}{path}",
+            given.url().path().trim_end_matches('/')
+        ));
+        Endpoint::new("base_url", url.as_str())
+    }
+
+    fn version(&self, session: &GeminiSessionConfig) -> ApiVersion {
+        self.api_version.unwrap_or(match self.auth {
+            Auth::Vertex { .. } => ApiVersion::V1Beta1,
+            Auth::EphemeralToken { .. } => ApiVersion::V1Alpha,
+            Auth::ApiKey {} if self.target().needs_alpha(session) => ApiVersion::V1Alpha,
+            Auth::ApiKey {} => ApiVersion::V1Beta,
+        })
+    }
+
+    fn key(&self) -> Result<SecretString, ConfigError> {
+        let (field, key) = if let Some(key) = &self.api_key {
+            ("api_key", key.clone())
+        } else {
+            let key = std::env::var(&self.api_key_env).unwrap_or_default();
+            ("api_key_env", key.into())
+        };
+        let trimmed = key.expose_secret().trim();
+        if trimmed.is_empty() {
+            return Err(ConfigError::field(
+                "api_key",
+                format!(
+                    "there is no key; set `api_key`, or the environment variable `{}`",
+                    self.api_key_env
+                ),
+            ));
+        }
+        if !trimmed.bytes().all(|byte| (0x21..0x7F).contains(&byte)) {
+            return Err(ConfigError::field(
+                field,
+                "the key holds characters that no key has; copy it again, without line breaks",
+            ));
+        }
+        Ok(trimmed.to_owned().into())
+    }
+}
+
+impl fmt::Debug for GeminiConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base_url = self.base_url.as_ref().map(|url| {
+            let shown = url.split(['?', '#']).next().unwrap_or_default();
+            // What stands before the host may be a password.
+            shown
+                .rsplit_once('@')
+                .map_or(shown, |(_, host)| host)
+                .to_owned()
+        });
+        f.debug_struct("GeminiConfig")
+            .field("api_key", &self.api_key)
+            .field("api_key_env", &self.api_key_env)
+            .field("model", &self.model)
+            .field("auth", &self.auth)
+            .field("base_url", &base_url)
+            .field("api_version", &self.api_version)
+            .field("headers", &self.headers)
+            .field("ca_file", &self.ca_file)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field("session", &self.session)
+            .finish()
+    }
+}
+
+/// The same error with its field's place in the whole configuration.
+pub(crate) fn in_section(section: &str, error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Field { field, problem } => {
+            ConfigError::field(format!("{section}.{field}"), problem)
+        }
+        other => other,
+    }
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn session_config<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<GeminiSessionConfig, D::Error> {
+    let settings = Map::<String, Value>::deserialize(deserializer)?;
+    GeminiSessionConfig::default()
+        .with_overrides(&settings)
+        .map_err(|error| serde::de::Error::custom(in_section("session", error)))
+}

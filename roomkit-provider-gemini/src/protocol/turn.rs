@@ -1,0 +1,364 @@
+//! Whose turn it is, as far as the vendor's wire tells.
+//!
+//! The vendor marks the end of a turn and interruptions, and nothing else for certain. A response
+//! begins with the first output after a boundary. The user's speech begins, where the vendor does
+//! not say so, with an interruption or with the first words between turns, **and never with words
+//! that come while the model speaks**: they may be late, and a false beginning silences the model.
+
+use roomkit_core::provider::{
+    ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Usage,
+};
+
+use super::{
+    decode::Events,
+    ours::Ours,
+    words::{Words, wordless},
+};
+
+/// What the model is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Model {
+    /// Nothing.
+    Idle,
+    /// It has called tools and said nothing yet.
+    Working,
+    /// It answers.
+    Answering,
+    /// Its answer was interrupted; what still comes of it is nothing anybody should hear.
+    Interrupted,
+}
+
+/// Turns, speech and words of one connection.
+#[derive(Debug)]
+pub(super) struct Turns {
+    model: Model,
+    /// The user speaks, and the core was told.
+    speaking: bool,
+    /// The vendor tells of speech itself, so nothing is to be concluded.
+    has_vad: bool,
+    /// An interruption's `turnComplete` is due; it ends nobody's speech.
+    completes_interruption: bool,
+    /// The model began a turn, and nobody has asked yet.
+    began: bool,
+    /// The host tells when the user speaks; the core knows it from there.
+    is_manual: bool,
+    /// What the user says is written down.
+    transcribes: bool,
+    words: Words,
+    ours: Ours,
+}
+
+impl Turns {
+    pub(super) fn new(is_manual: bool, transcribes: bool, ours: Ours) -> Self {
+        Self {
+            model: Model::Idle,
+            speaking: false,
+            has_vad: false,
+            completes_interruption: false,
+            began: false,
+            is_manual,
+            transcribes,
+            words: Words::default(),
+            ours,
+        }
+    }
+
+    /// Whether what the model says now belongs to an answer that was interrupted.
+    pub(super) fn is_stale(&self) -> bool {
+        self.model == Model::Interrupted
+    }
+
+    /// Whether a response is running.
+    pub(super) fn is_answering(&self) -> bool {
+        self.model == Model::Answering
+    }
+
+    /// Whether the model has begun a turn since this was last asked.
+    pub(super) fn take_began(&mut self) -> bool {
+        std::mem::take(&mut self.began)
+    }
+
+    // ----- the user
+
+    /// The vendor says that the user begins to speak.
+    pub(super) fn activity_started(&mut self, events: &mut Events) {
+        if self.is_manual {
+            return;
+        }
+        self.has_vad = true;
+        self.begin_speech(events);
+    }
+
+    /// The vendor says that the user has finished. The words may be still to come.
+    pub(super) fn activity_ended(&mut self, events: &mut Events) {
+        if self.is_manual {
+            return;
+        }
+        self.has_vad = true;
+        // What the model says from now on is about this.
+        self.forget_interrupted();
+        self.end_speech(events);
+    }
+
+    /// A piece of what the user says.
+    pub(super) fn heard(&mut self, text: &str, events: &mut Events) {
+        if self.is_late() {
+            self.words.late_piece(text);
+            return;
+        }
+        if text.is_empty() || text.trim().is_empty() && !self.words.is_user_open() {
+            return;
+        }
+        self.conclude_speech(events);
+        self.words.user_piece(text, events);
+    }
+
+    /// The utterance is complete.
+    pub(super) fn heard_all(&mut self, events: &mut Events) {
+        if self.is_late() {
+            self.words.settle_late(events);
+        } else {
+            self.words.user_finished(events);
+        }
+    }
+
+    /// The vendor guesses at what the user says; a guess is no piece, but a sign of speech.
+    pub(super) fn guessed(&mut self, text: &str, events: &mut Events) {
+        if !self.is_late() && !text.trim().is_empty() {
+            self.conclude_speech(events);
+        }
+    }
+
+    /// Words that come now may belong to an utterance whose final was told.
+    fn is_late(&self) -> bool {
+        let is_busy = matches!(self.model, Model::Working | Model::Answering);
+        is_busy && !(self.has_vad && self.words.is_user_open())
+    }
+
+    /// Whether signs other than the vendor's word count as speech.
+    fn is_concluding(&self) -> bool {
+        !self.has_vad && !self.is_manual
+    }
+
+    fn conclude_speech(&mut self, events: &mut Events) {
+        if self.is_concluding() && !self.words.is_user_open() {
+            self.begin_speech(events);
+        }
+    }
+
+    fn begin_speech(&mut self, events: &mut Events) {
+        if self.speaking {
+            return;
+        }
+        self.speaking = true;
+        self.words.user_ended(events);
+        if self.transcribes {
+            self.words.user_began();
+        }
+        events.push_back(ProviderEvent::SpeechStarted { item_id: None });
+    }
+
+    fn end_speech(&mut self, events: &mut Events) {
+        if std::mem::take(&mut self.speaking) {
+            events.push_back(ProviderEvent::SpeechStopped { item_id: None });
+        }
+    }
+
+    /// The model has taken the turn, or let it pass: the user's words are complete.
+    fn settle_user(&mut self, events: &mut Events) {
+        self.end_speech(events);
+        let has_spoken = self.ours.take_spoke();
+        if has_spoken && self.transcribes && !self.words.is_user_open() {
+            events.push_back(wordless());
+        }
+        self.words.user_ended(events);
+    }
+
+    // ----- the model
+
+    /// The model says something. Not to be called for what is stale.
+    pub(super) fn answers(&mut self, events: &mut Events) {
+        match self.model {
+            Model::Answering => return,
+            Model::Idle | Model::Interrupted => {
+                self.began = true;
+                self.settle_user(events);
+            }
+            Model::Working => {}
+        }
+        // Notes of what was sent before are about what came before.
+        self.ours.take_interruption();
+        self.ours.answered();
+        self.completes_interruption = false;
+        self.model = Model::Answering;
+        events.push_back(ProviderEvent::ResponseStarted { response_id: None });
+    }
+
+    /// Words of the model.
+    pub(super) fn says(&mut self, text: &str, events: &mut Events) {
+        if text.is_empty() || text.trim().is_empty() && !self.is_answering() {
+            return;
+        }
+        self.answers(events);
+        self.words.answer_piece(text, events);
+    }
+
+    /// The model calls tools. `ends` says that its turn ended with the same frame.
+    pub(super) fn calls(&mut self, ends: bool, events: &mut Events) {
+        self.forget_interrupted();
+        self.ours.answered();
+        if self.model == Model::Idle {
+            self.began = true;
+            self.settle_user(events);
+            self.completes_interruption = false;
+            if !ends {
+                self.model = Model::Working;
+            }
+        }
+    }
+
+    /// The calls are not wanted any more: the user speaks.
+    pub(super) fn calls_cancelled(&mut self, events: &mut Events) {
+        if self.model != Model::Working {
+            return;
+        }
+        self.model = Model::Idle;
+        if self.is_concluding() && self.words.is_late_new() {
+            self.begin_speech(events);
+            self.words.late_was_speech(events);
+        } else {
+            self.words.settle_late(events);
+        }
+    }
+
+    /// The running answer is cut off, mostly because the user speaks. Gives back the usage that no
+    /// response took.
+    pub(super) fn interrupted(
+        &mut self,
+        usage: Option<Usage>,
+        events: &mut Events,
+    ) -> Option<Usage> {
+        let is_ours = self.ours.take_interruption();
+        let is_speech = !is_ours && self.is_concluding();
+        if !self.words.is_late_new() {
+            self.words.forget_late();
+        }
+        if is_speech {
+            // Before anything else: the core silences the answer at this.
+            self.begin_speech(events);
+        }
+        self.completes_interruption = true;
+        let rest = match self.model {
+            Model::Answering => {
+                self.words.answer_ended(events);
+                end_response(ResponseStatus::Cancelled, usage, events);
+                self.model = Model::Interrupted;
+                None
+            }
+            Model::Working => {
+                self.model = Model::Idle;
+                usage
+            }
+            Model::Idle | Model::Interrupted => usage,
+        };
+        if is_speech {
+            self.words.late_was_speech(events);
+        } else {
+            self.words.settle_late(events);
+        }
+        rest
+    }
+
+    /// The turn is over. Gives back the usage that no response took.
+    pub(super) fn completed(
+        &mut self,
+        status: ResponseStatus,
+        usage: Option<Usage>,
+        events: &mut Events,
+    ) -> Option<Usage> {
+        let is_of_interruption = std::mem::take(&mut self.completes_interruption);
+        let model = std::mem::replace(&mut self.model, Model::Idle);
+        match model {
+            Model::Answering => {
+                self.words.answer_ended(events);
+                self.words.settle_late(events);
+                if !self.has_vad {
+                    // What comes now is said anew, even if it is the same.
+                    self.words.forget_said();
+                }
+                end_response(status, usage, events);
+                return None;
+            }
+            Model::Interrupted => return usage,
+            Model::Working => self.words.settle_late(events),
+            Model::Idle if is_of_interruption => return usage,
+            Model::Idle => self.pass(events),
+        }
+        if status == ResponseStatus::Completed {
+            return usage;
+        }
+        // A turn that failed before it said anything was a response too.
+        events.push_back(ProviderEvent::ResponseStarted { response_id: None });
+        end_response(status, usage, events);
+        None
+    }
+
+    /// The model has nothing to say to what it heard.
+    pub(super) fn pass(&mut self, events: &mut Events) {
+        self.forget_interrupted();
+        if self.model == Model::Idle && !(self.has_vad && self.speaking) {
+            self.settle_user(events);
+        }
+    }
+
+    /// The connection is gone: what was said is told. The core knows of the response by itself.
+    pub(super) fn lost(&mut self, events: &mut Events) {
+        self.settle_user(events);
+        self.words.settle_late(events);
+    }
+
+    /// Nothing more can come of an interrupted answer.
+    pub(super) fn forget_interrupted(&mut self) {
+        if self.model == Model::Interrupted {
+            self.model = Model::Idle;
+        }
+    }
+}
+
+fn end_response(status: ResponseStatus, usage: Option<Usage>, events: &mut Events) {
+    events.push_back(ProviderEvent::ResponseEnded {
+        response_id: None,
+        status,
+        usage,
+    });
+}
+
+/// What the end of a turn means, by the vendor's reason for it. An answer refused for its content
+/// fails with [`InvalidRequest`](ProviderErrorKind::InvalidRequest): the conversation goes on.
+pub(super) fn status(reason: &str, redact: impl Fn(&str) -> String) -> ResponseStatus {
+    const REFUSALS: [&str; 12] = [
+        "PROHIBITED",
+        "SAFETY",
+        "BLOCKLIST",
+        "PROMINENT_P",
+        "CELEBRITY",
+        "IDENTIFIABLE_PEOPLE",
+        "CHILD",
+        "MINORS",
+        "NCII",
+        "UNSAFE",
+        "INPUT_OTHER",
+        "GENERATED_OTHER",
+    ];
+    match reason {
+        // The last one: the model asks back.
+        "" | "TURN_COMPLETE_REASON_UNSPECIFIED" | "NEED_MORE_INPUT" => ResponseStatus::Completed,
+        reason if REFUSALS.iter().any(|word| reason.contains(word)) => {
+            let reason = redact(reason);
+            let message = format!("the vendor refused the content of this turn: {reason}");
+            let error = ProviderError::new(ProviderErrorKind::InvalidRequest, message);
+            ResponseStatus::Failed(error.with_code(reason))
+        }
+        reason => ResponseStatus::Incomplete(redact(reason)),
+    }
+}

@@ -1,0 +1,100 @@
+//! Tokens. The vendor reports those of a turn at its end, and on the way in ticks that know only
+//! what was written; the ticks are part of the report, if one comes.
+
+use roomkit_core::provider::Usage;
+
+use super::message::{ModalityTokens, Text, WireUsage};
+
+/// More than any turn can cost; keeps sums of what is nonsense from overflowing.
+const MOST: u64 = 1 << 40;
+
+/// What a turn has cost so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Ticks that have not been told.
+    ticks: Usage,
+    /// Ticks of this turn that have: they are taken off the report that follows them.
+    told: Usage,
+}
+
+impl Tally {
+    /// Takes what a frame says. Gives the tokens to tell, unless it was a tick.
+    pub(super) fn add(&mut self, wire: &WireUsage<'_>) -> Option<Usage> {
+        let usage = tokens(wire);
+        if usage.input_tokens == 0 {
+            self.ticks = sum(self.ticks, usage);
+            return None;
+        }
+        let ticks = std::mem::take(&mut self.ticks);
+        let told = std::mem::take(&mut self.told);
+        // A report before all ticks, or of a part of the turn, must not hide the rest.
+        let whole = combine(usage, sum(ticks, told), u64::max);
+        some(combine(whole, told, u64::saturating_sub))
+    }
+
+    /// The ticks so far, because no report is to be waited for.
+    pub(super) fn take(&mut self) -> Option<Usage> {
+        let ticks = std::mem::take(&mut self.ticks);
+        self.told = sum(self.told, ticks);
+        some(ticks)
+    }
+
+    /// A turn begins; what is said of tokens from now on is about it.
+    pub(super) fn new_turn(&mut self) {
+        self.told = Usage::default();
+    }
+}
+
+fn tokens(wire: &WireUsage<'_>) -> Usage {
+    let written = count(wire.response.as_ref().or(wire.candidates.as_ref()));
+    let prompt = wire.prompt_details.as_deref().unwrap_or_default();
+    let response = wire.response_details.as_deref();
+    let response = response
+        .or(wire.candidates_details.as_deref())
+        .unwrap_or_default();
+    Usage {
+        input_tokens: count(wire.prompt.as_ref()) + count(wire.tool_prompt.as_ref()),
+        output_tokens: written + count(wire.thoughts.as_ref()),
+        input_text_tokens: of(prompt, &["TEXT"]),
+        input_audio_tokens: of(prompt, &["AUDIO"]),
+        input_image_tokens: of(prompt, &["IMAGE", "VIDEO"]),
+        cached_tokens: count(wire.cached.as_ref()),
+        output_text_tokens: of(response, &["TEXT"]),
+        output_audio_tokens: of(response, &["AUDIO"]),
+    }
+}
+
+fn of(details: &[ModalityTokens<'_>], modalities: &[&str]) -> u64 {
+    let is_one = |entry: &&ModalityTokens<'_>| {
+        let modality = entry.modality.as_ref().map(Text::as_str);
+        modality.is_some_and(|modality| modalities.contains(&modality))
+    };
+    let entries = details.iter().filter(is_one);
+    let counts = entries.map(|entry| count(entry.count.as_ref()));
+    counts.fold(0, u64::saturating_add).min(MOST)
+}
+
+fn count(number: Option<&Text<'_>>) -> u64 {
+    number.map_or(0, |number| number.count().min(MOST))
+}
+
+fn sum(one: Usage, other: Usage) -> Usage {
+    combine(one, other, |one, other| (one + other).min(MOST))
+}
+
+fn some(usage: Usage) -> Option<Usage> {
+    (usage != Usage::default()).then_some(usage)
+}
+
+fn combine(one: Usage, other: Usage, by: fn(u64, u64) -> u64) -> Usage {
+    Usage {
+        input_tokens: by(one.input_tokens, other.input_tokens),
+        output_tokens: by(one.output_tokens, other.output_tokens),
+        input_text_tokens: by(one.input_text_tokens, other.input_text_tokens),
+        input_audio_tokens: by(one.input_audio_tokens, other.input_audio_tokens),
+        input_image_tokens: by(one.input_image_tokens, other.input_image_tokens),
+        cached_tokens: by(one.cached_tokens, other.cached_tokens),
+        output_text_tokens: by(one.output_text_tokens, other.output_text_tokens),
+        output_audio_tokens: by(one.output_audio_tokens, other.output_audio_tokens),
+    }
+}

@@ -1,0 +1,131 @@
+//! The provider: configuration checked once, then one connection after the other.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use roomkit_core::{
+    provider::{
+        ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError, ProviderErrorKind,
+        RealtimeVoiceProvider, SessionSetup,
+    },
+    registry::{ConfigError, ProviderPlugin, inventory, read_config},
+};
+use roomkit_dial::{Deadline, Dialer};
+
+use crate::{
+    config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
+    connection,
+    error::ERRORS,
+    protocol::Encoder,
+};
+
+/// The name the provider is registered by.
+const NAME: &str = "gemini";
+
+inventory::submit! {
+    ProviderPlugin {
+        name: NAME,
+        about: "Gemini Live, on the Gemini API or Vertex AI",
+        build: |config| Ok(Arc::new(GeminiLiveProvider::new(read_config(config)?)?)),
+    }
+}
+
+/// Gemini Live over WebSocket.
+pub struct GeminiLiveProvider {
+    config: GeminiConfig,
+    target: Target,
+    dialer: Dialer,
+}
+
+impl GeminiLiveProvider {
+    /// A provider with this configuration. Nothing is sent yet, and no token asked for.
+    ///
+    /// # Errors
+    /// When a field holds something it must not or the model does not take, or no key is found; the
+    /// error names the field.
+    pub fn new(config: GeminiConfig) -> Result<Self, ConfigError> {
+        let endpoint = config.check()?;
+        Ok(Self {
+            dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
+            target: config.target(),
+            config,
+        })
+    }
+
+    /// A dialer for one connection: address and credentials depend on its session and the moment.
+    async fn dialer(
+        &self,
+        session: &GeminiSessionConfig,
+        setup: &SessionSetup,
+        deadline: &Deadline,
+    ) -> Result<Dialer, ProviderError> {
+        let token = match &self.config.auth {
+            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => Some(
+                deadline
+                    .within("access token (`auth.token`)", token.get())
+                    .await?,
+            ),
+            Auth::ApiKey {} => None,
+        };
+        let mut endpoint = self.config.endpoint(session, token).map_err(refused)?;
+        if let Some(handle) = &setup.resume {
+            // As good as a key to the conversation, should the vendor repeat it.
+            endpoint = endpoint.with_secret(handle.expose().to_owned().into());
+        }
+        Ok(self.dialer.for_endpoint(endpoint))
+    }
+}
+
+#[async_trait]
+impl RealtimeVoiceProvider for GeminiLiveProvider {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(&self.target.id)
+    }
+
+    fn capabilities(&self) -> ProviderCapabilities {
+        self.config.session.capabilities(&self.target)
+    }
+
+    async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
+        let encoder = Encoder::new(&self.target, &self.config.session, &setup).map_err(refused)?;
+        let frame = encoder.setup(&setup).map_err(refused)?;
+
+        let deadline = Deadline::after(self.config.connect_timeout, "connect_timeout_ms");
+        let dialer = self.dialer(encoder.session(), &setup, &deadline).await?;
+        let mut decoder = encoder.decoder(dialer.redactor().clone());
+        let mut socket = dialer.dial(&deadline).await?;
+        let ready = connection::establish(
+            &mut socket,
+            &deadline,
+            &encoder,
+            &mut decoder,
+            &setup,
+            frame,
+        )
+        .await?;
+
+        let mut info = ConnectionInfo::new(encoder.capabilities());
+        info.provider_session_id = ready.session_id;
+        let (sink, events) = socket.split(encoder, decoder);
+        let events = stream::iter(ready.events).chain(events).boxed();
+        Ok(ProviderConnection { info, sink, events })
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` wants it.
+fn refused(error: ConfigError) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
+}
+
+impl fmt::Debug for GeminiLiveProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeminiLiveProvider")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
