@@ -120,7 +120,7 @@ struct Sink<E> {
 impl<E: Encode> ProviderSink for Sink<E> {
     async fn send(&mut self, command: ProviderCommand) -> Result<(), ProviderError> {
         let failed = |error| self.context.broken(&error);
-        if command == ProviderCommand::Ping {
+        if matches!(command, ProviderCommand::Ping) {
             let number = self.link.pings.fetch_add(1, Ordering::Relaxed) + 1;
             let ping = Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()));
             return self.write.send(ping).await.map_err(failed);

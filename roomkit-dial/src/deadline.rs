@@ -5,6 +5,9 @@ use std::{future::Future, time::Duration};
 use roomkit_core::provider::{ProviderError, ProviderErrorKind};
 use tokio::time::{Instant, timeout_at};
 
+/// Longer than any clock counts on.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// The moment by which a connection must be ready, whatever its steps take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
@@ -17,7 +20,9 @@ impl Deadline {
     /// A deadline `limit` from now; `field` is the setting that the limit comes from, for errors.
     pub fn after(limit: Duration, field: &'static str) -> Self {
         Self {
-            at: Instant::now() + limit,
+            at: Instant::now()
+                .checked_add(limit)
+                .unwrap_or_else(|| Instant::now() + NEVER),
             limit,
             field,
         }

@@ -1,8 +1,9 @@
 //! From a name to an open socket, one step after the other, so that an error can say which step
 //! failed and what to look at.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use roomkit_core::{
     provider::{
         ProviderError,
@@ -10,7 +11,10 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::sleep,
+};
 use tokio_tungstenite::{
     Connector, client_async_tls_with_config,
     tungstenite::{self, client::IntoClientRequest, protocol::WebSocketConfig},
@@ -22,6 +26,9 @@ use crate::{Deadline, Endpoint, ErrorTable, Redactor, Roots, Socket, socket::Con
 /// The socket clears this much memory before every read and keeps it for as long as it lives; its
 /// default of 128 KiB was a sixth of a session's CPU time and most of its memory.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// How long one address is tried alone, as RFC 8305 has it.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// How a [`Dialer`] dials.
 #[derive(Debug, Clone)]
@@ -165,7 +172,7 @@ impl Dialer {
     }
 
     async fn connect(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, ProviderError> {
-        TcpStream::connect(&*addresses).await.map_err(|error| {
+        first_to_answer(addresses).await.map_err(|error| {
             let hint = if error.kind() == io::ErrorKind::ConnectionRefused {
                 "nobody listens there; check host and port of"
             } else {
@@ -253,10 +260,57 @@ impl Dialer {
     }
 }
 
+/// Tries the addresses in their order, the next one as soon as those before have failed or take
+/// long: a machine whose IPv6 leads nowhere still gets through.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    loop {
+        attempts.extend(waiting.next().map(TcpStream::connect));
+        tokio::select! {
+            outcome = attempts.next() => match outcome {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => failure = error,
+                None => return Err(failure),
+            },
+            () = sleep(NEXT_ADDRESS_AFTER), if waiting.len() > 0 => {}
+        }
+    }
+}
+
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dialer")
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_fails_or_says_nothing_is_passed_over() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refusing = closed.local_addr().unwrap();
+        drop(closed);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answering = listener.local_addr().unwrap();
+        // Reserved for documentation: packets to it are lost, or there is no way to it.
+        let silent = SocketAddr::from(([192, 0, 2, 1], 9));
+        for addresses in [
+            vec![refusing, answering],
+            vec![silent, answering],
+            vec![answering, silent],
+        ] {
+            let stream = first_to_answer(addresses).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), answering);
+        }
+        let error = first_to_answer(vec![refusing]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_to_answer(Vec::new()).await.is_err());
     }
 }

@@ -9,6 +9,16 @@ use url::{Host, Url};
 
 use crate::Redactor;
 
+/// Headers that the handshake is made of.
+const HANDSHAKE: [&str; 6] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
+];
+
 /// A WebSocket URL and the headers that go with it. `Debug` shows neither the URL's query nor a
 /// header's value (contract X1).
 #[derive(Clone)]
@@ -103,6 +113,12 @@ impl Endpoint {
                  printable ASCII",
             ));
         };
+        if HANDSHAKE.contains(&name.as_str()) {
+            return Err(ConfigError::field(
+                field,
+                format!("`{name}` belongs to the WebSocket handshake; leave it out"),
+            ));
+        }
         value.set_sensitive(true);
         self.headers.push((name, value));
         self.secrets.push(secret);

@@ -11,6 +11,9 @@ const REDACTED: &str = "[redacted]";
 /// How the keys and tokens of vendors begin.
 const KEY_BEGINNINGS: [&str; 7] = ["sk-", "sk_", "ek_", "xai-", "AIza", "ya29.", "auth_tokens/"];
 
+/// What is shorter is no secret, and would be found in every text.
+const SHORTEST_SECRET: usize = 4;
+
 /// Names of parameters whose value is a secret, in lower case. A name counts by its end, so that
 /// `api_key` and `x-goog-api-key` are among them.
 const SECRET_PARAMETERS: [&str; 8] = [
@@ -31,10 +34,11 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor for these secrets.
+    /// A redactor for these secrets. Those of less than four bytes are not looked for: they would be
+    /// found in words and numbers that have nothing to do with them.
     pub fn new(secrets: Vec<SecretString>) -> Self {
         let mut secrets = secrets;
-        secrets.retain(|secret| !secret.expose_secret().is_empty());
+        secrets.retain(|secret| secret.expose_secret().len() >= SHORTEST_SECRET);
         Self { secrets }
     }
 
@@ -148,6 +152,8 @@ mod tests {
                 assert!(!redacted.contains(part), "{redacted}");
             }
         }
+        let short = Redactor::new(vec!["e".to_owned().into(), "7".to_owned().into()]);
+        assert_eq!(short.redact("the answer 7"), "the answer 7");
         assert_eq!(redactor.redact("a plain\nmessage"), "a plain message");
         assert_eq!(redactor.redact(&"é".repeat(600)).chars().count(), 501);
     }

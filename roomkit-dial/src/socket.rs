@@ -14,6 +14,9 @@ use tokio_tungstenite::{
 
 use crate::{Decode, Encode, ErrorTable, Redactor, connection};
 
+/// The most that is kept of what comes while much is sent, in bytes.
+const BACKLOG_LIMIT: usize = 16 * 1024 * 1024;
+
 pub(crate) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// An open WebSocket to the vendor. Dropping it closes it without ceremony.
@@ -25,7 +28,8 @@ pub struct Socket {
 }
 
 /// A frame of text, or a binary one that holds text, as some vendors send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` shows only its length: what people say is in it (contract X6).
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame(Utf8Bytes);
 
 impl Socket {
@@ -54,12 +58,11 @@ impl Socket {
     /// [`receive`](Self::receive) gives next, or the events of the connection begin with.
     ///
     /// # Errors
-    /// When the socket is gone, or more comes meanwhile than one message may be large.
+    /// When the socket is gone, or more than 16 MiB come meanwhile.
     pub async fn send_all(
         &mut self,
         frames: impl IntoIterator<Item = String>,
     ) -> Result<(), ProviderError> {
-        let limit = self.stream.get_config().max_message_size;
         let Self {
             stream,
             context,
@@ -81,11 +84,11 @@ impl Socket {
                 item = read.next() => match context.read(item)? {
                     Read::Frame(frame) => {
                         held += frame.len();
-                        if limit.is_some_and(|limit| held > limit) {
+                        if held > BACKLOG_LIMIT {
                             return Err(ProviderError::new(
                                 ProviderErrorKind::Protocol,
-                                "the vendor answers with more than `max_message_bytes` while it \
-                                 is being sent to",
+                                "the vendor answers with more than 16 MiB while it is being sent \
+                                 to; it has been left",
                             ));
                         }
                         backlog.push_back(frame);
@@ -146,6 +149,12 @@ impl Frame {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({} bytes)", self.0.len())
     }
 }
 

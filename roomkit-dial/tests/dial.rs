@@ -185,6 +185,13 @@ async fn s1_an_abandoned_attempt_leaves_nothing_behind() {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
+#[tokio::test]
+async fn a_limit_beyond_all_clocks_is_no_panic() {
+    let deadline = Deadline::after(Duration::MAX, "connect_timeout_ms");
+    let step = deadline.within("step", async { Ok(7) }).await;
+    assert_eq!(step, Ok(7));
+}
+
 #[test]
 fn x1_an_endpoint_is_checked_and_shows_no_secret() {
     let table = [
@@ -207,6 +214,14 @@ fn x1_an_endpoint_is_checked_and_shows_no_secret() {
         assert!(error.starts_with("headers.x: is not a valid HTTP header"));
         assert!(!error.contains(value) || value == "v", "{error}");
     }
+    let refused = endpoint
+        .clone()
+        .with_header("headers.x", "Upgrade", "h2c".into());
+    let error = refused.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "headers.x: `upgrade` belongs to the WebSocket handshake; leave it out"
+    );
     let endpoint = endpoint
         .with_secret_query("key", "secret-2".into())
         .with_header("headers.x", "x", "secret-3".into())

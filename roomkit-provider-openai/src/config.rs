@@ -7,13 +7,14 @@ mod vocabulary;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use preset::Preset;
 use roomkit_core::registry::ConfigError;
 use roomkit_dial::{DialOptions, Endpoint, Roots};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use preset::{Dialect, Preset};
+pub use preset::Dialect;
 pub use session::OpenAISessionConfig;
 pub use vocabulary::{
     AudioCodec, Eagerness, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,

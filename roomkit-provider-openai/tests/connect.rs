@@ -3,13 +3,16 @@
 
 mod support;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use roomkit_core::provider::{
     ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup,
 };
 use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{KEY, Peer, Server, setup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -150,6 +153,53 @@ async fn a_refused_session_update_names_the_vendors_field() {
         error.to_string(),
         "`session.reasoning`: Unknown parameter. (unknown_parameter)"
     );
+}
+
+#[tokio::test]
+async fn h1_a_session_says_how_long_it_lives() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let table = [
+        (json!(now.as_secs() + 3600), Some(3600)),
+        (json!(now.as_secs_f64() + 90.5), Some(90)),
+        (json!((now.as_secs() + 60).to_string()), Some(60)),
+        (Value::Null, None),
+        // The clocks disagree, or there is no end.
+        (json!(now.as_secs() - 5), None),
+        (json!(0), None),
+        (json!(-7), None),
+        (json!(1e300), None),
+        (json!("soon"), None),
+        (json!({ "at": 1 }), None),
+    ];
+    for (expires_at, expected) in table {
+        let server = Server::bind().await;
+        let provider = server.provider();
+        let session = json!({ "id": "s", "expires_at": expires_at });
+        let script = async {
+            let mut peer = server.accept().await;
+            peer.send(json!({ "type": "session.created", "session": session }))
+                .await;
+            peer.receive().await;
+            peer.send(json!({ "type": "session.updated", "session": null }))
+                .await;
+            peer
+        };
+        let (_peer, connection) = tokio::join!(script, provider.connect(setup()));
+        let left = connection.unwrap().info.expires_in;
+        match expected {
+            None => assert_eq!(left, None, "{session}"),
+            Some(seconds) => {
+                let left = left.expect("a life span").as_secs();
+                assert!(
+                    (seconds - 30..=seconds).contains(&left),
+                    "{session}: {left}"
+                );
+            }
+        }
+    }
+    let server = Server::bind().await;
+    let (_peer, connection) = server.connected().await;
+    assert_eq!(connection.info.expires_in, None, "absent");
 }
 
 #[tokio::test]

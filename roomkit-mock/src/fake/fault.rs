@@ -50,6 +50,11 @@ impl<P: Clone, A: Clone> Waiting<P, A> {
         self.0.is_empty()
     }
 
+    /// The points that are still to come.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &P> {
+        self.0.iter().map(|fault| &fault.point)
+    }
+
     /// The actions of all faults whose point is `reached`, which strike now and never again.
     pub(crate) fn strike(&mut self, reached: impl Fn(&P) -> bool) -> Vec<A> {
         self.0

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::handle::{Command, FakeConnection, Order};
+use super::handle::{Command, FakeConnection, Order, UpgradeRequest};
 use super::line::{Hold, Line, Step};
 use super::options::CommonOptions;
 use super::record::{Closure, Record};
-use super::server::{Registry, upgrade};
+use super::server::{HttpRefusal, Registry, upgrade};
 
 /// One message to be sent, with what it is called kept aside for faults and the record.
 #[derive(Debug)]
@@ -96,9 +96,9 @@ pub(crate) async fn accept(
     stream: TcpStream,
     registry: &Registry,
     options: &CommonOptions,
-    serves: impl Fn(&str) -> bool,
+    check: impl Fn(&UpgradeRequest) -> Result<(), HttpRefusal>,
 ) -> io::Result<Accepted> {
-    let (socket, request) = upgrade(stream, registry, serves).await?;
+    let (socket, request) = upgrade(stream, registry, check).await?;
     let record = Arc::new(Record::new(options.wait_timeout));
     let (sender, commands) = mpsc::unbounded_channel();
     let handle = registry.admit(|index| FakeConnection {

@@ -193,12 +193,30 @@ impl Registry {
     }
 }
 
-/// Performs the upgrade. The vendors answer 101 even to requests they are about to refuse, so only
-/// a path that `serves` does not know and scripted refusals fail here.
+/// An HTTP error in place of the upgrade.
+#[derive(Debug)]
+pub(crate) struct HttpRefusal {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Refuses a path that the fake does not serve.
+pub(crate) fn known_path(is_known: bool) -> Result<(), HttpRefusal> {
+    if is_known {
+        return Ok(());
+    }
+    Err(HttpRefusal {
+        status: 404,
+        body: "The fake does not serve this path.".to_owned(),
+    })
+}
+
+/// Performs the upgrade. Most vendors answer 101 even to requests they are about to refuse, so only
+/// scripted refusals fail here, and what `check` refuses.
 pub(crate) async fn upgrade(
     stream: TcpStream,
     registry: &Registry,
-    serves: impl Fn(&str) -> bool,
+    check: impl Fn(&UpgradeRequest) -> Result<(), HttpRefusal>,
 ) -> io::Result<(WebSocketStream<TcpStream>, UpgradeRequest)> {
     stream.set_nodelay(true)?;
     let mut seen = UpgradeRequest::default();
@@ -212,10 +230,10 @@ pub(crate) async fn upgrade(
         if let Some(status) = registry.take_refusal() {
             return Err(http_error(status, "Refused, as scripted."));
         }
-        if !serves(&seen.path) {
-            return Err(http_error(404, "The fake does not serve this path."));
+        match check(&seen) {
+            Ok(()) => Ok(response),
+            Err(refusal) => Err(http_error(refusal.status, &refusal.body)),
         }
-        Ok(response)
     };
     let socket = tokio_tungstenite::accept_hdr_async_with_config(stream, inspect, Some(config))
         .await

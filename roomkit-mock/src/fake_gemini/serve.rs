@@ -7,13 +7,15 @@ use tokio::net::TcpStream;
 use super::access::{Service, check_credentials};
 use super::engine::{Engine, violation};
 use super::hub::Hub;
+use crate::fake::handle::UpgradeRequest;
 use crate::fake::serve;
+use crate::fake::server::known_path;
 
 /// Serves one TCP connection to its end.
 pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>) {
     let common = &hub.options.common;
-    let serves = |path: &str| Service::of(path).is_some();
-    let Ok(accepted) = serve::accept(stream, &hub.registry, common, serves).await else {
+    let check = |request: &UpgradeRequest| known_path(Service::of(&request.path).is_some());
+    let Ok(accepted) = serve::accept(stream, &hub.registry, common, check).await else {
         return;
     };
     let handle = &accepted.handle;

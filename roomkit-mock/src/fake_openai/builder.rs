@@ -8,11 +8,14 @@ use std::time::Duration;
 use super::FakeOpenAi;
 use super::fault::Fault;
 use super::script::{Reply, UserTranscript};
+use super::vendor::Vendor;
 use crate::fake::options::{CommonOptions, common_builder_methods};
 
 /// What every connection of a server goes by.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    pub(crate) vendor: Vendor,
+    pub(crate) announced_lifetime: Option<Duration>,
     pub(crate) api_key: Option<String>,
     pub(crate) models: Vec<String>,
     pub(crate) common: CommonOptions,
@@ -35,6 +38,8 @@ impl Default for FakeOpenAiBuilder {
     fn default() -> Self {
         Self {
             options: Options {
+                vendor: Vendor::default(),
+                announced_lifetime: Some(Duration::from_secs(3600)),
                 api_key: None,
                 models: Vec::new(),
                 common: CommonOptions {
@@ -54,6 +59,30 @@ impl Default for FakeOpenAiBuilder {
 
 impl FakeOpenAiBuilder {
     common_builder_methods!();
+
+    /// Plays Azure `OpenAI`: its path, the header `api-key`, deployments by [`Self::model`] only,
+    /// and refusals as HTTP errors in place of the upgrade.
+    pub fn azure(mut self) -> Self {
+        self.options.vendor = Vendor::Azure;
+        self
+    }
+
+    /// Plays xAI: `grok-voice-*` models, `voice` and `turn_detection` flat in the session, PCM of
+    /// any rate, `conversation.created` first, transcripts of the user that come several times and
+    /// grow, `status_details` as a string. The session is recorded in `OpenAI`'s form.
+    pub fn xai(mut self) -> Self {
+        self.options.vendor = Vendor::XAi;
+        self
+    }
+
+    /// How long after its start a session says that it ends (`expires_at`), or that it says
+    /// nothing (`null`). Default: 60 minutes. To really end it, see
+    /// [`FaultPoint::AfterMs`](super::FaultPoint::AfterMs) and
+    /// [`FaultAction::ExpireSession`](super::FaultAction::ExpireSession).
+    pub fn announced_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.options.announced_lifetime = lifetime;
+        self
+    }
 
     /// Accepts one more model name in the URL.
     pub fn model(mut self, name: impl Into<String>) -> Self {

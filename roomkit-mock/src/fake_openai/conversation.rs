@@ -124,6 +124,12 @@ impl Conversation {
             .any(|item| item.json["type"] == "function_call" && item.json["call_id"] == call_id)
     }
 
+    pub(crate) fn has_output(&self, call_id: &str) -> bool {
+        self.items.iter().any(|item| {
+            item.json["type"] == "function_call_output" && item.json["call_id"] == call_id
+        })
+    }
+
     /// Adds streamed audio to an item of a running response.
     pub(crate) fn push_audio(&mut self, id: &str, audio: &[u8]) {
         let keep = self.keep_audio;

@@ -16,6 +16,7 @@ use super::fields::{Fields, unsupported_value};
 use super::input::{PendingTranscript, UserTurn};
 use super::responses::Response;
 use super::session::{SessionKind, Settings};
+use super::vendor::Vendor;
 use super::wire::{DeltaTarget, EventWriter, WireError};
 use crate::fake::audio::AudioFormat;
 use crate::fake::record::{Record, Violation};
@@ -82,7 +83,8 @@ impl Engine {
     ) -> Self {
         let options = &hub.options;
         let mut writer = EventWriter::new(connection, options.common.noise);
-        let settings = Settings::new(&writer.id("sess"), kind);
+        let id = writer.id("sess");
+        let settings = Settings::new(&id, kind, options.vendor, options.announced_lifetime);
         let input = InputBuffer::new(
             settings.input_format(),
             settings.detection(),
@@ -111,6 +113,10 @@ impl Engine {
 
     /// Sends `session.created`.
     pub(crate) fn open(&mut self) {
+        if self.hub.options.vendor == Vendor::XAi {
+            let id = self.conversation.id().to_owned();
+            self.emit("conversation.created", &json!({"conversation": {"id": id}}));
+        }
         self.emit_session("session.created");
     }
 

@@ -1,5 +1,7 @@
 //! What the fake is told to break, and where.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::fake::fault;
@@ -22,6 +24,8 @@ pub enum FaultPoint {
     AfterAudioDeltas(usize),
     /// After this much audio was appended, in milliseconds of audio time.
     AfterAudioMs(u64),
+    /// This long after `session.created`, in milliseconds.
+    AfterMs(u64),
 }
 
 /// What happens at the point of a fault.
@@ -105,6 +109,22 @@ impl FaultWatch {
         self.waiting.strike(|point| match point {
             FaultPoint::AfterClientEvents(count) => *count <= events,
             FaultPoint::AfterAudioMs(milliseconds) => *milliseconds <= audio_ms,
+            _ => false,
+        })
+    }
+
+    /// When, counted from the session's start, the next fault by time strikes.
+    pub(crate) fn next_age(&self) -> Option<Duration> {
+        let ages = self.waiting.points().filter_map(|point| match point {
+            FaultPoint::AfterMs(milliseconds) => Some(Duration::from_millis(*milliseconds)),
+            _ => None,
+        });
+        ages.min()
+    }
+
+    pub(crate) fn aged(&mut self, age: Duration) -> Vec<FaultAction> {
+        self.waiting.strike(|point| match point {
+            FaultPoint::AfterMs(milliseconds) => Duration::from_millis(*milliseconds) <= age,
             _ => false,
         })
     }

@@ -9,6 +9,7 @@ use super::conversation::Item;
 use super::engine::Engine;
 use super::responses::ResponseRequest;
 use super::script::{TranscriptOutcome, TranscriptTiming, UserTranscript};
+use super::vendor::Vendor;
 use super::wire::WireError;
 use crate::fake::audio::AudioFormat;
 use crate::fake::vad::Edge;
@@ -252,11 +253,15 @@ impl Engine {
                 }}),
             ),
             TranscriptOutcome::Completed(text) => {
-                for word in text.split_inclusive(' ') {
-                    self.emit_delta(
-                        "conversation.item.input_audio_transcription.delta",
-                        &json!({"item_id": item_id, "content_index": 0, "delta": word}),
-                    );
+                if self.hub.options.vendor == Vendor::XAi {
+                    self.send_growing(&item_id, &text);
+                } else {
+                    for word in text.split_inclusive(' ') {
+                        self.emit_delta(
+                            "conversation.item.input_audio_transcription.delta",
+                            &json!({"item_id": item_id, "content_index": 0, "delta": word}),
+                        );
+                    }
                 }
                 let item = self.conversation.get_mut(&item_id);
                 if let Some(transcript) =
@@ -271,6 +276,24 @@ impl Engine {
                         "usage": {"type": "duration", "seconds": seconds as u64}}),
                 );
             }
+        }
+    }
+
+    /// All but the last of the transcripts of one item, each a word longer than the one before,
+    /// under both of xAI's names.
+    fn send_growing(&mut self, item_id: &str, text: &str) {
+        let ends = text.match_indices(' ').map(|(end, _)| end);
+        for (index, end) in ends.enumerate() {
+            let kind = if index % 2 == 0 {
+                "conversation.item.input_audio_transcription.updated"
+            } else {
+                "conversation.item.input_audio_transcription.completed"
+            };
+            let part = &text[..end];
+            self.emit(
+                kind,
+                &json!({"item_id": item_id, "content_index": 0, "transcript": part}),
+            );
         }
     }
 }

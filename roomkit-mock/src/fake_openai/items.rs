@@ -67,7 +67,11 @@ pub(crate) fn read_item(
         "function_call" => {
             fields.required_string("name")?;
             fields.required_string("arguments")?;
-            fields.string("call_id")?;
+            if let Some(call_id) = fields.string("call_id")?
+                && conversation.has_call(call_id)
+            {
+                return Err(duplicate(call_id, "is already in the conversation"));
+            }
         }
         "function_call_output" => {
             let call_id = fields.required_string("call_id")?;
@@ -78,6 +82,9 @@ pub(crate) fn read_item(
                     "invalid_tool_call_id",
                     format!("Tool call ID '{call_id}' not found in conversation."),
                 ));
+            }
+            if conversation.has_output(call_id) {
+                return Err(duplicate(call_id, "has its output already"));
             }
         }
         _ => {
@@ -91,6 +98,14 @@ pub(crate) fn read_item(
         Some(_) => fields.string("id")?.map(str::to_owned),
     };
     Ok(NewItem { id, json, audio })
+}
+
+/// The strict answer: no capture shows what the live service says.
+fn duplicate(call_id: &str, problem: &str) -> WireError {
+    WireError::new(
+        "invalid_tool_call_id",
+        format!("Tool call ID '{call_id}' {problem}."),
+    )
 }
 
 /// Checks the content of a message and moves its audio out of `json`.

@@ -42,6 +42,7 @@ mod serve;
 mod server;
 mod session;
 mod stream;
+mod vendor;
 mod wire;
 
 use std::collections::VecDeque;
@@ -82,9 +83,10 @@ impl FakeOpenAi {
         Self::builder().start().await
     }
 
-    /// `ws://127.0.0.1:PORT/v1/realtime`; the client adds `?model=`.
+    /// `ws://127.0.0.1:PORT/v1/realtime`, or Azure's path; the client adds `?model=`.
     pub fn url(&self) -> String {
-        format!("ws://{}/v1/realtime", self.server.address())
+        let path = self.hub.options.vendor.path();
+        format!("ws://{}{path}", self.server.address())
     }
 
     /// Where it listens.

@@ -13,6 +13,7 @@ use super::schema;
 use super::script::{Ending, Reply};
 use super::session::audio_format;
 use super::stream::OpenItem;
+use super::vendor::Vendor;
 use super::wire::WireError;
 use crate::fake::audio::AudioFormat;
 use crate::fake::speech::{Pace, spoken_ms};
@@ -21,6 +22,7 @@ use crate::fake::speech::{Pace, spoken_ms};
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(super) id: String,
+    pub(super) vendor: Vendor,
     /// `conversation: "none"` responses leave the conversation alone and may run in parallel.
     pub(super) in_conversation: bool,
     pub(super) text_only: bool,
@@ -45,7 +47,7 @@ impl Response {
     pub(super) fn json(&self, status: &str, details: &Value, usage: &Value) -> Value {
         let mut json = self.settings.clone();
         json["status"] = Value::from(status);
-        json["status_details"] = details.clone();
+        json["status_details"] = self.vendor.status_details(details.clone());
         json["output"] = Value::from(self.output.clone());
         json["usage"] = usage.clone();
         json
@@ -183,6 +185,7 @@ impl Engine {
                 "metadata": request.metadata,
             }),
             id,
+            vendor: self.hub.options.vendor,
             in_conversation: !request.out_of_band,
             text_only,
             steps,

@@ -10,8 +10,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::Hub;
 use super::engine::{Engine, violation};
 use super::fault::{FaultAction, FaultWatch};
-use super::server::check_request;
+use super::server::{check_request, check_upgrade};
 use super::wire::EventWriter;
+use crate::fake::handle::UpgradeRequest;
 use crate::fake::serve::{self, Act, Frame};
 use crate::fake::server::Registry;
 
@@ -20,8 +21,8 @@ const EXPIRY: &str = "Your session hit the maximum duration of 60 minutes.";
 /// Serves one TCP connection to its end.
 pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>, registry: Arc<Registry>) {
     let common = &hub.options.common;
-    let serves = |path: &str| path == "/v1/realtime";
-    let Ok(accepted) = serve::accept(stream, &registry, common, serves).await else {
+    let check = |request: &UpgradeRequest| check_upgrade(request, &hub.options);
+    let Ok(accepted) = serve::accept(stream, &registry, common, check).await else {
         return;
     };
     let handle = &accepted.handle;
@@ -40,7 +41,13 @@ pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>, registry: Arc<Regist
             let record = Arc::clone(&handle.record);
             let faults = FaultWatch::for_connection(&hub.options.faults, handle.index);
             let engine = Engine::new(Arc::clone(&hub), record, handle.index, kind);
-            accepted.serve(Served { engine, faults }, &registry).await;
+            let served = Served {
+                engine,
+                faults,
+                start: None,
+                aged: Vec::new(),
+            };
+            accepted.serve(served, &registry).await;
         }
     }
 }
@@ -49,6 +56,10 @@ pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>, registry: Arc<Regist
 struct Served {
     engine: Engine,
     faults: FaultWatch,
+    /// When the session began.
+    start: Option<Instant>,
+    /// Faults by time that have struck and are still to be done.
+    aged: Vec<FaultAction>,
 }
 
 impl Served {
@@ -80,7 +91,8 @@ impl Served {
 }
 
 impl serve::Engine for Served {
-    fn open(&mut self, _now: Instant) {
+    fn open(&mut self, now: Instant) {
+        self.start = Some(now);
         self.engine.open();
     }
 
@@ -93,11 +105,21 @@ impl serve::Engine for Served {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.engine.next_due()
+        let fault_due = self.start.zip(self.faults.next_age());
+        let fault_due = fault_due.map(|(start, age)| start + age);
+        self.engine.next_due().into_iter().chain(fault_due).min()
     }
 
     fn advance(&mut self, now: Instant) {
         self.engine.advance(now);
+        if let Some(start) = self.start {
+            self.aged.extend(self.faults.aged(now - start));
+        }
+    }
+
+    fn take_acts(&mut self) -> Vec<Act> {
+        let aged = std::mem::take(&mut self.aged);
+        self.acts(aged)
     }
 
     fn take_outbox(&mut self) -> Vec<Frame> {

@@ -1,32 +1,54 @@
-//! The checks the vendor makes between the upgrade and `session.created`.
+//! The checks the vendor makes up to `session.created`.
+
+use serde_json::json;
 
 use super::builder::Options;
 use super::session::SessionKind;
+use super::vendor::Vendor;
 use super::wire::WireError;
 use crate::fake::handle::UpgradeRequest;
-
-/// Models that answer on `/v1/realtime` today; `gpt-4o-realtime-preview*` went with the beta.
-const MODELS: &[&str] = &[
-    "gpt-realtime",
-    "gpt-realtime-1.5",
-    "gpt-realtime-2",
-    "gpt-realtime-2.1",
-    "gpt-realtime-2.1-mini",
-    "gpt-realtime-2025-08-28",
-    "gpt-realtime-mini",
-    "gpt-realtime-mini-2025-10-06",
-    "gpt-realtime-mini-2025-12-15",
-    "gpt-audio-1.5",
-    "gpt-audio-mini",
-    "gpt-audio-mini-2025-10-06",
-    "gpt-audio-mini-2025-12-15",
-];
+use crate::fake::server::{HttpRefusal, known_path};
 
 /// A request refused after the upgrade: one `error`, then a close.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) error: WireError,
     pub(crate) close_code: u16,
+}
+
+/// The checks made before the upgrade. Azure makes all of its own there, and answers as its other
+/// APIs do.
+pub(crate) fn check_upgrade(
+    request: &UpgradeRequest,
+    options: &Options,
+) -> Result<(), HttpRefusal> {
+    known_path(request.path == options.vendor.path())?;
+    if options.vendor != Vendor::Azure {
+        return Ok(());
+    }
+    let refusal = |status, code: &str, message: &str| {
+        let error = json!({"error": {"code": code, "message": message}});
+        Err(HttpRefusal {
+            status,
+            body: error.to_string(),
+        })
+    };
+    if check_key(request, options).is_err() {
+        return refusal(
+            401,
+            "401",
+            "Access denied due to invalid subscription key or wrong API endpoint.",
+        );
+    }
+    let model = request.query_value("model").unwrap_or_default();
+    if !known(model, options) {
+        return refusal(
+            404,
+            "DeploymentNotFound",
+            "The API deployment for this resource does not exist.",
+        );
+    }
+    Ok(())
 }
 
 /// The checks made between the upgrade and `session.created`.
@@ -74,10 +96,14 @@ fn check_key(request: &UpgradeRequest, options: &Options) -> Result<(), Refusal>
         error,
         close_code: 3000,
     };
-    let key = request
+    let bearer = request
         .header("authorization")
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .filter(|key| !key.trim().is_empty());
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let key = match options.vendor {
+        Vendor::Azure => request.header("api-key").or(bearer),
+        Vendor::OpenAi | Vendor::XAi => bearer,
+    }
+    .filter(|key| !key.trim().is_empty());
     match (key, &options.api_key) {
         (None, _) => Err(unauthenticated(WireError::without_code(
             "Missing bearer or basic authentication in header",
@@ -94,7 +120,7 @@ fn check_key(request: &UpgradeRequest, options: &Options) -> Result<(), Refusal>
 }
 
 fn known(model: &str, options: &Options) -> bool {
-    MODELS.contains(&model) || options.models.iter().any(|extra| extra == model)
+    options.vendor.knows(model) || options.models.iter().any(|extra| extra == model)
 }
 
 fn invalid_model(model: &str) -> Refusal {

@@ -1,10 +1,11 @@
 //! The session object: its defaults, and what a valid `session.update` changes in it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use super::schema;
+use super::vendor::Vendor;
 use super::wire::WireError;
 use crate::fake::audio::AudioFormat;
 use crate::fake::vad::Detection;
@@ -32,17 +33,23 @@ pub(crate) struct TurnDetection {
 pub(crate) struct Settings {
     json: Value,
     kind: SessionKind,
+    vendor: Vendor,
     turn_detection: Option<TurnDetection>,
     input_format: AudioFormat,
 }
 
 impl Settings {
     /// The defaults a fresh session of the live service was captured with.
-    pub(crate) fn new(id: &str, kind: SessionKind) -> Self {
-        let expires_at = SystemTime::now()
+    pub(crate) fn new(
+        id: &str,
+        kind: SessionKind,
+        vendor: Vendor,
+        lifetime: Option<Duration>,
+    ) -> Self {
+        let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_secs())
-            + 3600;
+            .unwrap_or_default();
+        let expires_at = lifetime.map(|lifetime| (now + lifetime).as_secs());
         let turn_detection = json!({
             "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
             "silence_duration_ms": 200, "idle_timeout_ms": null,
@@ -71,6 +78,7 @@ impl Settings {
         let mut settings = Self {
             json,
             kind,
+            vendor,
             turn_detection: None,
             input_format: AudioFormat::PCM_24K,
         };
@@ -117,10 +125,16 @@ impl Settings {
         session: &Value,
         assistant_audio_present: bool,
     ) -> Result<(), WireError> {
+        let translated = self.vendor.translate(session)?;
         match &self.kind {
-            SessionKind::Realtime { model } => schema::check_realtime(session, model)?,
-            SessionKind::Transcription => schema::check_transcription(session)?,
+            SessionKind::Realtime { model } => {
+                schema::check_realtime(&translated.session, model)?;
+            }
+            SessionKind::Transcription => schema::check_transcription(&translated.session)?,
         }
+        let mut session = translated.session.clone();
+        translated.restore(&mut session);
+        let session = &session;
         if let Some(voice) = session.pointer("/audio/output/voice") {
             self.check_voice(voice, assistant_audio_present)?;
         }
@@ -228,7 +242,9 @@ pub(crate) fn audio_format(format: &Value) -> AudioFormat {
     match format["type"].as_str() {
         Some("audio/pcmu") => AudioFormat::Mulaw,
         Some("audio/pcma") => AudioFormat::Alaw,
-        _ => AudioFormat::PCM_24K,
+        _ => format["rate"]
+            .as_u64()
+            .map_or(AudioFormat::PCM_24K, |rate| AudioFormat::Pcm(rate as u32)),
     }
 }
 
@@ -265,6 +281,8 @@ mod tests {
             SessionKind::Realtime {
                 model: "gpt-realtime-2.1".to_owned(),
             },
+            Vendor::OpenAi,
+            None,
         )
     }
 

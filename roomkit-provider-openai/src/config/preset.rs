@@ -11,7 +11,7 @@ use super::{OpenAIConfig, OpenAISessionConfig, Raw, in_section};
 /// A server known by name. It sets the defaults of an [`OpenAIConfig`]; a field that is given wins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Preset {
+pub(super) enum Preset {
     /// OpenAI's own.
     #[default]
     OpenAI,

@@ -12,6 +12,10 @@ use super::{
 /// The longest text of one item, in characters: as much as a tool may answer.
 const TEXT_LIMIT: usize = 16_384;
 
+/// The most of a history that is told, in bytes; the oldest is left out. It is more than a model
+/// takes in, and less than would hold up a new connection.
+const HISTORY_LIMIT: usize = 1_000_000;
+
 /// What stands where the rest of a text was cut off.
 const CUT: &str = " […]";
 
@@ -19,7 +23,8 @@ const CUT: &str = " […]";
 /// a response.
 ///
 /// What the vendor would refuse is left out: messages without words, calls without a name or id,
-/// a second call or result with the same id, and results of calls that are not in the history.
+/// a second call or result with the same id, and results of calls that are not in the history. So
+/// is the oldest of what exceeds a megabyte.
 /// Calls without a result are kept, so that a later result finds them.
 ///
 /// # Errors
@@ -28,7 +33,7 @@ pub fn replay(history: &[HistoryItem]) -> Result<Vec<String>, ProviderError> {
     let mut open = HashSet::new();
     let mut seen = HashSet::new();
     let mut frames = Vec::with_capacity(history.len());
-    for (index, item) in history.iter().enumerate() {
+    for (index, item) in history.iter().enumerate().skip(first_told(history)) {
         let text;
         let item = match item {
             HistoryItem::Message { role, text: words } => {
@@ -87,6 +92,22 @@ pub fn replay(history: &[HistoryItem]) -> Result<Vec<String>, ProviderError> {
         })?);
     }
     Ok(frames)
+}
+
+/// Where the newest part of the history begins that is told.
+fn first_told(history: &[HistoryItem]) -> usize {
+    let mut total = 0;
+    let newest = history.iter().rev().take_while(|item| {
+        let text = match item {
+            HistoryItem::Message { text, .. } => text,
+            HistoryItem::ToolCall { arguments, .. } => arguments,
+            HistoryItem::ToolResult { output, .. } => output,
+            _ => return true,
+        };
+        total += text.len().min(TEXT_LIMIT * 4);
+        total <= HISTORY_LIMIT
+    });
+    history.len() - newest.count()
 }
 
 fn cut(text: &str) -> String {

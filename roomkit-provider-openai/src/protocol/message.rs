@@ -206,6 +206,10 @@ pub(crate) struct ItemBody<'a> {
     #[serde(borrow, rename = "type")]
     pub(crate) kind: Option<Text<'a>>,
     #[serde(borrow)]
+    pub(crate) role: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) content: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(crate) status: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) call_id: Option<Text<'a>>,
@@ -213,6 +217,14 @@ pub(crate) struct ItemBody<'a> {
     pub(crate) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) arguments: Option<Text<'a>>,
+}
+
+impl ItemBody<'_> {
+    /// Somebody said it aloud, rather than a program adding text.
+    pub(crate) fn is_spoken(&self) -> bool {
+        let is_audio = |content: &RawValue| content.get().contains("\"input_audio\"");
+        text_of(self.role.as_ref()) == "assistant" || self.content.is_some_and(is_audio)
+    }
 }
 
 /// `response.created` and `.done`.

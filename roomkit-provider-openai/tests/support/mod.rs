@@ -1,6 +1,8 @@
 //! A server that does exactly what a test tells it, for what a well-behaved one never does.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its own part.
 
+pub mod call;
+
 use std::{sync::Mutex, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};

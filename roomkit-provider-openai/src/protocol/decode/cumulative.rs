@@ -10,7 +10,7 @@ use roomkit_core::{
 
 use super::{
     super::{
-        message::{Flat, OutputItem, WireUsage, text_of},
+        message::{Flat, ItemBody, OutputItem, WireUsage, text_of},
         remember,
     },
     Decoder, read,
@@ -69,8 +69,10 @@ impl Decoder {
             }
             _ => {
                 let event: OutputItem<'a> = read(frame)?;
-                let item = event.item.unwrap_or_default();
-                words.item(text_of(item.id.as_ref()), events);
+                // Text that is added while the user speaks does not end what the user says.
+                if let Some(item) = event.item.filter(ItemBody::is_spoken) {
+                    words.item(text_of(item.id.as_ref()), events);
+                }
             }
         }
         self.dispatch(kind, frame, events)
