@@ -79,7 +79,8 @@ impl SessionSetup {
         }
     }
 
-    /// Makes a change to a live session part of what later connections are asked to be.
+    /// Makes a change to a live session part of what later connections are asked to be; but for the
+    /// vendor's own settings, which only the provider can lay over each other.
     pub(crate) fn update(&mut self, update: &SessionUpdate) {
         if let Some(prompt) = &update.system_prompt {
             self.system_prompt = Some(prompt.clone());
@@ -92,9 +93,6 @@ impl SessionSetup {
         }
         if let Some(temperature) = update.temperature {
             self.temperature = Some(temperature);
-        }
-        if let Some(config) = &update.provider_config {
-            self.provider_config.extend(config.clone());
         }
     }
 }

@@ -346,7 +346,20 @@ async fn s5_a_change_of_a_live_session_outlives_the_connection() {
     house.provider.wait_for_attempts(2).await;
     let setup = house.provider.connects().pop().unwrap();
     assert_eq!(setup.system_prompt.as_deref(), Some("be kind"));
-    assert_eq!(setup.provider_config["speed"], 1.2);
+    // How the vendor's own settings go together only the provider knows: it is told again.
+    assert_eq!(setup.provider_config["speed"], 1.0);
+    call.client
+        .wait_for_message(|m| matches!(m, ServerMessage::Reconnected))
+        .await;
+    let next = house.provider.session(call.session.id());
+    let change = next
+        .wait_for_command(|c| matches!(c, ProviderCommand::Update(_)))
+        .await;
+    let expected = SessionUpdate {
+        provider_config: Some([("speed".to_owned(), json!(1.2))].into_iter().collect()),
+        ..SessionUpdate::default()
+    };
+    assert_eq!(change, ProviderCommand::Update(expected));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use crate::{
     hook::Trigger,
     provider::{
         ProviderCommand, ProviderConnection, ProviderEvent, RealtimeVoiceProvider, Role,
-        SessionSetup,
+        SessionSetup, SessionUpdate,
     },
     transport::ClientCommand,
 };
@@ -30,6 +30,12 @@ impl Driver {
         };
         if let ProviderCommand::Update(update) = &command {
             self.setup.update(update);
+            if update.provider_config.is_some() {
+                self.changes.push(SessionUpdate {
+                    provider_config: update.provider_config.clone(),
+                    ..SessionUpdate::default()
+                });
+            }
             if let Some(tools) = &update.tools
                 // The channel has checked them.
                 && let Ok(toolbox) = self.toolbox.redeclared(tools)

@@ -35,7 +35,7 @@ use crate::{
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
-    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
+    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup, SessionUpdate},
     session::RealtimeSession,
     transport::{ClientCommand, ClientEvent, LinkInfo},
 };
@@ -71,6 +71,8 @@ struct Driver {
 
     /// What every provider connection of this session is asked to be.
     setup: SessionSetup,
+    /// Changes of the vendor's own settings since then, in order: every new connection is told.
+    changes: Vec<SessionUpdate>,
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
     /// The last provider connection that was left, on its way out.

@@ -35,7 +35,10 @@ use crate::{
     framework::FrameworkEventKind,
     hook::HookScope,
     kit::WeakRoomKit,
-    provider::{ProviderCapabilities, ProviderConnection, RealtimeVoiceProvider, SessionSetup},
+    provider::{
+        ProviderCapabilities, ProviderCommand, ProviderConnection, RealtimeVoiceProvider,
+        SessionSetup,
+    },
     session::RealtimeSession,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
     voice::Observers,
@@ -152,6 +155,7 @@ impl Driver {
             client: Outbox::new(ClientWire(new.link.sink)),
             client_events: new.link.events,
             setup,
+            changes: Vec::new(),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -184,10 +188,12 @@ impl Driver {
         self.resample(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
-        self.provider = Some(Provider {
-            outbox: Outbox::new(ProviderWire(sink)),
-            events,
-        });
+        let mut outbox = Outbox::new(ProviderWire(sink));
+        for change in &self.changes {
+            // It has room for many more than a host makes.
+            let _ = outbox.push(ProviderCommand::Update(change.clone()));
+        }
+        self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {
             self.feed(Input::Connected(info));
             return Ok(());
