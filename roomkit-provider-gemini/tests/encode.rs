@@ -325,6 +325,19 @@ fn activities_are_for_manual_turns() {
         [start, end]
     );
 
+    // What is open is not opened again, and has stopped the answer already.
+    assert_eq!(frames(&mut manual, &ProviderCommand::ActivityEnd), nothing);
+    frame(&mut manual, &ProviderCommand::ActivityStart);
+    for command in [
+        ProviderCommand::ActivityStart,
+        ProviderCommand::CancelResponse,
+    ] {
+        assert_eq!(frames(&mut manual, &command), nothing);
+    }
+    let deaf = json!({ "server_vad": false, "no_interruption": true });
+    let mut deaf = encoder(LIVE_38, deaf);
+    assert_eq!(frames(&mut deaf, &ProviderCommand::CancelResponse), nothing);
+
     let mut automatic = encoder(LIVE_38, json!({}));
     assert_eq!(
         frames(&mut automatic, &ProviderCommand::CancelResponse),

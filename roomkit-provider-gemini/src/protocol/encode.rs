@@ -13,13 +13,15 @@ use roomkit_core::{
     registry::ConfigError,
 };
 use roomkit_dial::Redactor;
-use serde::Serialize;
 use serde_json::json;
 
 use super::{
     Decoder,
     calls::vendors_id,
-    message::{Blob, ClientMessage, Content, FunctionResponse, Part, RealtimeInput},
+    client_message::{
+        Blob, ClientMessage, FunctionResponse, Part, RealtimeInput, activity, content,
+        realtime_text, to_frame,
+    },
     ours::Ours,
     schema, setup as wire_setup,
     text::{fit, in_words, response, without_controls},
@@ -42,6 +44,8 @@ pub struct Encoder {
     ours: Ours,
     /// The conversation has gone over to the realtime path.
     has_sent_audio: bool,
+    /// The host has said that the user speaks, and not that they have finished.
+    is_active: bool,
 }
 
 impl Encoder {
@@ -65,6 +69,7 @@ impl Encoder {
             session,
             ours: Ours::default(),
             has_sent_audio: false,
+            is_active: false,
         })
     }
 
@@ -151,7 +156,7 @@ impl Encoder {
             // The end of an activity asks by itself; asked again, the model would begin anew.
             ProviderCommand::Respond if self.ours.has_asked() => {}
             ProviderCommand::Respond => self.respond(frames)?,
-            ProviderCommand::CancelResponse if self.session.server_vad => {}
+            ProviderCommand::CancelResponse if !self.can_cancel() => {}
             ProviderCommand::CancelResponse => {
                 self.ours.interrupts();
                 frames.push_back(to_frame(&activity(true))?);
@@ -159,12 +164,17 @@ impl Encoder {
             }
             ProviderCommand::ActivityStart => {
                 self.check_manual()?;
-                frames.push_back(to_frame(&activity(true))?);
+                // The vendor takes a second start or end for a mistake.
+                if !std::mem::replace(&mut self.is_active, true) {
+                    frames.push_back(to_frame(&activity(true))?);
+                }
             }
             ProviderCommand::ActivityEnd => {
                 self.check_manual()?;
-                self.ours.spoke();
-                frames.push_back(to_frame(&activity(false))?);
+                if std::mem::take(&mut self.is_active) {
+                    self.ours.spoke();
+                    frames.push_back(to_frame(&activity(false))?);
+                }
             }
             ProviderCommand::Update(update) => frames.extend(self.update(update)?),
             ProviderCommand::Raw(message) => frames.push_back(to_frame(message)?),
@@ -339,6 +349,11 @@ impl Encoder {
         family.takes_content_any_time() || is_early
     }
 
+    /// Whether an empty activity stops an answer. One that is open has done so already.
+    fn can_cancel(&self) -> bool {
+        !self.session.server_vad && !self.session.no_interruption && !self.is_active
+    }
+
     fn check_manual(&self) -> Result<(), ProviderError> {
         if self.session.server_vad {
             return Err(unsupported(
@@ -369,34 +384,6 @@ impl roomkit_dial::Encode for Encoder {
     }
 }
 
-fn content<'a>(role: &'static str, parts: Vec<Part<'a>>, turn_complete: bool) -> ClientMessage<'a> {
-    ClientMessage::ClientContent {
-        turns: vec![Content { role, parts }],
-        turn_complete,
-    }
-}
-
-fn realtime_text(text: String) -> ClientMessage<'static> {
-    ClientMessage::RealtimeInput(RealtimeInput::Text(text.into()))
-}
-
-fn activity(starts: bool) -> ClientMessage<'static> {
-    ClientMessage::RealtimeInput(if starts {
-        RealtimeInput::ActivityStart {}
-    } else {
-        RealtimeInput::ActivityEnd {}
-    })
-}
-
 fn unsupported(problem: String) -> ProviderError {
     ProviderError::new(ProviderErrorKind::Unsupported, problem)
-}
-
-fn to_frame(message: &impl Serialize) -> Result<String, ProviderError> {
-    serde_json::to_string(message).map_err(|error| {
-        ProviderError::new(
-            ProviderErrorKind::InvalidRequest,
-            format!("the message cannot be written as JSON: {error}"),
-        )
-    })
 }

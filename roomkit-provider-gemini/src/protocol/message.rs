@@ -1,78 +1,13 @@
-//! The messages as types. What comes in borrows from its frame, and every field is optional: the
-//! vendor adds fields at any time, and sets several of them in one frame.
+//! Server messages as types. They borrow from their frame, and every field is optional: the vendor
+//! adds fields at any time, and sets several of them in one frame.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Value, value::RawValue};
-
-/// What is sent, except audio (written by hand), the setup, and raw messages.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum ClientMessage<'a> {
-    RealtimeInput(RealtimeInput<'a>),
-    #[serde(rename_all = "camelCase")]
-    ClientContent {
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        turns: Vec<Content<'a>>,
-        turn_complete: bool,
-    },
-    #[serde(rename_all = "camelCase")]
-    ToolResponse {
-        function_responses: [FunctionResponse<'a>; 1],
-    },
-    #[serde(rename_all = "camelCase")]
-    ContextUpdate {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        system_instruction: Option<Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        tools: Option<Value>,
-    },
-}
-
-/// The vendor takes exactly one of these in a frame.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum RealtimeInput<'a> {
-    Video(Blob<'a>),
-    Text(Cow<'a, str>),
-    ActivityStart {},
-    ActivityEnd {},
-}
-
-/// Part of the conversation.
-#[derive(Debug, Serialize)]
-pub(super) struct Content<'a> {
-    pub(super) role: &'static str,
-    pub(super) parts: Vec<Part<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Part<'a> {
-    Text(Cow<'a, str>),
-    InlineData(Blob<'a>),
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Blob<'a> {
-    pub(super) data: String,
-    pub(super) mime_type: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct FunctionResponse<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<&'a str>,
-    pub(super) name: &'a str,
-    pub(super) response: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) scheduling: Option<&'static str>,
-}
+use serde_json::value::RawValue;
 
 /// Any JSON scalar as text that borrows from the frame unless it holds escapes: the vendor writes
 /// 64-bit numbers and durations as strings, or not. Anything else reads as empty, rather than

@@ -7,6 +7,7 @@
 //! for the Live API, and reports of the live service where those are silent.
 
 mod calls;
+mod client_message;
 mod decode;
 mod encode;
 mod message;

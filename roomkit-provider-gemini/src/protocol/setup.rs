@@ -7,7 +7,7 @@ use roomkit_core::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    message::{Content, Part},
+    client_message::{Content, Part},
     schema,
     text::without_controls,
 };
