@@ -195,6 +195,9 @@ pub struct ProviderCapabilities {
     /// It takes text and images while a tool call waits for its result. Otherwise the engine keeps
     /// them until the last result of the turn was sent.
     pub text_during_tools: bool,
+    /// It takes text and images while a response runs, and the response goes on. Otherwise, as they
+    /// would cut it short, the engine keeps them until it has ended.
+    pub text_during_responses: bool,
     /// It gives out [`ProviderEvent::Resumable`] tokens and takes them in
     /// [`SessionSetup::resume`].
     pub resumes: bool,
@@ -224,6 +227,7 @@ impl ProviderCapabilities {
             updates: false,
             images: false,
             text_during_tools: true,
+            text_during_responses: true,
             resumes: false,
             history: HistorySupport::None,
             overlaps: false,
@@ -538,13 +542,13 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.input_text_tokens += other.input_text_tokens;
-        self.input_audio_tokens += other.input_audio_tokens;
-        self.input_image_tokens += other.input_image_tokens;
-        self.cached_tokens += other.cached_tokens;
-        self.output_text_tokens += other.output_text_tokens;
-        self.output_audio_tokens += other.output_audio_tokens;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.input_text_tokens = self.input_text_tokens.saturating_add(other.input_text_tokens);
+        self.input_audio_tokens = self.input_audio_tokens.saturating_add(other.input_audio_tokens);
+        self.input_image_tokens = self.input_image_tokens.saturating_add(other.input_image_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
+        self.output_text_tokens = self.output_text_tokens.saturating_add(other.output_text_tokens);
+        self.output_audio_tokens = self.output_audio_tokens.saturating_add(other.output_audio_tokens);
     }
 }

@@ -200,7 +200,7 @@ fn capabilities_follow_model_and_settings() {
     assert_eq!(plain.history, HistorySupport::Text);
     assert!(plain.interrupts_itself && plain.transcribes_user && plain.resumes && plain.pings);
     assert!(plain.images && !plain.truncates && !plain.overlaps && !plain.updates);
-    assert!(!plain.text_during_tools);
+    assert!(!plain.text_during_tools && !plain.text_during_responses);
     assert_eq!(plain.catch_up, 4);
     let newest = of(LIVE_38, json!({}));
     assert!(newest.updates && newest.text_during_tools);

@@ -313,13 +313,6 @@ fn activities_are_for_manual_turns() {
     let nothing: [Value; 0] = [];
     assert_eq!(frame(&mut manual, &ProviderCommand::ActivityStart), start);
     assert_eq!(frame(&mut manual, &ProviderCommand::ActivityEnd), end);
-    // The end of an activity asks for the answer by itself, until the model has taken its turn.
-    frames(&mut manual, &audio());
-    assert_eq!(frames(&mut manual, &ProviderCommand::Respond), nothing);
-    let call = json!({ "toolCall": { "functionCalls": [{ "id": "c", "name": "f" }] } });
-    let mut decoder = manual.decoder(Redactor::default());
-    decoder.decode(call.to_string().as_bytes(), &mut VecDeque::new());
-    assert_eq!(frames(&mut manual, &ProviderCommand::Respond).len(), 1);
     assert_eq!(
         frames(&mut manual, &ProviderCommand::CancelResponse),
         [start, end]

@@ -253,8 +253,6 @@ async fn manual_turns_are_what_the_host_says_they_are() {
             call.send(ProviderCommand::ActivityStart).await;
             call.voice(400).await;
             call.send(ProviderCommand::ActivityEnd).await;
-            // The engine asks as well; the end of the activity has asked already.
-            call.send(ProviderCommand::Respond).await;
             if first {
                 call.until(|event| matches!(event, ProviderEvent::Audio { .. }))
                     .await;

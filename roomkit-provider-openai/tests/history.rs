@@ -68,7 +68,7 @@ fn h6_it_says_what_it_can_take_up() {
     let capabilities = OpenAISessionConfig::default().capabilities();
     assert_eq!(capabilities.history, HistorySupport::Full);
     assert!(capabilities.overlaps && capabilities.pings && !capabilities.resumes);
-    assert_eq!(capabilities.catch_up, 10);
+    assert_eq!(capabilities.catch_up, 4);
 }
 
 #[test]

@@ -164,6 +164,8 @@ impl GeminiSessionConfig {
         capabilities.updates = target.family.updates();
         capabilities.images = target.family.converses();
         capabilities.text_during_tools = !target.blocks(self);
+        // It would interrupt the answer, as the user's voice does.
+        capabilities.text_during_responses = false;
         capabilities.resumes = self.session_resumption;
         capabilities.history = if target.family.converses() {
             HistorySupport::Text

@@ -154,7 +154,6 @@ impl Encoder {
                 is_error,
             } => frames.push_back(self.tool_result(call_id, name, output, *is_error)?),
             // The end of an activity asks by itself; asked again, the model would begin anew.
-            ProviderCommand::Respond if self.ours.has_asked() => {}
             ProviderCommand::Respond => self.respond(frames)?,
             ProviderCommand::CancelResponse if !self.can_cancel() => {}
             ProviderCommand::CancelResponse => {

@@ -1,5 +1,5 @@
 //! What the two halves of a connection must know of each other: the vendor reports an interruption
-//! in the same words whether the user spoke or we did, and must not be asked twice for one answer.
+//! in the same words whether the user spoke or we did.
 
 use std::sync::{
     Arc,
@@ -11,9 +11,6 @@ const INTERRUPTS: u8 = 1;
 /// The host said that the user has finished speaking.
 const SPOKE: u8 = 2;
 
-/// The model was asked to answer, and has not begun to.
-const ASKED: u8 = 4;
-
 /// Notes that encoder and decoder of one connection leave each other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ours(Arc<AtomicU8>);
@@ -24,19 +21,9 @@ impl Ours {
         self.0.fetch_or(INTERRUPTS, Ordering::Relaxed);
     }
 
-    /// An activity ends, whose words and answer are due.
+    /// An activity ends, whose words are due.
     pub(super) fn spoke(&self) {
-        self.0.fetch_or(SPOKE | ASKED, Ordering::Relaxed);
-    }
-
-    /// Whether the end of an activity has asked for an answer that has not begun.
-    pub(super) fn has_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & ASKED != 0
-    }
-
-    /// The model takes its turn.
-    pub(super) fn answered(&self) {
-        self.take(ASKED);
+        self.0.fetch_or(SPOKE, Ordering::Relaxed);
     }
 
     /// Whether an interruption is our own. The note is gone then.

@@ -188,7 +188,6 @@ impl Turns {
         }
         // Notes of what was sent before are about what came before.
         self.ours.take_interruption();
-        self.ours.answered();
         self.completes_interruption = false;
         self.model = Model::Answering;
         events.push_back(ProviderEvent::ResponseStarted { response_id: None });
@@ -206,7 +205,6 @@ impl Turns {
     /// The model calls tools. `ends` says that its turn ended with the same frame.
     pub(super) fn calls(&mut self, ends: bool, events: &mut Events) {
         self.forget_interrupted();
-        self.ours.answered();
         if self.model == Model::Idle {
             self.began = true;
             self.settle_user(events);

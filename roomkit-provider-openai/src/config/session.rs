@@ -107,7 +107,7 @@ impl OpenAISessionConfig {
         capabilities.history = HistorySupport::Full;
         capabilities.overlaps = true;
         capabilities.pings = true;
-        capabilities.catch_up = 10;
+        capabilities.catch_up = 4;
         capabilities
     }
 

@@ -65,7 +65,8 @@ impl Call {
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the
         // last result of a tool that still runs will ask for an answer.
-        let comes_by_itself = hears_speech && !self.manual_turn || !self.tools.is_settled();
+        let is_answered = !self.manual_turn || self.continues_by_itself();
+        let comes_by_itself = hears_speech && is_answered || !self.tools.is_settled();
         if std::mem::take(&mut self.connection.owed) && !comes_by_itself {
             self.wanted = Wanted::NotBefore(now);
         }

@@ -81,7 +81,7 @@ pub(crate) struct Call {
     uplink: Uplink,
     /// What else waits for a connection, in order.
     held: Vec<Held>,
-    /// Words that wait until no tool call does.
+    /// Words that wait until they do no harm: until no tool call waits, or no response runs.
     deferred: Vec<Held>,
     history: History,
     usage: Usage,

@@ -43,11 +43,10 @@ impl Call {
     /// Sends words or an image, unless the provider would not take them now. `order` is their
     /// place in the history.
     pub(super) fn send_words(&mut self, order: u64, command: ProviderCommand) {
-        let takes = self.provider.as_ref().is_none_or(|p| p.text_during_tools);
         let what = Given::Command(command);
         if !self.connection.is_open() {
             self.hold(order, what);
-        } else if takes || self.tools.is_settled() {
+        } else if self.takes_words() {
             self.give(Held { order, what });
         } else if self.deferred.len() < HELD_COMMANDS {
             self.deferred.push(Held { order, what });
@@ -57,11 +56,19 @@ impl Call {
     }
 
     pub(super) fn send_deferred(&mut self) {
-        if self.tools.is_settled() && self.connection.is_open() {
+        if !self.deferred.is_empty() && self.connection.is_open() && self.takes_words() {
             for held in std::mem::take(&mut self.deferred) {
                 self.give(held);
             }
         }
+    }
+
+    /// Words do no harm at this moment.
+    fn takes_words(&self) -> bool {
+        self.provider.as_ref().is_none_or(|provider| {
+            (provider.text_during_tools || self.tools.is_settled())
+                && (provider.text_during_responses || self.response.is_none())
+        })
     }
 
     pub(super) fn hold(&mut self, order: u64, what: Given) {

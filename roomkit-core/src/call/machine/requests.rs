@@ -107,7 +107,9 @@ impl Call {
             Command::ActivityEnd => {
                 self.send_to_provider(ProviderCommand::ActivityEnd);
                 self.user_finished(now, None);
-                self.wanted = Wanted::NotBefore(now);
+                if !self.continues_by_itself() {
+                    self.wanted = Wanted::NotBefore(now);
+                }
             }
             Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),

@@ -628,6 +628,32 @@ fn words_wait_for_the_last_result_where_the_provider_wants_that() {
     );
 }
 
+#[test]
+fn r3_words_do_not_cut_an_answer_short_where_the_provider_would() {
+    let mut capabilities = resuming();
+    capabilities.text_during_responses = false;
+    let mut call = Scripted::with(settings(), capabilities);
+    call.response("r1").voice("r1", "a1", ms(500));
+    let from = call.log.len();
+    call.text("a whisper", false);
+    assert_eq!(call.to_new_provider(from), []);
+    call.response_ends("r1", ResponseStatus::Completed);
+    let sent = call.to_new_provider(from);
+    assert!(
+        matches!(&sent[..], [ProviderCommand::Text { respond: true, .. }]),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn a_manual_turn_needs_no_second_word_where_the_provider_answers_by_itself() {
+    let mut call = resuming_call();
+    call.command(Command::ActivityStart);
+    call.speak(1).command(Command::ActivityEnd);
+    call.pass(ms(12_000));
+    assert_eq!(call.asked(), 0);
+}
+
 // ----- signs of life
 
 #[test]
