@@ -544,11 +544,21 @@ impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        self.input_text_tokens = self.input_text_tokens.saturating_add(other.input_text_tokens);
-        self.input_audio_tokens = self.input_audio_tokens.saturating_add(other.input_audio_tokens);
-        self.input_image_tokens = self.input_image_tokens.saturating_add(other.input_image_tokens);
+        self.input_text_tokens = self
+            .input_text_tokens
+            .saturating_add(other.input_text_tokens);
+        self.input_audio_tokens = self
+            .input_audio_tokens
+            .saturating_add(other.input_audio_tokens);
+        self.input_image_tokens = self
+            .input_image_tokens
+            .saturating_add(other.input_image_tokens);
         self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
-        self.output_text_tokens = self.output_text_tokens.saturating_add(other.output_text_tokens);
-        self.output_audio_tokens = self.output_audio_tokens.saturating_add(other.output_audio_tokens);
+        self.output_text_tokens = self
+            .output_text_tokens
+            .saturating_add(other.output_text_tokens);
+        self.output_audio_tokens = self
+            .output_audio_tokens
+            .saturating_add(other.output_audio_tokens);
     }
 }

@@ -29,6 +29,8 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 /// How long one address is tried alone, as RFC 8305 has it.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// What was sent and is not confirmed by then never will be.
+const UNCONFIRMED_AFTER: Duration = Duration::from_secs(20);
 
 /// How a [`Dialer`] dials.
 #[derive(Debug, Clone)]
@@ -125,6 +127,7 @@ impl Dialer {
         let stream = self.connect(self.resolve().await?).await?;
         // Audio comes in small messages, which must not wait for one another.
         let _ = stream.set_nodelay(true);
+        break_when_unconfirmed(&stream);
         let mut request = self
             .endpoint
             .url()
@@ -172,7 +175,8 @@ impl Dialer {
     }
 
     async fn connect(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, ProviderError> {
-        first_to_answer(addresses).await.map_err(|error| {
+        let answered = first_to_answer(addresses, TcpStream::connect).await;
+        answered.map_err(|error| {
             let hint = if error.kind() == io::ErrorKind::ConnectionRefused {
                 "nobody listens there; check host and port of"
             } else {
@@ -262,12 +266,18 @@ impl Dialer {
 
 /// Tries the addresses in their order, the next one as soon as those before have failed or take
 /// long: a machine whose IPv6 leads nowhere still gets through.
-async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn first_to_answer<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
     let mut waiting = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
     loop {
-        attempts.extend(waiting.next().map(TcpStream::connect));
+        attempts.extend(waiting.next().map(&connect));
         tokio::select! {
             outcome = attempts.next() => match outcome {
                 Some(Ok(stream)) => return Ok(stream),
@@ -277,6 +287,19 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             () = sleep(NEXT_ADDRESS_AFTER), if waiting.len() > 0 => {}
         }
     }
+}
+
+/// Lets the kernel break a connection whose other end has not confirmed for so long what was sent
+/// to it. A peer that is merely slow to answer confirms all the same; only a path that is dead does
+/// not, and audio that is sent all the time shows it soon (contract H5).
+fn break_when_unconfirmed(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNCONFIRMED_AFTER))
+    {
+        tracing::debug!(%error, "a dead path will be noticed late");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 impl std::fmt::Debug for Dialer {
@@ -292,25 +315,37 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_address_that_fails_or_says_nothing_is_passed_over() {
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let refusing = closed.local_addr().unwrap();
-        drop(closed);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let answering = listener.local_addr().unwrap();
-        // Reserved for documentation: packets to it are lost, or there is no way to it.
-        let silent = SocketAddr::from(([192, 0, 2, 1], 9));
+        let [refusing, silent, answering] =
+            [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => Err(io::ErrorKind::ConnectionRefused.into()),
+                2 => std::future::pending().await,
+                port => Ok(port),
+            }
+        };
         for addresses in [
             vec![refusing, answering],
             vec![silent, answering],
             vec![answering, silent],
         ] {
-            let stream = first_to_answer(addresses).await.unwrap();
-            assert_eq!(stream.peer_addr().unwrap(), answering);
+            assert_eq!(first_to_answer(addresses, connect).await.unwrap(), 3);
         }
-        let error = first_to_answer(vec![refusing]).await.unwrap_err();
+        let error = first_to_answer(vec![refusing], connect).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(first_to_answer(Vec::new()).await.is_err());
+        assert!(first_to_answer(Vec::new(), connect).await.is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn h5_a_path_that_confirms_nothing_is_broken_by_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let stream = stream.unwrap();
+        break_when_unconfirmed(&stream);
+        let limit = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(limit, Some(UNCONFIRMED_AFTER));
     }
 }
