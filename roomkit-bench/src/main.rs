@@ -6,6 +6,7 @@
 //! other.
 
 mod floor;
+mod handover;
 mod load;
 mod process;
 mod ws;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// WebSocket callers through the server to a fake OpenAI and back, beside the floor.
     Ws(ws::Options),
+    /// A speaking user through hand-overs, planned and not, with fakes of both vendors.
+    Handover(handover::Options),
     /// Runs the floor relay.
     Floor {
         /// Where callers connect.
@@ -47,6 +50,7 @@ fn main() -> Outcome<()> {
         .build()?;
     match Arguments::parse().command {
         Command::Ws(options) => runtime.block_on(ws::run(&options)),
+        Command::Handover(options) => runtime.block_on(handover::run(&options)),
         Command::Floor { listen, upstream } => runtime.block_on(floor::run(listen, &upstream)),
         Command::Load(options) => runtime.block_on(load::run(&options)),
     }
