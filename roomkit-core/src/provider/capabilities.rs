@@ -1,0 +1,96 @@
+//! What a provider says that it can.
+
+#[cfg(doc)]
+use super::{ProviderCommand, ProviderEvent, SessionSetup};
+
+/// What a connection takes, gives and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderCapabilities {
+    /// Rate of the audio it takes, in Hz.
+    pub input_rate: u32,
+    /// Rate of the audio it gives, in Hz.
+    pub output_rate: u32,
+    /// How a response is asked for.
+    pub continuation: Continuation,
+    /// It stops a running response by itself when the user starts to speak. Otherwise the engine
+    /// sends [`ProviderCommand::CancelResponse`].
+    pub interrupts_itself: bool,
+    /// It can forget the part of an answer that nobody heard ([`ProviderCommand::Truncate`]).
+    pub truncates: bool,
+    /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
+    /// the engine may wait a moment for it before it publishes the answer (contract T1).
+    pub transcribes_user: bool,
+    /// It takes [`ProviderCommand::Update`] on a live connection.
+    pub updates: bool,
+    /// It takes [`ProviderCommand::Image`].
+    pub images: bool,
+    /// It takes text and images while a tool call waits for its result. Otherwise the engine keeps
+    /// them until the last result of the turn was sent.
+    pub text_during_tools: bool,
+    /// It takes text and images while a response runs, and the response goes on. Otherwise, as they
+    /// would cut it short, the engine keeps them until it has ended.
+    pub text_during_responses: bool,
+    /// It gives out [`ProviderEvent::Resumable`] tokens and takes them in
+    /// [`SessionSetup::resume`].
+    pub resumes: bool,
+    /// What it can make of [`SessionSetup::history`].
+    pub history: HistorySupport,
+    /// A conversation may have a second connection while the first is still open, so that a
+    /// hand-over can dial before it hangs up. Otherwise the old one is closed first.
+    pub overlaps: bool,
+    /// It takes [`ProviderCommand::Ping`] and answers each with [`ProviderEvent::Pong`].
+    pub pings: bool,
+    /// How many times faster than real time it takes audio: what was held back while there was no
+    /// connection is sent at this pace. At least 2; more than 4 makes it a guess where in the audio
+    /// the provider notices speech, should the connection break again just then.
+    pub catch_up: u32,
+}
+
+impl ProviderCapabilities {
+    /// The least a connection can do, with its rates in Hz: explicit responses and nothing else.
+    pub fn new(input_rate: u32, output_rate: u32) -> Self {
+        Self {
+            input_rate,
+            output_rate,
+            continuation: Continuation::Explicit,
+            interrupts_itself: false,
+            truncates: false,
+            transcribes_user: false,
+            updates: false,
+            images: false,
+            text_during_tools: true,
+            text_during_responses: true,
+            resumes: false,
+            history: HistorySupport::None,
+            overlaps: false,
+            pings: false,
+            catch_up: 4,
+        }
+    }
+}
+
+/// How much of an earlier conversation a provider can give to a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistorySupport {
+    /// Nothing: a new connection knows only the system prompt.
+    None,
+    /// Words. Tool calls and their results are told to it in words by the engine.
+    Text,
+    /// Words, tool calls and their results; a result may also answer a call from the history.
+    Full,
+}
+
+/// How a provider is brought to answer injected text and tool results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Continuation {
+    /// It waits for [`ProviderCommand::Respond`]. The engine sends that once per turn and never
+    /// while a response runs (contract K7).
+    Explicit,
+    /// It goes on by itself after a tool result, and after text with `respond` set. The engine
+    /// sends [`ProviderCommand::Respond`] only when a new connection owes an answer to something
+    /// in its history.
+    Automatic,
+}

@@ -1,0 +1,167 @@
+//! What a provider reports.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+#[cfg(doc)]
+use super::{ProviderCapabilities, ProviderCommand};
+use super::{ResumeToken, Role};
+use crate::{
+    error::ProviderError,
+    id::{CallId, ItemId, ResponseId},
+};
+
+/// What a provider reports, in the order of its wire.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ProviderEvent {
+    /// The user began to speak.
+    SpeechStarted {
+        /// The item the utterance will become, if the vendor names it already.
+        item_id: Option<ItemId>,
+    },
+    /// The user stopped speaking.
+    SpeechStopped {
+        /// As in [`SpeechStarted`](Self::SpeechStarted).
+        item_id: Option<ItemId>,
+    },
+    /// The model began a response.
+    ResponseStarted {
+        /// The vendor's id of it.
+        response_id: Option<ResponseId>,
+    },
+    /// A piece of the answer's audio: PCM16 mono at [`ProviderCapabilities::output_rate`].
+    Audio {
+        /// The response it belongs to; `None` means the running one.
+        response_id: Option<ResponseId>,
+        /// The item it belongs to.
+        item_id: Option<ItemId>,
+        /// The content part of the item.
+        content_index: u32,
+        /// The samples; any length.
+        pcm: Bytes,
+    },
+    /// Words, of either side.
+    Transcript {
+        /// Who says them.
+        role: Role,
+        /// The item they belong to.
+        item_id: Option<ItemId>,
+        /// For a partial only what is new; for a final the whole text.
+        text: String,
+        /// Nothing more comes for this item.
+        is_final: bool,
+    },
+    /// No final transcript will come for this item.
+    TranscriptFailed {
+        /// The item.
+        item_id: Option<ItemId>,
+        /// Why.
+        message: String,
+    },
+    /// The model wants a tool to run.
+    ToolCall {
+        /// The vendor's id of the call.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// The arguments as the vendor wrote them; ought to be a JSON object.
+        arguments: String,
+    },
+    /// The model no longer wants the results of these calls.
+    ToolCallsCancelled {
+        /// The calls.
+        call_ids: Vec<CallId>,
+    },
+    /// A response is over.
+    ResponseEnded {
+        /// The vendor's id of it.
+        response_id: Option<ResponseId>,
+        /// How it went.
+        status: ResponseStatus,
+        /// What it cost.
+        usage: Option<Usage>,
+    },
+    /// A [`ProviderCommand::Respond`] was turned down because a response was running already.
+    ResponseRefused,
+    /// Tokens spent outside a response, such as on transcription.
+    Usage(Usage),
+    /// A [`ProviderCommand::Update`] took effect.
+    Updated,
+    /// The connection will be closed by the vendor, after this time if it says so.
+    GoAway {
+        /// How long the connection has left.
+        time_left: Option<Duration>,
+    },
+    /// A later connection can take up the conversation, as it is at this point of the wire, with
+    /// this token. It takes the place of the one before.
+    Resumable(ResumeToken),
+    /// A [`ProviderCommand::Ping`] has come back: the vendor's end has taken all that was sent
+    /// before it.
+    Pong,
+    /// Something went wrong; the connection goes on.
+    Error(ProviderError),
+    /// The connection is over. `None`: it was closed as asked.
+    Closed(Option<ProviderError>),
+}
+
+/// How a response ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseStatus {
+    /// Said in full.
+    Completed,
+    /// Stopped by the user's speech or on request.
+    Cancelled,
+    /// Cut short by the vendor, with its reason, such as `max_output_tokens`.
+    Incomplete(String),
+    /// Failed.
+    Failed(ProviderError),
+}
+
+/// Tokens of one response.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// All tokens read.
+    pub input_tokens: u64,
+    /// All tokens written.
+    pub output_tokens: u64,
+    /// Of those read, text.
+    pub input_text_tokens: u64,
+    /// Of those read, audio.
+    pub input_audio_tokens: u64,
+    /// Of those read, images.
+    pub input_image_tokens: u64,
+    /// Of those read, from the vendor's cache.
+    pub cached_tokens: u64,
+    /// Of those written, text.
+    pub output_text_tokens: u64,
+    /// Of those written, audio.
+    pub output_audio_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.input_text_tokens = self
+            .input_text_tokens
+            .saturating_add(other.input_text_tokens);
+        self.input_audio_tokens = self
+            .input_audio_tokens
+            .saturating_add(other.input_audio_tokens);
+        self.input_image_tokens = self
+            .input_image_tokens
+            .saturating_add(other.input_image_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
+        self.output_text_tokens = self
+            .output_text_tokens
+            .saturating_add(other.output_text_tokens);
+        self.output_audio_tokens = self
+            .output_audio_tokens
+            .saturating_add(other.output_audio_tokens);
+    }
+}

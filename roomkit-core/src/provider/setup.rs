@@ -1,0 +1,145 @@
+//! What a connection is asked to be, and the conversation it takes up.
+
+use std::{fmt, sync::Arc};
+
+use serde_json::{Map, Value};
+
+#[cfg(doc)]
+use super::{HistorySupport, ProviderCapabilities, ProviderCommand};
+use super::{Role, SessionUpdate};
+use crate::{
+    id::{CallId, SessionId},
+    tool::ToolDefinition,
+};
+
+/// What one connection is asked to be. Its Debug output leaves out what may be confidential.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SessionSetup {
+    /// Whose connection it is, for logs.
+    pub session_id: SessionId,
+    /// Instructions for the model.
+    pub system_prompt: Option<String>,
+    /// The vendor's name of the voice.
+    pub voice: Option<String>,
+    /// Sampling temperature, for vendors that take one.
+    pub temperature: Option<f32>,
+    /// Tools the model may call.
+    pub tools: Vec<ToolDefinition>,
+    /// The vendor's own settings for this session, checked by the provider.
+    pub provider_config: Map<String, Value>,
+    /// Take up the conversation this token stands for. Given only to a provider that
+    /// [`resumes`](ProviderCapabilities::resumes). When the vendor refuses it, `connect` fails and
+    /// the engine tries again without.
+    pub resume: Option<ResumeToken>,
+    /// What was said before this connection, oldest first: all of it, or with `resume` only what
+    /// came after the token. The provider gives it to the model in its vendor's form, as far as
+    /// [`history`](ProviderCapabilities::history) says it can, and asks for no response to it.
+    pub history: Vec<HistoryItem>,
+}
+
+impl SessionSetup {
+    /// A setup that leaves everything to the provider's defaults.
+    pub fn new(session_id: SessionId) -> Self {
+        Self {
+            session_id,
+            system_prompt: None,
+            voice: None,
+            temperature: None,
+            tools: Vec::new(),
+            provider_config: Map::new(),
+            resume: None,
+            history: Vec::new(),
+        }
+    }
+
+    /// Makes a change to a live session part of what later connections are asked to be; but for the
+    /// vendor's own settings, which only the provider can lay over each other.
+    pub(crate) fn update(&mut self, update: &SessionUpdate) {
+        if let Some(prompt) = &update.system_prompt {
+            self.system_prompt = Some(prompt.clone());
+        }
+        if let Some(voice) = &update.voice {
+            self.voice = Some(voice.clone());
+        }
+        if let Some(tools) = &update.tools {
+            self.tools.clone_from(tools);
+        }
+        if let Some(temperature) = update.temperature {
+            self.temperature = Some(temperature);
+        }
+    }
+}
+
+impl fmt::Debug for SessionSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let settings: Vec<&String> = self.provider_config.keys().collect();
+        f.debug_struct("SessionSetup")
+            .field("session_id", &self.session_id)
+            .field("voice", &self.voice)
+            .field("temperature", &self.temperature)
+            .field("tools", &tools)
+            .field("provider_config", &settings)
+            .field("resume", &self.resume)
+            .field("history", &self.history.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a vendor gives out so that another connection can take up the conversation. It is as good
+/// as a key to it, so `Debug` does not show it (contract X1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(Arc<str>);
+
+impl ResumeToken {
+    /// A token as the vendor wrote it.
+    pub fn new(token: impl Into<Arc<str>>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token as the vendor wrote it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeToken([redacted])")
+    }
+}
+
+/// One thing that was said or done before a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryItem {
+    /// Words. An answer that was interrupted holds what was heard of it.
+    Message {
+        /// Who said them.
+        role: Role,
+        /// The words.
+        text: String,
+    },
+    /// The model asked for a tool ([`HistorySupport::Full`] only). Its result follows, unless the
+    /// tool still runs: then it comes as a [`ProviderCommand::ToolResult`].
+    ToolCall {
+        /// The vendor's id of the call, on the connection that made it.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// The arguments as the vendor wrote them.
+        arguments: String,
+    },
+    /// What a tool answered ([`HistorySupport::Full`] only).
+    ToolResult {
+        /// The call.
+        call_id: CallId,
+        /// The tool.
+        name: String,
+        /// JSON or plain text.
+        output: String,
+        /// The output says that the call failed or was refused.
+        is_error: bool,
+    },
+}
