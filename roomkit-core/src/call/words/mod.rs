@@ -7,23 +7,19 @@
 
 mod answer;
 mod memory;
+mod question;
 
 use std::{collections::VecDeque, time::Duration};
 
 use answer::{Answer, Stage};
 use memory::Memory;
+use question::Utterance;
 
 use super::{
     io::{Moment, News, Publication},
     playout::Playout,
 };
 use crate::{id::ItemId, provider::Role};
-
-/// How many utterances of the user may be without a final.
-const UTTERANCES: usize = 128;
-/// An utterance that a lost connection broke off is taken for the first one that the next
-/// connection hears, if that is not much later.
-const HEARD_AGAIN: Duration = Duration::from_secs(45);
 
 /// Orders what is published and settles each utterance once.
 #[derive(Debug)]
@@ -54,21 +50,6 @@ enum What {
     AnswerFinal(u64),
 }
 
-/// Something the user said, or is saying.
-#[derive(Debug)]
-struct Utterance {
-    number: u64,
-    item_id: Option<ItemId>,
-    began: Moment,
-    barge_in: bool,
-    /// When the user finished, if they have and a final is due.
-    awaited: Option<Moment>,
-    /// Its final came before the user was seen to finish.
-    said: bool,
-    /// Its connection was lost at this moment; the next one hears it once more.
-    carried: Option<Moment>,
-}
-
 impl Words {
     pub(super) fn new(wait: Duration) -> Self {
         Self {
@@ -91,133 +72,6 @@ impl Words {
     pub(super) fn tell_answer(&mut self, at: Moment, news: News) {
         let since = self.answers_since(at);
         self.push(What::News(at, news), since);
-    }
-
-    // ----- what the user says
-
-    /// Gives the number of the utterance, which it had already if a connection was lost in it.
-    pub(super) fn user_began(
-        &mut self,
-        at: Moment,
-        item_id: Option<ItemId>,
-        barge_in: bool,
-    ) -> u64 {
-        self.told.new_turn(Role::User);
-        let too_late = |lost: Moment| at >= lost + HEARD_AGAIN;
-        self.utterances
-            .retain(|said| !said.carried.is_some_and(too_late));
-        let carried = |said: &&mut Utterance| said.carried.is_some();
-        if let Some(utterance) = self.utterances.iter_mut().find(carried) {
-            utterance.carried = None;
-            utterance.item_id = item_id;
-            utterance.barge_in |= barge_in;
-            return utterance.number;
-        }
-        self.serial += 1;
-        let number = self.serial;
-        let (awaited, said, carried) = (None, false, None);
-        self.utterances.push_back(Utterance {
-            number,
-            item_id,
-            began: at,
-            barge_in,
-            awaited,
-            said,
-            carried,
-        });
-        if self.utterances.len() > UTTERANCES {
-            self.utterances.pop_front();
-        }
-        number
-    }
-
-    /// The user has finished: a final for this utterance is due.
-    pub(super) fn user_finished(&mut self, at: Moment, item_id: Option<ItemId>) {
-        if self.told.is_settled(Role::User, item_id.as_ref()) {
-            return;
-        }
-        match self.utterance(item_id.as_ref()) {
-            Some(place) if self.utterances[place].said => {
-                self.utterances.remove(place);
-            }
-            Some(place) => {
-                let utterance = &mut self.utterances[place];
-                utterance.awaited = Some(at);
-                utterance.item_id = item_id.or(utterance.item_id.take());
-            }
-            None => self.utterances.push_back(Utterance {
-                number: 0,
-                item_id,
-                began: at,
-                barge_in: false,
-                awaited: Some(at),
-                said: false,
-                carried: None,
-            }),
-        }
-    }
-
-    pub(super) fn user_partial(&mut self, at: Moment, item_id: Option<ItemId>, text: String) {
-        if self.told.is_settled(Role::User, item_id.as_ref()) {
-            return;
-        }
-        let finished = self
-            .utterance(item_id.as_ref())
-            .and_then(|place| self.utterances[place].awaited);
-        let role = Role::User;
-        let news = News::Partial {
-            role,
-            text,
-            item_id,
-        };
-        self.tell_question(at, news, finished);
-    }
-
-    /// Gives the number of the utterance that is written down with this.
-    pub(super) fn user_final(
-        &mut self,
-        at: Moment,
-        item_id: Option<ItemId>,
-        text: String,
-    ) -> Option<u64> {
-        if self.told.is_repeat(Role::User, item_id.as_ref(), &text) {
-            return None;
-        }
-        let (mut began, mut barge_in, mut finished) = (at, false, None);
-        let mut number = None;
-        if let Some(place) = self.utterance(item_id.as_ref()) {
-            let utterance = &mut self.utterances[place];
-            number = Some(utterance.number);
-            (began, barge_in, finished) = (utterance.began, utterance.barge_in, utterance.awaited);
-            if utterance.awaited.is_some() || item_id.is_some() {
-                self.utterances.remove(place);
-            } else {
-                utterance.said = true;
-            }
-        }
-        if !text.trim().is_empty() {
-            let (role, chain_depth) = (Role::User, 0);
-            let news = News::Final {
-                role,
-                text,
-                item_id,
-                barge_in,
-                chain_depth,
-            };
-            self.tell_question(began, news, finished);
-        }
-        number
-    }
-
-    /// Something the user has finished still has no final.
-    pub(super) fn awaits_user(&self) -> bool {
-        self.utterances.iter().any(|said| said.awaited.is_some())
-    }
-
-    /// No final will come for this utterance. Gives its number.
-    pub(super) fn user_failed(&mut self, item_id: Option<&ItemId>) -> Option<u64> {
-        let place = self.utterance(item_id)?;
-        self.utterances.remove(place).map(|said| said.number)
     }
 
     // ----- what the AI says
@@ -336,8 +190,6 @@ impl Words {
         }
     }
 
-    // ----- the connection
-
     /// The place of the last thing that came.
     pub(super) fn order(&self) -> u64 {
         self.order
@@ -360,21 +212,6 @@ impl Words {
                 Some((entry.order, said))
             }
         })
-    }
-
-    /// The connection is gone: nothing more comes for what the AI was saying. What the user said
-    /// and nobody has written down is `heard_again` by the next one, or lost.
-    pub(super) fn disconnected(&mut self, at: Moment, heard_again: bool) {
-        self.answer_ended(at);
-        if !heard_again {
-            return self.utterances.clear();
-        }
-        self.utterances.retain(|utterance| !utterance.said);
-        for utterance in &mut self.utterances {
-            utterance.item_id = None;
-            utterance.awaited = None;
-            utterance.carried = Some(at);
-        }
     }
 
     /// Gives up every wait; the call ends.
@@ -475,35 +312,6 @@ impl Words {
         });
     }
 
-    /// What the user said goes before the answer that waits for it, after older answers, and never
-    /// before what was told of the same utterance.
-    fn tell_question(&mut self, at: Moment, news: News, finished: Option<Moment>) {
-        let waits = |entry: &Entry| {
-            let asked = finished.zip(entry.answers_since);
-            asked.is_some_and(|(finished, since)| since >= finished)
-        };
-        let item = said_by_user(&news).cloned();
-        let same = |entry: &Entry| match &entry.what {
-            What::News(_, told) => item.is_some() && said_by_user(told) == item.as_ref(),
-            What::AnswerFinal(_) => false,
-        };
-        let own = self.queue.iter().rposition(same).map_or(0, |last| last + 1);
-        let place = self
-            .queue
-            .iter()
-            .position(waits)
-            .unwrap_or(self.queue.len());
-        self.order += 1;
-        self.queue.insert(
-            place.max(own),
-            Entry {
-                what: What::News(at, news),
-                order: self.order,
-                answers_since: None,
-            },
-        );
-    }
-
     fn answers_since(&self, at: Moment) -> Option<Moment> {
         self.is_awaiting(at).then_some(at)
     }
@@ -514,20 +322,6 @@ impl Words {
         self.utterances
             .iter()
             .any(|said| said.awaited.is_some_and(by_then))
-    }
-
-    /// The utterance of that id; without an id, or when the utterance had none, the oldest.
-    fn utterance(&self, item_id: Option<&ItemId>) -> Option<usize> {
-        let by_id = item_id.and_then(|id| {
-            self.utterances
-                .iter()
-                .position(|utterance| utterance.item_id.as_ref() == Some(id))
-        });
-        by_id.or_else(|| {
-            self.utterances
-                .iter()
-                .position(|utterance| item_id.is_none() || utterance.item_id.is_none())
-        })
     }
 
     fn answer(
@@ -557,22 +351,5 @@ impl Words {
             self.answers.len() - 1
         });
         self.answers.get_mut(place)
-    }
-}
-
-/// The utterance of the user that these news tell of.
-fn said_by_user(news: &News) -> Option<&Option<ItemId>> {
-    match news {
-        News::Partial {
-            role: Role::User,
-            item_id,
-            ..
-        }
-        | News::Final {
-            role: Role::User,
-            item_id,
-            ..
-        } => Some(item_id),
-        _ => None,
     }
 }
