@@ -39,6 +39,9 @@ pub(super) struct Uplink {
     rate: u32,
     /// How many bytes may wait, or be kept, once the call has begun.
     hold: usize,
+    /// [`PRE_ROLL`] and [`UNSEEN`] in bytes.
+    pre_roll: u64,
+    unseen: u64,
     line: Line,
     /// Not sent yet.
     waiting: Lane,
@@ -103,6 +106,8 @@ impl Uplink {
         Self {
             rate,
             hold: audio::bytes_for(hold, rate),
+            pre_roll: audio::bytes_for(PRE_ROLL, rate) as u64,
+            unseen: audio::bytes_for(UNSEEN, rate) as u64,
             line: Line::Early,
             waiting: Lane::default(),
             kept: Lane::default(),
@@ -327,12 +332,10 @@ impl Uplink {
     }
 
     fn forget(&mut self) {
-        let bytes_of = |length| audio::bytes_for(length, self.rate) as u64;
-        let received = self
-            .received
-            .unwrap_or_else(|| self.sent.saturating_sub(bytes_of(UNSEEN)));
+        let unseen = self.sent.saturating_sub(self.unseen);
+        let received = self.received.unwrap_or(unseen);
         // What was received may be the beginning of something that was not noticed.
-        let pre_roll = received.saturating_sub(bytes_of(PRE_ROLL));
+        let pre_roll = received.saturating_sub(self.pre_roll);
         let first = self.utterances.front().map(|said| said.from);
         let needed = first.unwrap_or(u64::MAX);
         let from = pre_roll.min(needed).max(self.settled);

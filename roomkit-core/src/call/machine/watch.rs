@@ -52,13 +52,17 @@ impl Call {
         let life = self.pings().then(|| connection.next_sign());
         let plan = connection.plan.as_ref().map(|plan| {
             if now < plan.from {
-                plan.from
-            } else {
-                // Silence in the room wakes the machine anyhow.
-                let owed = self.owes.map(|owes| owes.until);
-                owed.filter(|until| *until > now)
-                    .map_or(plan.deadline, |until| until.min(plan.deadline))
+                return plan.from;
             }
+            // Silence in the room wakes the machine anyhow.
+            let owed = self.owes.map(|owes| owes.until);
+            let waits = [owed, self.words.awaits_user_until()];
+            let until = waits
+                .into_iter()
+                .flatten()
+                .filter(|until| *until > now)
+                .max();
+            until.map_or(plan.deadline, |until| until.min(plan.deadline))
         });
         [life, plan, connection.overdue_at()]
             .into_iter()
@@ -77,7 +81,10 @@ impl Call {
             && self.wanted == Wanted::No
             && self.tools.is_settled()
             && self.owes.is_none_or(|owes| now >= owes.until)
-            && !self.words.awaits_user()
+            && self
+                .words
+                .awaits_user_until()
+                .is_none_or(|until| now >= until)
             && self.uplink.is_clear()
             && self.playout.is_silent(now)
     }

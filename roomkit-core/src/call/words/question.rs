@@ -150,9 +150,10 @@ impl Words {
         number
     }
 
-    /// Something the user has finished still has no final.
-    pub(in crate::call) fn awaits_user(&self) -> bool {
-        self.utterances.iter().any(|said| said.awaited.is_some())
+    /// Until when a final is waited for of something that the user has finished.
+    pub(in crate::call) fn awaits_user_until(&self) -> Option<Moment> {
+        let finished = self.utterances.iter().filter_map(|said| said.awaited);
+        finished.max().map(|at| at + self.wait)
     }
 
     /// No final will come for this utterance. Gives its number.

@@ -198,6 +198,17 @@ fn h1_a_planned_hand_over_waits_for_a_quiet_moment() {
 }
 
 #[test]
+fn h1_a_transcript_that_never_comes_is_not_waited_for_long() {
+    let mut call = replaying_call();
+    call.user_starts("u1").user_stops("u1");
+    call.answer("r1", "answer", ms(100))
+        .command(Command::HandOver);
+    call.pass(ms(10_000));
+    let at: Vec<Moment> = call.dials().iter().map(|(at, _)| *at).collect();
+    assert_eq!(at, [ms(1500)]);
+}
+
+#[test]
 fn h1_a_tool_call_is_not_quiet() {
     let mut call = replaying_call();
     call.tool_call("c1")
