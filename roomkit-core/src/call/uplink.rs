@@ -11,16 +11,17 @@ mod lane;
 
 use std::{collections::VecDeque, time::Duration};
 
-use lane::{Lane, length_of};
+use lane::Lane;
+pub(super) use lane::Piece;
 
 use super::io::Moment;
-use crate::{audio, provider::ProviderCommand};
+use crate::audio;
 
 /// Audio from before the first connection: at most this many bytes, then the newest is dropped
 /// (contract S4).
 const EARLY_BYTES: usize = 1 << 20;
 /// Speech is noticed only a moment after it began; so much audio before that belongs to it.
-const PRE_ROLL: Duration = Duration::from_secs(1);
+const PRE_ROLL: Duration = Duration::from_millis(700);
 /// The end of speech is noticed only after some silence, and in its last part somebody may have
 /// begun to speak again.
 const TAIL: Duration = Duration::from_millis(200);
@@ -123,13 +124,11 @@ impl Uplink {
     }
 
     /// Audio, or a mark of a manual turn. [`poll`](Self::poll) says what may be sent.
-    pub(super) fn push(&mut self, command: ProviderCommand) -> Kept {
-        if self.line == Line::Early
-            && self.waiting.bytes + length_of(&command) as usize > EARLY_BYTES
-        {
+    pub(super) fn push(&mut self, piece: Piece) -> Kept {
+        if self.line == Line::Early && self.waiting.bytes + piece.bytes() > EARLY_BYTES {
             return Kept::DroppedNewest;
         }
-        self.waiting.push_back(command);
+        self.waiting.push_back(piece);
         if self.line == Line::Early {
             return Kept::Whole;
         }
@@ -140,21 +139,21 @@ impl Uplink {
     }
 
     /// The next thing to be sent at `now`; to be called until it gives nothing.
-    pub(super) fn poll(&mut self, now: Moment) -> Option<ProviderCommand> {
+    pub(super) fn poll(&mut self, now: Moment) -> Option<Piece> {
         if self.next_wake()? > now {
             return None;
         }
-        let command = self.waiting.pop_front()?;
-        let bytes = length_of(&command);
-        let length = audio::duration_of(bytes as usize, self.rate);
+        let piece = self.waiting.pop_front()?;
+        let bytes = piece.bytes();
+        let length = audio::duration_of(bytes, self.rate);
         self.taken_at = self.taken_at.max(now) + length / self.speed;
         if !self.waiting.is_empty() {
             self.hurried = Some(now);
         }
-        self.sent += bytes;
-        self.kept.push_back(command.clone());
+        self.sent += bytes as u64;
+        self.kept.push_back(piece.clone());
         self.forget();
-        Some(command)
+        Some(piece)
     }
 
     /// When the next piece may go.
@@ -216,19 +215,19 @@ impl Uplink {
         let mut new = 0;
         let mut places = vec![(old, new)];
         let mut again = VecDeque::new();
-        for command in std::mem::take(&mut self.kept).commands {
-            let length = length_of(&command);
+        for piece in std::mem::take(&mut self.kept).pieces {
+            let length = piece.bytes() as u64;
             let end = old + length;
             let is_settled = |said: &Spoken| said.settled && said.from <= old && said.covers(end);
             if length == 0 || !self.utterances.iter().any(is_settled) {
-                again.push_back(command);
+                again.push_back(piece);
                 new += length;
             }
             old = end;
             places.push((old, new));
         }
-        while let Some(command) = again.pop_back() {
-            self.waiting.push_front(command);
+        while let Some(piece) = again.pop_back() {
+            self.waiting.push_front(piece);
         }
         let moved = |place: u64| {
             let at = places.partition_point(|(old, _)| *old < place);

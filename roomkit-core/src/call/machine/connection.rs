@@ -24,7 +24,7 @@ const GO_AWAY: Duration = Duration::from_secs(10);
 const HOST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Signs of life are asked for this often while audio is sent, and otherwise that often.
-const PING_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
+const PING_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// A peer that is asked for a sign of life and is not heard of for so long is gone; some healthy
 /// ones take 30 s.
 const SILENCE: Duration = Duration::from_secs(45);

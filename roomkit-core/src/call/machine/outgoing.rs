@@ -4,7 +4,7 @@ use super::{Call, Given, HELD_COMMANDS, Held};
 use crate::{
     call::{
         io::{Action, Moment, News, Publication},
-        uplink::Kept,
+        uplink::{Kept, Piece},
     },
     event::ResponsePhase,
     provider::{ProviderCommand, Usage},
@@ -18,16 +18,9 @@ impl Call {
 
     pub(super) fn send_to_provider(&mut self, command: ProviderCommand) {
         match command {
-            ProviderCommand::Audio(_)
-            | ProviderCommand::ActivityStart
-            | ProviderCommand::ActivityEnd => match self.uplink.push(command) {
-                Kept::Whole => {}
-                Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
-                Kept::DroppedOldest(pieces) => {
-                    let dropped = std::iter::repeat_with(|| Action::Dropped("held_audio"));
-                    self.out.extend(dropped.take(pieces));
-                }
-            },
+            ProviderCommand::Audio(pcm) => self.send_by_uplink(Piece::Audio(pcm)),
+            ProviderCommand::ActivityStart => self.send_by_uplink(Piece::Begins),
+            ProviderCommand::ActivityEnd => self.send_by_uplink(Piece::Ends),
             command if self.connection.is_open() => {
                 self.out.push_back(Action::ToProvider(command));
             }
@@ -37,6 +30,17 @@ impl Call {
             | ProviderCommand::Truncate { .. }
             | ProviderCommand::Ping => {}
             command => self.hold(0, Given::Command(command)),
+        }
+    }
+
+    fn send_by_uplink(&mut self, piece: Piece) {
+        match self.uplink.push(piece) {
+            Kept::Whole => {}
+            Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
+            Kept::DroppedOldest(pieces) => {
+                let dropped = std::iter::repeat_with(|| Action::Dropped("held_audio"));
+                self.out.extend(dropped.take(pieces));
+            }
         }
     }
 
@@ -88,8 +92,8 @@ impl Call {
 
     /// Sends as much of the user's voice as may go now.
     pub(super) fn send_voice(&mut self, now: Moment) {
-        while let Some(command) = self.uplink.poll(now) {
-            self.out.push_back(Action::ToProvider(command));
+        while let Some(piece) = self.uplink.poll(now) {
+            self.out.push_back(Action::ToProvider(piece.into()));
         }
     }
 

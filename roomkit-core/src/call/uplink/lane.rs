@@ -2,41 +2,73 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::provider::ProviderCommand;
 
-/// Commands in order, and how much audio is among them.
+/// What goes the way of the user's voice. Much smaller than a command, and hundreds are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::call) enum Piece {
+    Audio(Bytes),
+    /// A manual turn begins.
+    Begins,
+    /// A manual turn ends.
+    Ends,
+}
+
+impl Piece {
+    /// Bytes of audio; marks have none.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Audio(pcm) => pcm.len(),
+            Self::Begins | Self::Ends => 0,
+        }
+    }
+}
+
+impl From<Piece> for ProviderCommand {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Audio(pcm) => Self::Audio(pcm),
+            Piece::Begins => Self::ActivityStart,
+            Piece::Ends => Self::ActivityEnd,
+        }
+    }
+}
+
+/// Pieces in order, and how much audio is among them.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    pub(super) commands: VecDeque<ProviderCommand>,
+    pub(super) pieces: VecDeque<Piece>,
     /// Of audio.
     pub(super) bytes: usize,
 }
 
 impl Lane {
     pub(super) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.pieces.is_empty()
     }
 
-    pub(super) fn push_back(&mut self, command: ProviderCommand) {
-        self.bytes += length_of(&command) as usize;
-        self.commands.push_back(command);
+    pub(super) fn push_back(&mut self, piece: Piece) {
+        self.bytes += piece.bytes();
+        self.pieces.push_back(piece);
     }
 
-    pub(super) fn push_front(&mut self, command: ProviderCommand) {
-        self.bytes += length_of(&command) as usize;
-        self.commands.push_front(command);
+    pub(super) fn push_front(&mut self, piece: Piece) {
+        self.bytes += piece.bytes();
+        self.pieces.push_front(piece);
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<ProviderCommand> {
-        let command = self.commands.pop_front()?;
-        self.bytes -= length_of(&command) as usize;
-        Some(command)
+    pub(super) fn pop_front(&mut self) -> Option<Piece> {
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.bytes();
+        Some(piece)
     }
 
     /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
     /// mark, for what follows one is a turn that is not settled.
     pub(super) fn forget_to(&mut self, needed: usize) {
-        while let Some(ProviderCommand::Audio(pcm)) = self.commands.front()
+        while let Some(Piece::Audio(pcm)) = self.pieces.front()
             && self.bytes - pcm.len() >= needed
         {
             self.pop_front();
@@ -45,8 +77,7 @@ impl Lane {
 
     /// Forgets everything up to the end of the first manual turn, if it has one.
     pub(super) fn forget_turn(&mut self) {
-        let is_end = |command: &ProviderCommand| *command == ProviderCommand::ActivityEnd;
-        if let Some(end) = self.commands.iter().position(is_end) {
+        if let Some(end) = self.pieces.iter().position(|piece| *piece == Piece::Ends) {
             for _ in 0..=end {
                 self.pop_front();
             }
@@ -58,21 +89,13 @@ impl Lane {
     pub(super) fn shrink_to(&mut self, limit: usize) -> usize {
         let mut dropped = 0;
         while self.bytes > limit {
-            let oldest = self.commands.iter().position(|c| length_of(c) > 0);
-            let Some(command) = oldest.and_then(|place| self.commands.remove(place)) else {
+            let oldest = self.pieces.iter().position(|piece| piece.bytes() > 0);
+            let Some(piece) = oldest.and_then(|place| self.pieces.remove(place)) else {
                 break;
             };
-            self.bytes -= length_of(&command) as usize;
+            self.bytes -= piece.bytes();
             dropped += 1;
         }
         dropped
-    }
-}
-
-/// Bytes of audio in a command; marks have none.
-pub(super) fn length_of(command: &ProviderCommand) -> u64 {
-    match command {
-        ProviderCommand::Audio(pcm) => pcm.len() as u64,
-        _ => 0,
     }
 }
