@@ -1,7 +1,10 @@
-/** The program under test: the release binary with the built-in `echo` provider. */
+/** The program under test: the release binary, with the built-in `echo` provider unless a test says otherwise. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -12,11 +15,15 @@ const BINARY =
 /**
  * Starts a server on a free port and waits until it says where it listens.
  *
- * @param {{ tokens?: string }} [options] access tokens with commas between them; nobody needs one without
+ * @param {object} [options]
+ * @param {string} [options.tokens] access tokens with commas between them; nobody needs one without
+ * @param {string} [options.settings] a configuration file's text
  */
-export async function startServer({ tokens } = {}) {
+export async function startServer({ tokens, settings = "" } = {}) {
   const auth = tokens === undefined ? [] : ["--auth-token-env", "ROOMKIT_TEST_TOKENS"];
-  const child = spawn(BINARY, ["--listen", "127.0.0.1:0", "--provider", "echo", ...auth], {
+  const file = join(mkdtempSync(join(tmpdir(), "roomkit-")), "roomkit.toml");
+  writeFileSync(file, settings);
+  const child = spawn(BINARY, ["--config", file, "--listen", "127.0.0.1:0", ...auth], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ROOMKIT_TEST_TOKENS: tokens },
   });
@@ -41,14 +48,15 @@ export async function startServer({ tokens } = {}) {
   };
 }
 
-async function firstAddress(output) {
+/** The first URL that a program writes. */
+export async function firstAddress(output) {
   for await (const line of createInterface({ input: output })) {
-    const found = line.match(/listening on (http:\/\/\S+)/);
+    const found = line.match(/(?:http|ws):\/\/\S+/);
     if (found) {
-      // Left flowing, so that the server never waits for somebody to read its output.
+      // Left flowing, so that the program never waits for somebody to read its output.
       output.resume();
-      return found[1];
+      return found[0];
     }
   }
-  throw new Error("the server closed its output without saying where it listens");
+  throw new Error("the program closed its output without saying where it listens");
 }

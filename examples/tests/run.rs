@@ -27,7 +27,10 @@ fn says(name: &str, expected: &[&str]) {
         status,
         stdout,
         stderr,
-    } = Command::new(example(name)).output().unwrap();
+    } = Command::new(example(name))
+        .env_remove("GOOGLE_API_KEY")
+        .output()
+        .unwrap();
     let (stdout, stderr) = (
         String::from_utf8_lossy(&stdout),
         String::from_utf8_lossy(&stderr),
@@ -47,6 +50,37 @@ fn first_call() {
             "you spoke for",
             "echo of",
             "timeline",
+        ],
+    );
+}
+
+#[test]
+fn gemini() {
+    says(
+        "gemini",
+        &[
+            "a fake answers",
+            "What does the large plan cost?",
+            "fifty a month",
+            "the supervisor whispers",
+            "20 % less",
+        ],
+    );
+}
+
+#[test]
+fn hand_over() {
+    says(
+        "hand_over",
+        &[
+            "hand-over: started, Lost",
+            "the caller is told: Reconnecting",
+            "hand-over: Replayed, attempts: 1",
+            "user: When will my order arrive?",
+            "assistant: On Thursday.",
+            "user: And can it come earlier?",
+            "assistant: It can come on Wednesday.",
+            "hand-over: started, Host",
         ],
     );
 }

@@ -2,6 +2,7 @@
 
 import { audioSupported, explainMicrophone, Microphone, openAudio, openMicrophone, Speaker } from "./audio.js";
 import { Call } from "./call.js";
+import { Clock } from "./clock.js";
 import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
 import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
@@ -10,6 +11,9 @@ import { Transcript } from "./transcript.js";
 
 /** Milliseconds between two `playback` reports while the assistant is heard. */
 const PLAYBACK_REPORT_MS = 200;
+
+/** Milliseconds for which the page says that the assistant is there again. */
+const RECONNECTED_MS = 5000;
 
 const UNREACHABLE = "The call could not be started: the server is not reachable.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
@@ -21,6 +25,7 @@ const status = new StatusView({
   status: byId("status"),
   toggle: byId("toggle"),
   label: byId("toggle-label"),
+  note: byId("call-note"),
   banners: byId("banners"),
   meters: { user: byId("meter-user"), assistant: byId("meter-assistant") },
 });
@@ -29,13 +34,15 @@ const transcript = new Transcript({
   empty: byId("transcript-empty"),
   announcer: byId("announcer"),
 });
+const clock = new Clock((time) => (byId("clock").textContent = time));
 const roomPanel = new RoomPanel({ status, transcript, askForToken });
 
 /** Changes what the page knows, and shows it. */
 function update(change) {
   Object.assign(page, change);
   const live = page.phase === "live" || page.phase === "reconnecting";
-  status.show({ state: stateWord(), speaker: whoSpeaks(), muted: page.muted, reason: page.reason });
+  const { muted, note, reason } = page;
+  status.show({ state: stateWord(), speaker: whoSpeaks(), muted, note, reason });
   byId("mute").disabled = !live || page.microphone === undefined;
   byId("mute").setAttribute("aria-pressed", page.muted);
   byId("interrupt").disabled = !live;
@@ -50,6 +57,7 @@ async function startCall({ withMicrophone }) {
   status.clearBanners();
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
+  byId("clock").hidden = true;
   update({ phase: "connecting", reason: undefined, context });
   const giveUp = async (show) => {
     if (page.context === context) {
@@ -114,8 +122,8 @@ function listen(call) {
     speaking: ({ who, speaking }) =>
       update(who === "user" ? { userSpeaking: speaking } : { assistantSpeaking: speaking }),
     tool_call: (message) => transcript.showTool(message),
-    reconnecting: () => update({ phase: "reconnecting" }),
-    reconnected: () => update({ phase: "live" }),
+    reconnecting: () => reconnecting(),
+    reconnected: () => reconnected(call),
     error: ({ code, message }) => status.banner(message ?? code ?? "The server reported an error."),
     closed: (end) => callClosed(end),
   };
@@ -132,6 +140,8 @@ function sessionStarted(call, session) {
     reportPlayback(call, page.speaker);
   }
   page.microphone?.start(session.input_sample_rate, (pcm, level) => sendFrame(call, pcm, level));
+  clock.start();
+  byId("clock").hidden = false;
   update({ phase: "live" });
   roomPanel.enter(session.room_id, session.channel_id);
 }
@@ -160,6 +170,24 @@ function showPlayed({ playing, frames, energy, peak }) {
   if (playing !== page.playing) {
     update({ playing });
   }
+}
+
+/** The server has lost the assistant and looks for it. Until then it keeps what it is sent. */
+function reconnecting() {
+  transcript.forget("user");
+  roomPanel.forgetHalfSaid();
+  update({ phase: "reconnecting", note: "reconnecting" });
+}
+
+function reconnected(call) {
+  counters.reconnects += 1;
+  update({ phase: "live", note: "reconnected" });
+  const count = counters.reconnects;
+  setTimeout(() => {
+    if (page.call === call && page.note === "reconnected" && counters.reconnects === count) {
+      update({ note: undefined });
+    }
+  }, RECONNECTED_MS);
 }
 
 /** Tells the server what has been heard, for as long as that moves and the call lasts. */
@@ -212,6 +240,7 @@ function callClosed({ started, code, reason, error }) {
   } else if (code !== 1000) {
     explainRefusal(error ?? reason);
   }
+  clock.stop();
   const lost = code === 1000 ? undefined : "the connection was lost";
   releaseAudio();
   status.level("user", 0);
@@ -220,6 +249,7 @@ function callClosed({ started, code, reason, error }) {
     phase: started ? "ended" : "idle",
     reason: reason ?? lost,
     call: undefined,
+    note: undefined,
     muted: false,
     userSpeaking: false,
     assistantSpeaking: false,

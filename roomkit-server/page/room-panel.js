@@ -70,6 +70,11 @@ export class RoomPanel {
     }
   }
 
+  /** What the caller has half said will be heard once more. */
+  forgetHalfSaid() {
+    this.#timeline.forget("user");
+  }
+
   /** The call is over: what is half said will not be finished. */
   settle() {
     this.#timeline.settle();
@@ -109,6 +114,10 @@ export class RoomPanel {
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { index, content, metadata } = event;
     if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
+      if (metadata.item_id) {
+        // One who watches is not told when a connection is lost, and what began on it ends nowhere.
+        this.#transcript.forget(metadata.role, metadata.item_id);
+      }
       this.#overhear({
         role: metadata.role,
         text: content.body,

@@ -6,6 +6,8 @@ export const page = {
   /** Why the last call ended, as the server or the page put it. */
   reason: undefined,
   muted: false,
+  /** What is said of the connection to the assistant: "reconnecting", "reconnected" or nothing. */
+  note: undefined,
   userSpeaking: false,
   assistantSpeaking: false,
   /** True while the loudspeaker has something to play. */
@@ -36,14 +38,19 @@ export const counters = {
   droppedFrames: 0,
   receivedAudioBytes: 0,
   clears: 0,
+  reconnects: 0,
   playedFrames: 0,
   playedEnergy: 0,
   playedPeak: 0,
   playedMs: 0,
 };
 
-/** Who is speaking in the live call: "user", "assistant" or nobody. */
+/** Who is speaking in the call: "user", "assistant" or nobody. */
 export function whoSpeaks() {
+  if (page.phase === "reconnecting") {
+    // What came before the connection was lost plays on.
+    return page.playing ? "assistant" : undefined;
+  }
   if (page.phase !== "live") {
     return undefined;
   }
@@ -93,6 +100,10 @@ Object.defineProperty(window, "roomkit", {
     },
     get clears() {
       return counters.clears;
+    },
+    /** How often the connection to the assistant was lost and renewed. */
+    get reconnects() {
+      return counters.reconnects;
     },
     /** Milliseconds of the assistant's voice heard since the session started or the last clear. */
     get playedMs() {

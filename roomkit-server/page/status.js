@@ -10,12 +10,17 @@ const STATUS = {
   idle: "Ready when you are",
   connecting: "Connecting…",
   listening: "Listening",
-  reconnecting: "Reconnecting to the assistant…",
+  reconnecting: "Reconnecting…",
   ended: "Call ended",
 };
 const SPEAKING = {
   user: "You are speaking",
   assistant: "The assistant is speaking",
+};
+/** What is said of the connection to the assistant, beneath the status line. */
+const NOTES = {
+  reconnecting: "Go on talking: nothing you say or type is lost.",
+  reconnected: "Connected again. The call goes on where it was.",
 };
 const TOGGLE = { idle: "Start call", connecting: "Cancel", ended: "Start again" };
 
@@ -38,22 +43,24 @@ export class StatusView {
   #status;
   #toggle;
   #label;
+  #note;
   #banners;
   #meters;
   #levels = { user: 0, assistant: 0 };
   #drawn = { user: 0, assistant: 0 };
   #frame;
 
-  constructor({ status, toggle, label, banners, meters }) {
+  constructor({ status, toggle, label, note, banners, meters }) {
     this.#status = status;
     this.#toggle = toggle;
     this.#label = label;
+    this.#note = note;
     this.#banners = banners;
     this.#meters = meters;
   }
 
-  /** @param {{ state: string, speaker?: "user" | "assistant", muted: boolean, reason?: string }} view */
-  show({ state, speaker, muted, reason }) {
+  /** @param {{ state: string, speaker?: "user" | "assistant", muted: boolean, note?: string, reason?: string }} view */
+  show({ state, speaker, muted, note, reason }) {
     let text = STATUS[state] ?? SPEAKING[speaker];
     if (state === "ended" && reason) {
       text += `: ${REASONS[reason] ?? reason.replaceAll("_", " ")}`;
@@ -63,6 +70,11 @@ export class StatusView {
     }
     if (this.#status.textContent !== text) {
       this.#status.textContent = text;
+    }
+    if (this.#note.dataset.note !== (note ?? "")) {
+      this.#note.dataset.note = note ?? "";
+      this.#note.textContent = NOTES[note] ?? "";
+      this.#note.hidden = note === undefined;
     }
     this.#toggle.dataset.phase = state;
     this.#toggle.dataset.speaker = speaker ?? "";

@@ -74,15 +74,28 @@ export class Timeline {
 
   /** Takes away the rows of words that will not become events any more. */
   settle() {
-    for (const row of this.#live.values()) {
-      row.remove();
-    }
-    this.#live.clear();
+    this.#drop([...this.#live.keys()]);
   }
 
+  /** Takes away what this speaker has half said, because it will be heard once more. */
+  forget(role) {
+    this.#drop(this.#keysOf(role));
+  }
+
+  /** Finals come in order: what the same speaker began before this one gets none any more. */
   #dropLive(role, item = "") {
-    for (const key of [`${role} ${item}`, `${role} `]) {
-      this.#live.get(key)?.remove();
+    const keys = this.#keysOf(role);
+    const last = keys.indexOf(`${role} ${item}`);
+    this.#drop(keys.filter((key, place) => place <= last || key === `${role} `));
+  }
+
+  #keysOf(role) {
+    return [...this.#live.keys()].filter((key) => key.startsWith(`${role} `));
+  }
+
+  #drop(keys) {
+    for (const key of keys) {
+      this.#live.get(key).remove();
       this.#live.delete(key);
     }
   }

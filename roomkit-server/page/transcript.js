@@ -81,6 +81,21 @@ export class Transcript {
     this.#keepInView(line);
   }
 
+  /**
+   * Takes away what this speaker has half said, because it will be heard once more.
+   *
+   * @param {string} role
+   * @param {string} [kept] the item that stays, as does what belongs to none
+   */
+  forget(role, kept) {
+    for (const bubble of [...this.#open]) {
+      if (bubble.role === role && (!kept || (bubble.item && bubble.item !== kept))) {
+        this.#close(bubble);
+        bubble.element.remove();
+      }
+    }
+  }
+
   /** No more words will come for what is open: it stays as far as it came. */
   settle() {
     for (const bubble of [...this.#open]) {

@@ -64,10 +64,14 @@ impl App {
         } else {
             voice
         };
-        config.channel.check().map_err(within("channel"))?;
-        let voice = configured(voice, &config.channel)
-            .build()
-            .map_err(within("channel"))?;
+        config.channel.check()?;
+        let voice = configured(voice, &config.channel).build();
+        let voice = voice.map_err(|error| match error {
+            ConfigError::Field { field, problem } => {
+                ConfigError::field(config.channel.name_in_file(&field), problem)
+            }
+            other => other,
+        })?;
 
         let limits = config.limits.admission()?;
         let admission = match config.auth.tokens_for(address)? {

@@ -192,9 +192,31 @@ impl ChannelConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.seed_turns.is_some() && self.seed_tokens.is_some() {
             let problem = "is given together with `seed_turns`; leave one of the two out";
-            return Err(ConfigError::field("seed_tokens", problem));
+            return Err(ConfigError::field("channel.seed_tokens", problem));
+        }
+        if self.seed_turns == Some(0) || self.seed_tokens == Some(0) {
+            let problem = "is zero; give it more, or leave it out";
+            return Err(ConfigError::field(self.seed_field(), problem));
         }
         Ok(())
+    }
+
+    fn seed_field(&self) -> &'static str {
+        match self.seed_turns {
+            Some(_) => "channel.seed_turns",
+            None => "channel.seed_tokens",
+        }
+    }
+
+    /// A setting of the library under the name it has in this file, which says its unit.
+    pub(crate) fn name_in_file(&self, field: &str) -> String {
+        match field {
+            "seed_history" => self.seed_field().into(),
+            "playout_lead" => "channel.playout_lead_ms".into(),
+            "idle_timeout" | "max_duration" | "connect_timeout" | "hold" | "max_connection_age"
+            | "tool_timeout" => format!("channel.{field}_s"),
+            _ => format!("channel.{field}"),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     process::{Output, Stdio},
 };
 
+use roomkit::mock::fake_gemini::FakeGemini;
 use serde_json::json;
 use support::{Socket, soon};
 use tokio::{
@@ -27,6 +28,8 @@ fn program(arguments: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env_remove("OPENAI_API_KEY")
+        .env_remove("AZURE_OPENAI_API_KEY")
+        .env_remove("GOOGLE_API_KEY")
         .kill_on_drop(true);
     command
 }
@@ -122,9 +125,10 @@ async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
         (&["--listen", "0.0.0.0:0"], &["listen", "--no-auth"]),
         (
             &["--provider", "opnai"],
-            &["provider", "opnai", "echo", "openai"],
+            &["provider", "opnai", "echo", "gemini", "openai"],
         ),
         (&["--provider", "openai"], &["api_key", "OPENAI_API_KEY"]),
+        (&["--provider", "gemini"], &["api_key", "GOOGLE_API_KEY"]),
         (
             &["--provider", "echo", "--model", "x"],
             &["provider.config", "model"],
@@ -166,7 +170,22 @@ async fn what_is_wrong_in_the_file_names_file_and_field() {
         (
             "zero",
             "[channel]\nidle_timeout_s = 0",
-            &["channel.idle_timeout"],
+            &["channel.idle_timeout_s", "leave it out"],
+        ),
+        (
+            "azure",
+            "[provider]\nname = 'openai'\nconfig = { preset = 'azure', resource = 'r', model = 'm' }",
+            &["api_key", "AZURE_OPENAI_API_KEY"],
+        ),
+        (
+            "preset",
+            "[provider]\nname = 'openai'\nconfig = { preset = 'azur' }",
+            &["provider.config", "azur", "azure", "xai"],
+        ),
+        (
+            "gemini",
+            "[provider]\nname = 'gemini'\nconfig = { api_key = 'x', modle = 'm' }",
+            &["provider.config", "modle", "model"],
         ),
         (
             "provider",
@@ -201,6 +220,42 @@ async fn what_is_wrong_in_the_file_names_file_and_field() {
         ("none", "transports = []", &["transports"]),
     ] {
         let file = File::new(name, text);
+        is_refusal(&output(&["--config", file.path()]).await, 2, named);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_about_connections_that_end_names_field_and_remedy() {
+    for (name, setting, named) in [
+        (
+            "hold",
+            "hold_s = 0",
+            &["channel.hold_s", "leave it out"][..],
+        ),
+        ("hold-text", "hold_s = '30 s'", &["line 2", "30 s"]),
+        ("attempts", "reconnect_attempts = -1", &["line 2", "-1"]),
+        (
+            "age",
+            "max_connection_age_s = 0",
+            &["channel.max_connection_age_s", "leave it out"],
+        ),
+        (
+            "turns",
+            "seed_turns = 0",
+            &["channel.seed_turns", "leave it out"],
+        ),
+        (
+            "tokens",
+            "seed_tokens = 0",
+            &["channel.seed_tokens", "leave it out"],
+        ),
+        (
+            "both",
+            "seed_turns = 5\nseed_tokens = 500",
+            &["channel.seed_tokens", "seed_turns", "leave one"],
+        ),
+    ] {
+        let file = File::new(name, &format!("[channel]\n{setting}"));
         is_refusal(&output(&["--config", file.path()]).await, 2, named);
     }
 }
@@ -258,6 +313,65 @@ async fn flags_win_over_the_file() {
         .await
         .unwrap();
     caller.until("session_started").await;
+}
+
+/// A server whose AI is this vendor, chosen by flags; the key comes from where it is expected.
+async fn with_gemini(vendor: &FakeGemini, name: &str, key: &str) -> (Child, SocketAddr) {
+    let url = vendor.base_url();
+    let config = format!("[provider]\nname = 'gemini'\nconfig = {{ base_url = '{url}' }}");
+    let file = File::new(name, &config);
+    let mut command = program(&[
+        "--config",
+        file.path(),
+        "--listen",
+        "127.0.0.1:0",
+        "--provider",
+        "gemini",
+        "--model",
+        "gemini-3.8-live",
+        "--voice",
+        "Aoede",
+        "--system-prompt",
+        "Be kind.",
+    ]);
+    let mut child = command.env("GOOGLE_API_KEY", key).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = soon(lines.next_line()).await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap();
+    (child, address.parse().unwrap())
+}
+
+#[tokio::test]
+async fn gemini_is_chosen_by_flags_and_takes_its_key_from_the_environment() {
+    let vendor = FakeGemini::builder().api_key("AIza-test");
+    let vendor = vendor.start().await.unwrap();
+    let (_child, address) = with_gemini(&vendor, "gemini-flags", "AIza-test").await;
+    let mut caller = Socket::open(address, "/ws", &[]).await.unwrap();
+    caller.until("session_started").await;
+    let connection = vendor.wait_for_connection(0).await.unwrap();
+    let setup = connection.session().to_string();
+    for part in ["models/gemini-3.8-live", "Aoede", "Be kind."] {
+        assert!(setup.contains(part), "{part}: {setup}");
+    }
+    caller.hang_up().await;
+}
+
+#[tokio::test]
+async fn x1_a_key_that_google_refuses_is_in_the_log_as_such_and_not_itself() {
+    let vendor = FakeGemini::builder().api_key("AIza-test");
+    let vendor = vendor.start().await.unwrap();
+    let (mut child, address) = with_gemini(&vendor, "gemini-key", "AIza-wrong").await;
+    let mut caller = Socket::open(address, "/ws", &[]).await.unwrap();
+    caller.until("error").await;
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = soon(log.next_line()).await.unwrap();
+        let line = line.expect("the refusal is in the log");
+        assert!(!line.contains("AIza-wrong"), "{line}");
+        if line.contains("API key not valid") {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

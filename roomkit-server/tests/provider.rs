@@ -17,10 +17,15 @@ struct House {
 impl House {
     /// A server whose AI is this vendor; `key` is what it shows there.
     async fn open(vendor: FakeOpenAiBuilder, key: &str) -> Self {
+        Self::with(vendor, key, "").await
+    }
+
+    /// The same, with a setting more for its calls.
+    async fn with(vendor: FakeOpenAiBuilder, key: &str, setting: &str) -> Self {
         let vendor = vendor.api_key(KEY).start().await.unwrap();
         let url = vendor.url();
         let server = TestServer::start(&format!(
-            "[channel]\nconnect_timeout_s = 2\n[provider]\nname = 'openai'\n\
+            "[channel]\nconnect_timeout_s = 2\n{setting}\n[provider]\nname = 'openai'\n\
              config = {{ api_key = '{key}', base_url = '{url}' }}"
         ))
         .await;
@@ -112,27 +117,41 @@ async fn s3_a_vendor_that_closes_in_mid_call_ends_that_call_with_its_reason() {
     bystander.ping().await;
 }
 
+/// The first connection breaks when the first answer begins.
+fn breaks() -> Fault {
+    let point = FaultPoint::AfterSending("response.created".into());
+    Fault::new(point, FaultAction::Drop)
+}
+
 #[tokio::test]
-async fn s3_a_vendor_whose_connection_breaks_in_mid_call_ends_that_call_only() {
-    let breaks = Fault::new(
-        FaultPoint::AfterSending("response.created".into()),
-        FaultAction::Drop,
-    );
-    let house = House::open(FakeOpenAi::builder().fault(breaks), KEY).await;
+async fn h2_a_vendor_whose_connection_breaks_is_connected_again_and_the_caller_told() {
+    let house = House::open(FakeOpenAi::builder().fault(breaks()), KEY).await;
     let (mut caller, _) = house.server.session("").await;
-    let (mut bystander, _) = house.server.session("").await;
     caller
         .send(json!({"type": "text", "text": "say hello"}))
         .await;
+    caller.until("reconnecting").await;
+    caller.until("reconnected").await;
+    caller.words("assistant", "say hello").await;
+    assert!(caller.passed.iter().all(|told| told["type"] != "error"));
+    caller.hang_up().await;
+    assert!(house.vendor.violations().is_empty());
+}
+
+#[tokio::test]
+async fn h2_s3_with_no_attempts_left_a_broken_connection_ends_that_call_only() {
+    let vendor = FakeOpenAi::builder().fault(breaks());
+    let house = House::with(vendor, KEY, "reconnect_attempts = 0").await;
+    let (mut caller, _) = house.server.session("").await;
+    let (mut bystander, _) = house.server.session("").await;
+    let text = json!({"type": "text", "text": "say hello"});
+    caller.send(text.clone()).await;
     assert_eq!(
         caller.until("session_ended").await["reason"],
         "provider_error"
     );
-    bystander.ping().await;
-    bystander
-        .send(json!({"type": "text", "text": "say hello"}))
-        .await;
-    bystander.words("assistant", "").await;
+    bystander.send(text).await;
+    bystander.words("assistant", "say hello").await;
     assert!(house.vendor.violations().is_empty());
 }
 

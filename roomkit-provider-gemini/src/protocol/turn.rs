@@ -309,9 +309,9 @@ impl Turns {
         }
     }
 
-    /// The connection is gone: what was said is told. The core knows of the response by itself.
+    /// The connection is gone. What the user was saying has no final: the core lets the next
+    /// connection hear it again. It also knows by itself of the response and of speech that ends.
     pub(super) fn lost(&mut self, events: &mut Events) {
-        self.settle_user(events);
         self.words.settle_late(events);
     }
 

@@ -30,6 +30,7 @@ files! {
     "audio.js": SCRIPT,
     "call.js": SCRIPT,
     "capture-worklet.js": SCRIPT,
+    "clock.js": SCRIPT,
     "icon.svg": IMAGE,
     "playback-worklet.js": SCRIPT,
     "resampler.js": SCRIPT,
