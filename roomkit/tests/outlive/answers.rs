@@ -84,6 +84,7 @@ async fn h4_an_answer_that_was_all_said_is_not_given_again() {
         call.is_reconnected().await;
         call.hears("It is noon, and the sun shines.").await;
         call.turn(&house, "Still noon.").await;
+        house.wait_for_responses(2).await;
         assert_eq!(
             house.responses.all(),
             [const { ResponsePhase::Completed }; 2]

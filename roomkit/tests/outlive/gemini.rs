@@ -6,7 +6,7 @@ use roomkit::{
     client_protocol::{ServerMessage, ToolCallStatus},
     mock::{
         fake_gemini::{
-            Closure, Fault, FaultAction, FaultPoint, HandleRefusal, TranscriptTiming,
+            Closure, Fault, FaultAction, FaultPoint, HandleRefusal, TranscriptTiming, Turn,
             UserTranscript,
         },
         fault_proxy::Cut,
@@ -23,10 +23,13 @@ async fn house() -> House {
     House::new(Vendor::Gemini).await
 }
 
-/// What a connection knows of the conversation.
-async fn knows(house: &House, connection: usize) -> Vec<String> {
-    let turns = house.gemini_peer(connection).await.conversation();
-    turns.into_iter().map(|turn| turn.text).collect()
+/// Waits until a connection knows this of the conversation.
+async fn knows(house: &House, connection: usize, wanted: &[&str]) {
+    let peer = house.gemini_peer(connection).await;
+    let texts = |turns: &[Turn]| turns.iter().map(|turn| turn.text.clone()).collect();
+    let enough = |turns: &[Turn]| (turns.len() >= wanted.len()).then(|| texts(turns));
+    let found: Vec<String> = peer.wait_for_conversation(enough).await.unwrap();
+    assert_eq!(found, wanted, "connection {connection}");
 }
 
 #[tokio::test]
@@ -40,10 +43,10 @@ async fn h1_a_go_away_is_followed_in_a_quiet_moment_with_the_token() {
     assert_eq!(house.hand_overs.all(), [("go_away", "resumed", 1)]);
     let new = house.gemini_peer(1).await;
     assert_eq!(new.resumed_from().as_ref(), old.handles().last());
-    assert_eq!(knows(&house, 1).await, [QUESTION, "It is noon."]);
+    knows(&house, 1, &[QUESTION, "It is noon."]).await;
     call.turn(&house, "Still noon.").await;
     let said = [QUESTION, "It is noon.", QUESTION, "Still noon."];
-    assert_eq!(knows(&house, 1).await, said);
+    knows(&house, 1, &said).await;
     // The old connection was closed before the new one asked: else it were refused with 1011.
     assert_eq!(old.closure(), Some(Closure::ByClient(Some(1000))));
     call.all_heard(&house).await;
@@ -97,11 +100,7 @@ async fn h3_a_token_that_is_refused_is_dropped_and_the_conversation_told() {
         let (reason, outcome, _) = house.hand_overs.all()[0];
         assert_eq!((reason, outcome), ("lost", "replayed"), "{refusal:?}");
         let last = house.fake.peers().len() - 1;
-        assert_eq!(
-            knows(&house, last).await,
-            [QUESTION, "It is noon."],
-            "{refusal:?}"
-        );
+        knows(&house, last, &[QUESTION, "It is noon."]).await;
         call.turn(&house, "Still noon.").await;
         call.all_heard(&house).await;
         call.asked(2);
@@ -128,7 +127,7 @@ async fn h2_a_connection_that_ends_without_notice_is_taken_up_with_the_token() {
     );
     assert_eq!(house.hand_overs.all(), [("lost", "resumed", 1)]);
     let said = [QUESTION, "It is noon.", QUESTION, "Still noon."];
-    assert_eq!(knows(&house, 1).await, said);
+    knows(&house, 1, &said).await;
     call.asked(2);
     assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
     call.end(house).await;

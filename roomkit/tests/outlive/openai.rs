@@ -13,9 +13,12 @@ use crate::{
     tools::{Booking, oslo},
 };
 
-/// What the replayed history says, item by item.
-fn history(house: &House, connection: usize) -> Vec<String> {
-    let events = house.fake.peers()[connection].events();
+/// What the replayed history of so many items says, item by item.
+async fn history(house: &House, connection: usize, items: usize) -> Vec<String> {
+    let peer = house.fake.peer(connection).await;
+    let taken = peer.wait_for_sent("conversation.item.done", items);
+    taken.await.unwrap();
+    let events = peer.events();
     let items = events.iter().map(|event| &event.json["item"]);
     let told = |item: &Value| {
         let text = &item["content"][0]["text"];
@@ -54,7 +57,7 @@ async fn h1_a_session_that_will_expire_is_left_before_and_its_history_told_with_
         "table 4",
         "It is booked.",
     ];
-    assert_eq!(history(&house, 1), told);
+    assert_eq!(history(&house, 1, 4).await, told);
     let closure = house.fake.peer(0).await.wait_for_close().await.unwrap();
     assert_eq!(closure, Closure::ByClient(Some(1000)));
     call.turn(&house, "Anything else?").await;

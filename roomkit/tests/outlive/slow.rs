@@ -1,6 +1,9 @@
 //! Connections that take nothing, and connections that are slow and alive (contract H5).
 
-use roomkit::{client_protocol::ServerMessage, mock::fault_proxy::Direction};
+use roomkit::{
+    client_protocol::ServerMessage,
+    mock::fault_proxy::{Cut, Direction},
+};
 
 use crate::support::{House, Vendor, ms, with_both};
 
@@ -33,6 +36,8 @@ async fn h5_a_connection_that_takes_nothing_for_10_s_is_replaced_and_hears_what_
         };
         assert_eq!(house.hand_overs.all(), [report]);
         call.asked(2);
+        // Neither side of it would ever end it.
+        house.proxy.connections()[0].cut(Cut::Reset);
         call.end(house).await;
     })
     .await;
