@@ -28,8 +28,8 @@ async fn h4_an_answer_that_is_cut_off_is_heard_so_far_and_given_again_once() {
         house.wait_for_responses(2).await;
         let phases = [ResponsePhase::Lost, ResponsePhase::Completed];
         assert_eq!(house.responses.all(), phases);
-        let played: usize = call.client.audio().iter().map(|frame| frame.len()).sum();
-        assert_eq!(played, SECOND * 3 / 2, "all that came was played");
+        assert_eq!(call.clears(), 0);
+        assert_eq!(call.played(), SECOND * 3 / 2, "all that came was played");
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         let told = call.finals(Role::Assistant);
         assert!("Once upon a time".starts_with(told[0].trim()), "{told:?}");
@@ -59,8 +59,7 @@ async fn h4_an_answer_that_breaks_off_in_mid_frame_is_given_again_once() {
         house.wait_for_responses(3).await;
         let phases = house.responses.all();
         assert_eq!(phases[1..], [ResponsePhase::Lost, ResponsePhase::Completed]);
-        let played: usize = call.client.audio().iter().map(|frame| frame.len()).sum();
-        assert!(played > SECOND * 9 / 10, "what came was played: {played}");
+        assert!(call.played() > SECOND * 9 / 10, "what came was played");
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
         call.all_heard(&house).await;
@@ -78,19 +77,20 @@ async fn h4_an_answer_that_was_all_said_is_not_given_again() {
             .fake
             .will_say("It is noon, and the sun shines.", 2_000);
         call.voice.say(ms(600)).await;
-        house.wait_for_responses(1).await;
         // It comes faster than it is spoken: most of it is still to be heard.
+        call.has_long_answer(&house).await;
         house.proxy.cut(Cut::Reset);
         call.is_reconnected().await;
+        assert!(call.played() < SECOND * 2);
         call.hears("It is noon, and the sun shines.").await;
+        assert_eq!(call.clears(), 0);
         call.turn(&house, "Still noon.").await;
         house.wait_for_responses(2).await;
         assert_eq!(
             house.responses.all(),
             [const { ResponsePhase::Completed }; 2]
         );
-        let played: usize = call.client.audio().iter().map(|frame| frame.len()).sum();
-        assert_eq!(played, SECOND * 23 / 10);
+        assert_eq!(call.played(), SECOND * 23 / 10);
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
         call.end(house).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit::mock::fault_proxy::{Cut, Direction};
+use roomkit::mock::fault_proxy::{Cut, Direction, Stall};
 
 use crate::support::{House, Vendor, ms, with_both};
 
@@ -104,6 +104,31 @@ async fn h2_connections_that_break_in_a_row_cost_no_word() {
         let reports = house.hand_overs.all();
         let attempts: Vec<u32> = reports.iter().map(|report| report.2).collect();
         assert_eq!(attempts, [3, 1]);
+        call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// A line that is dead for a while before somebody says so: the vendor heard nothing of a whole
+/// sentence, and of what came after it.
+#[tokio::test]
+async fn h2_what_a_dead_line_swallowed_is_heard_by_the_next_connection() {
+    with_both(|vendor| async move {
+        let house = House::new(vendor).await;
+        let call = house.call().await;
+        call.turn(&house, "It is noon.").await;
+        house.proxy.stall(Direction::ToServer, Stall::Swallow);
+        house.proxy.stall(Direction::ToClient, Stall::Swallow);
+        house.fake.will_say("Still noon.", 300);
+        call.voice.go_on(ms(200)).await;
+        let first = call.voice.say(ms(2_000)).await;
+        call.voice.go_on(ms(2_000)).await;
+        house.proxy.cut(Cut::Reset);
+        call.hears("Still noon.").await;
+        let heard = call.all_heard(&house).await;
+        assert!(heard[1][0] <= first, "{heard:?}");
+        assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
         call.end(house).await;
     })

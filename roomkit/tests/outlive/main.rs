@@ -13,6 +13,7 @@ mod answers;
 mod cuts;
 mod dials;
 mod gemini;
+mod given;
 mod openai;
 mod planned;
 mod slow;

@@ -106,3 +106,44 @@ async fn h1_a_new_connection_that_dies_at_once_is_tried_again_and_no_word_is_los
     })
     .await;
 }
+
+#[tokio::test]
+async fn h1_what_is_said_while_the_new_connection_is_made_is_heard_by_it() {
+    with_both(|vendor| async move {
+        let house = House::new(vendor).await;
+        let call = house.call().await;
+        call.turn(&house, "It is noon.").await;
+        house.proxy.delay_connect(ms(1_000));
+        house.voice.hand_over(&call.session).unwrap();
+        house.proxy.wait_for_connection(1).await;
+        call.turn(&house, "Still noon.").await;
+        let heard = call.all_heard(&house).await;
+        assert_eq!(heard.len(), 2);
+        assert_eq!(house.hand_overs.all(), [("host", vendor.outcome(), 1)]);
+        assert_eq!(call.notices(), Vec::<String>::new());
+        call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// The old connection, which would be used until the new one is there, dies meanwhile.
+#[tokio::test]
+async fn h1_an_old_connection_that_dies_during_its_hand_over_costs_no_word() {
+    let house = House::new(Vendor::OpenAi).await;
+    let call = house.call().await;
+    call.turn(&house, "It is noon.").await;
+    house.proxy.delay_connect(ms(800));
+    house.voice.hand_over(&call.session).unwrap();
+    house.proxy.wait_for_connection(1).await;
+    house.fake.will_say("Still noon.", 300);
+    call.voice.begin(ms(1_000));
+    call.voice.go_on(ms(300)).await;
+    house.proxy.connections()[0].cut(Cut::Reset);
+    call.hears("Still noon.").await;
+    call.all_heard(&house).await;
+    assert_eq!(house.hand_overs.all(), [("host", "replayed", 1)]);
+    assert_eq!(call.notices(), Vec::<String>::new());
+    call.asked(2);
+    call.end(house).await;
+}

@@ -1,5 +1,7 @@
 //! Tool calls whose connection is gone (contracts K1, K2).
 
+use std::time::Duration;
+
 use roomkit::{
     mock::{
         Gate,
@@ -177,6 +179,35 @@ async fn k2_a_result_that_is_lost_with_its_connection_is_told_to_the_next_one() 
         assert_eq!((results(&first), results(&next)), (1, 1));
         booking.ran_once();
         call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// A tool that takes longer than its connection lives.
+#[tokio::test]
+async fn k2_a_tool_outlives_a_planned_hand_over() {
+    with_both(|vendor| async move {
+        let booking = Booking::new();
+        let age = Duration::from_secs(3);
+        let setup = Setup::new(vendor).channel(move |channel| channel.max_connection_age(age));
+        let house = booking.open(setup).await;
+        let call = house.call().await;
+        house.fake.will_call("book", &oslo());
+        call.voice.say(ms(600)).await;
+        booking.runs().await;
+        house.wait_for_hand_overs(1).await;
+        house.fake.will_say("It is booked.", 300);
+        booking.allowed.open();
+        call.hears("It is booked.").await;
+        let peers = [house.fake.peer(0).await, house.fake.peer(1).await];
+        let event = peers[1].wait_for_event(has_result).await.unwrap();
+        assert!(is_in_due_form(vendor, &event.json), "{:?}", event.json);
+        assert_eq!((results(&peers[0]), results(&peers[1])), (0, 1));
+        call.all_heard(&house).await;
+        booking.ran_once();
+        call.asked(1);
+        assert_eq!(call.notices(), Vec::<String>::new());
         call.end(house).await;
     })
     .await;

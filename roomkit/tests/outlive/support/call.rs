@@ -5,6 +5,7 @@ use roomkit::{
     client_protocol::ServerMessage,
     mock::{MockClient, MockConnection},
     provider::Role,
+    transport::ClientCommand,
 };
 
 use super::{
@@ -80,14 +81,37 @@ impl Call {
         assert_eq!(self.finals(Role::User), vec![QUESTION; times]);
     }
 
-    /// What it was told of the connection, of audio to clear, and of errors.
+    /// Waits until the vendor has sent its answer to the end, which is only beginning to be heard.
+    pub(crate) async fn has_long_answer(&self, house: &House) {
+        let peer = house.fake.peer(0).await;
+        let end = house.vendor.end_of_answer();
+        soon("the answer", peer.wait_for_sent(end, 1))
+            .await
+            .unwrap();
+        self.client.wait_for_audio(self.played() + 19_200).await;
+    }
+
+    /// Bytes of audio it was sent.
+    pub(crate) fn played(&self) -> usize {
+        self.client.audio().iter().map(|frame| frame.len()).sum()
+    }
+
+    /// How often it was told to drop what it has of an answer.
+    pub(crate) fn clears(&self) -> usize {
+        let commands = self.client.commands();
+        let clears = commands
+            .iter()
+            .filter(|command| **command == ClientCommand::Clear);
+        clears.count()
+    }
+
+    /// What it was told of the connection, and of errors.
     pub(crate) fn notices(&self) -> Vec<String> {
         let messages = self.client.messages().into_iter();
         messages
             .filter_map(|message| match message {
                 ServerMessage::Reconnecting => Some("reconnecting".to_owned()),
                 ServerMessage::Reconnected => Some("reconnected".to_owned()),
-                ServerMessage::ClearAudio => Some("clear_audio".to_owned()),
                 ServerMessage::Error { code, .. } => Some(format!("error {code}")),
                 ServerMessage::SessionEnded { reason } => Some(format!("ended {reason}")),
                 _ => None,

@@ -43,6 +43,23 @@ impl Vendor {
         quick.as_object().unwrap().clone()
     }
 
+    /// A session in which the host says when the user speaks.
+    pub(crate) fn manual(self) -> Map<String, Value> {
+        let manual = match self {
+            Self::OpenAi => json!({"turn_detection": null}),
+            Self::Gemini => json!({"server_vad": false}),
+        };
+        manual.as_object().unwrap().clone()
+    }
+
+    /// What it calls the end of an answer.
+    pub(crate) fn end_of_answer(self) -> &'static str {
+        match self {
+            Self::OpenAi => "response.done",
+            Self::Gemini => "turnComplete",
+        }
+    }
+
     /// How a planned hand-over takes the conversation along, once the first turn is over.
     pub(crate) fn outcome(self) -> &'static str {
         match self {
