@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roomkit::mock::fault_proxy::{Cut, Direction, Stall};
 
-use crate::support::{House, Vendor, ms, with_both};
+use crate::support::{House, Setup, Vendor, ms, with_both, words_during_speech};
 
 /// More than one frame of audio on the wire, and not a whole number of them.
 const IN_MID_FRAME: u64 = 2_111;
@@ -130,6 +130,27 @@ async fn h2_what_a_dead_line_swallowed_is_heard_by_the_next_connection() {
         assert!(heard[1][0] <= first, "{heard:?}");
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// Longer than what is kept of audio that nobody has noticed to be speech.
+#[tokio::test]
+async fn h2_a_long_sentence_is_heard_from_its_beginning() {
+    with_both(|vendor| async move {
+        let setup = Setup::new(vendor);
+        let setup = setup.gemini(|fake| fake.default_transcript(words_during_speech()));
+        let house = setup.open().await;
+        let call = house.call().await;
+        house.fake.will_say("It is noon.", 300);
+        let first = call.voice.begin(ms(7_000));
+        call.voice.go_on(ms(5_500)).await;
+        house.proxy.cut(Cut::Reset);
+        call.hears("It is noon.").await;
+        let heard = call.all_heard(&house).await;
+        assert!(heard[1][0] <= first, "{heard:?}");
+        call.asked(1);
         call.end(house).await;
     })
     .await;

@@ -5,17 +5,14 @@ use std::time::Duration;
 use roomkit::{
     client_protocol::{ServerMessage, ToolCallStatus},
     mock::{
-        fake_gemini::{
-            Closure, Fault, FaultAction, FaultPoint, HandleRefusal, TranscriptTiming, Turn,
-            UserTranscript,
-        },
+        fake_gemini::{Closure, Fault, FaultAction, FaultPoint, HandleRefusal, Turn},
         fault_proxy::Cut,
     },
     provider::Role,
 };
 
 use crate::{
-    support::{House, QUESTION, Setup, Vendor, ms},
+    support::{House, QUESTION, Setup, Vendor, ms, side_by_side, words_during_speech},
     tools::{Booking, oslo, results},
 };
 
@@ -57,8 +54,8 @@ async fn h1_a_go_away_is_followed_in_a_quiet_moment_with_the_token() {
 
 #[tokio::test]
 async fn h1_a_go_away_is_followed_in_time_though_the_user_never_stops() {
-    let words = UserTranscript::completed(QUESTION).at(TranscriptTiming::DuringSpeech);
-    let setup = Setup::new(Vendor::Gemini).gemini(|fake| fake.default_transcript(words));
+    let setup = Setup::new(Vendor::Gemini);
+    let setup = setup.gemini(|fake| fake.default_transcript(words_during_speech()));
     let house = setup.open().await;
     let call = house.call().await;
     call.turn(&house, "It is noon.").await;
@@ -83,11 +80,12 @@ async fn h1_a_go_away_is_followed_in_time_though_the_user_never_stops() {
 
 #[tokio::test]
 async fn h3_a_token_that_is_refused_is_dropped_and_the_conversation_told() {
-    for refusal in [
+    let all = [
         HandleRefusal::InvalidArgument,
         HandleRefusal::NotFound,
         HandleRefusal::Silence,
-    ] {
+    ];
+    side_by_side(all, |refusal| async move {
         let setup = Setup::new(Vendor::Gemini)
             .provider("connect_timeout_ms", 1_000)
             .gemini(|fake| fake.handle_refusal(refusal));
@@ -106,7 +104,8 @@ async fn h3_a_token_that_is_refused_is_dropped_and_the_conversation_told() {
         call.asked(2);
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.end(house).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -135,11 +134,12 @@ async fn h2_a_connection_that_ends_without_notice_is_taken_up_with_the_token() {
 
 #[tokio::test]
 async fn h3_a_key_or_a_quota_that_ends_ends_the_call_at_once() {
-    for (ends, code) in [
+    let all = [
         (FaultAction::key_expired(), "ws_1007"),
         (FaultAction::location_not_supported(), "ws_1007"),
         (FaultAction::quota_exceeded(), "ws_1011"),
-    ] {
+    ];
+    side_by_side(all, |(ends, code)| async move {
         let fault = Fault::new(FaultPoint::AfterAudioMs(500), ends.clone());
         let setup = Setup::new(Vendor::Gemini).gemini(|fake| fake.fault(fault));
         let house = setup.open().await;
@@ -160,7 +160,8 @@ async fn h3_a_key_or_a_quota_that_ends_ends_the_call_at_once() {
             });
         assert!(says.is_some_and(|says| !says.is_empty()));
         call.is_given_up(house, code).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -216,4 +217,73 @@ async fn k2_a_connection_that_is_closed_upon_a_result_costs_no_answer() {
     call.asked(3);
     assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
     call.end(house).await;
+}
+
+/// Every model takes what was said and done in its own form.
+#[tokio::test]
+async fn h1_every_model_can_be_told_the_conversation_with_its_tools() {
+    let models = [
+        "gemini-2.5-flash-native-audio-preview-12-2025",
+        "gemini-3.1-flash-live-preview",
+        "gemini-3.8-live",
+    ];
+    side_by_side(models, |model| async move {
+        let booking = Booking::new();
+        let setup = Setup::new(Vendor::Gemini).provider("model", model);
+        let house = booking.open(setup).await;
+        let call = house.call().await;
+        house.fake.will_call("book", &oslo());
+        house.fake.will_say("It is booked.", 300);
+        booking.allowed.open();
+        call.voice.say(ms(600)).await;
+        call.hears("It is booked.").await;
+        house.gemini().expire_handles();
+        house.proxy.cut(Cut::Finish);
+        house.wait_for_hand_overs(1).await;
+        let last = house.fake.peers().len() - 1;
+        let peer = house.gemini_peer(last).await;
+        // Turns of one side that follow each other are told as one.
+        let told = |turns: &[Turn]| {
+            let has_answer = turns.iter().any(|turn| turn.text == "It is booked.");
+            has_answer.then(|| turns[0].text.clone())
+        };
+        let told = peer.wait_for_conversation(told).await.unwrap();
+        for word in [QUESTION, "`book`", "Oslo", "table 4"] {
+            assert!(told.contains(word), "{told}");
+        }
+        call.turn(&house, "Anything else?").await;
+        let said = ["It is booked.", "Anything else?"];
+        assert_eq!(call.finals(Role::Assistant), said);
+        booking.ran_once();
+        call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// The same with an answer that is owed: it is asked for, once, in the form the model takes.
+#[tokio::test]
+async fn h4_every_model_can_be_asked_again() {
+    let models = ["gemini-3.1-flash-live-preview", "gemini-3.8-live"];
+    side_by_side(models, |model| async move {
+        let setup = Setup::new(Vendor::Gemini).provider("model", model);
+        let house = setup.open().await;
+        let call = house.call().await;
+        call.turn(&house, "Hello.").await;
+        house
+            .fake
+            .will_stop_saying("Once upon a time", 5_000, 1_000);
+        house.fake.will_say("It is noon.", 300);
+        call.voice.say(ms(600)).await;
+        call.client.wait_for_audio(14_400 + 47_040).await;
+        house.proxy.cut(Cut::Reset);
+        call.hears("It is noon.").await;
+        call.turn(&house, "Still noon.").await;
+        let told = call.finals(Role::Assistant);
+        assert_eq!(told.len(), 4, "{told:?}");
+        call.asked(3);
+        call.all_heard(&house).await;
+        call.end(house).await;
+    })
+    .await;
 }

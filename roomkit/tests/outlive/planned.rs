@@ -2,16 +2,9 @@
 
 use std::time::Duration;
 
-use roomkit::mock::{
-    fake_gemini::{TranscriptTiming, UserTranscript},
-    fault_proxy::Cut,
-};
+use roomkit::mock::fault_proxy::Cut;
 
-use crate::support::{House, QUESTION, Setup, Vendor, ms, with_both};
-
-fn words_during_speech() -> UserTranscript {
-    UserTranscript::completed(QUESTION).at(TranscriptTiming::DuringSpeech)
-}
+use crate::support::{House, Setup, Vendor, ms, with_both, words_during_speech};
 
 #[tokio::test]
 async fn h1_the_host_hands_over_in_a_quiet_moment_and_nobody_notices() {
@@ -19,8 +12,10 @@ async fn h1_the_host_hands_over_in_a_quiet_moment_and_nobody_notices() {
         let house = House::new(vendor).await;
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
+        let clears = call.clears();
         house.voice.hand_over(&call.session).unwrap();
         house.wait_for_hand_overs(1).await;
+        assert_eq!(call.clears(), clears);
         call.turn(&house, "Still noon.").await;
         let heard = call.all_heard(&house).await;
         assert_eq!(heard.len(), 2);
@@ -43,7 +38,6 @@ async fn h1_the_host_hands_over_in_a_quiet_moment_and_nobody_notices() {
 async fn h1_a_user_who_never_stops_is_handed_over_in_mid_sentence_and_heard_whole() {
     with_both(|vendor| async move {
         let age = Duration::from_secs(3);
-        // Gemini tells of speech by its words only; here they come while it lasts.
         let setup = Setup::new(vendor)
             .gemini(|fake| fake.default_transcript(words_during_speech()))
             .channel(move |channel| channel.max_connection_age(age));

@@ -6,7 +6,9 @@ mod log;
 mod vendor;
 mod voice;
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
+
+use roomkit::mock::fake_gemini::{TranscriptTiming, UserTranscript};
 
 pub(crate) use call::Call;
 pub(crate) use house::{House, Setup};
@@ -32,11 +34,29 @@ pub(crate) async fn with_both<F>(scenario: impl Fn(Vendor) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let both = [Vendor::OpenAi, Vendor::Gemini];
-    let running = both.map(|vendor| (vendor, tokio::spawn(scenario(vendor))));
-    for (vendor, running) in running {
+    side_by_side([Vendor::OpenAi, Vendor::Gemini], scenario).await;
+}
+
+/// Plays one scenario with each of these, side by side.
+pub(crate) async fn side_by_side<C, F>(
+    cases: impl IntoIterator<Item = C>,
+    scenario: impl Fn(C) -> F,
+) where
+    C: Clone + Debug,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let cases = cases.into_iter();
+    let running: Vec<_> = cases
+        .map(|case| (case.clone(), tokio::spawn(scenario(case))))
+        .collect();
+    for (case, running) in running {
         if let Err(failure) = running.await {
-            panic!("with {vendor:?}: {failure}");
+            panic!("with {case:?}: {failure}");
         }
     }
+}
+
+/// Gemini tells of speech by its words only: these come while it lasts, as most do.
+pub(crate) fn words_during_speech() -> UserTranscript {
+    UserTranscript::completed(QUESTION).at(TranscriptTiming::DuringSpeech)
 }
