@@ -41,7 +41,7 @@ async fn h2_connections_that_are_refused_for_ever_end_the_call_with_the_error() 
         assert_eq!(house.proxy.refused(), 2);
         assert_eq!(house.hand_overs.all(), [("lost", "failed", 2)]);
         assert_eq!(call.notices()[0], "reconnecting");
-        call.is_given_up(house, "connect").await;
+        call.ends_given_up(house, "connect").await;
     })
     .await;
 }

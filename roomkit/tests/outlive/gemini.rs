@@ -159,7 +159,7 @@ async fn h3_a_key_or_a_quota_that_ends_ends_the_call_at_once() {
                 _ => None,
             });
         assert!(says.is_some_and(|says| !says.is_empty()));
-        call.is_given_up(house, code).await;
+        call.ends_given_up(house, code).await;
     })
     .await;
 }

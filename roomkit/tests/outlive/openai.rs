@@ -103,5 +103,5 @@ async fn h3_a_quota_that_is_spent_ends_the_call_with_its_code() {
     assert_eq!(call.finals(Role::Assistant), Vec::<String>::new());
     assert_eq!(house.fake.peers().len(), 1, "nothing is tried again");
     assert_eq!(house.hand_overs.all(), []);
-    call.is_given_up(house, "insufficient_quota").await;
+    call.ends_given_up(house, "insufficient_quota").await;
 }

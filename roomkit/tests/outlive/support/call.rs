@@ -93,7 +93,8 @@ impl Call {
 
     /// Bytes of audio it was sent.
     pub(crate) fn played(&self) -> usize {
-        self.client.audio().iter().map(|frame| frame.len()).sum()
+        let frames = self.client.audio();
+        frames.iter().fold(0, |sum, frame| sum + frame.len())
     }
 
     /// How often it was told to drop what it has of an answer.
@@ -162,7 +163,7 @@ impl Call {
     }
 
     /// The call ends by itself because of the vendor, and with it the house.
-    pub(crate) async fn is_given_up(self, house: House, code: &str) {
+    pub(crate) async fn ends_given_up(self, house: House, code: &str) {
         let reason = soon("the end of the call", self.client.wait_for_close()).await;
         assert_eq!(reason, "provider_error");
         let last = [format!("error {code}"), "ended provider_error".to_owned()];

@@ -8,7 +8,7 @@ use super::soon;
 #[derive(Clone, Debug)]
 pub(crate) struct Log<T>(watch::Sender<Vec<T>>);
 
-impl<T: Clone + std::fmt::Debug> Log<T> {
+impl<T: Clone> Log<T> {
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(Vec::new()))
     }
@@ -21,28 +21,10 @@ impl<T: Clone + std::fmt::Debug> Log<T> {
         self.0.borrow().clone()
     }
 
-    /// The first entry, come already or still to come, that is wanted.
-    pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&T) -> bool) -> T {
-        let find = |entries: &[T]| entries.iter().find(|entry| wanted(entry)).cloned();
-        self.until(what, find).await
-    }
-
     /// Waits until there are so many.
-    pub(crate) async fn wait_for_count(&self, what: &str, count: usize) -> Vec<T> {
-        let find = |entries: &[T]| (entries.len() >= count).then(|| entries.to_vec());
-        self.until(what, find).await
-    }
-
-    async fn until<R>(&self, what: &str, find: impl Fn(&[T]) -> Option<R>) -> R {
+    pub(crate) async fn wait_for_count(&self, what: &str, count: usize) {
         let mut entries = self.0.subscribe();
-        let found = async {
-            loop {
-                if let Some(found) = find(&entries.borrow_and_update()) {
-                    return found;
-                }
-                entries.changed().await.unwrap();
-            }
-        };
-        soon(what, found).await
+        let enough = entries.wait_for(|entries| entries.len() >= count);
+        soon(what, enough).await.unwrap();
     }
 }

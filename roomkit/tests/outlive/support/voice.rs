@@ -108,7 +108,7 @@ fn frame(number: u16, is_speech: bool, rate: u32) -> Vec<u8> {
     let samples = (rate / 50) as i16;
     let wave = |at: i16| if at % 40 < 20 { 8_000 } else { -8_000 };
     let sample = |at: i16| match (at, is_speech) {
-        (0, _) => number as i16,
+        (0, _) => number.cast_signed(),
         (at, true) => wave(at),
         (_, false) => 0_i16,
     };
