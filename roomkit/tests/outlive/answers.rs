@@ -20,7 +20,7 @@ async fn h4_an_answer_that_is_cut_off_is_heard_so_far_and_given_again_once() {
             .fake
             .will_stop_saying("Once upon a time", 5_000, 1_000);
         house.fake.will_say("It is noon.", 500);
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         // All but the last 20 ms are at the client, so all of it is at the server.
         call.client.wait_for_audio(SECOND * 98 / 100).await;
         house.proxy.cut(Cut::Reset);
@@ -51,10 +51,10 @@ async fn h4_an_answer_that_breaks_off_in_mid_frame_is_given_again_once() {
         let call = house.call().await;
         call.turn(&house, "Hello.").await;
         house.fake.will_say("A very long story", 4_000);
-        house.fake.will_say("It is noon.", 300);
+        house.fake.will_say("It is noon.", 200);
         let line = house.proxy.wait_for_connection(0).await;
         line.cut_after(Direction::ToClient, 60_007, Cut::Finish);
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         call.hears("It is noon.").await;
         house.wait_for_responses(3).await;
         let phases = house.responses.all();
@@ -76,7 +76,7 @@ async fn h4_an_answer_that_was_all_said_is_not_given_again() {
         house
             .fake
             .will_say("It is noon, and the sun shines.", 2_000);
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         // It comes faster than it is spoken: most of it is still to be heard.
         call.has_long_answer(&house).await;
         house.proxy.cut(Cut::Reset);
@@ -90,7 +90,7 @@ async fn h4_an_answer_that_was_all_said_is_not_given_again() {
             house.responses.all(),
             [const { ResponsePhase::Completed }; 2]
         );
-        assert_eq!(call.played(), SECOND * 23 / 10);
+        assert_eq!(call.played(), SECOND * 22 / 10);
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
         call.end(house).await;

@@ -10,7 +10,7 @@ async fn h2_connections_that_are_refused_for_a_while_are_tried_until_one_is_not(
         let house = House::new(vendor).await;
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
-        house.fake.will_say("Still noon.", 300);
+        house.fake.will_say("Still noon.", 200);
         let first = call.voice.begin(ms(1_500));
         call.voice.go_on(ms(500)).await;
         house.proxy.refuse();

@@ -60,7 +60,7 @@ async fn h1_a_go_away_is_followed_in_time_though_the_user_never_stops() {
     let call = house.call().await;
     call.turn(&house, "It is noon.").await;
     let old = house.gemini_peer(0).await;
-    house.fake.will_say("Still noon.", 300);
+    house.fake.will_say("Still noon.", 200);
     let first = call.voice.begin(ms(3_000));
     call.voice.go_on(ms(300)).await;
     old.go_away(Duration::from_secs(2));
@@ -110,13 +110,13 @@ async fn h3_a_token_that_is_refused_is_dropped_and_the_conversation_told() {
 
 #[tokio::test]
 async fn h2_a_connection_that_ends_without_notice_is_taken_up_with_the_token() {
-    let point = FaultPoint::AfterAudioMs(4_000);
+    let point = FaultPoint::AfterAudioMs(3_500);
     let ends = Fault::new(point, FaultAction::deadline_expired());
     let setup = Setup::new(Vendor::Gemini).gemini(|fake| fake.fault(ends));
     let house = setup.open().await;
     let call = house.call().await;
     call.turn(&house, "It is noon.").await;
-    house.fake.will_say("Still noon.", 300);
+    house.fake.will_say("Still noon.", 200);
     let first = call.voice.begin(ms(3_500));
     call.hears("Still noon.").await;
     let heard = call.all_heard(&house).await;
@@ -170,10 +170,10 @@ async fn k4_a_call_that_the_user_talks_over_is_cancelled_and_not_answered() {
     let house = booking.open(Setup::new(Vendor::Gemini)).await;
     let call = house.call().await;
     house.fake.will_call("book", &oslo());
-    call.voice.say(ms(600)).await;
+    call.voice.say(ms(400)).await;
     booking.runs().await;
-    house.fake.will_say("As you wish.", 300);
-    call.voice.say(ms(600)).await;
+    house.fake.will_say("As you wish.", 200);
+    call.voice.say(ms(400)).await;
     call.client
         .wait_for_message(|message| {
             matches!(
@@ -205,9 +205,9 @@ async fn k2_a_connection_that_is_closed_upon_a_result_costs_no_answer() {
     let call = house.call().await;
     call.turn(&house, "Hello.").await;
     house.fake.will_call("book", &oslo());
-    house.fake.will_say("It is booked.", 300);
+    house.fake.will_say("It is booked.", 200);
     booking.allowed.open();
-    call.voice.say(ms(600)).await;
+    call.voice.say(ms(400)).await;
     call.hears("It is booked.").await;
     call.turn(&house, "Anything else?").await;
     let said = ["Hello.", "It is booked.", "Anything else?"];
@@ -233,9 +233,9 @@ async fn h1_every_model_can_be_told_the_conversation_with_its_tools() {
         let house = booking.open(setup).await;
         let call = house.call().await;
         house.fake.will_call("book", &oslo());
-        house.fake.will_say("It is booked.", 300);
+        house.fake.will_say("It is booked.", 200);
         booking.allowed.open();
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         call.hears("It is booked.").await;
         house.gemini().expire_handles();
         house.proxy.cut(Cut::Finish);
@@ -273,9 +273,9 @@ async fn h4_every_model_can_be_asked_again() {
         house
             .fake
             .will_stop_saying("Once upon a time", 5_000, 1_000);
-        house.fake.will_say("It is noon.", 300);
-        call.voice.say(ms(600)).await;
-        call.client.wait_for_audio(14_400 + 47_040).await;
+        house.fake.will_say("It is noon.", 200);
+        call.voice.say(ms(400)).await;
+        call.client.wait_for_audio(9_600 + 47_040).await;
         house.proxy.cut(Cut::Reset);
         call.hears("It is noon.").await;
         call.turn(&house, "Still noon.").await;

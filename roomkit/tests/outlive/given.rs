@@ -13,7 +13,7 @@ async fn h1_what_is_written_between_two_connections_is_answered_once() {
         house.proxy.delay_connect(ms(300));
         house.proxy.cut(Cut::Reset);
         house.proxy.wait_for_connection(1).await;
-        house.fake.will_say("Yes?", 300);
+        house.fake.will_say("Yes?", 200);
         call.client.send(ClientEvent::Text("Are you there?".into()));
         call.hears("Yes?").await;
         call.turn(&house, "Still noon.").await;
@@ -40,12 +40,12 @@ async fn a3_a_barge_in_after_a_loss_silences_the_answer_and_asks_nothing_strange
         let house = House::new(vendor).await;
         let call = house.call().await;
         house.fake.will_say("A very long story", 6_000);
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         call.has_long_answer(&house).await;
         house.proxy.cut(Cut::Reset);
         call.is_reconnected().await;
-        house.fake.will_say("Still noon.", 300);
-        call.voice.say(ms(600)).await;
+        house.fake.will_say("Still noon.", 200);
+        call.voice.say(ms(400)).await;
         call.hears("Still noon.").await;
         assert_eq!(call.clears(), 1);
         assert!(call.played() < 48_000 * 5, "the rest was not played");
@@ -64,7 +64,7 @@ async fn h2_a_turn_that_the_host_marks_goes_on_on_the_next_connection() {
         let house = setup.open().await;
         let call = house.call().await;
         call.voice.go_on(ms(300)).await;
-        house.fake.will_say("It is noon.", 300);
+        house.fake.will_say("It is noon.", 200);
         house.voice.activity_start(&call.session).unwrap();
         let first = call.voice.begin(ms(1_500));
         call.voice.go_on(ms(800)).await;

@@ -35,8 +35,8 @@ async fn history(house: &House, connection: usize, items: usize) -> Vec<String> 
 
 #[tokio::test]
 async fn h1_a_session_that_will_expire_is_left_before_and_its_history_told_with_calls() {
-    let life = Duration::from_secs(6);
-    let expires = Fault::new(FaultPoint::AfterMs(6_000), FaultAction::ExpireSession);
+    let life = Duration::from_secs(5);
+    let expires = Fault::new(FaultPoint::AfterMs(5_000), FaultAction::ExpireSession);
     let setup = Setup::new(Vendor::OpenAi).openai(|fake| {
         fake.announced_lifetime(Some(life))
             .fault(expires.on_every_connection())
@@ -45,9 +45,9 @@ async fn h1_a_session_that_will_expire_is_left_before_and_its_history_told_with_
     let house = booking.open(setup).await;
     let call = house.call().await;
     house.fake.will_call("book", &oslo());
-    house.fake.will_say("It is booked.", 300);
+    house.fake.will_say("It is booked.", 200);
     booking.allowed.open();
-    call.voice.say(ms(600)).await;
+    call.voice.say(ms(400)).await;
     call.hears("It is booked.").await;
     house.wait_for_hand_overs(1).await;
     assert_eq!(house.hand_overs.all(), [("expiring", "replayed", 1)]);
@@ -76,7 +76,7 @@ async fn h2_a_session_that_expires_in_mid_sentence_costs_no_word() {
     let house = setup.open().await;
     let call = house.call().await;
     call.voice.go_on(ms(500)).await;
-    house.fake.will_say("It is noon.", 300);
+    house.fake.will_say("It is noon.", 200);
     let first = call.voice.begin(ms(3_000));
     call.hears("It is noon.").await;
     let heard = call.all_heard(&house).await;
@@ -98,7 +98,7 @@ async fn h3_a_quota_that_is_spent_ends_the_call_with_its_code() {
     let setup = Setup::new(Vendor::OpenAi).openai(|fake| fake.reply(spent));
     let house = setup.open().await;
     let call = house.call().await;
-    call.voice.say(ms(600)).await;
+    call.voice.say(ms(400)).await;
     call.client.wait_for_close().await;
     assert_eq!(call.finals(Role::Assistant), Vec::<String>::new());
     assert_eq!(house.fake.peers().len(), 1, "nothing is tried again");

@@ -37,15 +37,15 @@ async fn h1_the_host_hands_over_in_a_quiet_moment_and_nobody_notices() {
 #[tokio::test]
 async fn h1_a_user_who_never_stops_is_handed_over_in_mid_sentence_and_heard_whole() {
     with_both(|vendor| async move {
-        let age = Duration::from_secs(3);
+        let age = Duration::from_secs(2);
         let setup = Setup::new(vendor)
             .gemini(|fake| fake.default_transcript(words_during_speech()))
             .channel(move |channel| channel.max_connection_age(age));
         let house = setup.open().await;
         let call = house.call().await;
         call.voice.go_on(ms(600)).await;
-        house.fake.will_say("It is noon.", 300);
-        let first = call.voice.begin(ms(4_000));
+        house.fake.will_say("It is noon.", 200);
+        let first = call.voice.begin(ms(3_000));
         house.wait_for_hand_overs(1).await;
         call.hears("It is noon.").await;
         let heard = call.all_heard(&house).await;
@@ -53,7 +53,7 @@ async fn h1_a_user_who_never_stops_is_handed_over_in_mid_sentence_and_heard_whol
             heard[1][0] <= first,
             "the sentence is heard from its beginning"
         );
-        assert!(heard[1].contains(&(first + 199)), "to its end");
+        assert!(heard[1].contains(&(first + 149)), "to its end");
         assert_eq!(house.hand_overs.all()[0].0, "max_age");
         assert_eq!(call.notices(), Vec::<String>::new());
         call.asked(1);
@@ -130,7 +130,7 @@ async fn h1_an_old_connection_that_dies_during_its_hand_over_costs_no_word() {
     house.proxy.delay_connect(ms(800));
     house.voice.hand_over(&call.session).unwrap();
     house.proxy.wait_for_connection(1).await;
-    house.fake.will_say("Still noon.", 300);
+    house.fake.will_say("Still noon.", 200);
     call.voice.begin(ms(1_000));
     call.voice.go_on(ms(300)).await;
     house.proxy.connections()[0].cut(Cut::Reset);

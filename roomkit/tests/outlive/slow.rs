@@ -22,7 +22,7 @@ async fn h5_a_connection_that_takes_nothing_for_10_s_is_replaced_and_hears_what_
             .voice
             .inject_image(&call.session, "image/png", vec![0; MUCH], None, false)
             .unwrap();
-        house.fake.will_say("Still noon.", 300);
+        house.fake.will_say("Still noon.", 200);
         let first = call.voice.begin(ms(1_000));
         call.is_reconnected().await;
         call.hears("Still noon.").await;

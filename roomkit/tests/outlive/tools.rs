@@ -97,11 +97,11 @@ async fn k2_a_result_finds_the_next_connection() {
         let call = house.call().await;
         call.turn(&house, "Hello.").await;
         house.fake.will_call("book", &oslo());
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         booking.runs().await;
         house.proxy.cut(Cut::Reset);
         call.is_reconnected().await;
-        house.fake.will_say("It is booked.", 300);
+        house.fake.will_say("It is booked.", 200);
         booking.allowed.open();
         call.hears("It is booked.").await;
         let next = house.fake.peer(1).await;
@@ -126,8 +126,8 @@ async fn k2_a_result_that_comes_between_two_connections_is_given_once() {
         let house = booking.open(Setup::new(vendor)).await;
         let call = house.call().await;
         house.fake.will_call("book", &oslo());
-        house.fake.will_say("It is booked.", 300);
-        call.voice.say(ms(600)).await;
+        house.fake.will_say("It is booked.", 200);
+        call.voice.say(ms(400)).await;
         booking.runs().await;
         house.proxy.delay_connect(ms(300));
         house.proxy.cut(Cut::Finish);
@@ -163,9 +163,9 @@ async fn k2_a_result_that_is_lost_with_its_connection_is_told_to_the_next_one() 
         if vendor == Vendor::Gemini {
             house.fake.will_call("book", &oslo());
         }
-        house.fake.will_say("It is booked.", 300);
+        house.fake.will_say("It is booked.", 200);
         booking.allowed.open();
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         let first = house.fake.peer(0).await;
         if vendor == Vendor::OpenAi {
             first.wait_for_sent("response.created", 2).await.unwrap();
@@ -189,15 +189,15 @@ async fn k2_a_result_that_is_lost_with_its_connection_is_told_to_the_next_one() 
 async fn k2_a_tool_outlives_a_planned_hand_over() {
     with_both(|vendor| async move {
         let booking = Booking::new();
-        let age = Duration::from_secs(3);
+        let age = Duration::from_secs(2);
         let setup = Setup::new(vendor).channel(move |channel| channel.max_connection_age(age));
         let house = booking.open(setup).await;
         let call = house.call().await;
         house.fake.will_call("book", &oslo());
-        call.voice.say(ms(600)).await;
+        call.voice.say(ms(400)).await;
         booking.runs().await;
         house.wait_for_hand_overs(1).await;
-        house.fake.will_say("It is booked.", 300);
+        house.fake.will_say("It is booked.", 200);
         booking.allowed.open();
         call.hears("It is booked.").await;
         let peers = [house.fake.peer(0).await, house.fake.peer(1).await];

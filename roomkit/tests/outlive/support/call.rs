@@ -40,8 +40,8 @@ impl Call {
 
     /// A question and its answer, heard to the end.
     pub(crate) async fn turn(&self, house: &House, answer: &str) {
-        house.fake.will_say(answer, 300);
-        self.voice.say(ms(600)).await;
+        house.fake.will_say(answer, 200);
+        self.voice.say(ms(400)).await;
         self.hears(answer).await;
     }
 
