@@ -59,7 +59,8 @@ async fn h4_an_answer_that_breaks_off_in_mid_frame_is_given_again_once() {
         house.wait_for_responses(3).await;
         let phases = house.responses.all();
         assert_eq!(phases[1..], [ResponsePhase::Lost, ResponsePhase::Completed]);
-        assert!(call.played() > SECOND * 9 / 10, "what came was played");
+        // Besides the two short answers, some of the story was heard.
+        assert!(call.played() > SECOND * 3 / 5, "what came was played");
         assert_eq!(call.notices(), ["reconnecting", "reconnected"]);
         call.asked(2);
         call.all_heard(&house).await;
