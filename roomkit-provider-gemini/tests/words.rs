@@ -278,24 +278,36 @@ fn without_transcription_nobody_is_wordless() {
     );
 }
 
+/// What this means when the connection breaks after these frames.
+fn breaks_after(session: Value, frames: &[Value]) -> Vec<String> {
+    let mut decoder = decoder(session);
+    play(&mut decoder, frames);
+    let mut events = VecDeque::new();
+    decoder.finish(&mut events);
+    events.iter().map(told).collect()
+}
+
 #[test]
-fn h2_t3_what_is_half_said_when_a_connection_breaks_has_no_final_and_what_came_late_has() {
-    let finish = |frames: &[Value]| -> Vec<String> {
-        let mut decoder = decoder(json!({}));
-        play(&mut decoder, frames);
-        let mut events = VecDeque::new();
-        decoder.finish(&mut events);
-        events.iter().map(told).collect()
-    };
-    let speaking = [hears("I would"), hears(" like")];
-    // The next connection hears it again, and tells it whole.
-    assert_eq!(finish(&speaking), [] as [&str; 0]);
+fn h1_what_was_said_before_a_connection_broke_is_told() {
+    let finish = |frames: &[Value]| breaks_after(json!({}), frames);
     let answering = [
         hears("Hi."),
         together(&[audio(), usage(0, 9)]),
         hears("Wait."),
     ];
     assert_eq!(finish(&answering), ["user said \"Wait.\"", "usage 0+9"]);
-    assert_eq!(finish(&[audio(), interrupted()]), [] as [&str; 0]);
     assert_eq!(finish(&[audio(), complete()]), [] as [&str; 0]);
+    let finished = [activity(true), hears("Hi."), activity(false)];
+    assert_eq!(finish(&finished), ["user said \"Hi.\""]);
+}
+
+#[test]
+fn h2_a_sentence_that_may_still_go_on_when_its_connection_breaks_is_not_ended() {
+    let nothing = [] as [&str; 0];
+    let finish = |frames: &[Value]| breaks_after(json!({}), frames);
+    assert_eq!(finish(&[hears("I would"), hears(" like")]), nothing);
+    assert_eq!(finish(&[audio(), interrupted()]), nothing);
+    assert_eq!(finish(&[activity(true), hears("I would")]), nothing);
+    let manual = json!({ "server_vad": false });
+    assert_eq!(breaks_after(manual, &[hears("I would")]), nothing);
 }

@@ -102,7 +102,7 @@ impl Decoder {
     }
 
     /// No frame comes any more: adds what was held back for the end of the turn, such as words of
-    /// the user that came while the model spoke, which another connection will want to know.
+    /// the user that came while the model spoke. A sentence that may still go on gets no end.
     pub fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
         self.turns.lost(events);
         events.extend(self.tally.take().map(ProviderEvent::Usage));

@@ -31,6 +31,11 @@ impl Ours {
         self.take(INTERRUPTS)
     }
 
+    /// Whether an activity has ended whose words or answer are due.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SPOKE != 0
+    }
+
     /// Whether an activity has ended since the last time. The note is gone then.
     pub(super) fn take_spoke(&self) -> bool {
         self.take(SPOKE)

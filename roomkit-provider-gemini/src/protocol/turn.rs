@@ -309,9 +309,18 @@ impl Turns {
         }
     }
 
-    /// The connection is gone. What the user was saying has no final: the core lets the next
-    /// connection hear it again. It also knows by itself of the response and of speech that ends.
+    /// The connection is gone: what was said to its end is told. A sentence that may still go on is
+    /// not, for the next connection hears it again, from its beginning (contract H2). The core
+    /// knows of the response by itself.
     pub(super) fn lost(&mut self, events: &mut Events) {
+        let is_over = if self.is_manual {
+            self.ours.has_spoken()
+        } else {
+            !self.speaking
+        };
+        if is_over {
+            self.settle_user(events);
+        }
         self.words.settle_late(events);
     }
 
