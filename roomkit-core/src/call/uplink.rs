@@ -15,13 +15,11 @@ use lane::Lane;
 pub(super) use lane::Piece;
 
 use super::io::Moment;
-use crate::audio;
+use crate::{audio, provider::ProviderCapabilities};
 
 /// Audio from before the first connection: at most this many bytes, then the newest is dropped
 /// (contract S4).
 const EARLY_BYTES: usize = 1 << 20;
-/// Speech is noticed only a moment after it began; so much audio before that belongs to it.
-const PRE_ROLL: Duration = Duration::from_millis(700);
 /// The end of speech is noticed only after some silence, and in its last part somebody may have
 /// begun to speak again.
 const TAIL: Duration = Duration::from_millis(200);
@@ -40,9 +38,11 @@ pub(super) struct Uplink {
     rate: u32,
     /// How many bytes may wait, or be kept, once the call has begun.
     hold: usize,
-    /// [`PRE_ROLL`] and [`UNSEEN`] in bytes.
-    pre_roll: u64,
+    /// [`UNSEEN`] in bytes.
     unseen: u64,
+    /// Speech is noticed some time after it began: so much audio before that belongs to it.
+    lag: Duration,
+    lag_bytes: u64,
     line: Line,
     /// Not sent yet.
     waiting: Lane,
@@ -107,8 +107,9 @@ impl Uplink {
         Self {
             rate,
             hold: audio::bytes_for(hold, rate),
-            pre_roll: audio::bytes_for(PRE_ROLL, rate) as u64,
             unseen: audio::bytes_for(UNSEEN, rate) as u64,
+            lag: Duration::ZERO,
+            lag_bytes: 0,
             line: Line::Early,
             waiting: Lane::default(),
             kept: Lane::default(),
@@ -191,19 +192,20 @@ impl Uplink {
         !self.utterances.is_empty()
     }
 
-    /// A new connection, which takes audio `speed` times faster than real time, knows nothing: what
-    /// was kept goes first. `confirms`: it will be told what was [`received`](Self::received).
-    /// Gives how many pieces were too old to be heard again.
-    pub(super) fn open(&mut self, now: Moment, speed: u32, confirms: bool) -> usize {
+    /// A new connection that can do this much knows nothing: what was kept goes first. Gives how
+    /// many pieces were too old to be heard again.
+    pub(super) fn open(&mut self, now: Moment, provider: &ProviderCapabilities) -> usize {
         self.rewind();
         let dropped = match self.line {
             Line::Early => 0,
             Line::Open | Line::Down => self.waiting.shrink_to(self.hold) + self.missing,
         };
         self.line = Line::Open;
-        self.speed = speed.max(2);
+        self.speed = provider.catch_up.max(2);
+        self.lag = provider.speech_lag;
+        self.lag_bytes = audio::bytes_for(self.lag, self.rate) as u64;
         self.taken_at = now;
-        (self.received, self.missing) = (confirms.then_some(0), 0);
+        (self.received, self.missing) = (provider.pings.then_some(0), 0);
         self.hurried = None;
         dropped
     }
@@ -266,7 +268,7 @@ impl Uplink {
         }
         let before = self.utterances.back().and_then(|said| said.to);
         let from = self
-            .place(now, PRE_ROLL)
+            .place(now, self.lag)
             .max(before.unwrap_or(self.settled));
         self.utterances.push_back(Spoken {
             number,
@@ -334,10 +336,10 @@ impl Uplink {
         let unseen = self.sent.saturating_sub(self.unseen);
         let received = self.received.unwrap_or(unseen);
         // What was received may be the beginning of something that was not noticed.
-        let pre_roll = received.saturating_sub(self.pre_roll);
+        let unnoticed = received.saturating_sub(self.lag_bytes);
         let first = self.utterances.front().map(|said| said.from);
         let needed = first.unwrap_or(u64::MAX);
-        let from = pre_roll.min(needed).max(self.settled);
+        let from = unnoticed.min(needed).max(self.settled);
         let kept = self.sent.saturating_sub(from) as usize;
         self.kept.forget_to(kept);
         self.missing += self.kept.shrink_to(self.hold);

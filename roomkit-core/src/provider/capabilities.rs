@@ -1,5 +1,7 @@
 //! What a provider says that it can.
 
+use std::time::Duration;
+
 #[cfg(doc)]
 use super::{ProviderCommand, ProviderEvent, SessionSetup};
 
@@ -41,6 +43,9 @@ pub struct ProviderCapabilities {
     pub overlaps: bool,
     /// It takes [`ProviderCommand::Ping`] and answers each with [`ProviderEvent::Pong`].
     pub pings: bool,
+    /// How long after the user begins to speak its [`ProviderEvent::SpeechStarted`] may come. So
+    /// much audio before that belongs to the utterance, should the connection break in it.
+    pub speech_lag: Duration,
     /// How many times faster than real time it takes audio: what was held back while there was no
     /// connection is sent at this pace. At least 2; more than 4 makes it a guess where in the audio
     /// the provider notices speech, should the connection break again just then.
@@ -65,6 +70,7 @@ impl ProviderCapabilities {
             history: HistorySupport::None,
             overlaps: false,
             pings: false,
+            speech_lag: Duration::from_millis(700),
             catch_up: 4,
         }
     }

@@ -4,7 +4,7 @@
 //! The first thirteen names of the Python original are here as they are there; what is `None` is
 //! left to the vendor.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use roomkit_core::{
     provider::{Continuation, HistorySupport, ProviderCapabilities},
@@ -175,6 +175,10 @@ impl GeminiSessionConfig {
         capabilities.overlaps = false;
         capabilities.pings = true;
         capabilities.catch_up = 4;
+        if !self.explicit_vad_signal {
+            // Speech shows by its first words.
+            capabilities.speech_lag = Duration::from_secs(2);
+        }
         capabilities
     }
 

@@ -50,9 +50,7 @@ impl Call {
 
         self.playout.set_rate(capabilities.output_rate);
         let hears_speech = self.uplink.holds_speech();
-        let dropped = self
-            .uplink
-            .open(now, capabilities.catch_up, capabilities.pings);
+        let dropped = self.uplink.open(now, &capabilities);
         self.provider = Some(capabilities);
         for _ in 0..dropped {
             self.out.push_back(Action::Dropped("held_audio"));

@@ -14,6 +14,12 @@ fn piece(number: u16) -> Piece {
     Piece::Audio(sample.repeat(320).into())
 }
 
+fn provider() -> ProviderCapabilities {
+    let mut provider = ProviderCapabilities::new(RATE, RATE);
+    provider.pings = true;
+    provider
+}
+
 fn number(piece: &Piece) -> u16 {
     match piece {
         Piece::Audio(pcm) => u16::from_le_bytes([pcm[0], pcm[1]]),
@@ -30,7 +36,7 @@ fn flow(uplink: &mut Uplink, now: Moment) -> Vec<u16> {
 
 fn open() -> Uplink {
     let mut uplink = Uplink::new(RATE, ms(5_000));
-    assert_eq!(uplink.open(ms(0), 4, true), 0);
+    assert_eq!(uplink.open(ms(0), &provider()), 0);
     uplink
 }
 
@@ -44,7 +50,7 @@ fn speak(uplink: &mut Uplink, pieces: std::ops::Range<u16>) {
 
 fn replayed(uplink: &mut Uplink, at: Moment) -> Vec<u16> {
     uplink.shut();
-    assert_eq!(uplink.open(at, 4, true), 0);
+    assert_eq!(uplink.open(at, &provider()), 0);
     let mut all = Vec::new();
     let mut now = at;
     while let Some(wake) = uplink.next_wake() {
@@ -78,7 +84,7 @@ fn h1_held_audio_goes_in_order_at_the_pace_the_provider_takes() {
         [0_u16; 0],
         "nothing while it is shut"
     );
-    uplink.open(ms(2000), 4, true);
+    uplink.open(ms(2000), &provider());
     let (mut all, mut now, mut live) = (Vec::new(), ms(2000), 100);
     while let Some(wake) = uplink.next_wake() {
         now = now.max(wake);
@@ -258,6 +264,6 @@ fn s4_early_audio_is_kept_and_the_newest_is_dropped() {
         dropped += usize::from(uplink.push(piece(n)) == Kept::DroppedNewest);
     }
     assert_eq!(dropped, 1700 - EARLY_BYTES / 640);
-    uplink.open(ms(0), 4, true);
+    uplink.open(ms(0), &provider());
     assert_eq!(flow(&mut uplink, ms(60_000)).first(), Some(&0));
 }
