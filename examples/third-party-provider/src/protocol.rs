@@ -179,21 +179,19 @@ pub(crate) fn decode(line: &str) -> Vec<ProviderEvent> {
                 text,
                 is_final: false,
             };
-            match BASE64.decode(data) {
-                Ok(pcm) => vec![
-                    ProviderEvent::Audio {
-                        response_id: None,
-                        item_id,
-                        content_index: 0,
-                        pcm: pcm.into(),
-                    },
-                    words,
-                ],
-                Err(_) => {
-                    let error = ProviderError::new(ProviderErrorKind::Protocol, "broken audio");
-                    vec![ProviderEvent::Error(error), words]
-                }
-            }
+            let Ok(pcm) = BASE64.decode(data) else {
+                let error = ProviderError::new(ProviderErrorKind::Protocol, "broken audio");
+                return vec![ProviderEvent::Error(error), words];
+            };
+            vec![
+                ProviderEvent::Audio {
+                    response_id: None,
+                    item_id,
+                    content_index: 0,
+                    pcm: pcm.into(),
+                },
+                words,
+            ]
         }
         FromVendor::Done => vec![ProviderEvent::ResponseEnded {
             response_id: None,

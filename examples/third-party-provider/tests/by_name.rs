@@ -59,7 +59,7 @@ impl Vendor {
     }
 }
 
-async fn provider(listener: &TcpListener) -> Arc<dyn RealtimeVoiceProvider> {
+fn provider(listener: &TcpListener) -> Arc<dyn RealtimeVoiceProvider> {
     let address = listener.local_addr().unwrap().to_string();
     let registry = Registry::linked().unwrap();
     registry
@@ -71,7 +71,7 @@ async fn provider(listener: &TcpListener) -> Arc<dyn RealtimeVoiceProvider> {
 async fn a_call_by_name_outlives_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transport = Arc::new(MockRealtimeTransport::new());
-    let voice = RealtimeVoiceChannel::builder("voice", provider(&listener).await, transport)
+    let voice = RealtimeVoiceChannel::builder("voice", provider(&listener), transport)
         .build()
         .unwrap();
     let kit = RoomKit::new();
