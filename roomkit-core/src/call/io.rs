@@ -193,4 +193,6 @@ pub(crate) enum News {
         error: ProviderError,
         is_fatal: bool,
     },
+    /// A failure that costs the call nothing: for the host, and not for the client.
+    Unnoticed(ProviderError),
 }

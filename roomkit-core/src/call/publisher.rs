@@ -217,7 +217,15 @@ impl Publisher {
                     .await;
             }
             News::HandOver(phase) => self.hand_over(kit, at, phase).await,
-            News::Error { error, is_fatal } => self.error(kit, at, &error, is_fatal).await,
+            News::Error { error, is_fatal } => {
+                self.to_client(ServerMessage::Error {
+                    code: error.code().to_owned(),
+                    message: error.public_message().to_owned(),
+                })
+                .await;
+                self.error(kit, at, &error, is_fatal).await;
+            }
+            News::Unnoticed(error) => self.error(kit, at, &error, false).await,
         }
     }
 
@@ -422,12 +430,8 @@ impl Publisher {
         .await;
     }
 
+    /// Tells the host.
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
-        self.to_client(ServerMessage::Error {
-            code: error.code().to_owned(),
-            message: error.public_message().to_owned(),
-        })
-        .await;
         let event = RealtimeErrorEvent {
             session: self.session.clone(),
             code: error.code().to_owned(),

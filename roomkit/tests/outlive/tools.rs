@@ -189,7 +189,7 @@ async fn k2_a_result_that_is_lost_with_its_connection_is_told_to_the_next_one() 
 async fn k2_a_tool_outlives_a_planned_hand_over() {
     with_both(|vendor| async move {
         let booking = Booking::new();
-        let age = Duration::from_secs(2);
+        let age = Duration::from_secs(3);
         let setup = Setup::new(vendor).channel(move |channel| channel.max_connection_age(age));
         let house = booking.open(setup).await;
         let call = house.call().await;

@@ -220,8 +220,7 @@ impl Call {
             self.connection.plan_for_host(again, reason);
         }
         self.finish_hand_over(now, Some(HandOverOutcome::Kept), Duration::ZERO);
-        let is_fatal = false;
-        self.words.tell(now, News::Error { error, is_fatal });
+        self.words.tell(now, News::Unnoticed(error));
     }
 
     fn is_out_of_attempts(&self) -> bool {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use roomkit::{
     RealtimeVoiceChannel, RoomKit,
-    event::{HandOverPhase, RealtimeHandOverEvent, RealtimeResponseEvent, ResponsePhase},
+    event::{
+        HandOverPhase, RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent,
+        ResponsePhase,
+    },
     mock::{
         MockRealtimeTransport,
         fake_gemini::{self, FakeGemini, FakeGeminiBuilder},
@@ -100,7 +103,7 @@ impl Setup {
         kit.register_channel(voice.clone()).unwrap();
         kit.create_room(ROOM).await.unwrap();
         kit.attach_channel(ROOM, "voice").await.unwrap();
-        let (hand_overs, responses) = (Log::new(), Log::new());
+        let (hand_overs, responses, errors) = (Log::new(), Log::new(), Log::new());
         let log = hand_overs.clone();
         voice.on_hand_over(move |event: RealtimeHandOverEvent| {
             if let HandOverPhase::Finished {
@@ -119,6 +122,11 @@ impl Setup {
             log.add(event.phase);
             async {}
         });
+        let log = errors.clone();
+        voice.on_error(move |event: RealtimeErrorEvent| {
+            log.add(event.code);
+            async {}
+        });
         House {
             vendor: self.vendor,
             kit,
@@ -128,6 +136,7 @@ impl Setup {
             transport,
             hand_overs,
             responses,
+            errors,
         }
     }
 }
@@ -144,6 +153,8 @@ pub(crate) struct House {
     pub(crate) hand_overs: Log<(&'static str, &'static str, u32)>,
     /// How each response ended.
     pub(crate) responses: Log<ResponsePhase>,
+    /// The codes of the errors that the host was told.
+    pub(crate) errors: Log<String>,
 }
 
 impl House {

@@ -56,7 +56,7 @@ pub(crate) async fn side_by_side<C, F>(
     }
 }
 
-/// Gemini tells of speech by its words only: these come while it lasts, as most do.
+/// Gemini tells of speech by its words only: these come while it lasts.
 pub(crate) fn words_during_speech() -> UserTranscript {
     UserTranscript::completed(QUESTION).at(TranscriptTiming::DuringSpeech)
 }

@@ -33,12 +33,12 @@ impl Vendor {
         }
     }
 
-    /// A session in which 200 ms of silence end a sentence.
+    /// A session in which 300 ms of silence end a sentence.
     pub(crate) fn quick(self) -> Map<String, Value> {
         let quick = match self {
             Self::OpenAi => json!({"turn_detection":
-                {"type": "server_vad", "silence_duration_ms": 200}}),
-            Self::Gemini => json!({"silence_duration_ms": 200}),
+                {"type": "server_vad", "silence_duration_ms": 300}}),
+            Self::Gemini => json!({"silence_duration_ms": 300}),
         };
         quick.as_object().unwrap().clone()
     }

@@ -298,6 +298,9 @@ fn h1_when_no_new_connection_can_be_had_the_old_one_goes_on_without_a_cut() {
     assert_eq!(numbers(&call.to_new_provider(from)), [1, 2]);
     let kept = (HandOverReason::Host, HandOverOutcome::Kept, 1);
     assert_eq!(call.finished(), std::slice::from_ref(&kept));
+    let news = call.news();
+    assert!(news.iter().any(|told| matches!(told, News::Unnoticed(_))));
+    assert!(!news.iter().any(|told| matches!(told, News::Error { .. })));
     call.pass(ms(1000));
     assert_eq!(call.dials().len(), 2, "and another attempt is made");
     call.dial_fails(ProviderErrorKind::Authentication)
