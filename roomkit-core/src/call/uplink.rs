@@ -73,6 +73,8 @@ struct Spoken {
     from: u64,
     to: Option<u64>,
     settled: bool,
+    /// An earlier connection heard it, and this one has not noticed it yet.
+    carried: bool,
 }
 
 impl Spoken {
@@ -239,6 +241,7 @@ impl Uplink {
         for said in &mut self.utterances {
             said.from = moved(said.from);
             said.to = said.to.map(moved);
+            said.carried = true;
         }
         (self.sent, self.settled) = (0, 0);
     }
@@ -260,10 +263,15 @@ impl Uplink {
     }
 
     /// The provider has noticed that the user speaks. The utterance has this number, also when it
-    /// is heard once more.
+    /// is heard once more; unless it was given up meanwhile, and is known by its place.
     pub(super) fn speech_began(&mut self, now: Moment, number: u64) {
-        if let Some(said) = self.utterances.iter_mut().find(|s| s.number == number) {
+        let same = self.utterances.iter().position(|s| s.number == number);
+        let again = |s: &Spoken| s.carried && s.from <= self.sent;
+        let place = same.or_else(|| self.utterances.iter().position(again));
+        if let Some(said) = place.and_then(|place| self.utterances.get_mut(place)) {
+            said.number = number;
             said.to = None;
+            said.carried = false;
             return;
         }
         let before = self.utterances.back().and_then(|said| said.to);
@@ -275,6 +283,7 @@ impl Uplink {
             from,
             to: None,
             settled: false,
+            carried: false,
         });
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) run: Option<Run>,
     /// Calls of earlier connections that this one was told of and that had no result then.
     pub(super) told_calls: HashSet<CallId>,
+    /// The same of the connection that is being dialled.
+    pub(super) next_calls: HashSet<CallId>,
     /// The model owes an answer to something that an earlier connection was given.
     pub(super) owed: bool,
     /// The last thing that the history of the last dial holds, and the last thing that the
@@ -104,6 +106,7 @@ impl Connection {
             plan: None,
             run: None,
             told_calls: HashSet::new(),
+            next_calls: HashSet::new(),
             owed: false,
             told_until: 0,
             left_at: 0,
@@ -200,6 +203,7 @@ impl Connection {
         self.due_since = None;
         self.awaits_pong = false;
         self.pinged_place = 0;
+        self.told_calls = std::mem::take(&mut self.next_calls);
         (self.since, self.heard, self.pinged) = (now, now, now);
     }
 

@@ -310,7 +310,7 @@ impl Call {
         let token = self.history.token().filter(|_| capabilities.resumes);
         let resume = token.cloned();
         let history = self.history.snapshot(self.words.untold(), support);
-        self.connection.told_calls = match support {
+        self.connection.next_calls = match support {
             HistorySupport::Full => open_calls(&history),
             _ => HashSet::new(),
         };

@@ -267,3 +267,18 @@ fn s4_early_audio_is_kept_and_the_newest_is_dropped() {
     uplink.open(ms(0), &provider());
     assert_eq!(flow(&mut uplink, ms(60_000)).first(), Some(&0));
 }
+
+#[test]
+fn h2_an_utterance_is_known_again_by_its_place_and_settles_once() {
+    let mut uplink = open();
+    speak(&mut uplink, 0..60);
+    uplink.speech_began(ms(90_000), 1);
+    speak(&mut uplink, 60..100);
+    uplink.speech_ended(ms(90_000));
+    assert!(!replayed(&mut uplink, ms(2000)).is_empty());
+    // Nobody waits for number 1 any more.
+    uplink.speech_began(ms(90_000), 7);
+    uplink.speech_ended(ms(90_000));
+    uplink.speech_settled(7);
+    assert!(!uplink.holds_speech());
+}

@@ -561,6 +561,22 @@ fn k2_a_call_whose_connection_is_gone_is_answered_on_the_next_one() {
 }
 
 #[test]
+fn k2_a_connection_that_is_kept_knows_no_more_calls_than_before() {
+    let mut call = replaying_call();
+    call.go_away(ms(100)).user_starts("u1").pass(ms(100));
+    // Made while the next connection is dialled, so that one is told of it in words only.
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .connects(replaying());
+    call.go_away(ms(100)).pass(ms(100));
+    call.dial_fails(ProviderErrorKind::Server);
+    let from = call.log.len();
+    call.tool_answers("c1");
+    let sent = call.to_new_provider(from);
+    assert!(matches!(sent[0], ProviderCommand::Text { .. }), "{sent:?}");
+}
+
+#[test]
 fn k2_a_provider_that_cannot_be_told_of_calls_gets_the_answer_in_words() {
     let mut call = resuming_call();
     call.tool_call("c1").tool_cleared("c1").lost();
