@@ -194,6 +194,12 @@ impl Uplink {
         !self.utterances.is_empty()
     }
 
+    /// The utterance of this number is among it.
+    pub(super) fn holds(&self, number: u64) -> bool {
+        let mut held = self.utterances.iter().filter(|said| !said.settled);
+        held.any(|said| said.number == number)
+    }
+
     /// A new connection that can do this much knows nothing: what was kept goes first. Gives how
     /// many pieces were too old to be heard again.
     pub(super) fn open(&mut self, now: Moment, provider: &ProviderCapabilities) -> usize {

@@ -257,11 +257,11 @@ impl Call {
 
     /// Nothing more comes from the present connection, and nothing more goes to it.
     fn close_books(&mut self, now: Moment) {
-        let hears_speech = self.uplink.holds_speech();
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
         self.owes = None;
-        self.words.disconnected(now, hears_speech);
+        let uplink = &self.uplink;
+        self.words.disconnected(now, |number| uplink.holds(number));
         if let Some(response) = self.response.take() {
             if !response.interrupted {
                 self.playout.push_end_of_response();

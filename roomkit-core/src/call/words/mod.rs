@@ -229,9 +229,7 @@ impl Words {
                     return None;
                 }
                 // What is not there by now is not waited for by anything else either.
-                let is_newer = |at: Moment| at > since;
-                self.utterances
-                    .retain(|said| said.awaited.is_none_or(is_newer));
+                self.give_up_by(since);
             }
             let front = self.queue.front_mut()?;
             front.answers_since = None;

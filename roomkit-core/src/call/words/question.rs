@@ -28,6 +28,8 @@ pub(super) struct Utterance {
     pub(super) said: bool,
     /// Its connection was lost at this moment; the next one hears it once more.
     pub(super) carried: Option<Moment>,
+    /// Its final was due and did not come in time; only by its id is it known still.
+    pub(super) given_up: bool,
 }
 
 impl Words {
@@ -60,6 +62,7 @@ impl Words {
             awaited,
             said,
             carried,
+            given_up: false,
         });
         if self.utterances.len() > UTTERANCES {
             self.utterances.pop_front();
@@ -89,6 +92,7 @@ impl Words {
                 awaited: Some(at),
                 said: false,
                 carried: None,
+                given_up: false,
             }),
         }
     }
@@ -164,16 +168,25 @@ impl Words {
 
     /// The connection is gone: nothing more comes for what the AI was saying. What the user said
     /// and nobody has written down is `heard_again` by the next one, or lost.
-    pub(in crate::call) fn disconnected(&mut self, at: Moment, heard_again: bool) {
+    pub(in crate::call) fn disconnected(&mut self, at: Moment, heard_again: impl Fn(u64) -> bool) {
         self.answer_ended(at);
-        if !heard_again {
-            return self.utterances.clear();
-        }
-        self.utterances.retain(|utterance| !utterance.said);
+        self.utterances
+            .retain(|said| !said.said && heard_again(said.number));
         for utterance in &mut self.utterances {
             utterance.item_id = None;
             utterance.awaited = None;
+            utterance.given_up = false;
             utterance.carried = Some(at);
+        }
+    }
+
+    /// What was due by then is not waited for any more.
+    pub(super) fn give_up_by(&mut self, then: Moment) {
+        for said in &mut self.utterances {
+            if said.awaited.is_some_and(|at| at <= then) {
+                said.awaited = None;
+                said.given_up = true;
+            }
         }
     }
 
@@ -216,7 +229,7 @@ impl Words {
         by_id.or_else(|| {
             self.utterances
                 .iter()
-                .position(|utterance| item_id.is_none() || utterance.item_id.is_none())
+                .position(|said| !said.given_up && (item_id.is_none() || said.item_id.is_none()))
         })
     }
 }
