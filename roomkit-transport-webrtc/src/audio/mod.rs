@@ -1,0 +1,1 @@
+//! Audio between RTP and PCM16.

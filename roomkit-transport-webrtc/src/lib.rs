@@ -1,0 +1,3 @@
+//! WebRTC clients as a roomkit transport.
+
+mod audio;
