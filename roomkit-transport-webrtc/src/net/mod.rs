@@ -1,0 +1,11 @@
+//! The network beneath the callers: which addresses there are, and one UDP port for all of them.
+
+mod address;
+mod hub;
+mod port;
+mod routes;
+mod runtime;
+
+pub(crate) use address::{Announced, local_addresses};
+pub(crate) use hub::Hub;
+pub(crate) use runtime::PeerNetwork;

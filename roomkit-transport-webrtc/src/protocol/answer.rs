@@ -1,0 +1,125 @@
+//! Our answers: the library's, with the addresses that callers can reach.
+
+use std::net::SocketAddr;
+
+use super::candidate::CandidateLine;
+use crate::net::Announced;
+
+/// The answer for callers. `real` gives the address behind one of the library's; public addresses
+/// stand for the local ones of their family.
+pub(crate) fn for_callers(
+    answer: &str,
+    real: impl Fn(SocketAddr) -> SocketAddr,
+    announced: &[Announced],
+) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in answer.lines() {
+        match CandidateLine::read(line) {
+            Some(candidate) => lines.extend(rewritten(&candidate, line, &real, announced)),
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.push(String::new());
+    lines.join("\r\n")
+}
+
+/// The name and the password by which callers prove themselves to us.
+pub(crate) fn credentials(answer: &str) -> Option<(String, String)> {
+    let value = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name));
+    let name = value("a=ice-ufrag:")?.trim();
+    let password = value("a=ice-pwd:")?.trim();
+    Some((name.to_owned(), password.to_owned()))
+}
+
+fn rewritten(
+    candidate: &CandidateLine<'_>,
+    line: &str,
+    real: impl Fn(SocketAddr) -> SocketAddr,
+    announced: &[Announced],
+) -> Vec<String> {
+    let Some(address) = candidate.address() else {
+        return vec![line.to_owned()];
+    };
+    if !candidate.is_host() {
+        return match candidate.related() {
+            Some((place, related)) => vec![candidate.with_related(place, real(related))],
+            None => vec![line.to_owned()],
+        };
+    }
+    let local = real(address);
+    let mut public: Vec<SocketAddr> = announced
+        .iter()
+        .filter_map(|announced| announced.instead_of(local))
+        .collect();
+    if public.is_empty() {
+        public.push(local);
+    }
+    let lines = public.into_iter();
+    lines
+        .map(|address| candidate.with_address(address))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = "v=0\r\n\
+        a=ice-ufrag:name\r\n\
+        a=ice-pwd:secret\r\n\
+        a=candidate:1 1 udp 2130706431 10.0.0.5 41000 typ host\r\n\
+        a=candidate:2 1 udp 2130706431 2001:db8::5 41001 typ host ufrag name\r\n\
+        a=candidate:3 1 udp 1694498815 203.0.113.1 3478 typ srflx raddr 10.0.0.5 rport 41000\r\n\
+        a=end-of-candidates\r\n";
+
+    fn candidates(announced: &[&str]) -> Vec<String> {
+        let announced: Vec<Announced> = announced
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        let shared = |address: SocketAddr| match address.port() {
+            41_000..=41_001 => SocketAddr::new(address.ip(), 5000),
+            _ => address,
+        };
+        for_callers(ANSWER, shared, &announced)
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=candidate:"))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn c3_callers_are_told_the_shared_port() {
+        assert_eq!(
+            candidates(&[]),
+            [
+                "1 1 udp 2130706431 10.0.0.5 5000 typ host",
+                "2 1 udp 2130706431 2001:db8::5 5000 typ host ufrag name",
+                "3 1 udp 1694498815 203.0.113.1 3478 typ srflx raddr 10.0.0.5 rport 5000",
+            ]
+        );
+    }
+
+    #[test]
+    fn c3_callers_are_told_public_addresses() {
+        assert_eq!(
+            candidates(&["203.0.113.7", "203.0.113.8:6000"]),
+            [
+                "1 1 udp 2130706431 203.0.113.7 5000 typ host",
+                "1 1 udp 2130706431 203.0.113.8 6000 typ host",
+                "2 1 udp 2130706431 2001:db8::5 5000 typ host ufrag name",
+                "3 1 udp 1694498815 203.0.113.1 3478 typ srflx raddr 10.0.0.5 rport 5000",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_rest_of_an_answer_stays() {
+        let answer = for_callers(ANSWER, |address| address, &[]);
+        assert_eq!(answer, ANSWER);
+        assert_eq!(
+            credentials(&answer),
+            Some(("name".into(), "secret".into()))
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! A caller's offer: what of it matters here, and what of it the library is given.
+
+use std::fmt::Write as _;
+
+use super::candidate::{Candidate, Candidates};
+use crate::audio::Codec;
+
+/// How large an offer may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfferLimits {
+    pub(crate) bytes: usize,
+    pub(crate) candidates: usize,
+}
+
+/// How many media sections an offer may have. Clients with cameras and screens have three or four.
+const MAX_SECTIONS: usize = 16;
+
+/// How many lines it may have; large ones of browsers have some hundred.
+const MAX_LINES: usize = 2_000;
+
+/// An offer that can be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The offer without candidates that are of no use.
+    pub(crate) sdp: String,
+    pub(crate) codec: Codec,
+    /// The number the caller gives the codec.
+    pub(crate) payload_type: u8,
+    /// Whether the caller wants to hear something.
+    pub(crate) hears: bool,
+    pub(crate) has_data_channel: bool,
+    /// Whether the caller insists on waiting for our DTLS handshake.
+    pub(crate) is_dtls_passive: bool,
+    /// The hash of the caller's certificate, by which it is known again.
+    pub(crate) fingerprint: String,
+}
+
+/// Why an offer cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadOffer {
+    #[error("the offer has {bytes} bytes; the limit is {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("sdp: {0}")]
+    Invalid(String),
+    #[error("sdp: no audio section; offer one with `addTransceiver(\"audio\")` or a microphone track")]
+    NoAudio,
+    #[error(
+        "sdp: no codec in common; offered are {0}, and this server speaks opus, PCMU and PCMA"
+    )]
+    NoCommonCodec(String),
+}
+
+impl BadOffer {
+    /// For programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "sdp_too_large",
+            Self::Invalid(_) => "invalid_sdp",
+            Self::NoAudio => "no_audio",
+            Self::NoCommonCodec(_) => "no_common_codec",
+        }
+    }
+}
+
+impl Offer {
+    /// Reads an offer.
+    pub(crate) fn read(sdp: &str, limits: OfferLimits) -> Result<Self, BadOffer> {
+        if sdp.len() > limits.bytes {
+            return Err(BadOffer::TooLarge {
+                bytes: sdp.len(),
+                limit: limits.bytes,
+            });
+        }
+        let mut reader = Reader::new(limits);
+        for line in sdp.lines() {
+            reader.line(line)?;
+        }
+        reader.finish()
+    }
+}
+
+/// An audio section while it is read.
+#[derive(Debug, Default)]
+struct Audio {
+    formats: Vec<String>,
+    /// Payload type and name with rate, as `rtpmap` has them.
+    maps: Vec<(String, String)>,
+    is_rejected: bool,
+    is_bundled: bool,
+    hears: Option<bool>,
+}
+
+struct Reader {
+    candidates: Candidates,
+    kept: String,
+    lines: usize,
+    sections: usize,
+    audio: Option<Audio>,
+    /// The section being read is that one.
+    in_audio: bool,
+    hears: bool,
+    has_data_channel: bool,
+    is_dtls_passive: bool,
+    fingerprint: Option<String>,
+    has_credentials: (bool, bool),
+}
+
+impl Reader {
+    fn new(limits: OfferLimits) -> Self {
+        Self {
+            candidates: Candidates::new(limits.candidates),
+            kept: String::new(),
+            lines: 0,
+            sections: 0,
+            audio: None,
+            in_audio: false,
+            hears: true,
+            has_data_channel: false,
+            is_dtls_passive: false,
+            fingerprint: None,
+            has_credentials: (false, false),
+        }
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), BadOffer> {
+        let line = line.trim_end();
+        if line.is_empty() {
+            return Ok(());
+        }
+        self.lines += 1;
+        if self.lines == 1 && line != "v=0" {
+            return Err(invalid("does not begin with `v=0`"));
+        }
+        if self.lines > MAX_LINES {
+            return Err(invalid(format!("has more than {MAX_LINES} lines")));
+        }
+        let is_line = line.as_bytes().get(1) == Some(&b'=') && !line.chars().any(char::is_control);
+        if !is_line {
+            return Err(invalid(format!("line {} is not of the form `x=...`", self.lines)));
+        }
+        if let Some(candidate) = line.strip_prefix("a=candidate:") {
+            return self.candidate(candidate);
+        }
+        if let Some(media) = line.strip_prefix("m=") {
+            self.section(media)?;
+        } else if let Some(attribute) = line.strip_prefix("a=") {
+            self.attribute(attribute);
+        }
+        self.keep(line);
+        Ok(())
+    }
+
+    fn candidate(&mut self, candidate: &str) -> Result<(), BadOffer> {
+        if !self.candidates.take() {
+            return Ok(());
+        }
+        if let Ok(candidate) = Candidate::read(candidate) {
+            if self.sections == 0 {
+                return Err(invalid("a candidate stands before the first media section"));
+            }
+            self.keep(&format!("a={}", candidate.as_str()));
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, media: &str) -> Result<(), BadOffer> {
+        self.sections += 1;
+        if self.sections > MAX_SECTIONS {
+            return Err(invalid(format!("has more than {MAX_SECTIONS} media sections")));
+        }
+        let fields: Vec<&str> = media.split_ascii_whitespace().collect();
+        let [kind, port, _protocol, formats @ ..] = fields.as_slice() else {
+            return Err(invalid(format!("`m={media}` is not a media section")));
+        };
+        self.in_audio = false;
+        let is_rejected = *port == "0";
+        match *kind {
+            "audio" if self.audio.is_none() => {
+                self.in_audio = true;
+                self.audio = Some(Audio {
+                    formats: formats.iter().map(ToString::to_string).collect(),
+                    is_rejected,
+                    ..Audio::default()
+                });
+            }
+            "application" => self.has_data_channel |= !is_rejected,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, attribute: &str) {
+        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        match name {
+            "setup" => self.is_dtls_passive = value == "passive",
+            "fingerprint" if self.fingerprint.is_none() => {
+                self.fingerprint = Some(value.to_ascii_lowercase());
+            }
+            "ice-ufrag" => self.has_credentials.0 = true,
+            "ice-pwd" => self.has_credentials.1 = true,
+            _ => {}
+        }
+        let hears = match name {
+            "sendrecv" | "recvonly" => Some(true),
+            "sendonly" | "inactive" => Some(false),
+            _ => None,
+        };
+        if !self.in_audio {
+            if self.sections == 0 {
+                self.hears = hears.unwrap_or(self.hears);
+            }
+            return;
+        }
+        let Some(audio) = &mut self.audio else {
+            return;
+        };
+        audio.hears = hears.or(audio.hears);
+        match name {
+            "rtpmap" => {
+                if let Some((payload_type, codec)) = value.split_once(' ') {
+                    let codec = codec.to_ascii_lowercase();
+                    audio.maps.push((payload_type.to_owned(), codec));
+                }
+            }
+            "bundle-only" => audio.is_bundled = true,
+            _ => {}
+        }
+    }
+
+    fn keep(&mut self, line: &str) {
+        let _ = write!(self.kept, "{line}\r\n");
+    }
+
+    fn finish(self) -> Result<Offer, BadOffer> {
+        if self.lines == 0 {
+            return Err(invalid("is empty"));
+        }
+        let audio = self
+            .audio
+            .filter(|audio| !audio.is_rejected || audio.is_bundled)
+            .ok_or(BadOffer::NoAudio)?;
+        let Some((codec, payload_type)) = audio.codec() else {
+            return Err(BadOffer::NoCommonCodec(audio.names()));
+        };
+        if self.has_credentials != (true, true) {
+            return Err(invalid("`a=ice-ufrag` and `a=ice-pwd` are missing"));
+        }
+        let fingerprint = self
+            .fingerprint
+            .ok_or_else(|| invalid("`a=fingerprint` is missing"))?;
+        Ok(Offer {
+            sdp: self.kept,
+            codec,
+            payload_type,
+            hears: audio.hears.unwrap_or(self.hears),
+            has_data_channel: self.has_data_channel,
+            is_dtls_passive: self.is_dtls_passive,
+            fingerprint,
+        })
+    }
+}
+
+impl Audio {
+    /// The best codec that both sides know.
+    fn codec(&self) -> Option<(Codec, u8)> {
+        [Codec::Opus, Codec::Pcmu, Codec::Pcma]
+            .into_iter()
+            .find_map(|codec| {
+                let names = names(codec);
+                let format = self.formats.iter().find(|format| {
+                    let name = self.name(format);
+                    names.iter().any(|known| name == Some(*known))
+                })?;
+                let payload_type = format.parse().ok().filter(|number| *number < 128)?;
+                Some((codec, payload_type))
+            })
+    }
+
+    /// The name of a payload type: as the offer says, or as RFC 3551 has it.
+    fn name<'a>(&'a self, format: &str) -> Option<&'a str> {
+        let mapped = self.maps.iter().find(|(number, _)| number == format);
+        match (mapped, format) {
+            (Some((_, name)), _) => Some(name),
+            (None, "0") => Some("pcmu/8000"),
+            (None, "8") => Some("pcma/8000"),
+            (None, _) => None,
+        }
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self
+            .formats
+            .iter()
+            .take(8)
+            .map(|format| self.name(format).unwrap_or(format))
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// How offers call a codec.
+fn names(codec: Codec) -> &'static [&'static str] {
+    match codec {
+        Codec::Opus => &["opus/48000/2"],
+        Codec::Pcmu => &["pcmu/8000", "pcmu/8000/1"],
+        Codec::Pcma => &["pcma/8000", "pcma/8000/1"],
+    }
+}
+
+fn invalid(problem: impl Into<String>) -> BadOffer {
+    BadOffer::Invalid(problem.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: OfferLimits = OfferLimits {
+    bytes: 10_000,
+    candidates: 3,
+};
+
+/// Like Chromium's, with what a test changes about it.
+fn offer(changes: &[(&str, &str)]) -> String {
+    let mut sdp = "v=0\r\n\
+        o=- 4611731400430051336 2 IN IP4 127.0.0.1\r\n\
+        s=-\r\n\
+        t=0 0\r\n\
+        a=group:BUNDLE 0 1\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126\r\n\
+        c=IN IP4 0.0.0.0\r\n\
+        a=ice-ufrag:pWvM\r\n\
+        a=ice-pwd:1Jk0+eG0i8lq0xAq1Qh3J8aD\r\n\
+        a=fingerprint:sha-256 AA:BB\r\n\
+        a=setup:actpass\r\n\
+        a=mid:0\r\n\
+        a=sendrecv\r\n\
+        a=rtcp-mux\r\n\
+        a=rtpmap:111 opus/48000/2\r\n\
+        a=rtpmap:63 red/48000/2\r\n\
+        a=rtpmap:9 G722/8000\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n\
+        c=IN IP4 0.0.0.0\r\n\
+        a=mid:1\r\n\
+        a=sctp-port:5000\r\n"
+        .to_owned();
+    for (from, to) in changes {
+        assert!(sdp.contains(from), "{from}");
+        sdp = sdp.replace(from, to);
+    }
+    sdp
+}
+
+fn read(changes: &[(&str, &str)]) -> Result<Offer, BadOffer> {
+    Offer::read(&offer(changes), LIMITS)
+}
+
+#[test]
+fn c4_a_browsers_offer() {
+    let offer = read(&[]).unwrap();
+    assert_eq!((offer.codec, offer.payload_type), (Codec::Opus, 111));
+    assert!(offer.has_data_channel);
+    assert!(offer.hears);
+    assert!(!offer.is_dtls_passive);
+    assert_eq!(offer.fingerprint, "sha-256 aa:bb");
+}
+
+#[test]
+fn c3_the_codec_is_the_best_of_what_is_offered() {
+    let formats = " 111 63 9 0 8 13 110 126";
+    for (offered, codec) in [
+        (" 0 8", (Codec::Pcmu, 0)),
+        (" 8", (Codec::Pcma, 8)),
+        (" 8 0", (Codec::Pcmu, 0)),
+        (" 8 111", (Codec::Opus, 111)),
+    ] {
+        let offer = read(&[(formats, offered)]).unwrap();
+        assert_eq!((offer.codec, offer.payload_type), codec);
+    }
+    let mapped = [(formats, " 96 97"), ("a=rtpmap:9 G722", "a=rtpmap:97 PCMA")];
+    let offer = read(&mapped).unwrap();
+    assert_eq!((offer.codec, offer.payload_type), (Codec::Pcma, 97));
+    // A payload type that means something else in this offer.
+    let taken = [(formats, " 0"), ("a=rtpmap:9 ", "a=rtpmap:0 ")];
+    assert_eq!(
+        read(&taken),
+        Err(BadOffer::NoCommonCodec("g722/8000".into()))
+    );
+}
+
+#[test]
+fn c4_offers_without_what_is_needed() {
+    let video = [("m=audio", "m=video")];
+    assert_eq!(read(&video), Err(BadOffer::NoAudio));
+    let rejected = [("m=audio 9", "m=audio 0")];
+    assert_eq!(read(&rejected), Err(BadOffer::NoAudio));
+    let bundled = [("m=audio 9", "m=audio 0"), ("a=mid:0", "a=bundle-only")];
+    assert!(read(&bundled).is_ok());
+    let unknown = [(" 111 63 9 0 8 13 110 126", " 63 9")];
+    assert_eq!(
+        read(&unknown),
+        Err(BadOffer::NoCommonCodec("red/48000/2, g722/8000".into()))
+    );
+    for (line, problem) in [
+        ("a=ice-ufrag:pWvM\r\n", "ice-ufrag"),
+        ("a=ice-pwd:1Jk0+eG0i8lq0xAq1Qh3J8aD\r\n", "ice-pwd"),
+        ("a=fingerprint:sha-256 AA:BB\r\n", "fingerprint"),
+    ] {
+        let error = read(&[(line, "")]).unwrap_err();
+        assert_eq!(error.code(), "invalid_sdp");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    let without = offer(&[]);
+    let without = without.split("m=application").next().unwrap();
+    assert!(!Offer::read(without, LIMITS).unwrap().has_data_channel);
+}
+
+#[test]
+fn c4_who_only_sends_hears_nothing() {
+    assert!(!read(&[("a=sendrecv", "a=sendonly")]).unwrap().hears);
+    assert!(read(&[("a=sendrecv", "a=recvonly")]).unwrap().hears);
+    assert!(read(&[("a=setup:actpass", "a=setup:passive")]).unwrap().is_dtls_passive);
+}
+
+#[test]
+fn c5_candidates_are_sifted_and_counted() {
+    let candidates = "a=candidate:1 1 udp 1 a.local 5000 typ host\r\n\
+        a=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n\
+        a=candidate:1 1 udp 1 192.0.2.1 5000 typ host generation 0\r\n\
+        a=candidate:1 1 udp 1 192.0.2.2 5000 typ host\r\n\
+        a=rtcp-mux\r\n";
+    let offer = read(&[("a=rtcp-mux\r\n", candidates)]).unwrap();
+    let kept: Vec<&str> = offer
+        .sdp
+        .lines()
+        .filter(|line| line.contains("candidate"))
+        .collect();
+    assert_eq!(kept, ["a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"]);
+}
+
+#[test]
+fn x5_what_is_no_offer() {
+    for text in [
+        "",
+        "\r\n",
+        "nonsense",
+        "v=1\r\n",
+        "v=0",
+        "v=0\r\nm=audio",
+        "v=0\r\nm=audio 9 X\r\n",
+        "v=0\r\nx",
+        "v=0\r\nä=1",
+        "v=0\r\na=a\u{0}b",
+    ] {
+        assert!(Offer::read(text, LIMITS).is_err(), "{text:?}");
+    }
+    let long = "v=0\r\n".to_owned() + &"a=x\r\n".repeat(1999);
+    assert!(matches!(
+        Offer::read(&long, LIMITS),
+        Err(BadOffer::NoAudio)
+    ));
+    let longer = long.replace("a=x", "a=");
+    assert!(Offer::read(&(longer + "a=\r\n"), LIMITS).is_err());
+    let large = offer(&[("s=-", &format!("s={}", "x".repeat(10_000)))]);
+    assert_eq!(
+        Offer::read(&large, LIMITS).unwrap_err().code(),
+        "sdp_too_large"
+    );
+    let many = "v=0\r\n".to_owned() + &"m=video 9 X 96\r\n".repeat(17);
+    assert_eq!(
+        Offer::read(&many, LIMITS).unwrap_err().code(),
+        "invalid_sdp"
+    );
+}
+
+proptest! {
+    #[test]
+    fn x5_whatever_text_comes(text: String, cut in 0_usize..900, flip in 0_usize..900, with: char) {
+        let _ = Offer::read(&text, LIMITS);
+        let mut nearly: Vec<char> = offer(&[]).chars().collect();
+        let at = flip % nearly.len();
+        nearly[at] = with;
+        nearly.truncate(cut.max(1));
+        let _ = Offer::read(&nearly.into_iter().collect::<String>(), LIMITS);
+    }
+}
