@@ -6,3 +6,12 @@ pub(crate) enum Codec {
     Pcmu,
     Pcma,
 }
+
+impl Codec {
+    pub(crate) fn clock_rate(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            Self::Pcmu | Self::Pcma => 8_000,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! All callers of a transport by their ids, and what is kept of those who are not there yet or any
+//! more.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    peer::Peer,
+    protocol::{Candidate, Unusable, WebRtcId},
+};
+
+/// How long candidates wait for their offer. Clients send both at once, and either may come first.
+const EARLY_TIME: Duration = Duration::from_secs(10);
+
+/// Of how many callers candidates may come before their offers.
+const MAX_EARLY_CALLERS: usize = 1_000;
+
+/// How many candidates of one caller may.
+const MAX_EARLY: usize = 32;
+
+/// How many ids are remembered that must not be used again.
+const MAX_ENDED: usize = 10_000;
+
+/// The callers.
+#[derive(Default)]
+pub(crate) struct Callers {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    live: HashMap<WebRtcId, Option<Arc<Peer>>>,
+    early: HashMap<WebRtcId, Early>,
+    ended: HashSet<WebRtcId>,
+    ended_in_order: VecDeque<WebRtcId>,
+}
+
+struct Early {
+    since: Instant,
+    candidates: Vec<String>,
+}
+
+/// Why there is no caller of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Missing {
+    /// Nobody has come by this id.
+    #[error("no client has come by this webrtc_id")]
+    Unknown,
+    /// It was one's who has left.
+    #[error("the client of this webrtc_id is gone")]
+    Ended,
+}
+
+/// What becomes of a candidate whose offer has not been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EarlyCandidate {
+    /// It waits for the offer.
+    Kept,
+    Malformed,
+    TooMany,
+}
+
+impl Callers {
+    /// Takes the id for a caller that is about to be answered. None: it is taken, or was.
+    pub(crate) fn open(self: &Arc<Self>, id: &WebRtcId) -> Option<Opening> {
+        let mut inner = self.inner();
+        if inner.live.contains_key(id) || inner.ended.contains(id) {
+            return None;
+        }
+        inner.live.insert(id.clone(), None);
+        Some(Opening {
+            callers: Arc::clone(self),
+            id: id.clone(),
+            is_done: false,
+        })
+    }
+
+    /// The caller of this id.
+    pub(crate) fn get(&self, id: &WebRtcId) -> Result<Arc<Peer>, Missing> {
+        let inner = self.inner();
+        match inner.live.get(id) {
+            Some(Some(peer)) => Ok(Arc::clone(peer)),
+            Some(None) => Err(Missing::Unknown),
+            None if inner.ended.contains(id) => Err(Missing::Ended),
+            None => Err(Missing::Unknown),
+        }
+    }
+
+    /// Keeps a candidate until its offer comes.
+    pub(crate) fn keep_early(&self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
+        if !candidate.is_empty() && Candidate::read(candidate) == Err(Unusable::Malformed) {
+            return EarlyCandidate::Malformed;
+        }
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner
+            .early
+            .retain(|_, early| now.duration_since(early.since) < EARLY_TIME);
+        if !inner.early.contains_key(id) && inner.early.len() >= MAX_EARLY_CALLERS {
+            return EarlyCandidate::TooMany;
+        }
+        let early = inner.early.entry(id.clone()).or_insert_with(|| Early {
+            since: now,
+            candidates: Vec::new(),
+        });
+        if early.candidates.len() >= MAX_EARLY {
+            return EarlyCandidate::TooMany;
+        }
+        early.candidates.push(candidate.to_owned());
+        EarlyCandidate::Kept
+    }
+
+    /// The caller has left; its id is not given to another.
+    pub(crate) fn remove(&self, id: &WebRtcId) {
+        let mut inner = self.inner();
+        if inner.live.remove(id).is_some() && inner.ended.insert(id.clone()) {
+            inner.ended_in_order.push_back(id.clone());
+            if inner.ended_in_order.len() > MAX_ENDED
+                && let Some(oldest) = inner.ended_in_order.pop_front()
+            {
+                inner.ended.remove(&oldest);
+            }
+        }
+    }
+
+    /// Everyone who is there.
+    pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
+        self.inner().live.values().flatten().cloned().collect()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An id that is taken for a caller that is not there yet. Dropped, it is free again.
+pub(crate) struct Opening {
+    callers: Arc<Callers>,
+    id: WebRtcId,
+    is_done: bool,
+}
+
+impl Opening {
+    /// The caller is there. Gives the candidates that came before.
+    pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Vec<String> {
+        self.is_done = true;
+        let mut inner = self.callers.inner();
+        inner.live.insert(self.id.clone(), Some(Arc::clone(peer)));
+        let early = inner.early.remove(&self.id);
+        early.map(|early| early.candidates).unwrap_or_default()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.callers.inner().live.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANDIDATE: &str = "candidate:1 1 udp 1 192.0.2.1 5000 typ host";
+
+    #[test]
+    fn c4_an_id_is_one_callers() {
+        let callers = Arc::<Callers>::default();
+        let id = WebRtcId::from("a");
+        let opening = callers.open(&id).unwrap();
+        assert!(callers.open(&id).is_none());
+        drop(opening);
+        assert!(callers.open(&id).is_some(), "a failed offer may be repeated");
+        assert_eq!(callers.get(&id).unwrap_err(), Missing::Unknown);
+    }
+
+    #[test]
+    fn c4_an_id_is_used_once() {
+        let callers = Arc::<Callers>::default();
+        let id = WebRtcId::from("a");
+        let opening = callers.open(&id).unwrap();
+        callers.remove(&id);
+        drop(opening);
+        assert!(callers.open(&id).is_none());
+        assert_eq!(callers.get(&id).unwrap_err(), Missing::Ended);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_candidates_that_come_early_are_bounded() {
+        let callers = Callers::default();
+        let id = WebRtcId::from("a");
+        for _ in 0..MAX_EARLY {
+            assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::Kept);
+        }
+        assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::TooMany);
+        assert_eq!(callers.keep_early(&id, "nonsense"), EarlyCandidate::Malformed);
+        for other in 1..MAX_EARLY_CALLERS {
+            let other = WebRtcId::from(other.to_string());
+            assert_eq!(callers.keep_early(&other, ""), EarlyCandidate::Kept);
+        }
+        let last = WebRtcId::from("last");
+        assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::TooMany);
+        tokio::time::advance(EARLY_TIME).await;
+        assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::Kept);
+        assert_eq!(callers.inner().early.len(), 1);
+    }
+}

@@ -1,0 +1,83 @@
+//! How long a caller may stay, and when it is taken for gone.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    callers::Callers,
+    peer::{DISCONNECTED_AFTER, Peer, State},
+};
+
+/// What happens once a caller is connected: somebody is told, and makes a session of it.
+pub(crate) type OnConnected = Box<dyn FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send>;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// From the offer to the connection.
+    pub(crate) connect: Duration,
+    /// From the connection to the session.
+    pub(crate) session: Duration,
+    /// Nothing is heard of the caller.
+    pub(crate) disconnect: Duration,
+}
+
+/// Stays with a caller until its end, and cleans up after it.
+pub(crate) async fn accompany(
+    peer: Arc<Peer>,
+    callers: Arc<Callers>,
+    patience: Patience,
+    on_connected: OnConnected,
+) {
+    let ending = live(&peer, patience, on_connected).await;
+    tracing::debug!(ending, "a WebRTC client is gone");
+    callers.remove(&peer.id);
+    peer.close().await;
+}
+
+async fn live(peer: &Arc<Peer>, patience: Patience, on_connected: OnConnected) -> &'static str {
+    let mut states = peer.states();
+    let connected = states.wait_for(|state| matches!(state, State::Connected | State::Closed));
+    match timeout(patience.connect, connected).await {
+        Ok(Ok(state)) if *state == State::Connected => {}
+        Ok(_) => return "closed",
+        Err(_) => return "never connected",
+    }
+    tokio::select! {
+        ending = gone(states, patience.disconnect) => ending,
+        ending = unclaimed(peer, patience.session, on_connected) => ending,
+    }
+}
+
+/// Waits until the caller is gone.
+async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'static str {
+    let patience = patience.saturating_sub(DISCONNECTED_AFTER);
+    loop {
+        let lost = states.wait_for(|state| *state != State::Connected).await;
+        if lost.map_or(State::Closed, |state| *state) == State::Closed {
+            return "closed";
+        }
+        let back = states.wait_for(|state| *state != State::Interrupted);
+        if timeout(patience, back).await.is_err() {
+            return "vanished";
+        }
+    }
+}
+
+/// Tells who is to be told. Comes back only if that leads to no session.
+async fn unclaimed(peer: &Arc<Peer>, patience: Duration, on_connected: OnConnected) -> &'static str {
+    let told = on_connected(Arc::clone(peer));
+    if timeout(patience, told).await.is_err() && !peer.is_claimed() {
+        return "nobody made a session of it in time";
+    }
+    if !peer.is_claimed() {
+        tokio::time::sleep(patience).await;
+    }
+    if peer.is_claimed() {
+        std::future::pending().await
+    } else {
+        "nobody made a session of it"
+    }
+}

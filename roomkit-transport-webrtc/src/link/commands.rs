@@ -1,0 +1,54 @@
+//! The sending half.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use roomkit_core::{
+    client_protocol::ServerMessage,
+    transport::{ClientCommand, ClientSink, TransportError},
+};
+
+use super::Link;
+
+/// What the engine says to a caller. Dropping it ends the connection.
+pub(crate) struct Commands(Arc<Link>);
+
+impl Commands {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self(link)
+    }
+}
+
+#[async_trait]
+impl ClientSink for Commands {
+    async fn send(&mut self, command: ClientCommand) -> Result<(), TransportError> {
+        let Self(link) = self;
+        match command {
+            ClientCommand::Audio(pcm) => {
+                link.speak(|outbound, now| outbound.push(&pcm, now)).await;
+                Ok(())
+            }
+            ClientCommand::EndOfResponse => {
+                link.speak(|outbound, _| outbound.flush()).await;
+                Ok(())
+            }
+            ClientCommand::Clear => {
+                link.speak(|outbound, _| outbound.clear()).await;
+                link.messages.send(ServerMessage::ClearAudio.to_json()).await
+            }
+            ClientCommand::Message(message) => link.messages.send(message.to_json()).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn close(&mut self, _reason: &str) {
+        self.0.messages.flush(&self.0.peer).await;
+        self.0.peer.release().await;
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.0.peer.release_soon();
+    }
+}

@@ -1,0 +1,274 @@
+//! The receiving half, which also keeps the time of what is sent.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use roomkit_core::{
+    audio::Allowance,
+    client_protocol::{ClientMessage, MessageLimits},
+    transport::{ClientEvent, DropReason},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use webrtc::{
+    data_channel::{DataChannel, DataChannelEvent},
+    media_stream::track_remote::{TrackRemote, TrackRemoteEvent},
+};
+
+use super::Link;
+use crate::{
+    audio::{Inbound, RtpIn},
+    peer::State,
+};
+
+/// How often it is asked how much of the AI's voice is lost on the way.
+const ASK_LOSS_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a caller that has agreed to have a data channel may take to open one itself.
+const CHANNEL_TIME: Duration = Duration::from_secs(2);
+
+/// What a caller says.
+pub(crate) struct Events {
+    link: Arc<Link>,
+    inbound: Inbound,
+    allowance: Allowance,
+    limits: MessageLimits,
+    states: watch::Receiver<State>,
+    tracks: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
+    channels: watch::Receiver<Option<Arc<dyn DataChannel>>>,
+    track: Option<Arc<dyn TrackRemote>>,
+    channel: Option<Arc<dyn DataChannel>>,
+    ask_loss_at: Instant,
+    /// When we open a channel, if there is none by then.
+    open_channel_at: Option<Instant>,
+    ready: VecDeque<ClientEvent>,
+    undecodable: u64,
+}
+
+/// What woke us.
+enum Woken {
+    State(State),
+    Track(Arc<dyn TrackRemote>),
+    Channel(Arc<dyn DataChannel>),
+    Media(Option<TrackRemoteEvent>),
+    Message(Option<DataChannelEvent>),
+    Time,
+}
+
+impl Events {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        inbound: Inbound,
+        allowance: Allowance,
+        limits: MessageLimits,
+    ) -> Self {
+        let now = Instant::now();
+        let peer = &link.peer;
+        Self {
+            states: peer.states(),
+            tracks: peer.tracks(),
+            channels: peer.channels(),
+            inbound,
+            allowance,
+            limits,
+            track: None,
+            channel: None,
+            ask_loss_at: now + ASK_LOSS_EVERY,
+            open_channel_at: peer
+                .negotiated
+                .has_data_channel
+                .then(|| now + CHANNEL_TIME),
+            ready: VecDeque::new(),
+            undecodable: 0,
+            link,
+        }
+    }
+
+    /// As the engine takes it; ends when the caller is gone.
+    pub(crate) fn stream(self) -> BoxStream<'static, ClientEvent> {
+        let next = async |mut events: Self| Some((events.next().await?, events));
+        stream::unfold(self, next).boxed()
+    }
+
+    async fn next(&mut self) -> Option<ClientEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let now = Instant::now();
+            if let Some(pcm) = self.inbound.poll(now) {
+                return Some(self.admitted(pcm, now));
+            }
+            if let Some(event) = self.dropped() {
+                return Some(event);
+            }
+            self.do_what_is_due(now).await?;
+            match self.woken().await {
+                Woken::State(State::Closed) | Woken::Message(None) => return None,
+                Woken::State(_) | Woken::Time => {}
+                Woken::Track(track) => self.track = Some(track),
+                Woken::Channel(channel) => {
+                    self.link.messages.open(Arc::clone(&channel));
+                    self.channel = Some(channel);
+                    self.link.messages.send_waiting().await.ok()?;
+                }
+                Woken::Media(event) => self.media(event),
+                Woken::Message(Some(DataChannelEvent::OnClose | DataChannelEvent::OnClosing)) => {
+                    // A caller that hangs up says so here at once, and by silence only much later.
+                    return None;
+                }
+                Woken::Message(Some(event)) => self.message(event),
+            }
+        }
+    }
+
+    /// Sends what has become due; none when the caller cannot be sent to any more.
+    async fn do_what_is_due(&mut self, now: Instant) -> Option<()> {
+        if self.link.speaks_at().is_some_and(|at| at <= now) {
+            self.link.speak(|_, _| {}).await;
+        }
+        if self.link.messages.retry_at().is_some_and(|at| at <= now) {
+            self.link.messages.send_waiting().await.ok()?;
+        }
+        if self.ask_loss_at <= now {
+            self.ask_loss_at = now + ASK_LOSS_EVERY;
+            if let Some(lost) = self.link.peer.lost().await {
+                self.link
+                    .speak(|outbound, _| outbound.set_loss(lost as f32))
+                    .await;
+            }
+        }
+        if self.open_channel_at.is_some_and(|at| at <= now) {
+            self.open_channel_at = None;
+            if self.channel.is_none() {
+                self.open_channel().await;
+            }
+        }
+        Some(())
+    }
+
+    async fn open_channel(&mut self) {
+        let peer = &self.link.peer;
+        if peer.state() != State::Connected {
+            self.open_channel_at = Some(Instant::now() + CHANNEL_TIME);
+        } else if let Some(channel) = peer.open_channel().await {
+            peer.set_channel(channel);
+        }
+    }
+
+    async fn woken(&mut self) -> Woken {
+        let mut wake_at = self.ask_loss_at;
+        let others = [
+            self.inbound.next_wake(),
+            self.link.speaks_at(),
+            self.link.messages.retry_at(),
+            self.open_channel_at,
+        ];
+        for other in others.into_iter().flatten() {
+            wake_at = wake_at.min(other);
+        }
+        tokio::select! {
+            biased;
+            state = changed(&mut self.states) => Woken::State(state),
+            Some(channel) = first(&mut self.channels), if self.channel.is_none() => {
+                Woken::Channel(channel)
+            }
+            Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
+            event = next_message(self.channel.as_ref()) => Woken::Message(event),
+            event = next_media(self.track.as_ref()) => Woken::Media(event),
+            () = sleep_until(wake_at) => Woken::Time,
+        }
+    }
+
+    fn media(&mut self, event: Option<TrackRemoteEvent>) {
+        match event {
+            Some(TrackRemoteEvent::OnRtpPacket(packet)) => {
+                if packet.header.payload_type != self.link.peer.negotiated.payload_type {
+                    // Comfort noise, tones: nothing that was agreed on.
+                    self.ready
+                        .push_back(ClientEvent::Dropped(DropReason::Undecodable));
+                    return;
+                }
+                let packet = RtpIn {
+                    sequence: packet.header.sequence_number,
+                    timestamp: packet.header.timestamp,
+                    payload: packet.payload,
+                };
+                self.inbound.push(packet, Instant::now());
+            }
+            // The microphone is gone; the rest of the connection says by itself whether it is.
+            None => self.track = None,
+            Some(_) => {}
+        }
+    }
+
+    fn message(&mut self, event: DataChannelEvent) {
+        let DataChannelEvent::OnMessage(message) = event else {
+            return;
+        };
+        let Ok(text) = std::str::from_utf8(&message.data) else {
+            self.ready
+                .push_back(ClientEvent::Dropped(DropReason::Undecodable));
+            return;
+        };
+        self.ready.extend(match self.limits.read(text) {
+            Ok(ClientMessage::Event(event)) => Some(event),
+            // Audio has a track of its own.
+            Ok(ClientMessage::Audio(_)) => Some(ClientEvent::Dropped(DropReason::Undecodable)),
+            Ok(_) => None,
+            Err(reason) => Some(ClientEvent::Dropped(reason)),
+        });
+    }
+
+    fn admitted(&mut self, pcm: Bytes, now: Instant) -> ClientEvent {
+        if self.allowance.take(pcm.len(), now) {
+            ClientEvent::Audio(pcm)
+        } else {
+            ClientEvent::Dropped(DropReason::TooFast)
+        }
+    }
+
+    fn dropped(&mut self) -> Option<ClientEvent> {
+        let undecodable = self.inbound.counts().undecodable;
+        if self.undecodable == undecodable {
+            return None;
+        }
+        self.undecodable += 1;
+        Some(ClientEvent::Dropped(DropReason::Undecodable))
+    }
+}
+
+async fn changed(states: &mut watch::Receiver<State>) -> State {
+    match states.changed().await {
+        Ok(()) => *states.borrow_and_update(),
+        Err(_) => State::Closed,
+    }
+}
+
+/// What a slot holds, once it holds something; none when it never will.
+async fn first<T: Clone>(slot: &mut watch::Receiver<Option<T>>) -> Option<T> {
+    let filled = slot.wait_for(Option::is_some).await.ok()?;
+    filled.clone()
+}
+
+async fn next_media(track: Option<&Arc<dyn TrackRemote>>) -> Option<TrackRemoteEvent> {
+    match track {
+        Some(track) => track.poll().await,
+        None => pending().await,
+    }
+}
+
+async fn next_message(channel: Option<&Arc<dyn DataChannel>>) -> Option<DataChannelEvent> {
+    match channel {
+        Some(channel) => channel.poll().await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,370 @@
+//! Makes callers of offers: everything that is said to the WebRTC library is said here.
+
+use std::{
+    any::Any,
+    net::IpAddr,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
+
+use rcgen::CertificateParams;
+use roomkit_core::error::ConfigError;
+use rtc::{
+    crypto::{self, RTCCryptoProvider, SignatureScheme},
+    ice::mdns::MulticastDnsMode,
+    media_stream::MediaStreamTrack,
+    peer_connection::{
+        configuration::{
+            media_engine::{MIME_TYPE_OPUS, MIME_TYPE_PCMA, MIME_TYPE_PCMU},
+            setting_engine::SctpMaxMessageSize,
+        },
+        transport::RTCDtlsRole,
+    },
+    rtp_transceiver::rtp_sender::{
+        RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+        RtpCodecKind,
+    },
+};
+use serde_json::{Map, Value};
+use tokio::{sync::Mutex as AsyncMutex, time::timeout};
+use webrtc::{
+    media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
+    peer_connection::{
+        MediaEngine, PeerConnection, PeerConnectionBuilder, RTCCertificate,
+        RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceServer, RTCSessionDescription,
+        RTCStatsReport, RTCStatsReportEntry, Registry, SettingEngineBuilder,
+        configure_rtcp_reports,
+    },
+};
+
+use super::{Negotiated, Peer, events::Watched};
+use crate::{
+    audio::Codec,
+    config::{IceServer, WebRtcTransportConfig},
+    net::{Announced, Hub, PeerNetwork, local_addresses},
+    protocol::{Candidate, Candidates, Offer, WebRtcId, credentials, for_callers},
+};
+
+/// How long our own addresses may take to be found out; those that are found by then are told.
+const GATHERING_TIME: Duration = Duration::from_secs(3);
+
+/// How long nothing may come from a caller until its connection counts as interrupted.
+pub(crate) const DISCONNECTED_AFTER: Duration = Duration::from_secs(4);
+
+/// When the library gives an interrupted connection up. Ours to decide, so later than we do.
+const FAILED_AFTER: Duration = Duration::from_secs(3600);
+
+/// How often the library looks whether the caller still consents.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// How many packets may come late and still be told from a replay.
+const REPLAY_WINDOW: usize = 128;
+
+/// What may wait unread on a data channel; a caller is asked to send no more.
+const MAX_UNREAD_BYTES: u32 = 256 * 1024;
+
+/// What may wait for a caller to take it; beyond that it is too slow for a session.
+const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Makes callers, with what all of them share.
+pub(crate) struct Engine {
+    crypto: Arc<dyn RTCCryptoProvider>,
+    certificate: RTCCertificate,
+    addresses: Vec<IpAddr>,
+    /// None: each caller has sockets of its own.
+    hub: Option<Arc<Hub>>,
+    announced: Vec<Announced>,
+    ice_servers: Vec<RTCIceServer>,
+    max_candidates: usize,
+    max_message_bytes: usize,
+}
+
+/// Why an offer that looked well was not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    /// The library found something in it that it does not take.
+    #[error("sdp: {0}")]
+    Offer(String),
+    /// Something is wrong here.
+    #[error("{0}")]
+    Here(String),
+}
+
+impl Engine {
+    /// Binds the sockets.
+    pub(crate) fn new(config: &WebRtcTransportConfig) -> Result<Self, ConfigError> {
+        let cannot =
+            |what: &str, error: &dyn std::fmt::Display| ConfigError::field(what, error.to_string());
+        let crypto = crypto::default_provider().map_err(|error| cannot("crypto", &error))?;
+        let certificate = certificate(&*crypto).map_err(|error| cannot("certificate", &error))?;
+        let addresses = local_addresses(config)?;
+        let hub = match config.uses_relays() {
+            true => None,
+            false => Some(Hub::bind(&addresses, config.udp_port, Arc::clone(&crypto))?),
+        };
+        Ok(Self {
+            crypto,
+            certificate,
+            addresses,
+            hub,
+            announced: config.announced()?,
+            ice_servers: config.ice_servers.iter().map(library_server).collect(),
+            max_candidates: config.max_candidates,
+            max_message_bytes: config.max_message_bytes,
+        })
+    }
+
+    /// Where callers are listened to; empty when each has sockets of its own.
+    pub(crate) fn hub(&self) -> Option<&Arc<Hub>> {
+        self.hub.as_ref()
+    }
+
+    /// Answers an offer. The caller is there from now on, and must be closed.
+    pub(crate) async fn answer(
+        &self,
+        id: WebRtcId,
+        offer: Offer,
+        identity: Map<String, Value>,
+        kept: Box<dyn Any + Send>,
+    ) -> Result<(Arc<Peer>, String), PeerError> {
+        let network = match &self.hub {
+            Some(hub) => PeerNetwork::shared(Arc::clone(hub)),
+            None => PeerNetwork::own(),
+        };
+        let watched = Watched::new();
+        let connection = self.connection(&offer, &network, &watched).await?;
+        let voice = Voice::new(&offer);
+        let peer = Peer {
+            id,
+            negotiated: Negotiated {
+                codec: offer.codec,
+                payload_type: offer.payload_type,
+                ssrc: voice.ssrc,
+                hears: offer.hears,
+                has_data_channel: offer.has_data_channel,
+            },
+            identity,
+            connection,
+            network,
+            voice: Arc::clone(&voice.track),
+            watched,
+            fingerprint: offer.fingerprint,
+            candidates: Mutex::new(Candidates::new(self.max_candidates)),
+            negotiating: AsyncMutex::default(),
+            claimed: AtomicBool::new(false),
+            farewell_due: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+            kept: Mutex::new(Some(kept)),
+        };
+        // Whatever happens from here on, and be it that nobody waits any more: dropped without a
+        // close, the library would keep its tasks.
+        let mut guard = CloseOnDrop {
+            peer: Arc::new(peer),
+            is_answered: false,
+        };
+        let peer = Arc::clone(&guard.peer);
+        let track: Arc<dyn TrackLocal> = voice.track;
+        let added = peer.connection.add_track(track).await;
+        added.map_err(|error| PeerError::Here(error.to_string()))?;
+        let answer = self.negotiate(&peer, offer.sdp).await?;
+        guard.is_answered = true;
+        Ok((peer, answer))
+    }
+
+    /// Answers another offer of a caller: it has lost its way, and looks for a new one.
+    pub(crate) async fn restart(&self, peer: &Peer, offer: Offer) -> Result<String, PeerError> {
+        if offer.fingerprint != peer.fingerprint {
+            let problem = "`a=fingerprint` is not that of the first offer";
+            return Err(PeerError::Offer(problem.into()));
+        }
+        self.negotiate(peer, offer.sdp).await
+    }
+
+    async fn negotiate(&self, peer: &Peer, sdp: String) -> Result<String, PeerError> {
+        let _one_at_a_time = peer.negotiating.lock().await;
+        let not_taken = |error: webrtc::error::Error| PeerError::Offer(error.to_string());
+        let connection = &peer.connection;
+        let offer = RTCSessionDescription::offer(sdp).map_err(not_taken)?;
+        connection
+            .set_remote_description(offer)
+            .await
+            .map_err(not_taken)?;
+        let answer = connection.create_answer(None).await.map_err(not_taken)?;
+        let mut gathered = peer.watched.gathered.subscribe();
+        connection
+            .set_local_description(answer)
+            .await
+            .map_err(not_taken)?;
+        let complete = gathered.wait_for(|complete| *complete);
+        if timeout(GATHERING_TIME, complete).await.is_err() {
+            tracing::warn!("not all of our addresses were found in time; see `ice_servers`");
+        }
+        let answer = connection.local_description().await;
+        let answer = answer.ok_or_else(|| PeerError::Here("there is no answer".into()))?;
+        let (name, password) = credentials(&answer.sdp)
+            .ok_or_else(|| PeerError::Here("the answer has no credentials".into()))?;
+        peer.network.add_credentials(name, password);
+        let real = |local| peer.network.real_address(local);
+        Ok(for_callers(&answer.sdp, real, &self.announced))
+    }
+
+    async fn connection(
+        &self,
+        offer: &Offer,
+        network: &Arc<PeerNetwork>,
+        watched: &Watched,
+    ) -> Result<Arc<dyn PeerConnection>, PeerError> {
+        let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
+        let mut media = MediaEngine::default();
+        media
+            .register_codec(codec_parameters(offer), RtpCodecKind::Audio)
+            .map_err(here)?;
+        // Being passive in DTLS saves a round trip. Losses are reported, which is what makes a
+        // caller's codec carry what is needed to conceal them; nothing is asked for again, because
+        // speech cannot wait.
+        let role = match offer.is_dtls_passive {
+            true => RTCDtlsRole::Client,
+            false => RTCDtlsRole::Server,
+        };
+        let settings = SettingEngineBuilder::new()
+            .with_crypto_provider(Arc::clone(&self.crypto))
+            .with_answering_dtls_role(role)
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+            .with_ice_timeouts(
+                Some(DISCONNECTED_AFTER),
+                Some(FAILED_AFTER),
+                Some(KEEPALIVE),
+            )
+            .with_srtp_replay_protection_window(REPLAY_WINDOW)
+            .with_srtcp_replay_protection_window(REPLAY_WINDOW)
+            .with_dtls_replay_protection_window(REPLAY_WINDOW)
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
+                self.max_message_bytes.try_into().unwrap_or(u32::MAX),
+            ))
+            .with_sctp_max_receive_buffer_size(
+                MAX_UNREAD_BYTES.max(self.max_message_bytes.try_into().unwrap_or(u32::MAX)),
+            )
+            .build();
+        let configuration = RTCConfigurationBuilder::new()
+            .with_certificates(vec![self.certificate.clone()])
+            .with_ice_servers(self.ice_servers.clone())
+            .build();
+        let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
+        let connection = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media)
+            .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
+            .with_setting_engine(settings)
+            .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
+            .with_handler(Arc::new(watched.clone()))
+            .with_udp_addrs(sockets)
+            .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
+            .build()
+            .await
+            .map_err(here)?;
+        Ok(Arc::new(connection))
+    }
+}
+
+/// The AI's voice on its way to a caller.
+struct Voice {
+    track: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+}
+
+impl Voice {
+    fn new(offer: &Offer) -> Self {
+        let ssrc = random();
+        let encoding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(ssrc),
+                ..RTCRtpCodingParameters::default()
+            },
+            codec: codec(offer.codec),
+            ..RTCRtpEncodingParameters::default()
+        };
+        let track = MediaStreamTrack::new(
+            "roomkit".into(),
+            "voice".into(),
+            "voice".into(),
+            RtpCodecKind::Audio,
+            vec![encoding],
+        );
+        Self {
+            track: Arc::new(TrackLocalStaticRTP::new(track)),
+            ssrc,
+        }
+    }
+}
+
+/// Closes a caller that was not answered.
+struct CloseOnDrop {
+    peer: Arc<Peer>,
+    is_answered: bool,
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.peer.close_soon();
+        }
+    }
+}
+
+/// A number nobody can guess.
+pub(crate) fn random() -> u32 {
+    uuid::Uuid::new_v4().as_fields().0
+}
+
+fn certificate(
+    crypto: &dyn RTCCryptoProvider,
+) -> Result<RTCCertificate, Box<dyn std::error::Error>> {
+    let params = CertificateParams::new(vec!["roomkit".to_owned()])?;
+    let scheme = SignatureScheme::EcdsaP256Sha256;
+    Ok(RTCCertificate::generate(crypto.crypto(), scheme, params)?)
+}
+
+fn codec_parameters(offer: &Offer) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters {
+        rtp_codec: codec(offer.codec),
+        payload_type: offer.payload_type,
+    }
+}
+
+fn codec(codec: Codec) -> RTCRtpCodec {
+    // `useinbandfec`: the caller's voice may carry what is needed to conceal losses.
+    let (mime_type, channels, fmtp) = match codec {
+        Codec::Opus => (MIME_TYPE_OPUS, 2, "minptime=10;useinbandfec=1"),
+        Codec::Pcmu => (MIME_TYPE_PCMU, 0, ""),
+        Codec::Pcma => (MIME_TYPE_PCMA, 0, ""),
+    };
+    RTCRtpCodec {
+        mime_type: mime_type.into(),
+        clock_rate: codec.clock_rate(),
+        channels,
+        sdp_fmtp_line: fmtp.into(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+fn library_server(server: &IceServer) -> RTCIceServer {
+    RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: server.credential.clone(),
+    }
+}
+
+pub(super) fn candidate_init(candidate: &Candidate) -> RTCIceCandidateInit {
+    RTCIceCandidateInit {
+        candidate: candidate.as_str().into(),
+        ..RTCIceCandidateInit::default()
+    }
+}
+
+pub(super) fn fraction_lost(report: &RTCStatsReport) -> Option<f64> {
+    report.iter().find_map(|entry| match entry {
+        RTCStatsReportEntry::RemoteInboundRtp(stats) => Some(stats.fraction_lost),
+        _ => None,
+    })
+}

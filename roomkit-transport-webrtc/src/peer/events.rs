@@ -1,0 +1,90 @@
+//! What the library says of a peer connection. It says so on the task that drives the connection,
+//! so nothing here waits.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use webrtc::{
+    data_channel::DataChannel,
+    media_stream::track_remote::TrackRemote,
+    peer_connection::{PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState},
+};
+
+use super::State;
+
+/// What is known of a peer connection.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) state: watch::Sender<State>,
+    pub(super) track: watch::Sender<Option<Arc<dyn TrackRemote>>>,
+    pub(super) channel: watch::Sender<Option<Arc<dyn DataChannel>>>,
+    pub(super) gathered: watch::Sender<bool>,
+}
+
+impl Watched {
+    pub(super) fn new() -> Self {
+        Self {
+            state: watch::Sender::new(State::Connecting),
+            track: watch::Sender::new(None),
+            channel: watch::Sender::new(None),
+            gathered: watch::Sender::new(false),
+        }
+    }
+
+    /// From now on it is over. False: it has been.
+    pub(super) fn close(&self) -> bool {
+        self.move_to(State::Closed)
+    }
+
+    /// The first channel is the one for messages.
+    pub(super) fn set_channel(&self, channel: Arc<dyn DataChannel>) {
+        set_first(&self.channel, channel);
+    }
+
+    fn move_to(&self, state: State) -> bool {
+        self.state.send_if_modified(|now| {
+            let moves = *now != State::Closed && *now != state;
+            if moves {
+                *now = state;
+            }
+            moves
+        })
+    }
+}
+
+fn set_first<T>(slot: &watch::Sender<Option<T>>, value: T) {
+    slot.send_if_modified(|slot| {
+        let empty = slot.is_none();
+        if empty {
+            *slot = Some(value);
+        }
+        empty
+    });
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Watched {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        self.gathered
+            .send_replace(state == RTCIceGatheringState::Complete);
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Connected => self.move_to(State::Connected),
+            RTCPeerConnectionState::Disconnected | RTCPeerConnectionState::Failed => {
+                self.move_to(State::Interrupted)
+            }
+            // Only we close it, and then know it.
+            _ => false,
+        };
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.set_channel(channel);
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        set_first(&self.track, track);
+    }
+}

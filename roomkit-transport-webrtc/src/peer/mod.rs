@@ -1,0 +1,270 @@
+//! One caller: its peer connection, what is negotiated on it, and how it ends.
+
+mod engine;
+mod events;
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use roomkit_core::client_protocol::ServerMessage;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::{sleep, timeout},
+};
+use webrtc::{
+    data_channel::DataChannel,
+    media_stream::{
+        track_local::{TrackLocal as _, static_rtp::TrackLocalStaticRTP},
+        track_remote::TrackRemote,
+    },
+    peer_connection::{PeerConnection, StatsSelector},
+};
+
+pub(crate) use self::engine::{DISCONNECTED_AFTER, Engine, PeerError, random};
+use self::events::Watched;
+use crate::{
+    audio::Codec,
+    net::PeerNetwork,
+    protocol::{Candidate, Candidates, Unusable, WebRtcId},
+};
+
+/// How long the last words to a caller may take to be acknowledged.
+const FAREWELL_TIME: Duration = Duration::from_millis(500);
+
+/// How long a farewell waits for the channel it is said on.
+const CHANNEL_TIME: Duration = Duration::from_secs(2);
+
+/// Where a caller's connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Offered and answered.
+    Connecting,
+    /// Media flows.
+    Connected,
+    /// Nothing is heard of the caller, which may come back.
+    Interrupted,
+    /// Over.
+    Closed,
+}
+
+/// What came of the negotiation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Negotiated {
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    /// Of the AI's voice.
+    pub(crate) ssrc: u32,
+    /// Whether the caller wants to hear it.
+    pub(crate) hears: bool,
+    pub(crate) has_data_channel: bool,
+}
+
+/// A caller.
+pub(crate) struct Peer {
+    pub(crate) id: WebRtcId,
+    pub(crate) negotiated: Negotiated,
+    /// What authentication said.
+    pub(crate) identity: Map<String, Value>,
+    connection: Arc<dyn PeerConnection>,
+    network: Arc<PeerNetwork>,
+    voice: Arc<TrackLocalStaticRTP>,
+    watched: Watched,
+    /// The caller's certificate, by which it is known again.
+    fingerprint: String,
+    candidates: Mutex<Candidates>,
+    negotiating: AsyncMutex<()>,
+    claimed: AtomicBool,
+    farewell_due: AtomicBool,
+    released: AtomicBool,
+    /// Dropped with the connection, such as the permit that counts it.
+    kept: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Why a candidate was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CandidateError {
+    Malformed,
+    TooMany,
+}
+
+impl Peer {
+    pub(crate) fn state(&self) -> State {
+        *self.watched.state.borrow()
+    }
+
+    pub(crate) fn states(&self) -> watch::Receiver<State> {
+        self.watched.state.subscribe()
+    }
+
+    /// The caller's microphone, once something came of it.
+    pub(crate) fn tracks(&self) -> watch::Receiver<Option<Arc<dyn TrackRemote>>> {
+        self.watched.track.subscribe()
+    }
+
+    /// The channel for messages, once it is open.
+    pub(crate) fn channels(&self) -> watch::Receiver<Option<Arc<dyn DataChannel>>> {
+        self.watched.channel.subscribe()
+    }
+
+    /// Makes the caller a session's. False: it is one already.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
+    }
+
+    /// Sends a packet of the AI's voice.
+    pub(crate) async fn send_voice(&self, packet: rtc::rtp::Packet) {
+        // It fails only before the negotiation and after the end, and both are known otherwise.
+        let _ = self.voice.write_rtp(packet).await;
+    }
+
+    /// Opens a channel to a caller that has agreed to have one and made none.
+    pub(crate) async fn open_channel(&self) -> Option<Arc<dyn DataChannel>> {
+        let opened = self.connection.create_data_channel(CHANNEL_LABEL, None);
+        opened.await.ok()
+    }
+
+    /// Makes this the channel for messages.
+    pub(crate) fn set_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.watched.set_channel(channel);
+    }
+
+    /// A candidate of the caller's; the empty one says that there are no more.
+    pub(crate) async fn add_candidate(&self, candidate: &str) -> Result<(), CandidateError> {
+        if candidate.is_empty() {
+            return Ok(());
+        }
+        let may = {
+            let mut candidates = self
+                .candidates
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            candidates.take()
+        };
+        if !may {
+            return Err(CandidateError::TooMany);
+        }
+        match Candidate::read(candidate) {
+            Ok(candidate) => {
+                let init = engine::candidate_init(&candidate);
+                if let Err(error) = self.connection.add_ice_candidate(init).await {
+                    tracing::debug!(%error, "a candidate was not taken");
+                }
+                Ok(())
+            }
+            Err(Unusable::Elsewhere) => Ok(()),
+            Err(Unusable::Malformed) => Err(CandidateError::Malformed),
+        }
+    }
+
+    /// The share of the AI's voice that was lost on the way of late, as the caller reports it.
+    pub(crate) async fn lost(&self) -> Option<f64> {
+        let now = std::time::Instant::now();
+        let report = self.connection.get_stats(now, StatsSelector::None).await;
+        engine::fraction_lost(&report)
+    }
+
+    /// From now on the end waits until it is clear whether there is something to be said before
+    /// it: [`farewell`](Self::farewell), or [`no_farewell`](Self::no_farewell).
+    pub(crate) fn expect_farewell(&self) {
+        self.farewell_due.store(true, Ordering::SeqCst);
+    }
+
+    /// There is nothing to be said.
+    pub(crate) async fn no_farewell(&self) {
+        self.farewell_due.store(false, Ordering::SeqCst);
+        if self.released.load(Ordering::SeqCst) {
+            self.close().await;
+        }
+    }
+
+    /// The session is done with the caller.
+    pub(crate) async fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+        if !self.farewell_due.load(Ordering::SeqCst) {
+            self.close().await;
+        }
+    }
+
+    /// The same from where nothing can be awaited.
+    pub(crate) fn release_soon(self: &Arc<Self>) {
+        self.released.store(true, Ordering::SeqCst);
+        if !self.farewell_due.load(Ordering::SeqCst) {
+            self.close_soon();
+        }
+    }
+
+    /// Tells the caller why there will be no session, and ends the connection.
+    pub(crate) async fn farewell(&self, code: &str, message: &str) {
+        let mut channels = self.channels();
+        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
+        let channel = open.ok().and_then(Result::ok).and_then(|open| open.clone());
+        if let Some(channel) = channel {
+            let error = ServerMessage::Error {
+                code: code.into(),
+                message: message.into(),
+            };
+            if channel.try_send_text(&error.to_json()).await.is_ok() {
+                self.flush(&channel).await;
+            }
+        }
+        self.close().await;
+    }
+
+    /// Waits, not for long, until the caller has all messages.
+    pub(crate) async fn flush(&self, channel: &Arc<dyn DataChannel>) {
+        let acknowledged = async {
+            while self.state() != State::Closed
+                && channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0)
+            {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(FAREWELL_TIME, acknowledged).await;
+    }
+
+    /// Ends the connection; again does nothing. Not to be called from the library's callbacks.
+    pub(crate) async fn close(&self) {
+        if !self.watched.close() {
+            return;
+        }
+        self.network.leave();
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "a peer connection did not close cleanly");
+        }
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(kept);
+    }
+
+    /// Ends the connection from where nothing can be awaited.
+    fn close_soon(self: &Arc<Self>) {
+        let peer = Arc::clone(self);
+        // Without a runtime there is no driver that would have to be stopped.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { peer.close().await });
+        }
+    }
+}
+
+/// The label of a channel of ours.
+const CHANNEL_LABEL: &str = "roomkit";
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("negotiated", &self.negotiated)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
