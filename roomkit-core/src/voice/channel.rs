@@ -218,6 +218,7 @@ impl RealtimeVoiceChannel {
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
         call.lead = inner.lead.unwrap_or(link.info.lead);
+        call.jitter_buffer = link.info.jitter_buffer;
         call.input_rate = link.info.input_rate;
         call.seed = RandomState::new().hash_one(session.id());
 
