@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example first_call` plays the caller as well, and ends. With `-- --serve` it waits
 //! for real ones on port 8765.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{error::Error, sync::Arc};
 

@@ -2,6 +2,7 @@
 //!
 //! With `GOOGLE_API_KEY` set, `cargo run --example gemini` waits for callers on port 8765. Without,
 //! a fake of the vendor's server takes its place, a caller is played as well, and it ends.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{env, error::Error, sync::Arc};
 

@@ -1,5 +1,6 @@
 //! A call that outlives the connection to its AI: one is cut while the caller speaks, the next is
 //! replaced because the host wants it.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{error::Error, sync::Arc, time::Duration};
 

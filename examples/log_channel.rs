@@ -1,4 +1,5 @@
 //! A channel of your own: it reads along in a room and writes down what is said.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{error::Error, sync::Arc};
 

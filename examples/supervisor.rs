@@ -1,4 +1,5 @@
 //! A supervisor follows a call and whispers to the AI, which the caller cannot hear.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{error::Error, sync::Arc};
 

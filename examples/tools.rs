@@ -1,4 +1,5 @@
 //! A tool that the AI calls: declared with a schema, run by a handler.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{error::Error, sync::Arc};
 

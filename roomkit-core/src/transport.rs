@@ -87,14 +87,20 @@ pub struct LinkInfo {
     pub input_encoding: String,
     /// How its audio is encoded on the way to it.
     pub output_encoding: String,
-    /// How far ahead of real time audio may be sent (contract A5).
+    /// How far ahead of real time audio may be sent (contract A5); less than one frame of 20 ms
+    /// means one frame. The host may have set another for its channel.
     pub lead: Duration,
+    /// How late a frame may come without a gap being heard: what the client keeps in store against
+    /// that. A frame that is late by no more than this is followed at once by all that is overdue,
+    /// so the client's store is filled up again; after a longer gap audio starts anew. Zero, for a
+    /// client that plays what it has: every gap is heard, and all that follows is that much later.
+    pub jitter_buffer: Duration,
     /// What authentication said; becomes part of the session's metadata.
     pub metadata: Map<String, Value>,
 }
 
 impl LinkInfo {
-    /// A link with these rates in Hz, PCM16 both ways and a lead of 200 ms.
+    /// A link with these rates in Hz, PCM16 both ways, a lead of 200 ms and no jitter buffer.
     pub fn new(input_rate: u32, output_rate: u32) -> Self {
         Self {
             input_rate,
@@ -102,6 +108,7 @@ impl LinkInfo {
             input_encoding: "pcm16".into(),
             output_encoding: "pcm16".into(),
             lead: Duration::from_millis(200),
+            jitter_buffer: Duration::ZERO,
             metadata: Map::new(),
         }
     }
@@ -123,7 +130,9 @@ pub trait ClientSink: Send + 'static {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ClientCommand {
-    /// Audio to play: PCM16 mono at [`LinkInfo::output_rate`], paced by the engine.
+    /// Audio to play: PCM16 mono at [`LinkInfo::output_rate`], paced by the engine. When the
+    /// provider gives that rate, in frames of 20 ms; a shorter one only where a response ends, or
+    /// where nothing followed in time. A resampler between them makes frames of about 20 ms.
     Audio(Bytes),
     /// Forget all audio that has not been played, here and at the client (`clear_audio`).
     Clear,

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use roomkit_core::error::ConfigError;
+use roomkit_core::{client_protocol::MessageLimits, error::ConfigError};
 use serde::Deserialize;
 
 /// Rates that a client may send or play, in Hz.
@@ -31,14 +31,15 @@ pub struct WebSocketTransportConfig {
 
 impl Default for WebSocketTransportConfig {
     fn default() -> Self {
+        let limits = MessageLimits::default();
         Self {
             input_sample_rate: None,
             output_sample_rate: None,
             audio: AudioEncoding::default(),
             lead_ms: 200,
             max_audio_frame_bytes: 256 * 1024,
-            max_message_bytes: 64 * 1024,
-            max_json_depth: 32,
+            max_message_bytes: limits.max_message_bytes,
+            max_json_depth: limits.max_json_depth,
         }
     }
 }
@@ -89,6 +90,13 @@ impl WebSocketTransportConfig {
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(self.max_wire_bytes()))
             .max_frame_size(Some(self.max_wire_bytes()))
+    }
+
+    pub(crate) fn message_limits(&self) -> MessageLimits {
+        MessageLimits {
+            max_message_bytes: self.max_message_bytes,
+            max_json_depth: self.max_json_depth,
+        }
     }
 
     pub(crate) fn lead(&self) -> Duration {

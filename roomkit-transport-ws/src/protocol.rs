@@ -1,16 +1,14 @@
 //! The client protocol on WebSocket frames (contract C1): frames to events and commands to frames,
 //! without a socket and without a clock.
 
-use std::time::Duration;
-
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT},
 };
 use bytes::Bytes;
 use roomkit_core::{
-    audio::BYTES_PER_SAMPLE,
-    client_protocol::{ClientMessage, ServerMessage},
+    audio::{Allowance, BYTES_PER_SAMPLE, duration_of},
+    client_protocol::{ClientMessage, MessageLimits, ServerMessage},
     transport::{ClientCommand, ClientEvent, DropReason},
 };
 use tokio::time::Instant;
@@ -41,20 +39,15 @@ pub mod close_code {
 /// A close frame's reason may have this many bytes (RFC 6455, section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-/// How much faster than real time audio may come (contract C5).
-const MAX_SPEED: f64 = 2.0;
-
-/// Over how long that is measured.
-const SPEED_WINDOW: Duration = Duration::from_secs(2);
-
 /// Reads a client's frames. Nothing it is given is fatal: what cannot be used becomes
 /// [`ClientEvent::Dropped`] (contract A1).
 #[derive(Debug)]
 pub struct Decoder {
     max_audio_frame_bytes: usize,
-    max_message_bytes: usize,
-    max_json_depth: usize,
+    limits: MessageLimits,
     allowance: Allowance,
+    input_rate: u32,
+    began: Instant,
 }
 
 impl Decoder {
@@ -62,31 +55,27 @@ impl Decoder {
     pub fn new(config: &WebSocketTransportConfig, input_rate: u32, now: Instant) -> Self {
         Self {
             max_audio_frame_bytes: config.max_audio_frame_bytes,
-            max_message_bytes: config.max_message_bytes,
-            max_json_depth: config.max_json_depth,
-            allowance: Allowance::new(input_rate, now),
+            limits: config.message_limits(),
+            allowance: Allowance::new(),
+            input_rate,
+            began: now,
         }
     }
 
     /// Reads a text frame; `None` when there is nothing to say about it.
     pub fn text(&mut self, text: &str, now: Instant) -> Option<ClientEvent> {
-        // Audio, which is nearly all that comes, is spared the walk: nothing nested in it is kept.
-        if !starts_as_audio(text) && json_depth(text) > self.max_json_depth {
-            return dropped(DropReason::Undecodable);
-        }
-        match ClientMessage::parse(text) {
+        match self.limits.read(text) {
             Ok(ClientMessage::Audio(data)) => self.base64(data, now),
-            _ if text.len() > self.max_message_bytes => dropped(DropReason::OversizedFrame),
             Ok(ClientMessage::Event(event)) => Some(event),
             Ok(_) => None,
-            Err(_) => dropped(DropReason::Undecodable),
+            Err(reason) => Some(ClientEvent::Dropped(reason)),
         }
     }
 
     /// Reads a binary frame: PCM16.
     pub fn binary(&mut self, pcm: Bytes, now: Instant) -> Option<ClientEvent> {
         match self.admit(pcm.len(), now) {
-            Err(reason) => dropped(reason),
+            Err(reason) => Some(ClientEvent::Dropped(reason)),
             Ok(()) if pcm.is_empty() => None,
             Ok(()) => Some(ClientEvent::Audio(pcm)),
         }
@@ -97,7 +86,7 @@ impl Decoder {
         // All limits hold before anything is decoded.
         let length = digits / 4 * 3 + digits % 4 * 3 / 4;
         if let Err(reason) = self.admit(length, now) {
-            return dropped(reason);
+            return Some(ClientEvent::Dropped(reason));
         }
         if length == 0 && data.is_empty() {
             return None;
@@ -106,16 +95,20 @@ impl Decoder {
         let mut pcm = vec![0; length];
         match STANDARD_PAD_INDIFFERENT.decode_slice(data, &mut pcm) {
             Ok(written) if written == length => Some(ClientEvent::Audio(pcm.into())),
-            _ => dropped(DropReason::Undecodable),
+            _ => Some(ClientEvent::Dropped(DropReason::Undecodable)),
         }
     }
 
     fn admit(&mut self, bytes: usize, now: Instant) -> Result<(), DropReason> {
+        let since = now.saturating_duration_since(self.began);
         if bytes > self.max_audio_frame_bytes {
             Err(DropReason::OversizedFrame)
         } else if !bytes.is_multiple_of(BYTES_PER_SAMPLE) {
             Err(DropReason::OddLength)
-        } else if !self.allowance.take(bytes, now) {
+        } else if !self
+            .allowance
+            .take(duration_of(bytes, self.input_rate), since)
+        {
             Err(DropReason::TooFast)
         } else {
             Ok(())
@@ -159,75 +152,4 @@ fn audio_message(pcm: &[u8]) -> String {
     STANDARD.encode_string(pcm, &mut text);
     text.push_str(TAIL);
     text
-}
-
-fn dropped(reason: DropReason) -> Option<ClientEvent> {
-    Some(ClientEvent::Dropped(reason))
-}
-
-/// As `JSON.stringify` and as Python's `json.dumps` write it.
-fn starts_as_audio(text: &str) -> bool {
-    text.starts_with(r#"{"type":"audio""#) || text.starts_with(r#"{"type": "audio""#)
-}
-
-/// How deep brackets nest, without building anything. Of what is not JSON it says something too,
-/// and that does not matter.
-fn json_depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// What came within the last [`SPEED_WINDOW`], to a fortieth of it.
-#[derive(Debug)]
-struct Allowance {
-    limit: usize,
-    began: Instant,
-    /// Bytes that came in each slot; the newest is that of `slot`, and they go round.
-    slots: [usize; SLOTS],
-    slot: usize,
-}
-
-/// Slots of the window.
-const SLOTS: usize = 40;
-
-impl Allowance {
-    fn new(rate: u32, now: Instant) -> Self {
-        let bytes_per_second = f64::from(rate) * BYTES_PER_SAMPLE as f64 * MAX_SPEED;
-        Self {
-            limit: (bytes_per_second * SPEED_WINDOW.as_secs_f64()) as usize,
-            began: now,
-            slots: [0; SLOTS],
-            slot: 0,
-        }
-    }
-
-    fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.began).as_nanos();
-        let slot = (since * SLOTS as u128 / SPEED_WINDOW.as_nanos()) as usize;
-        let passed = slot.saturating_sub(self.slot);
-        for old in 1..=passed.min(SLOTS) {
-            self.slots[(self.slot + old) % SLOTS] = 0;
-        }
-        self.slot = self.slot.max(slot);
-        let granted = self.slots.iter().sum::<usize>() + bytes <= self.limit;
-        if granted {
-            self.slots[self.slot % SLOTS] += bytes;
-        }
-        granted
-    }
 }

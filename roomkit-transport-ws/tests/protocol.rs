@@ -38,6 +38,10 @@ fn audio(pcm: &[u8]) -> String {
     format!(r#"{{"type":"audio","data":"{}"}}"#, STANDARD.encode(pcm))
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it is what the decoder gives, which may be nothing"
+)]
 fn dropped(reason: DropReason) -> Option<ClientEvent> {
     Some(ClientEvent::Dropped(reason))
 }

@@ -1,12 +1,15 @@
-//! Audio helpers: lengths and times of PCM16, the streaming resampler, G.711.
+//! Audio helpers: lengths and times of PCM16, the streaming resampler, G.711, how fast audio may
+//! come.
 //!
 //! Inside roomkit audio is always PCM16 little-endian mono (contract A1); only its rate differs.
 
+mod allowance;
 pub mod g711;
 mod resample;
 
 use std::time::Duration;
 
+pub use allowance::Allowance;
 pub use resample::Resampler;
 
 /// The rate assumed before a provider has told its own, in Hz.

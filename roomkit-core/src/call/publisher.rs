@@ -3,6 +3,7 @@
 //! One task for each session, because it runs host code: however long that takes, audio goes on.
 
 mod handover;
+mod transcript;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,18 +18,17 @@ use super::{
 use crate::{
     client_protocol::{ServerMessage, ToolCallStatus},
     ephemeral::{EphemeralEvent, EphemeralKind},
-    error::{ProviderError, RoomError},
+    error::ProviderError,
     event::{
         EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
         RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
         RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeToolCallEvent,
         RealtimeTranscriptionEvent, ResponsePhase,
     },
-    hook::{HookScope, Notice, Trigger, Verdict},
-    id::{CallId, ItemId, SessionId},
+    hook::{HookScope, Notice, Trigger},
+    id::{CallId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{Role, Usage},
-    room::NewEvent,
     session::RealtimeSession,
 };
 
@@ -272,117 +272,6 @@ impl Publisher {
                 timestamp: at,
             })
             .await;
-    }
-
-    async fn partial(
-        &self,
-        kit: &RoomKit,
-        at: Timestamp,
-        role: Role,
-        text: String,
-        item_id: Option<ItemId>,
-    ) {
-        if !self.shared.emit_partials {
-            return;
-        }
-        self.to_client(ServerMessage::Transcription {
-            text: text.clone(),
-            role,
-            is_final: false,
-            item_id: item_id.clone(),
-            interrupted: false,
-        })
-        .await;
-        self.show(kit, EphemeralKind::Transcription, at, |event| {
-            let event = event
-                .data("role", role.as_str())
-                .data("text", text.as_str());
-            match &item_id {
-                Some(item_id) => event.data("item_id", item_id.as_str()),
-                None => event,
-            }
-        });
-        let event = RealtimeTranscriptionEvent {
-            session: self.session.clone(),
-            text,
-            role,
-            is_final: false,
-            was_barge_in: false,
-            item_id,
-            timestamp: at,
-        };
-        self.shared
-            .observers
-            .transcription
-            .tell(|| event.clone())
-            .await;
-        if self.is_hooked(kit, Trigger::PartialTranscription) {
-            kit.hooks()
-                .notify(&self.scope, Notice::PartialTranscription(event))
-                .await;
-        }
-    }
-
-    /// A final: the hook first, and if it blocks, the final goes nowhere (contract T5).
-    async fn utterance(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
-        let event = match kit.hooks().transcription(&self.scope, event).await {
-            Verdict::Allowed(event) => event,
-            Verdict::Blocked { by, .. } => {
-                tracing::debug!(hook = by, "a transcript was blocked");
-                return;
-            }
-        };
-        self.to_client(ServerMessage::Transcription {
-            text: event.text.clone(),
-            role: event.role,
-            is_final: true,
-            item_id: event.item_id.clone(),
-            interrupted: event.role == Role::Assistant && event.was_barge_in,
-        })
-        .await;
-        self.shared
-            .observers
-            .transcription
-            .tell(|| event.clone())
-            .await;
-        if self.shared.emit_transcription_events && !event.text.trim().is_empty() {
-            self.store(kit, event, chain_depth).await;
-        }
-    }
-
-    /// One room event for each final (contract T2).
-    async fn store(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
-        let mut stored = NewEvent::text(event.text)
-            .provider(self.shared.transport.name())
-            .created_at(event.timestamp)
-            .chain_depth(chain_depth)
-            .metadata("source", "realtime_voice")
-            .metadata("role", event.role.as_str())
-            .metadata("voice_session_id", self.session.id().as_str());
-        if event.role == Role::User {
-            stored = stored.participant(self.session.participant_id());
-        }
-        if let Some(item_id) = &event.item_id {
-            stored = stored.metadata("item_id", item_id.as_str());
-        }
-        if event.was_barge_in {
-            let mark = if event.role == Role::User {
-                "was_barge_in"
-            } else {
-                "interrupted"
-            };
-            stored = stored.metadata(mark, true);
-        }
-        let sent = kit
-            .send_event(self.session.room_id(), self.session.channel_id(), stored)
-            .await;
-        match sent {
-            // The last words of a call whose room is gone have nowhere to go, and need not.
-            Ok(_)
-            | Err(RoomError::Closed(_) | RoomError::NotFound(_) | RoomError::NotAttached { .. }) => {
-            }
-            Err(error) => tracing::error!(%error, "a transcript could not be stored"),
-        }
     }
 
     async fn tool_call(&self, kit: &RoomKit, at: Timestamp, request: ToolRequest) {

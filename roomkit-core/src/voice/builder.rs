@@ -45,6 +45,7 @@ impl RealtimeVoiceChannelBuilder {
             tool_handler: None,
             call: CallSettings {
                 lead: Duration::from_millis(200),
+                jitter_buffer: Duration::ZERO,
                 backlog: Duration::from_secs(120),
                 transcript_wait: Duration::from_millis(1500),
                 tool_limit: 8,

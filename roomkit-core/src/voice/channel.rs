@@ -11,9 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -26,14 +24,14 @@ use super::{
 };
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
-    error::{ConfigError, ProviderError, ProviderErrorKind, RoomError, SessionError, StartError},
+    error::{ConfigError, RoomError, StartError},
     event::EndReason,
     hook::HookScope,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     kit::{RoomKit, WeakRoomKit},
-    provider::{RealtimeVoiceProvider, Role, SessionSetup, SessionUpdate},
+    provider::{RealtimeVoiceProvider, SessionSetup},
     room::RoomStatus,
-    session::{RealtimeSession, RealtimeSessionState},
+    session::RealtimeSession,
     tool::{Tool, ToolError, ToolHandler, ToolSource},
     transport::{AudioOffer, Connection, RealtimeAudioTransport, TransportError},
 };
@@ -73,7 +71,7 @@ pub(super) struct Inner {
 pub(super) struct Live {
     pub(super) session: RealtimeSession,
     /// The only senders; when the channel goes, the sessions notice it by this.
-    mailbox: mpsc::Sender<Command>,
+    pub(super) mailbox: mpsc::Sender<Command>,
     pub(super) permissions: Arc<PermissionCell>,
     idle: watch::Receiver<bool>,
     ended: CancellationToken,
@@ -218,6 +216,7 @@ impl RealtimeVoiceChannel {
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
         call.lead = inner.lead.unwrap_or(link.info.lead);
+        call.jitter_buffer = link.info.jitter_buffer;
         call.input_rate = link.info.input_rate;
         call.seed = RandomState::new().hash_one(session.id());
 
@@ -288,127 +287,12 @@ impl RealtimeVoiceChannel {
         timeout(limit, all).await.is_ok()
     }
 
-    // ----- what a host can say to a session
-
-    /// Gives text to the AI. Unless `silent`, it is asked to answer: at once, or after the
-    /// response that is running.
-    pub fn inject_text(
-        &self,
-        session: &RealtimeSession,
-        text: impl Into<String>,
-        role: Role,
-        silent: bool,
-    ) -> Result<(), SessionError> {
-        let text = text.into();
-        self.command(
-            session,
-            Command::Text {
-                text,
-                role,
-                silent,
-                chain_depth: 0,
-            },
-        )
-    }
-
-    /// Shows the AI an image, with a question or without.
-    pub fn inject_image(
-        &self,
-        session: &RealtimeSession,
-        mime_type: impl Into<String>,
-        data: impl Into<Bytes>,
-        prompt: Option<String>,
-        silent: bool,
-    ) -> Result<(), SessionError> {
-        self.needs("images", self.0.shared.provider.capabilities().images)?;
-        let (mime_type, data) = (mime_type.into(), data.into());
-        self.command(
-            session,
-            Command::Image {
-                mime_type,
-                data,
-                prompt,
-                silent,
-            },
-        )
-    }
-
-    /// Stops the AI's present answer, as if the user had interrupted it.
-    pub fn interrupt(&self, session: &RealtimeSession) -> Result<(), SessionError> {
-        self.command(session, Command::Interrupt)
-    }
-
-    /// With manual turns: the user begins to speak.
-    pub fn activity_start(&self, session: &RealtimeSession) -> Result<(), SessionError> {
-        self.command(session, Command::ActivityStart)
-    }
-
-    /// With manual turns: the user has finished, and an answer is wanted.
-    pub fn activity_end(&self, session: &RealtimeSession) -> Result<(), SessionError> {
-        self.command(session, Command::ActivityEnd)
-    }
-
-    /// Changes this session, and no other (contract S5). New tools replace the old ones; a tool of
-    /// a known name keeps its handler, the others are answered by the channel's.
-    pub fn update_session(
-        &self,
-        session: &RealtimeSession,
-        update: SessionUpdate,
-    ) -> Result<(), SessionError> {
-        self.needs(
-            "changes of a live session",
-            self.0.shared.provider.capabilities().updates,
-        )?;
-        if let Some(tools) = &update.tools {
-            Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
-        }
-        self.command(session, Command::Update(update))
-    }
-
-    /// Gives the conversation a new provider connection, in the next quiet moment and at the latest
-    /// after 20 s (contract H1). The caller hears nothing of it; observers of
-    /// [`on_hand_over`](Self::on_hand_over) do.
-    pub fn hand_over(&self, session: &RealtimeSession) -> Result<(), SessionError> {
-        self.command(session, Command::HandOver)
-    }
-
-    /// Sends the vendor a message in its own form.
-    pub fn send_raw(&self, session: &RealtimeSession, message: Value) -> Result<(), SessionError> {
-        self.command(session, Command::Raw(message))
-    }
-
     pub(super) fn inner(&self) -> &Inner {
         &self.0
     }
 
     pub(super) fn observers(&self) -> &Observers {
         &self.0.shared.observers
-    }
-
-    fn needs(&self, what: &str, is_there: bool) -> Result<(), SessionError> {
-        if is_there {
-            return Ok(());
-        }
-        let provider = self.0.shared.provider.name();
-        let problem = format!("the provider `{provider}` does not take {what}");
-        Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
-    }
-
-    pub(super) fn command(
-        &self,
-        session: &RealtimeSession,
-        command: Command,
-    ) -> Result<(), SessionError> {
-        let ended = || SessionError::Ended(session.id().clone());
-        if session.state() == RealtimeSessionState::Ended {
-            return Err(ended());
-        }
-        let sessions = self.0.sessions();
-        let live = sessions.get(session.id()).ok_or_else(ended)?;
-        live.mailbox.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SessionError::Busy(session.id().clone()),
-            mpsc::error::TrySendError::Closed(_) => ended(),
-        })
     }
 }
 

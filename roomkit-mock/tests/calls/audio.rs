@@ -382,6 +382,40 @@ async fn a7_muting_the_output_stops_the_voice_but_not_the_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a5_a_client_with_a_jitter_buffer_gets_a_frame_every_20_ms() {
+    let mut link = LinkInfo::new(24_000, 24_000);
+    link.lead = ms(20);
+    link.jitter_buffer = ms(60);
+    for (host_wants, first) in [(None, 1), (Some(ms(200)), 10)] {
+        let house = House::of(
+            MockRealtimeProvider::new(),
+            MockRealtimeTransport::new().with_link(link.clone()),
+            |voice| match host_wants {
+                Some(lead) => voice.playout_lead(lead),
+                None => voice,
+            },
+        )
+        .await;
+        let call = house.call().await;
+        let began = tokio::time::Instant::now();
+        // Not cut where frames end.
+        call.ai.simulate_response_start(Some("r"));
+        for _ in 0..4 {
+            call.ai.simulate_item_audio("item", pcm(ms(250)));
+        }
+        let frame = pcm(ms(20)).len();
+        for (sent, due) in (first..=50).zip(0..) {
+            call.client.wait_for_audio(sent * frame).await;
+            let due = began + ms(20) * due;
+            let late = tokio::time::Instant::now() - due;
+            assert!(late <= ms(2), "frame {sent} is {late:?} late");
+        }
+        let frames = call.client.audio();
+        assert!(frames.iter().all(|pcm| pcm.len() == frame));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a7_output_muted_in_mid_sentence_falls_silent_at_once() {
     let house = House::new().await;
     let call = house.call().await;

@@ -338,9 +338,18 @@ async fn s5_a_change_of_a_live_session_outlives_the_connection() {
         provider_config: Some([("speed".to_owned(), json!(1.2))].into_iter().collect()),
         ..SessionUpdate::default()
     };
-    house.voice.update_session(&call.session, update).unwrap();
+    // What was changed again since is not told any more.
+    let earlier = SessionUpdate {
+        provider_config: Some([("speed".to_owned(), json!(1.1))].into_iter().collect()),
+        ..SessionUpdate::default()
+    };
+    for update in [earlier, update] {
+        house.voice.update_session(&call.session, update).unwrap();
+    }
     call.ai
-        .wait_for_command(|c| matches!(c, ProviderCommand::Update(_)))
+        .wait_for_command(
+            |c| matches!(c, ProviderCommand::Update(update) if update.system_prompt.is_some()),
+        )
         .await;
     call.ai.simulate_closed(Some(network()));
     house.provider.wait_for_attempts(2).await;

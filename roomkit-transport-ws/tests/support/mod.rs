@@ -22,23 +22,23 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 
-pub const OFFER: AudioOffer = AudioOffer {
+pub(crate) const OFFER: AudioOffer = AudioOffer {
     input_rate: 16_000,
     output_rate: 24_000,
 };
 
 /// Fails a test that waits for what never comes.
-pub async fn soon<T>(wait: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(300), wait)
         .await
         .expect("it happens")
 }
 
-pub fn session() -> RealtimeSession {
+pub(crate) fn session() -> RealtimeSession {
     RealtimeSession::new("room", "ann", "voice", Map::new())
 }
 
-pub fn started(link: &ClientLink) -> ClientCommand {
+pub(crate) fn started(link: &ClientLink) -> ClientCommand {
     ClientCommand::Message(ServerMessage::SessionStarted {
         session_id: SessionId::new("session"),
         room_id: "room".into(),
@@ -52,28 +52,30 @@ pub fn started(link: &ClientLink) -> ClientCommand {
 }
 
 /// A server's and a client's end of a WebSocket in memory.
-pub async fn pair(buffer: usize) -> (WsConnection, WebSocketStream<DuplexStream>) {
+pub(crate) async fn pair(buffer: usize) -> (WsConnection, WebSocketStream<DuplexStream>) {
     let (server, client) = raw_pair(buffer).await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     (server, client)
 }
 
 /// The same with a client that writes its own bytes.
-pub async fn raw_pair(buffer: usize) -> (WsConnection, DuplexStream) {
+pub(crate) async fn raw_pair(buffer: usize) -> (WsConnection, DuplexStream) {
     let (server, client) = duplex(buffer);
     let config = WebSocketTransportConfig::default().socket_config();
     let server = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
     (WsConnection::from(server), client)
 }
 
-pub async fn accept(connection: impl Into<Connection>) -> Result<ClientLink, TransportError> {
+pub(crate) async fn accept(
+    connection: impl Into<Connection>,
+) -> Result<ClientLink, TransportError> {
     WebSocketRealtimeTransport::default()
         .accept(&session(), connection.into(), OFFER)
         .await
 }
 
 /// A link whose session has started, and its client, which has been told.
-pub async fn call() -> (ClientLink, WebSocketStream<DuplexStream>) {
+pub(crate) async fn call() -> (ClientLink, WebSocketStream<DuplexStream>) {
     let (server, mut client) = pair(64 * 1024).await;
     let mut link = accept(server).await.unwrap();
     link.sink.send(started(&link)).await.unwrap();
@@ -81,11 +83,11 @@ pub async fn call() -> (ClientLink, WebSocketStream<DuplexStream>) {
     (link, client)
 }
 
-pub async fn next(link: &mut ClientLink) -> Option<ClientEvent> {
+pub(crate) async fn next(link: &mut ClientLink) -> Option<ClientEvent> {
     soon(link.events.next()).await
 }
 
-pub async fn receive<S>(client: &mut WebSocketStream<S>) -> Message
+pub(crate) async fn receive<S>(client: &mut WebSocketStream<S>) -> Message
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -97,7 +99,7 @@ where
     }
 }
 
-pub async fn json<S>(client: &mut WebSocketStream<S>) -> Value
+pub(crate) async fn json<S>(client: &mut WebSocketStream<S>) -> Value
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -108,7 +110,7 @@ where
 }
 
 /// The close frame that comes next, as code and reason.
-pub async fn closed<S>(client: &mut WebSocketStream<S>) -> (u16, String)
+pub(crate) async fn closed<S>(client: &mut WebSocketStream<S>) -> (u16, String)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -118,7 +120,7 @@ where
     }
 }
 
-pub async fn say<S>(client: &mut WebSocketStream<S>, message: impl Into<Message>)
+pub(crate) async fn say<S>(client: &mut WebSocketStream<S>, message: impl Into<Message>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -126,22 +128,22 @@ where
 }
 
 /// `milliseconds` of audio at `rate` Hz.
-pub fn pcm(milliseconds: usize, rate: usize) -> Bytes {
+pub(crate) fn pcm(milliseconds: usize, rate: usize) -> Bytes {
     let samples = milliseconds * rate / 1000;
     (0..samples * 2).map(|i| i as u8).collect()
 }
 
 /// A masked client frame of these bytes, sound or not.
-pub fn raw_frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn raw_frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first_byte];
     match payload.len() {
         length @ ..126 => frame.push(0x80 | length as u8),
         length @ ..65_536 => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend((length as u16).to_be_bytes());
         }
         length => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 | 0x7f);
             frame.extend((length as u64).to_be_bytes());
         }
     }

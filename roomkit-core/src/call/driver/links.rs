@@ -18,7 +18,7 @@ use crate::{
     hook::Trigger,
     provider::{
         ProviderCommand, ProviderConnection, ProviderEvent, RealtimeVoiceProvider, Role,
-        SessionSetup, SessionUpdate,
+        SessionSetup,
     },
     transport::ClientCommand,
 };
@@ -28,13 +28,13 @@ impl Driver {
         let Some(provider) = &mut self.provider else {
             return;
         };
+        let mut dropped = None;
         if let ProviderCommand::Update(update) = &command {
             self.setup.update(update);
-            if update.provider_config.is_some() {
-                self.changes.push(SessionUpdate {
-                    provider_config: update.provider_config.clone(),
-                    ..SessionUpdate::default()
-                });
+            if let Some(config) = &update.provider_config
+                && !self.changes.push(config)
+            {
+                dropped = Some("vendor_settings");
             }
             if let Some(tools) = &update.tools
                 // The channel has checked them.
@@ -43,7 +43,6 @@ impl Driver {
                 self.toolbox = Arc::new(toolbox);
             }
         }
-        let mut dropped = false;
         let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
             if let Some(resampler) = &mut self.inbound {
                 *pcm = resampler.process(pcm);
@@ -54,12 +53,12 @@ impl Driver {
             provider
                 .outbox
                 .push_dropping_oldest(command)
-                .map(|oldest| dropped = oldest)
+                .map(|oldest| dropped = oldest.then_some("provider_slow"))
         } else {
             provider.outbox.push(command)
         };
-        if dropped {
-            self.dropped("provider_slow");
+        if let Some(reason) = dropped {
+            self.dropped(reason);
         }
         if pushed.is_err() {
             self.provider_stalled();

@@ -1,5 +1,6 @@
 //! Runs a call: one task that owns both links and the machine.
 
+mod changes;
 mod finish;
 mod links;
 mod start;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
+use changes::VendorChanges;
+
 use super::{
     gate::{ToolContext, Toolbox},
     io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
@@ -35,7 +38,7 @@ use crate::{
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
-    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup, SessionUpdate},
+    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
     session::RealtimeSession,
     transport::{ClientCommand, ClientEvent, LinkInfo},
 };
@@ -71,8 +74,8 @@ struct Driver {
 
     /// What every provider connection of this session is asked to be.
     setup: SessionSetup,
-    /// Changes of the vendor's own settings since then, in order: every new connection is told.
-    changes: Vec<SessionUpdate>,
+    /// Changes of the vendor's own settings since then.
+    changes: VendorChanges,
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
     /// The last provider connection that was left, on its way out.

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AudioTap, Driver, End, NEWS, Provider, STALL, links::connect};
+use super::{AudioTap, Driver, End, NEWS, Provider, STALL, changes::VendorChanges, links::connect};
 use crate::{
     audio::Resampler,
     call::{
@@ -37,7 +37,7 @@ use crate::{
     kit::WeakRoomKit,
     provider::{
         ProviderCapabilities, ProviderCommand, ProviderConnection, RealtimeVoiceProvider,
-        SessionSetup,
+        SessionSetup, SessionUpdate,
     },
     session::RealtimeSession,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
@@ -155,7 +155,7 @@ impl Driver {
             client: Outbox::new(ClientWire(new.link.sink)),
             client_events: new.link.events,
             setup,
-            changes: Vec::new(),
+            changes: VendorChanges::default(),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -189,9 +189,12 @@ impl Driver {
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
         let mut outbox = Outbox::new(ProviderWire(sink));
-        for change in &self.changes {
-            // It has room for many more than a host makes.
-            let _ = outbox.push(ProviderCommand::Update(change.clone()));
+        for change in self.changes.iter() {
+            // It is new, and has room for more than are kept.
+            let _ = outbox.push(ProviderCommand::Update(SessionUpdate {
+                provider_config: Some(change.clone()),
+                ..SessionUpdate::default()
+            }));
         }
         self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {

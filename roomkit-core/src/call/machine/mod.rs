@@ -17,7 +17,7 @@ use connection::Connection;
 use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
-    playout::{Due, Playout},
+    playout::{Due, Pace, Playout},
     tools::{Closed, ToolLedger},
     uplink::Uplink,
     words::Words,
@@ -47,6 +47,8 @@ const STALE_RESPONSES: usize = 8;
 pub(crate) struct CallSettings {
     /// How far ahead of real time audio is sent to this client.
     pub(crate) lead: Duration,
+    /// How late audio may come to this client without a gap being heard.
+    pub(crate) jitter_buffer: Duration,
     /// How much audio may wait for the client.
     pub(crate) backlog: Duration,
     /// How long an answer's words wait for the question's transcript.
@@ -160,7 +162,11 @@ impl Call {
         permissions: Permissions,
         seed: Vec<HistoryItem>,
     ) -> Self {
-        let playout = Playout::new(audio::DEFAULT_RATE, settings.lead, settings.backlog);
+        let pace = Pace {
+            lead: settings.lead,
+            jitter_buffer: settings.jitter_buffer,
+        };
+        let playout = Playout::new(audio::DEFAULT_RATE, pace, settings.backlog);
         let words = Words::new(settings.transcript_wait);
         let tools = ToolLedger::new(settings.tool_limit, settings.tool_timeout);
         let uplink = Uplink::new(settings.input_rate, settings.hold);

@@ -36,6 +36,7 @@ fn sound(length: Duration) -> Bytes {
 fn settings() -> CallSettings {
     CallSettings {
         lead: ms(200),
+        jitter_buffer: Duration::ZERO,
         backlog: Duration::from_secs(60),
         transcript_wait: ms(1500),
         tool_limit: 2,

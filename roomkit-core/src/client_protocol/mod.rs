@@ -2,8 +2,11 @@
 //!
 //! The names and fields are those of `docs/client-protocol.md`; audio frames are the transport's.
 
+mod limits;
+
 use std::time::Duration;
 
+pub use limits::MessageLimits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,0 +1,129 @@
+//! What a host can ask of a live session.
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::channel::RealtimeVoiceChannel;
+use crate::{
+    call::{Command, Toolbox},
+    error::{ProviderError, ProviderErrorKind, SessionError},
+    provider::{Role, SessionUpdate},
+    session::{RealtimeSession, RealtimeSessionState},
+    tool::Tool,
+};
+
+impl RealtimeVoiceChannel {
+    /// Gives text to the AI. Unless `silent`, it is asked to answer: at once, or after the
+    /// response that is running.
+    pub fn inject_text(
+        &self,
+        session: &RealtimeSession,
+        text: impl Into<String>,
+        role: Role,
+        silent: bool,
+    ) -> Result<(), SessionError> {
+        let text = text.into();
+        self.command(
+            session,
+            Command::Text {
+                text,
+                role,
+                silent,
+                chain_depth: 0,
+            },
+        )
+    }
+
+    /// Shows the AI an image, with a question or without.
+    pub fn inject_image(
+        &self,
+        session: &RealtimeSession,
+        mime_type: impl Into<String>,
+        data: impl Into<Bytes>,
+        prompt: Option<String>,
+        silent: bool,
+    ) -> Result<(), SessionError> {
+        self.needs("images", self.inner().shared.provider.capabilities().images)?;
+        let (mime_type, data) = (mime_type.into(), data.into());
+        self.command(
+            session,
+            Command::Image {
+                mime_type,
+                data,
+                prompt,
+                silent,
+            },
+        )
+    }
+
+    /// Stops the AI's present answer, as if the user had interrupted it.
+    pub fn interrupt(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::Interrupt)
+    }
+
+    /// With manual turns: the user begins to speak.
+    pub fn activity_start(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::ActivityStart)
+    }
+
+    /// With manual turns: the user has finished, and an answer is wanted.
+    pub fn activity_end(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::ActivityEnd)
+    }
+
+    /// Changes this session, and no other (contract S5). New tools replace the old ones; a tool of
+    /// a known name keeps its handler, the others are answered by the channel's.
+    pub fn update_session(
+        &self,
+        session: &RealtimeSession,
+        update: SessionUpdate,
+    ) -> Result<(), SessionError> {
+        self.needs(
+            "changes of a live session",
+            self.inner().shared.provider.capabilities().updates,
+        )?;
+        if let Some(tools) = &update.tools {
+            Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
+        }
+        self.command(session, Command::Update(update))
+    }
+
+    /// Gives the conversation a new provider connection, in the next quiet moment and at the latest
+    /// after 20 s (contract H1). The caller hears nothing of it; observers of
+    /// [`on_hand_over`](Self::on_hand_over) do.
+    pub fn hand_over(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.command(session, Command::HandOver)
+    }
+
+    /// Sends the vendor a message in its own form.
+    pub fn send_raw(&self, session: &RealtimeSession, message: Value) -> Result<(), SessionError> {
+        self.command(session, Command::Raw(message))
+    }
+
+    fn needs(&self, what: &str, is_there: bool) -> Result<(), SessionError> {
+        if is_there {
+            return Ok(());
+        }
+        let provider = self.inner().shared.provider.name();
+        let problem = format!("the provider `{provider}` does not take {what}");
+        Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
+    }
+
+    pub(super) fn command(
+        &self,
+        session: &RealtimeSession,
+        command: Command,
+    ) -> Result<(), SessionError> {
+        let ended = || SessionError::Ended(session.id().clone());
+        if session.state() == RealtimeSessionState::Ended {
+            return Err(ended());
+        }
+        let sessions = self.inner().sessions();
+        let live = sessions.get(session.id()).ok_or_else(ended)?;
+        live.mailbox.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SessionError::Busy(session.id().clone()),
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })
+    }
+}
