@@ -108,6 +108,12 @@ impl Admission {
         counted(self.decide(parts, peer).await)
     }
 
+    /// Takes a place for a request that has passed [`check`](Self::check), for a transport whose
+    /// clients send more than one request and only one of them becomes a session.
+    pub fn place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
+        counted(self.take_place(parts, peer))
+    }
+
     /// Decides on a request that becomes no session, such as one for what is beside the calls: by
     /// origin and authentication alone. It takes no place, and is answered while the server is full
     /// or draining.
@@ -136,6 +142,11 @@ impl Admission {
     /// How many places are taken.
     pub fn sessions(&self) -> usize {
         self.0.limits.sessions()
+    }
+
+    /// How many places there are.
+    pub fn max_sessions(&self) -> usize {
+        self.0.limits.max_sessions()
     }
 
     /// Waits until no place is taken.
@@ -179,26 +190,28 @@ impl Admission {
     }
 
     async fn decide(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Admitted, Rejection> {
+        if !self.is_draining() {
+            self.check_origin(parts)?;
+        }
+        let permit = self.take_place(parts, peer)?;
+        let identity = self.authenticate(AuthRequest::new(parts, peer)).await?;
+        Ok(Admitted { identity, permit })
+    }
+
+    fn take_place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
         if self.is_draining() {
             return Err(self.unavailable("draining", "the server is about to stop"));
         }
-        self.check_origin(parts)?;
         let client = client_address(&parts.headers, peer, self.0.trusted_proxies);
-        let permit = self
-            .0
-            .limits
-            .take(client)
-            .map_err(|reached| match reached {
-                Reached::Process => self.unavailable("full", "the server has all its sessions"),
-                Reached::Address => Rejection::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_sessions",
-                    "too many sessions from this address",
-                )
-                .with_retry_after(self.0.retry_after),
-            })?;
-        let identity = self.authenticate(AuthRequest::new(parts, peer)).await?;
-        Ok(Admitted { identity, permit })
+        self.0.limits.take(client).map_err(|reached| match reached {
+            Reached::Process => self.unavailable("full", "the server has all its sessions"),
+            Reached::Address => Rejection::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_sessions",
+                "too many sessions from this address",
+            )
+            .with_retry_after(self.0.retry_after),
+        })
     }
 
     fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {

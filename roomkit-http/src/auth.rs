@@ -7,6 +7,11 @@ use axum::extract::{OriginalUri, Query};
 use http::{HeaderMap, header, request::Parts};
 use serde_json::{Map, Value};
 
+use crate::rejection::Rejection;
+
+/// Longest id of a room or a participant in a query, in bytes.
+const MAX_ID_BYTES: usize = 256;
+
 /// Decides who may connect. Any `async` closure from [`AuthRequest`] to
 /// `Result<Identity, Refusal>` is one.
 #[diagnostic::on_unimplemented(
@@ -65,6 +70,22 @@ impl AuthRequest {
     pub fn query(&self, name: &str) -> Option<&str> {
         let field = self.query.iter().find(|(field, _)| field == name);
         field.map(|(_, value)| value.as_str())
+    }
+
+    /// The query field of that name as the id of a room or a participant.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, longer than 256 bytes, or has control characters.
+    pub fn id(&self, name: &str) -> Result<Option<String>, Rejection> {
+        let Some(id) = self.query(name) else {
+            return Ok(None);
+        };
+        if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
+            let problem = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters");
+            return Err(Rejection::bad_request(name, problem));
+        }
+        Ok(Some(id.to_owned()))
     }
 
     /// The token the client shows, from the first of these that has one:

@@ -62,6 +62,10 @@ impl Limits {
         })
     }
 
+    pub(crate) fn max_sessions(&self) -> usize {
+        self.per_process
+    }
+
     pub(crate) fn sessions(&self) -> usize {
         *self.total.borrow()
     }

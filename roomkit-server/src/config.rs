@@ -17,7 +17,7 @@ pub struct Config {
     pub listen: String,
     /// The speech AI.
     pub provider: ProviderConfig,
-    /// The ways in for callers; default `websocket` at `/ws`.
+    /// The ways in for callers; default `webrtc` at `/rtc` and `websocket` at `/ws`.
     pub transports: Vec<TransportConfig>,
     /// What calls are like.
     pub channel: ChannelConfig,
@@ -38,7 +38,10 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8080".into(),
             provider: ProviderConfig::default(),
-            transports: vec![TransportConfig::default()],
+            transports: vec![
+                TransportConfig::new("webrtc", "/rtc"),
+                TransportConfig::new("websocket", "/ws"),
+            ],
             channel: ChannelConfig::default(),
             limits: LimitsConfig::default(),
             auth: AuthConfig::default(),
@@ -128,11 +131,11 @@ pub struct TransportConfig {
     pub config: Value,
 }
 
-impl Default for TransportConfig {
-    fn default() -> Self {
+impl TransportConfig {
+    fn new(name: &str, path: &str) -> Self {
         Self {
-            name: "websocket".into(),
-            path: "/ws".into(),
+            name: name.into(),
+            path: path.into(),
             config: Value::Null,
         }
     }

@@ -14,7 +14,6 @@ use futures_util::{
 };
 use roomkit_core::{
     RealtimeSession,
-    audio::Allowance,
     client_protocol::MessageLimits,
     error::ConfigError,
     registry::{self, TransportPlugin, inventory},
@@ -138,10 +137,9 @@ impl WebRtcRealtimeTransport {
             max_json_depth: config.max_json_depth,
         };
         let link = Link::new(Arc::clone(peer), outbound, random() as u16);
-        let allowance = Allowance::new(input_rate, now);
         Ok(ClientLink {
             info,
-            events: Events::new(Arc::clone(&link), inbound, allowance, limits).stream(),
+            events: Events::new(Arc::clone(&link), (inbound, input_rate), limits).stream(),
             sink: Box::new(Commands::new(link)),
         })
     }

@@ -28,9 +28,6 @@ use crate::{
 /// The subprotocol of the client protocol.
 const SUBPROTOCOL: &str = "roomkit";
 
-/// Longest room or participant a query may name, in bytes.
-const MAX_ID_BYTES: usize = 256;
-
 impl WebSocketRealtimeTransport {
     /// The route for clients, at the context's path. All query fields are optional:
     ///
@@ -182,24 +179,13 @@ impl Wishes {
                 .ok_or_else(|| Rejection::bad_request("audio", "must be `base64` or `binary`"))
         });
         Ok(Self {
-            room: id(request, "room")?,
-            participant: id(request, "participant")?,
+            room: request.id("room")?,
+            participant: request.id("participant")?,
             audio: audio.transpose()?,
             input_rate: rate(request, "input_rate")?,
             output_rate: rate(request, "output_rate")?,
         })
     }
-}
-
-fn id(request: &AuthRequest, field: &str) -> Result<Option<String>, Rejection> {
-    let Some(id) = request.query(field) else {
-        return Ok(None);
-    };
-    if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
-        let problem = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters");
-        return Err(Rejection::bad_request(field, problem));
-    }
-    Ok(Some(id.to_owned()))
 }
 
 fn rate(request: &AuthRequest, field: &str) -> Result<Option<u32>, Rejection> {

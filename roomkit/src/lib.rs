@@ -13,6 +13,8 @@ pub use roomkit_mock as mock;
 pub use roomkit_provider_gemini as gemini;
 #[cfg(feature = "openai")]
 pub use roomkit_provider_openai as openai;
+#[cfg(feature = "webrtc")]
+pub use roomkit_transport_webrtc as webrtc;
 #[cfg(feature = "websocket")]
 pub use roomkit_transport_ws as websocket;
 

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use roomkit_core::{
-    audio::Allowance,
+    audio::{self, Allowance},
     client_protocol::{ClientMessage, MessageLimits},
     transport::{ClientEvent, DropReason},
 };
@@ -39,7 +39,10 @@ const CHANNEL_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Events {
     link: Arc<Link>,
     inbound: Inbound,
+    /// Of what the caller says, in Hz.
+    rate: u32,
     allowance: Allowance,
+    began: Instant,
     limits: MessageLimits,
     states: watch::Receiver<State>,
     tracks: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
@@ -66,8 +69,7 @@ enum Woken {
 impl Events {
     pub(crate) fn new(
         link: Arc<Link>,
-        inbound: Inbound,
-        allowance: Allowance,
+        (inbound, rate): (Inbound, u32),
         limits: MessageLimits,
     ) -> Self {
         let now = Instant::now();
@@ -77,7 +79,9 @@ impl Events {
             tracks: peer.tracks(),
             channels: peer.channels(),
             inbound,
-            allowance,
+            rate,
+            allowance: Allowance::new(),
+            began: now,
             limits,
             track: None,
             channel: None,
@@ -229,7 +233,8 @@ impl Events {
     }
 
     fn admitted(&mut self, pcm: Bytes, now: Instant) -> ClientEvent {
-        if self.allowance.take(pcm.len(), now) {
+        let length = audio::duration_of(pcm.len(), self.rate);
+        if self.allowance.take(length, now - self.began) {
             ClientEvent::Audio(pcm)
         } else {
             ClientEvent::Dropped(DropReason::TooFast)

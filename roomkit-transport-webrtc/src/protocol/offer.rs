@@ -36,30 +36,13 @@ pub(crate) struct Offer {
 }
 
 /// Why an offer cannot be answered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadOffer {
-    #[error("the offer has {bytes} bytes; the limit is {limit}")]
     TooLarge { bytes: usize, limit: usize },
-    #[error("sdp: {0}")]
     Invalid(String),
-    #[error("sdp: no audio section; offer one with `addTransceiver(\"audio\")` or a microphone track")]
     NoAudio,
-    #[error(
-        "sdp: no codec in common; offered are {0}, and this server speaks opus, PCMU and PCMA"
-    )]
+    /// With the names of those that are offered.
     NoCommonCodec(String),
-}
-
-impl BadOffer {
-    /// For programs.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "sdp_too_large",
-            Self::Invalid(_) => "invalid_sdp",
-            Self::NoAudio => "no_audio",
-            Self::NoCommonCodec(_) => "no_common_codec",
-        }
-    }
 }
 
 impl Offer {

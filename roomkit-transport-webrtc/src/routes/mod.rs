@@ -1,0 +1,228 @@
+//! The signalling over HTTP: FastRTC's offers and candidates, and WHIP.
+
+mod fast_rtc;
+mod start;
+mod whip;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::State as AxumState,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use futures_util::FutureExt;
+use http::{Request as HttpRequest, StatusCode, request::Parts};
+use roomkit_core::{
+    error::{ConfigError, StartError},
+    registry::{self, inventory},
+};
+use roomkit_http::{
+    Admission, AuthRequest, Identity, MountContext, MountableTransport, Rejection, SessionHost,
+    TransportRoutes, peer_address,
+};
+use serde_json::json;
+use tokio::time::timeout;
+
+use self::start::Wishes;
+use crate::{
+    protocol::WebRtcId,
+    signalling::{ClientOffer, SignallingError},
+    transport::{ABOUT, NAME, WebRtcRealtimeTransport},
+};
+
+impl WebRtcRealtimeTransport {
+    /// The signalling, to be nested under any path of a host's own application:
+    ///
+    /// | request | meaning |
+    /// |---|---|
+    /// | `POST /webrtc/offer` | `{"sdp", "type": "offer", "webrtc_id"}` for an answer, `{"type": "ice-candidate", "candidate", "webrtc_id"}` for more ways to the client, as FastRTC's clients send them; an offer with `"restart": true` for a client that looks for a new way |
+    /// | `DELETE /webrtc/offer/{webrtc_id}` | the client hangs up |
+    /// | `GET /webrtc/config` | `{"ice_servers": [...]}`, the servers a client should use |
+    /// | `POST /whip` | `application/sdp` for `201`, an answer and a `Location` |
+    /// | `PATCH`, `DELETE` at the location | more candidates, and the end |
+    ///
+    /// The transport tells [`on_client_connected`](Self::on_client_connected) of each client, and
+    /// the host starts a session with its id.
+    pub fn router(&self, admission: Admission) -> Router {
+        self.signalling(admission, None)
+    }
+
+    /// The same at the context's path, where the context's host starts the sessions. The query
+    /// fields `room` and `participant` of an offer go to it.
+    pub fn routes(&self, context: MountContext) -> Router {
+        let signalling = self.signalling(context.admission, Some(context.host));
+        Router::new().nest(&context.path, signalling)
+    }
+
+    fn signalling(&self, admission: Admission, host: Option<Arc<dyn SessionHost>>) -> Router {
+        let signalling = Arc::new(Signalling {
+            transport: self.clone(),
+            admission,
+            host,
+        });
+        Router::new()
+            .route("/webrtc/offer", post(fast_rtc::post))
+            .route("/webrtc/offer/{webrtc_id}", delete(fast_rtc::hang_up))
+            .route("/webrtc/config", get(config))
+            .route("/whip", post(whip::post))
+            .route(
+                "/whip/{webrtc_id}",
+                delete(whip::hang_up).patch(whip::patch),
+            )
+            .with_state(signalling)
+    }
+}
+
+/// Mounts the signalling of a transport on a host's application, as the Python original does; see
+/// [`WebRtcRealtimeTransport::router`].
+///
+/// # Errors
+///
+/// When the path is not a plain one such as `/rtc-realtime`.
+pub fn mount_fastrtc_realtime(
+    app: Router,
+    transport: &WebRtcRealtimeTransport,
+    path: &str,
+    admission: Admission,
+) -> Result<Router, ConfigError> {
+    // Checked as every mount's; there are no sessions to start.
+    let nobody = async |_| Err(StartError::Closed);
+    let checked = MountContext::new(path, admission, Arc::new(nobody) as Arc<dyn SessionHost>)?;
+    Ok(app.nest(&checked.path, transport.router(checked.admission)))
+}
+
+inventory::submit! {
+    TransportRoutes {
+        name: NAME,
+        about: ABOUT,
+        build: |config| {
+            let transport = WebRtcRealtimeTransport::new(registry::read_config(config)?)?;
+            let routed = transport.clone();
+            Ok(MountableTransport::new(Arc::new(transport), move |context| {
+                routed.routes(context)
+            }))
+        },
+    }
+}
+
+/// What all requests need.
+struct Signalling {
+    transport: WebRtcRealtimeTransport,
+    admission: Admission,
+    /// Who starts sessions; none when the transport's observer sees to it.
+    host: Option<Arc<dyn SessionHost>>,
+}
+
+/// A request whose sender may be here.
+struct Caller {
+    identity: Identity,
+    parts: Parts,
+    address: Option<SocketAddr>,
+}
+
+impl Signalling {
+    /// Lets a request in, before anything of it is read (contract X2).
+    async fn admit(&self, request: HttpRequest<Body>) -> Result<(Caller, Body), Rejection> {
+        let (parts, body) = request.into_parts();
+        let address = peer_address(&parts.extensions);
+        let identity = self.admission.check(&parts, address).await?;
+        let caller = Caller {
+            identity,
+            parts,
+            address,
+        };
+        Ok((caller, body))
+    }
+
+    /// Reads a body within the handshake's time.
+    async fn body(&self, body: Body) -> Result<Bytes, Rejection> {
+        // A character of SDP may be two of JSON, and something stands around it.
+        let limit = 2 * self.transport.shared.config.max_sdp_bytes + 4096;
+        let read = axum::body::to_bytes(body, limit);
+        match timeout(self.admission.handshake_time(), read).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => Err(Rejection::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "sdp_too_large",
+                format!("the body cannot be read, or is larger than {limit} bytes"),
+            )),
+            Err(_elapsed) => Err(Rejection::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                "the body did not come in time",
+            )),
+        }
+    }
+
+    /// Answers an offer and stays with the caller from then on.
+    async fn answer(&self, caller: Caller, id: WebRtcId, sdp: String) -> Result<String, Rejection> {
+        let request = AuthRequest::new(&caller.parts, caller.address);
+        let wishes = Wishes::read(&request)?;
+        let permit = self.admission.place(&caller.parts, caller.address)?;
+        let mut offer = ClientOffer::new(id, sdp)
+            .identity(caller.identity.0.clone())
+            .keep(permit);
+        if let Some(host) = self.host.clone() {
+            let identity = caller.identity;
+            offer = offer
+                .on_connected(move |peer| start::session(host, peer, identity, wishes).boxed());
+        }
+        self.transport.answer(offer).await.map_err(rejection)
+    }
+
+    /// Whether what this caller says of a client is its own affair.
+    fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
+        match self.transport.shared.callers.get(id) {
+            Ok(peer) if peer.identity != caller.identity.0 => {
+                let message = "webrtc_id: is another client's";
+                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a caller's connection.
+    async fn hang_up(&self, request: HttpRequest<Body>, id: String) -> Result<(), Rejection> {
+        let (caller, _body) = self.admit(request).await?;
+        let id = WebRtcId::from(id);
+        self.check_owner(&caller, &id)?;
+        self.transport.hang_up(&id).await.map_err(rejection)
+    }
+}
+
+/// `GET /webrtc/config`
+async fn config(
+    AxumState(signalling): AxumState<Arc<Signalling>>,
+    request: HttpRequest<Body>,
+) -> Response {
+    match signalling.admit(request).await {
+        Ok(_) => {
+            let servers = &signalling.transport.shared.config.client_ice_servers;
+            Json(json!({"ice_servers": servers})).into_response()
+        }
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+fn rejection(error: SignallingError) -> Rejection {
+    let status = match &error {
+        SignallingError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        SignallingError::InvalidSdp(_)
+        | SignallingError::NoAudio
+        | SignallingError::NoCommonCodec(_)
+        | SignallingError::InvalidCandidate => StatusCode::BAD_REQUEST,
+        SignallingError::AlreadyExists => StatusCode::CONFLICT,
+        SignallingError::Unknown => StatusCode::NOT_FOUND,
+        SignallingError::Ended => StatusCode::GONE,
+        SignallingError::TooManyCandidates => StatusCode::TOO_MANY_REQUESTS,
+        SignallingError::Failed(_) => {
+            // What is wrong here is the log's.
+            let message = "the offer could not be answered";
+            return Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.code(), message);
+        }
+    };
+    Rejection::new(status, error.code(), error.to_string())
+}

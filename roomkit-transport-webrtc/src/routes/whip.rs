@@ -1,0 +1,109 @@
+//! WHIP (RFC 9725): an offer as `application/sdp`, and the session as a resource.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{OriginalUri, Path, State as AxumState},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Request as HttpRequest, StatusCode, header};
+use roomkit_http::Rejection;
+
+use super::{Signalling, rejection};
+use crate::{
+    protocol::{WebRtcId, candidates_of_fragment},
+    signalling::SignallingError,
+};
+
+const OFFER: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// `POST /whip`
+pub(super) async fn post(
+    AxumState(signalling): AxumState<Arc<Signalling>>,
+    OriginalUri(uri): OriginalUri,
+    request: HttpRequest<Body>,
+) -> Response {
+    match signalling.whip(request).await {
+        Ok((id, answer)) => {
+            let location = format!("{}/{id}", uri.path().trim_end_matches('/'));
+            let headers = [
+                (header::CONTENT_TYPE, OFFER.to_owned()),
+                (header::LOCATION, location),
+            ];
+            (StatusCode::CREATED, headers, answer).into_response()
+        }
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+/// `PATCH /whip/{webrtc_id}`
+pub(super) async fn patch(
+    AxumState(signalling): AxumState<Arc<Signalling>>,
+    Path(id): Path<String>,
+    request: HttpRequest<Body>,
+) -> Response {
+    match signalling.trickle(request, id).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+/// `DELETE /whip/{webrtc_id}`
+pub(super) async fn hang_up(
+    AxumState(signalling): AxumState<Arc<Signalling>>,
+    Path(id): Path<String>,
+    request: HttpRequest<Body>,
+) -> Response {
+    match signalling.hang_up(request, id).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+impl Signalling {
+    async fn whip(&self, request: HttpRequest<Body>) -> Result<(WebRtcId, String), Rejection> {
+        let (caller, body) = self.admit(request).await?;
+        expect(&caller.parts.headers, OFFER)?;
+        let offer = text(&self.body(body).await?)?;
+        let id = WebRtcId::random();
+        let answer = self.answer(caller, id.clone(), offer).await?;
+        Ok((id, answer))
+    }
+
+    async fn trickle(&self, request: HttpRequest<Body>, id: String) -> Result<(), Rejection> {
+        let (caller, body) = self.admit(request).await?;
+        expect(&caller.parts.headers, FRAGMENT)?;
+        let id = WebRtcId::from(id);
+        self.check_owner(&caller, &id)?;
+        let fragment = text(&self.body(body).await?)?;
+        for candidate in candidates_of_fragment(&fragment) {
+            let added = self.transport.add_candidate(&id, candidate).await;
+            if !added.map_err(rejection)? {
+                return Err(rejection(SignallingError::Unknown));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expect(headers: &HeaderMap, content_type: &'static str) -> Result<(), Rejection> {
+    let given = headers.get(header::CONTENT_TYPE);
+    let given = given.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(content_type) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("content-type: must be `{content_type}`"),
+    ))
+}
+
+fn text(body: &[u8]) -> Result<String, Rejection> {
+    let text = std::str::from_utf8(body);
+    let text = text.map_err(|error| Rejection::bad_request("body", error))?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,242 @@
+//! The signalling without its wire: offers, candidates and ends, however they come.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::{Map, Value};
+
+use crate::{
+    callers::{EarlyCandidate, Missing},
+    life::{self, OnConnected},
+    peer::{CandidateError, Peer, PeerError},
+    protocol::{BadOffer, Offer, WebRtcId},
+    transport::{WebRtcRealtimeTransport, tell},
+};
+
+/// A client's offer.
+pub struct ClientOffer {
+    id: WebRtcId,
+    sdp: String,
+    identity: Map<String, Value>,
+    kept: Box<dyn Any + Send>,
+    on_connected: Option<OnConnected>,
+}
+
+impl ClientOffer {
+    /// The offer, in SDP, of a client by this id.
+    pub fn new(id: impl Into<WebRtcId>, sdp: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            sdp: sdp.into(),
+            identity: Map::new(),
+            kept: Box::new(()),
+            on_connected: None,
+        }
+    }
+
+    /// What authentication said of this client; becomes part of the session's metadata.
+    #[must_use]
+    pub fn identity(mut self, identity: Map<String, Value>) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Keeps a value until the connection has ended, such as a permit that counts it.
+    #[must_use]
+    pub fn keep(mut self, value: impl Send + 'static) -> Self {
+        self.kept = Box::new(value);
+        self
+    }
+
+    /// What is done when this client is connected, instead of telling
+    /// [`on_client_connected`](WebRtcRealtimeTransport::on_client_connected).
+    #[must_use]
+    pub(crate) fn on_connected(
+        mut self,
+        done: impl FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send + 'static,
+    ) -> Self {
+        self.on_connected = Some(Box::new(done));
+        self
+    }
+}
+
+/// Shows neither the offer, which has addresses and secrets, nor the identity.
+impl fmt::Debug for ClientOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOffer").finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a client's word.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignallingError {
+    /// The offer is larger than `max_sdp_bytes`.
+    #[error("the offer has {bytes} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The largest size.
+        limit: usize,
+    },
+    /// The offer is none, or has something that cannot be answered.
+    #[error("sdp: {0}")]
+    InvalidSdp(String),
+    /// The offer has no audio.
+    #[error(
+        "sdp: no audio section; offer one with `addTransceiver(\"audio\")` or a microphone track"
+    )]
+    NoAudio,
+    /// None of the offered codecs is known here.
+    #[error("sdp: no codec in common; offered are {0}, and this server speaks opus, PCMU and PCMA")]
+    NoCommonCodec(String),
+    /// The id is in use, or was.
+    #[error("webrtc_id: has been used before; choose a new one for each connection")]
+    AlreadyExists,
+    /// Nobody has come by this id.
+    #[error("webrtc_id: no client has come by it")]
+    Unknown,
+    /// The client of this id has left.
+    #[error("webrtc_id: its client is gone")]
+    Ended,
+    /// The text is not a candidate.
+    #[error(
+        "candidate: is not one; send what `icecandidate` events have, or an empty text at the end"
+    )]
+    InvalidCandidate,
+    /// The client has had all its candidates.
+    #[error("candidate: there have been too many; those that are known will do")]
+    TooManyCandidates,
+    /// Something is wrong here.
+    #[error("the offer could not be answered: {0}")]
+    Failed(String),
+}
+
+impl SignallingError {
+    /// For programs; FastRTC's word where it has one.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "sdp_too_large",
+            Self::InvalidSdp(_) => "invalid_sdp",
+            Self::NoAudio => "no_audio",
+            Self::NoCommonCodec(_) => "no_common_codec",
+            Self::AlreadyExists => "connection_already_exists",
+            Self::Unknown => "unknown_connection",
+            Self::Ended => "connection_closed",
+            Self::InvalidCandidate => "invalid_candidate_format",
+            Self::TooManyCandidates => "too_many_candidates",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl From<BadOffer> for SignallingError {
+    fn from(bad: BadOffer) -> Self {
+        match bad {
+            BadOffer::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            BadOffer::Invalid(problem) => Self::InvalidSdp(problem),
+            BadOffer::NoAudio => Self::NoAudio,
+            BadOffer::NoCommonCodec(offered) => Self::NoCommonCodec(offered),
+        }
+    }
+}
+
+impl From<PeerError> for SignallingError {
+    fn from(error: PeerError) -> Self {
+        match error {
+            PeerError::Offer(problem) => Self::InvalidSdp(problem),
+            PeerError::Here(problem) => Self::Failed(problem),
+        }
+    }
+}
+
+impl From<Missing> for SignallingError {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Unknown => Self::Unknown,
+            Missing::Ended => Self::Ended,
+        }
+    }
+}
+
+/// For a host that has a signalling of its own. One that serves HTTP by axum mounts the routes,
+/// which do this, with admission before it.
+impl WebRtcRealtimeTransport {
+    /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
+    /// connect in time it is forgotten.
+    pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
+        let shared = &self.shared;
+        let offer = Offer::read(&client.sdp, shared.offer_limits())?;
+        let id = client.id;
+        let opening = shared.callers.open(&id);
+        let opening = opening.ok_or(SignallingError::AlreadyExists)?;
+        let engine = &shared.engine;
+        let answered = engine.answer(id, offer, client.identity, client.kept).await;
+        let (peer, answer) = answered.inspect_err(|error| {
+            if let PeerError::Here(problem) = error {
+                tracing::error!(problem, "an offer could not be answered");
+            }
+        })?;
+        let early = opening.done(&peer);
+        let on_connected = client.on_connected.unwrap_or_else(|| self.observing());
+        tokio::spawn(life::accompany(
+            Arc::clone(&peer),
+            Arc::clone(&shared.callers),
+            shared.patience(),
+            on_connected,
+        ));
+        for candidate in early {
+            // What is wrong with it was said when it came.
+            let _ = peer.add_candidate(&candidate).await;
+        }
+        Ok(answer)
+    }
+
+    /// Answers another offer of a client that is there, with new ICE credentials: it looks for a
+    /// new way after its network has changed.
+    pub async fn restart(&self, id: &WebRtcId, sdp: &str) -> Result<String, SignallingError> {
+        let peer = self.shared.callers.get(id)?;
+        let offer = Offer::read(sdp, self.shared.offer_limits())?;
+        Ok(self.shared.engine.restart(&peer, offer).await?)
+    }
+
+    /// Takes a candidate of a client as its `icecandidate` events have it. It may overtake the
+    /// client's offer, and then waits for it, ten seconds. True: the client is there.
+    pub async fn add_candidate(
+        &self,
+        id: &WebRtcId,
+        candidate: &str,
+    ) -> Result<bool, SignallingError> {
+        match self.shared.callers.get(id) {
+            Ok(peer) => match peer.add_candidate(candidate).await {
+                Ok(()) => Ok(true),
+                Err(CandidateError::Malformed) => Err(SignallingError::InvalidCandidate),
+                Err(CandidateError::TooMany) => Err(SignallingError::TooManyCandidates),
+            },
+            Err(Missing::Unknown) => match self.shared.callers.keep_early(id, candidate) {
+                EarlyCandidate::Kept => Ok(false),
+                EarlyCandidate::Malformed => Err(SignallingError::InvalidCandidate),
+                EarlyCandidate::TooMany => Err(SignallingError::TooManyCandidates),
+            },
+            Err(Missing::Ended) => Err(SignallingError::Ended),
+        }
+    }
+
+    /// Ends a client's connection, and its session with it.
+    pub async fn hang_up(&self, id: &WebRtcId) -> Result<(), SignallingError> {
+        self.shared.callers.get(id)?.close().await;
+        Ok(())
+    }
+
+    fn observing(&self) -> OnConnected {
+        let transport = self.clone();
+        Box::new(move |peer| {
+            async move {
+                if let Some(observer) = transport.current_observer() {
+                    tell(observer, peer.id.clone()).await;
+                }
+            }
+            .boxed()
+        })
+    }
+}
