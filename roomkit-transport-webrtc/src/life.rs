@@ -10,6 +10,9 @@ use crate::{
     peer::{DISCONNECTED_AFTER, Peer, State},
 };
 
+/// How long the session of a caller that has hung up may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What happens once a caller is connected: somebody is told, and makes a session of it.
 pub(crate) type OnConnected = Box<dyn FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send>;
 
@@ -56,12 +59,20 @@ async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'stati
     let patience = patience.saturating_sub(DISCONNECTED_AFTER);
     loop {
         let lost = states.wait_for(|state| *state != State::Connected).await;
-        if lost.map_or(State::Closed, |state| *state) == State::Closed {
-            return "closed";
-        }
-        let back = states.wait_for(|state| *state != State::Interrupted);
-        if timeout(patience, back).await.is_err() {
-            return "vanished";
+        match lost.map_or(State::Closed, |state| *state) {
+            State::Connecting | State::Connected => {}
+            State::Interrupted => {
+                let back = states.wait_for(|state| *state != State::Interrupted);
+                if timeout(patience, back).await.is_err() {
+                    return "vanished";
+                }
+            }
+            State::Leaving => {
+                let closed = states.wait_for(|state| *state == State::Closed);
+                let _ = timeout(LAST_WORDS, closed).await;
+                return "hung up";
+            }
+            State::Closed => return "closed",
         }
     }
 }

@@ -224,7 +224,7 @@ impl WebRtcRealtimeTransport {
 
     /// Ends a client's connection, and its session with it.
     pub async fn hang_up(&self, id: &WebRtcId) -> Result<(), SignallingError> {
-        self.shared.callers.get(id)?.close().await;
+        self.shared.callers.get(id)?.hang_up().await;
         Ok(())
     }
 

@@ -188,7 +188,7 @@ impl RealtimeAudioTransport for WebRtcRealtimeTransport {
         let id = connection.downcast::<WebRtcId>()?;
         let peer = self.shared.callers.get(&id);
         let peer = peer.map_err(|missing| TransportError::Refused(missing.to_string()))?;
-        if peer.state() == State::Closed {
+        if matches!(peer.state(), State::Leaving | State::Closed) {
             return Err(TransportError::Disconnected("it has hung up".into()));
         }
         if !peer.claim() {

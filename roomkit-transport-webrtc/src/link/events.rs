@@ -116,7 +116,7 @@ impl Events {
             }
             self.do_what_is_due(now).await?;
             match self.woken().await {
-                Woken::State(State::Closed) | Woken::Message(None) => return None,
+                Woken::State(State::Leaving | State::Closed) | Woken::Message(None) => return None,
                 Woken::State(_) | Woken::Time => {}
                 Woken::Track(track) => self.track = Some(track),
                 Woken::Channel(channel) => {

@@ -36,6 +36,17 @@ impl Watched {
         self.move_to(State::Closed)
     }
 
+    /// From now on its end is awaited.
+    pub(super) fn leave(&self) {
+        self.move_to(State::Leaving);
+    }
+
+    /// Lets go of the library's objects, of which some own the connection that owns this.
+    pub(super) fn forget(&self) {
+        self.track.send_replace(None);
+        self.channel.send_replace(None);
+    }
+
     /// The first channel is the one for messages.
     pub(super) fn set_channel(&self, channel: Arc<dyn DataChannel>) {
         set_first(&self.channel, channel);
@@ -43,7 +54,11 @@ impl Watched {
 
     fn move_to(&self, state: State) -> bool {
         self.state.send_if_modified(|now| {
-            let moves = *now != State::Closed && *now != state;
+            let moves = match *now {
+                State::Closed => false,
+                State::Leaving => state == State::Closed,
+                _ => *now != state,
+            };
             if moves {
                 *now = state;
             }

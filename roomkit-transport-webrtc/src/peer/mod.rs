@@ -51,6 +51,8 @@ pub(crate) enum State {
     Connected,
     /// Nothing is heard of the caller, which may come back.
     Interrupted,
+    /// The caller has hung up; its session may say a last word.
+    Leaving,
     /// Over.
     Closed,
 }
@@ -234,6 +236,15 @@ impl Peer {
         let _ = timeout(FAREWELL_TIME, acknowledged).await;
     }
 
+    /// The caller wants to leave: its session ends, and the connection after it.
+    pub(crate) async fn hang_up(&self) {
+        if self.is_claimed() {
+            self.watched.leave();
+        } else {
+            self.close().await;
+        }
+    }
+
     /// Ends the connection; again does nothing. Not to be called from the library's callbacks.
     pub(crate) async fn close(&self) {
         if !self.watched.close() {
@@ -243,6 +254,7 @@ impl Peer {
         if let Err(error) = self.connection.close().await {
             tracing::debug!(%error, "a peer connection did not close cleanly");
         }
+        self.watched.forget();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(kept);
     }

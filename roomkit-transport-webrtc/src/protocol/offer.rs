@@ -215,8 +215,8 @@ impl Reader {
     }
 
     fn finish(self) -> Result<Offer, BadOffer> {
-        if self.lines == 0 {
-            return Err(invalid("is empty"));
+        if self.sections == 0 {
+            return Err(invalid("has no media section"));
         }
         let audio = self
             .audio

@@ -94,6 +94,8 @@ struct Body {
 enum CandidateBody {
     Object { candidate: String },
     Text(String),
+    /// No candidate in any case, which is the reader's of candidates to say.
+    Other(serde_json::Value),
 }
 
 impl Request {
@@ -120,6 +122,7 @@ impl Request {
                     Some(CandidateBody::Object { candidate } | CandidateBody::Text(candidate)) => {
                         candidate
                     }
+                    Some(CandidateBody::Other(other)) => other.to_string(),
                     None => String::new(),
                 },
             }),
@@ -177,6 +180,7 @@ mod tests {
             (r#"{"candidate":""}"#, ""),
             (r#""candidate:1""#, "candidate:1"),
             ("null", ""),
+            (r#"{"candidate":7}"#, r#"{"candidate":7}"#),
         ] {
             let body = format!(r#"{{"type":"ice-candidate","candidate":{candidate},"webrtc_id":"abc"}}"#);
             let expected = Request::Candidate {
