@@ -1,0 +1,154 @@
+"""The program under test: the release binary with the built-in `echo` provider."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from . import rest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("ROOMKIT_SERVER") or str(REPOSITORY / "target/release/roomkit-server")
+
+#: Where the transport is mounted.
+MOUNT = "/rtc"
+
+
+def toml(settings: dict) -> str:
+    """The lines of one table. JSON's numbers, strings, booleans and flat lists are TOML's too."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+
+
+def configuration(transport: dict, limits: dict, provider: dict, top: dict) -> str:
+    # Rooms without a name are forgotten soon, so that they do not look like a leak.
+    return (
+        f"{toml(top)}"
+        f'[provider]\nname = "echo"\n[provider.config]\n{toml(provider)}'
+        f'[[transports]]\nname = "webrtc"\npath = "{MOUNT}"\n[transports.config]\n{toml(transport)}'
+        f"[limits]\n{toml(limits)}"
+        f"[rooms]\nclose_empty_after_s = 1\nkeep_closed_s = 0\n"
+    )
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, transport=None, limits=None, provider=None, top=None):
+        self.folder = tempfile.TemporaryDirectory(prefix="roomkit-peer-")
+        file = Path(self.folder.name, "roomkit.toml")
+        file.write_text(configuration(transport or {}, limits or {}, provider or {}, top or {}))
+        self.log_file = Path(self.folder.name, "log")
+        with self.log_file.open("w") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "--config", str(file), "--listen", "127.0.0.1:0"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        try:
+            self.url = self._address()
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def _address(self) -> str:
+        # A server that hangs before it listens is killed, which ends the loop below.
+        late = threading.Timer(20, self.process.kill)
+        late.start()
+        try:
+            for line in self.process.stdout:
+                if found := re.search(r"http://[\w.:\[\]]+", line):
+                    # Read on, so that the program never waits for somebody to read its output.
+                    threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                    return found[0]
+        finally:
+            late.cancel()
+        raise RuntimeError(f"{BINARY} ended before it listened:\n{self.log()}")
+
+    def log(self, characters: int = 3000) -> str:
+        """The end of what it logged."""
+        return self.log_file.read_text(errors="replace")[-characters:]
+
+    def tell(self, which: signal.Signals):
+        self.process.send_signal(which)
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends it; gives its exit code."""
+        code = self._end(how)
+        self.folder.cleanup()
+        return code
+
+    def _end(self, how) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            if how == signal.SIGTERM:
+                self.process.send_signal(how)  # The second one waits for no call to end.
+        try:
+            return self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    # ----- HTTP
+
+    async def request(self, method, path, body=None, content_type=None) -> rest.Response:
+        return await rest.request(self.url, method, path, body, content_type)
+
+    async def get(self, path):
+        return (await self.request("GET", path)).json
+
+    async def offer(self, sdp, webrtc_id, room=None, participant=None) -> rest.Response:
+        query = {"room": room, "participant": participant}
+        query = urlencode({name: value for name, value in query.items() if value})
+        body = {"sdp": sdp, "type": "offer", "webrtc_id": webrtc_id}
+        return await self.request("POST", f"{MOUNT}/webrtc/offer?{query}", body)
+
+    async def candidate(self, candidate, webrtc_id) -> rest.Response:
+        body = candidate_message(candidate, webrtc_id)
+        return await self.request("POST", f"{MOUNT}/webrtc/offer", body)
+
+    async def hang_up(self, webrtc_id) -> rest.Response:
+        return await self.request("DELETE", f"{MOUNT}/webrtc/offer/{webrtc_id}")
+
+    # ----- what it holds
+
+    async def sessions(self, room: str | None = None) -> int:
+        """Calls there are, in one room or in all."""
+        if room is None:
+            return (await self.get("/readyz"))["sessions"]
+        described = await self.get(f"/rooms/{room}")
+        return len(described.get("sessions", []))
+
+    async def until_sessions(self, count: int, room: str | None = None, within: float = 5) -> float:
+        """How many seconds it took until there were so many calls."""
+        began = time.monotonic()
+        while (now := await self.sessions(room)) != count:
+            waited = time.monotonic() - began
+            if waited > within:
+                raise AssertionError(f"{now} sessions instead of {count} after {waited:.1f} s")
+            await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+    def memory_mib(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def candidate_message(candidate, webrtc_id) -> dict:
+    """A candidate as browsers serialise it."""
+    if isinstance(candidate, str):
+        candidate = {"candidate": candidate, "sdpMid": "0", "sdpMLineIndex": 0}
+    return {"type": "ice-candidate", "candidate": candidate, "webrtc_id": webrtc_id}

@@ -1,0 +1,118 @@
+"""Talking: what comes back is what was said, whatever the codec and the channel."""
+
+import asyncio
+import time
+import unittest
+
+import numpy as np
+
+from support import measure, opus
+from support.case import ServerCase
+
+#: What an echo may differ from what was said, in dB.
+LEVEL = 1.0
+
+
+class Talk(ServerCase):
+    async def test_an_echo_is_as_long_and_as_loud_as_what_was_said(self):
+        peer, said = await self.call(), measure.question()
+        heard = await peer.talk(said)
+        self.is_an_echo(heard, said)
+        self.is_opus_of_20_ms(heard)
+        with self.subTest("aiortc's own decoder hears the same"):
+            decoded = np.concatenate([pcm for _, pcm in peer.ear.decoded])
+            likeness = measure.likeness(said, decoded)
+            self.report(f"by aiortc's decoder: {likeness}")
+            self.assertLess(abs(likeness.gain_db), LEVEL)
+            self.assertGreater(likeness.correlation, 0.97)
+        with self.subTest("a second answer in the same call"):
+            heard = await peer.talk(measure.tone(440, 0.8))
+            self.assertAlmostEqual(len(heard.speech()) / measure.RATE, 0.8, delta=0.1)
+
+    def is_an_echo(self, heard, said):
+        likeness = measure.likeness(said, heard.pcm)
+        length, wanted = (len(pcm) / measure.RATE for pcm in (heard.speech(), said))
+        self.report(
+            f"echo: {length:.2f} s of {wanted:.2f} s, {likeness},"
+            f" longest gap {heard.longest_gap_ms():.0f} ms, loss {heard.loss:.1%}"
+        )
+        self.assertAlmostEqual(length, wanted, delta=0.1)
+        self.assertLess(abs(likeness.gain_db), LEVEL)
+        self.assertGreater(likeness.correlation, 0.97)
+        self.assertEqual(heard.lost, 0)
+        self.assertLess(heard.longest_gap_ms(), 100)
+
+    def is_opus_of_20_ms(self, heard):
+        lengths = {opus.samples_in(packet.payload) for packet in heard.packets}
+        # In-band FEC is no promise, but tells what a call may look like on a bad network.
+        copies = np.mean([opus.carries_previous(packet.payload) for packet in heard.packets])
+        size = np.mean([len(packet.payload) for packet in heard.packets])
+        self.report(f"packets: {size:.0f} bytes on average, in-band FEC in {copies:.0%}")
+        self.assertEqual(lengths, {960})
+
+    async def test_a_tone_comes_back_at_its_pitch_and_clean(self):
+        peers = await asyncio.gather(self.call(), self.call(codec="PCMU"), self.call(codec="PCMA"))
+        heard = await asyncio.gather(*(peer.talk(measure.tone(1000, 2)) for peer in peers))
+        for name, hearing in zip(("Opus", "PCMU", "PCMA"), heard):
+            speech = hearing.speech()
+            # Without the fades, and without what a codec does at an onset.
+            tone = measure.strongest_tone(speech[measure.RATE // 4 : -measure.RATE // 4])
+            level = measure.level_db(speech[measure.RATE // 4 : -measure.RATE // 4])
+            self.report(f"1 kHz by {name}: {tone.hertz:.1f} Hz, SNR {tone.snr_db:.1f} dB, {level:.2f} dBFS")
+            with self.subTest(name):
+                self.assertAlmostEqual(tone.hertz, 1000, delta=10)
+                self.assertGreater(tone.snr_db, 25)
+                self.assertAlmostEqual(level, -12, delta=LEVEL)
+
+
+class Codecs(ServerCase):
+    async def test_offers_with_one_codec_of_the_telephone(self):
+        peers = {name: await self.call(codec=name) for name in ("PCMU", "PCMA")}
+        said = measure.question()
+        heard = await asyncio.gather(*(peer.talk(said) for peer in peers.values()))
+        for (name, peer), hearing in zip(peers.items(), heard):
+            likeness = measure.likeness(said, hearing.pcm)
+            self.report(f"{name}: {likeness}, longest gap {hearing.longest_gap_ms():.0f} ms")
+            with self.subTest(name):
+                self.assertIn(f"{name}/8000", peer.answer_sdp)
+                self.assertNotIn("opus", peer.answer_sdp.lower())
+                self.assertEqual({len(packet.payload) for packet in hearing.packets}, {160})
+                # Speech has a little above 4 kHz, which a telephone leaves out.
+                self.assertLess(abs(likeness.gain_db), LEVEL + 0.5)
+                self.assertGreater(likeness.correlation, 0.95)
+
+
+class Interruption(ServerCase):
+    async def test_speaking_stops_the_echo(self):
+        peer = await self.call()
+        began = time.monotonic()
+        await peer.microphone.say(measure.question())
+        await peer.ear.first_sound(began)
+        await asyncio.sleep(1)
+        await peer.microphone.say(measure.tone(600, 1.2))
+        onset = peer.microphone.spoke_at
+        stale = peer.ear.hearing(began).loud_ms(since=onset, until=onset + 1.2)
+        self.report(f"barge-in: {stale} ms of the echo came after the caller's first word")
+        await peer.message("clear_audio")
+        self.assertLess(stale, 500)
+        second = await peer.ear.answer(onset + 1.2)
+        self.assertAlmostEqual(measure.strongest_tone(second.speech()).hertz, 600, delta=6)
+
+
+class ManyAtOnce(ServerCase):
+    async def test_ten_calls_hear_themselves_and_nobody_else(self):
+        peers = await asyncio.gather(*(self.call() for _ in range(10)))
+        pitches = [400 + 150 * number for number in range(10)]
+        heard = await asyncio.gather(
+            *(peer.talk(measure.tone(hertz, 1.5)) for peer, hertz in zip(peers, pitches))
+        )
+        gaps = [hearing.longest_gap_ms() for hearing in heard]
+        self.report(f"10 calls at once: longest gap {max(gaps):.0f} ms")
+        for hearing, hertz in zip(heard, pitches):
+            tone = measure.strongest_tone(hearing.speech())
+            self.assertAlmostEqual(tone.hertz, hertz, delta=hertz / 100)
+            self.assertGreater(tone.snr_db, 15)
+
+
+if __name__ == "__main__":
+    unittest.main()
