@@ -24,15 +24,19 @@ export async function openAudio(context) {
  * @param {string} [device] the one that is wanted; without it, or where it is gone, the system's default
  */
 export async function openMicrophone(device) {
-  return navigator.mediaDevices.getUserMedia({
-    audio: {
-      channelCount: 1,
-      echoCancellation: true,
-      noiseSuppression: true,
-      autoGainControl: true,
-      ...(device && { deviceId: { ideal: device } }),
-    },
-  });
+  const audio = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  const open = (wanted) => navigator.mediaDevices.getUserMedia({ audio: { ...audio, ...wanted } });
+  if (!device) {
+    return open();
+  }
+  try {
+    return await open({ deviceId: { exact: device } });
+  } catch (error) {
+    if (error.name !== "OverconstrainedError") {
+      throw error;
+    }
+    return open();
+  }
 }
 
 /** What a person can do about a microphone that did not open. */
