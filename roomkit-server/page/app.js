@@ -262,11 +262,12 @@ async function explainRefusal(message, refusal) {
 }
 
 function offerWebSocket() {
+  const withMicrophone = page.microphone !== undefined;
   const other = transports.offers("websocket") && {
     label: "Call over WebSocket",
     run: () => {
       transports.choose("websocket");
-      startCall({ withMicrophone: true });
+      startCall({ withMicrophone });
     },
   };
   status.banner(NO_WEBRTC, other);
