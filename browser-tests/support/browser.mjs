@@ -1,10 +1,10 @@
 /** Headless Chromium whose microphone hears a file of `testdata/speech`, or silence, or is refused. */
 
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { wav } from "./wav.mjs";
 
 const SPEECH = fileURLToPath(new URL("../../testdata/speech/", import.meta.url));
 const OUT = fileURLToPath(new URL("../out/", import.meta.url));
@@ -23,8 +23,8 @@ const FLAGS = [
 ];
 
 /**
- * @param {string} microphone a file of `testdata/speech`, heard once from the moment the page opens the
- *   microphone; "silent"; or "refused" (the person says no)
+ * @param {string} microphone a file of `testdata/speech`, or any other by its whole path, heard once from the moment the
+ *   page opens the microphone; "silent"; or "refused" (the person says no)
  */
 export async function launch(microphone) {
   return chromium.launch({
@@ -40,9 +40,15 @@ export async function launchFor(context, microphone) {
   return browser;
 }
 
-/** A new page of its own, at the server's page or at `path` of it, that fails the test on any script error. */
-export async function open(browser, server, { path = "/", ...options } = {}) {
+/**
+ * A new page of its own, at the server's page or at `path` of it, that fails the test on any script error.
+ * A function `script` runs in it before its own.
+ */
+export async function open(browser, server, { path = "/", script, ...options } = {}) {
   const page = await browser.newPage({ viewport: { width: 1366, height: 820 }, ...options });
+  if (script) {
+    await page.addInitScript(script);
+  }
   page.setDefaultTimeout(TIMEOUT_MS);
   page.on("pageerror", (error) => {
     throw error;
@@ -82,7 +88,7 @@ function microphoneFlags(microphone) {
     case "refused":
       return ["--use-fake-device-for-media-stream", "--deny-permission-prompts"];
     default: {
-      const file = microphone === "silent" ? silence() : join(SPEECH, microphone);
+      const file = microphone === "silent" ? wav(new Float32Array(4800)) : resolve(SPEECH, microphone);
       return [
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
@@ -90,26 +96,4 @@ function microphoneFlags(microphone) {
       ];
     }
   }
-}
-
-/** A tenth of a second of nothing, as a WAV file. */
-function silence() {
-  const rate = 48_000;
-  const bytes = rate / 5;
-  const wav = Buffer.alloc(44 + bytes);
-  wav.write("RIFF", 0);
-  wav.writeUInt32LE(36 + bytes, 4);
-  wav.write("WAVEfmt ", 8);
-  wav.writeUInt32LE(16, 16);
-  wav.writeUInt16LE(1, 20);
-  wav.writeUInt16LE(1, 22);
-  wav.writeUInt32LE(rate, 24);
-  wav.writeUInt32LE(rate * 2, 28);
-  wav.writeUInt16LE(2, 32);
-  wav.writeUInt16LE(16, 34);
-  wav.write("data", 36);
-  wav.writeUInt32LE(bytes, 40);
-  const file = join(mkdtempSync(join(tmpdir(), "roomkit-")), "silence.wav");
-  writeFileSync(file, wav);
-  return file;
 }

@@ -1,10 +1,10 @@
-/** Both ends of a call as samples: what the page sent, and what it handed to the sound device. */
+/** Both ends of a call as samples: what the page sent or its microphone heard, and what came out of its speaker. */
 
-/** Runs beside the page's own worklets and passes on every block that reaches the device. */
+/** Runs beside the page's own worklets and passes on every block. */
 const WORKLET = `
 registerProcessor("test-recorder", class extends AudioWorkletProcessor {
   process([input]) {
-    this.port.postMessage(input[0] ?? new Float32Array(128));
+    this.port.postMessage({ at: currentFrame / sampleRate, block: input[0] ?? new Float32Array(128) });
     return true;
   }
 });`;
@@ -20,35 +20,50 @@ export async function record(page) {
     }),
   );
   await page.evaluate((worklet) => {
-    const recorded = { rate: 0, blocks: [] };
+    const recorded = {};
     window.recorded = recorded;
     const { connect } = AudioNode.prototype;
+    const tap = (node, name) => {
+      const recording = { rate: node.context.sampleRate, start: undefined, blocks: [] };
+      recorded[name] = recording;
+      node.context.audioWorklet.addModule(worklet).then(() => {
+        const recorder = new AudioWorkletNode(node.context, "test-recorder", { numberOfOutputs: 0 });
+        recorder.port.onmessage = ({ data }) => {
+          recording.start ??= data.at;
+          recording.blocks.push(data.block);
+        };
+        connect.call(node, recorder);
+      });
+    };
     AudioNode.prototype.connect = function (target, ...rest) {
-      if (target === this.context.destination) {
-        recorded.rate = this.context.sampleRate;
-        this.context.audioWorklet.addModule(worklet).then(() => {
-          const recorder = new AudioWorkletNode(this.context, "test-recorder", { numberOfOutputs: 0 });
-          recorder.port.onmessage = ({ data }) => recorded.blocks.push(data);
-          connect.call(this, recorder);
-        });
+      const listens = target instanceof AudioWorkletNode;
+      // A WebSocket's audio is played by the graph, a track by the browser; the page listens to it behind a gate.
+      if (target === this.context.destination || (listens && this instanceof GainNode)) {
+        tap(this, "played");
+      } else if (listens && this instanceof MediaStreamAudioSourceNode && !recorded.spoken) {
+        tap(this, "spoken");
       }
       return connect.call(this, target, ...rest);
     };
   }, `data:text/javascript,${encodeURIComponent(WORKLET)}`);
+  /** Samples, with the time in seconds at which the first of them was heard. */
+  const recording = async (name) => {
+    const { rate, start, samples } = await page.evaluate((which) => {
+      const { rate, start, blocks } = window.recorded[which];
+      return { rate, start, samples: blocks.flatMap((block) => [...block]) };
+    }, name);
+    return { rate, start, samples: Float32Array.from(samples) };
+  };
   return {
-    /** @param {number} rate Hz of the session's input */
+    /** What went through the WebSocket. @param {number} rate Hz of the session's input */
     sent(rate) {
       const bytes = Buffer.concat(sent);
       const samples = Float32Array.from({ length: bytes.length >> 1 }, (_, n) => bytes.readInt16LE(2 * n) / 32768);
       return { rate, samples };
     },
-    async played() {
-      const { rate, samples } = await page.evaluate(() => ({
-        rate: window.recorded.rate,
-        samples: window.recorded.blocks.flatMap((block) => [...block]),
-      }));
-      return { rate, samples: Float32Array.from(samples) };
-    },
+    /** What the microphone heard, on the clock of `played`. */
+    spoken: () => recording("spoken"),
+    played: () => recording("played"),
   };
 }
 

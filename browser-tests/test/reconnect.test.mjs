@@ -24,7 +24,8 @@ async function house(context, microphone, channel = "") {
 
 test("h2 a connection that is cut in mid-sentence loses nothing, and the page says so", async (context) => {
   const { browser, vendor, server } = await house(context, "question.wav");
-  const page = await call(browser, server);
+  // Over the WebSocket, because its audio can be counted on the way out.
+  const page = await call(browser, server, { path: "/?transport=websocket" });
   const problems = [];
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
 

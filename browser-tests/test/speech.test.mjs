@@ -1,4 +1,4 @@
-/** Real speech through the page, the server and the echo provider, and back. */
+/** Real speech through the page, its WebSocket, the server and the echo provider, and back. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -8,6 +8,7 @@ import { startServer } from "../support/server.mjs";
 
 /** Length of the sentence in question.wav. */
 const QUESTION_MS = 3150;
+const PATH = "/?transport=websocket";
 
 let server;
 before(async () => {
@@ -17,7 +18,7 @@ after(async () => server.stop());
 
 test("a spoken question comes back as sound and as words", async (context) => {
   const browser = await launchFor(context, "question.wav");
-  const page = await call(browser, server);
+  const page = await call(browser, server, { path: PATH });
 
   await said(page, "user");
   await until(page, () => window.roomkit.speaking === "assistant");
@@ -46,7 +47,7 @@ test("a spoken question comes back as sound and as words", async (context) => {
 
 test("the echo sounds as the question did, without a gap", async (context) => {
   const browser = await launchFor(context, "question.wav");
-  const page = await open(browser, server, { bypassCSP: true });
+  const page = await open(browser, server, { path: PATH, bypassCSP: true });
   const recording = await record(page);
   await page.click("#toggle");
   await said(page, "assistant");
@@ -65,7 +66,7 @@ test("the echo sounds as the question did, without a gap", async (context) => {
 
 test("a3 speaking over the answer clears it", async (context) => {
   const browser = await launchFor(context, "barge-in.wav");
-  const page = await call(browser, server);
+  const page = await call(browser, server, { path: PATH });
 
   await until(page, () => window.roomkit.speaking === "assistant" && window.roomkit.playedMs > 0);
   await until(page, () => window.roomkit.clears > 0);

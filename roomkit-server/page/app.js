@@ -1,21 +1,24 @@
 /** The page: wires one call's wire and audio to what the person sees and presses. */
 
-import { audioSupported, explainMicrophone, Microphone, openAudio, openMicrophone, Speaker } from "./audio.js";
-import { Call } from "./call.js";
+import { audioSupported, explainMicrophone, openAudio, openMicrophone } from "./audio.js";
 import { Clock } from "./clock.js";
+import { ConnectionPanel } from "./connection-panel.js";
+import { Devices } from "./devices.js";
 import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
+import { Sound } from "./sound.js";
 import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
 import { StatusView } from "./status.js";
 import { Transcript } from "./transcript.js";
-
-/** Milliseconds between two `playback` reports while the assistant is heard. */
-const PLAYBACK_REPORT_MS = 200;
+import { Transports } from "./transports.js";
 
 /** Milliseconds for which the page says that the assistant is there again. */
 const RECONNECTED_MS = 5000;
 
 const UNREACHABLE = "The call could not be started: the server is not reachable.";
+const NO_WAY = "This server has no way in that this page and this browser know.";
+const NO_WEBRTC =
+  "The call could not be connected by WebRTC: this network does not seem to let it through. WebSocket gets through almost everywhere.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
 const byId = (id) => document.getElementById(id);
@@ -36,13 +39,25 @@ const transcript = new Transcript({
 });
 const clock = new Clock((time) => (byId("clock").textContent = time));
 const roomPanel = new RoomPanel({ status, transcript, askForToken });
+const transports = new Transports();
+const connection = new ConnectionPanel(transports, () => update({}));
+const devices = new Devices(
+  { microphone: byId("microphone-device"), speaker: byId("speaker-device") },
+  (id) => sound.changeMicrophone(id),
+  (id) => sound.changeSpeaker(id),
+);
+const sound = new Sound({ status, devices, update, onLatency: showLatency });
 
 /** Changes what the page knows, and shows it. */
 function update(change) {
   Object.assign(page, change);
   const live = page.phase === "live" || page.phase === "reconnecting";
-  const { muted, note, reason } = page;
+  const { muted, reason } = page;
+  const isCut = live && (page.connection === "interrupted" || page.connection === "restoring");
+  const note = isCut ? "interrupted" : page.note;
   status.show({ state: stateWord(), speaker: whoSpeaks(), muted, note, reason });
+  connection.show();
+  devices.show(page.transport ?? transports.chosen);
   byId("mute").disabled = !live || page.microphone === undefined;
   byId("mute").setAttribute("aria-pressed", page.muted);
   byId("interrupt").disabled = !live;
@@ -58,23 +73,28 @@ async function startCall({ withMicrophone }) {
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   byId("clock").hidden = true;
-  update({ phase: "connecting", reason: undefined, context });
+  update({ phase: "connecting", reason: undefined, context, stats: {}, latencies: [] });
+  connection.showReadouts();
   const giveUp = async (show) => {
     if (page.context === context) {
-      await releaseAudio();
+      await sound.release();
       update({ phase: "idle" });
       show();
     }
   };
   try {
-    await (context && openAudio(context));
+    await Promise.all([transports.load(), context && openAudio(context)]);
   } catch {
     await giveUp(() => status.banner(UNREACHABLE));
     return;
   }
+  if (transports.chosen === undefined) {
+    await giveUp(() => status.banner(NO_WAY));
+    return;
+  }
   let stream;
   try {
-    stream = withMicrophone ? await openMicrophone() : undefined;
+    stream = withMicrophone ? await openMicrophone(devices.microphone) : undefined;
   } catch (error) {
     await giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
     return;
@@ -84,18 +104,16 @@ async function startCall({ withMicrophone }) {
     stream?.getTracks().forEach((track) => track.stop());
     return;
   }
-  page.microphone = stream && new Microphone(context, stream);
-  page.microphone?.onLost(() =>
-    status.banner("The microphone was disconnected. You can still type, or start again."),
-  );
-  page.call = listen(
-    new Call({
-      url: "ws",
-      room: roomPanel.openRoomId ?? query.get("room"),
-      participant: query.get("participant"),
-      token: accessToken(),
-    }),
-  );
+  if (stream) {
+    sound.useMicrophone(stream);
+  }
+  const call = transports.call({
+    room: roomPanel.openRoomId ?? query.get("room"),
+    participant: query.get("participant"),
+    token: accessToken(),
+    microphone: page.microphone?.track,
+  });
+  update({ call: listen(call), transport: call.constructor.transport, connection: "connecting" });
 }
 
 function offerCallWithoutMicrophone(problem) {
@@ -108,19 +126,16 @@ function offerCallWithoutMicrophone(problem) {
 function listen(call) {
   const handlers = {
     session_started: (session) => sessionStarted(call, session),
-    audio: (pcm) => {
-      counters.receivedAudioBytes += pcm.byteLength;
-      page.speaker?.play(pcm);
-    },
+    connection: (state) => update({ connection: state }),
+    audio: (pcm) => sound.playFrame(pcm),
+    remote_audio: (stream) => sound.playTrack(stream),
     clear_audio: () => {
       counters.clears += 1;
-      page.speaker?.clear();
-      status.level("assistant", 0);
+      sound.clear();
       update({ playing: false });
     },
     transcription: (message) => transcript.show(message),
-    speaking: ({ who, speaking }) =>
-      update(who === "user" ? { userSpeaking: speaking } : { assistantSpeaking: speaking }),
+    speaking: (message) => showSpeaking(message),
     tool_call: (message) => transcript.showTool(message),
     reconnecting: () => reconnecting(),
     reconnected: () => reconnected(call),
@@ -135,11 +150,10 @@ function listen(call) {
 
 function sessionStarted(call, session) {
   page.session = session;
-  if (page.context !== undefined) {
-    page.speaker = new Speaker(page.context, session.output_sample_rate, showPlayed);
-    reportPlayback(call, page.speaker);
+  if (call.sendAudio) {
+    sound.startFrames(call, session);
   }
-  page.microphone?.start(session.input_sample_rate, (pcm, level) => sendFrame(call, pcm, level));
+  connection.watch(call);
   clock.start();
   byId("clock").hidden = false;
   update({ phase: "live" });
@@ -148,28 +162,18 @@ function sessionStarted(call, session) {
 
 // ---- while it lasts -------------------------------------------------------------------------
 
-function sendFrame(call, pcm, level) {
-  status.level("user", page.muted ? 0 : level);
-  if (page.muted) {
-    return;
-  }
-  if (call.sendAudio(pcm)) {
-    counters.sentAudioBytes += pcm.byteLength;
+function showSpeaking({ who, speaking }) {
+  if (who === "user") {
+    sound.userSpeaking(speaking);
+    update({ userSpeaking: speaking });
   } else {
-    counters.droppedFrames += 1;
+    update({ assistantSpeaking: speaking });
   }
 }
 
-/** Takes the loudspeaker's account of what it has just played. */
-function showPlayed({ playing, frames, energy, peak }) {
-  counters.playedFrames += frames;
-  counters.playedEnergy += energy;
-  counters.playedPeak = Math.max(counters.playedPeak, peak);
-  counters.playedMs += (frames / page.context.sampleRate) * 1000;
-  status.level("assistant", playing && frames > 0 ? Math.sqrt(energy / frames) : 0);
-  if (playing !== page.playing) {
-    update({ playing });
-  }
+function showLatency(milliseconds) {
+  page.latencies.push(milliseconds);
+  connection.showReadouts();
 }
 
 /** The server has lost the assistant and looks for it. Until then it keeps what it is sent. */
@@ -188,22 +192,6 @@ function reconnected(call) {
       update({ note: undefined });
     }
   }, RECONNECTED_MS);
-}
-
-/** Tells the server what has been heard, for as long as that moves and the call lasts. */
-function reportPlayback(call, speaker) {
-  let reported = 0;
-  const timer = setInterval(() => {
-    if (page.speaker !== speaker) {
-      clearInterval(timer);
-      return;
-    }
-    const heard = speaker.heardMs;
-    if (heard !== reported && heard > 0) {
-      call.reportPlayback(heard);
-    }
-    reported = heard;
-  }, PLAYBACK_REPORT_MS);
 }
 
 function setMuted(muted) {
@@ -225,11 +213,11 @@ async function hangUp() {
     page.call.end();
   } else {
     update({ phase: "idle" });
-    await releaseAudio();
+    await sound.release();
   }
 }
 
-function callClosed({ started, code, reason, error }) {
+function callClosed({ started, code, reason, error, refusal, unreachable }) {
   if (started) {
     transcript.settle();
     transcript.showNote("Call ended");
@@ -237,18 +225,22 @@ function callClosed({ started, code, reason, error }) {
     if (reason === "room_closed") {
       roomPanel.close();
     }
+  } else if (unreachable) {
+    offerWebSocket();
   } else if (code !== 1000) {
-    explainRefusal(error ?? reason);
+    explainRefusal(error ?? reason, refusal);
   }
   clock.stop();
   const lost = code === 1000 ? undefined : "the connection was lost";
-  releaseAudio();
+  sound.release();
   status.level("user", 0);
   status.level("assistant", 0);
   update({
     phase: started ? "ended" : "idle",
     reason: reason ?? lost,
     call: undefined,
+    transport: undefined,
+    connection: "closed",
     note: undefined,
     muted: false,
     userSpeaking: false,
@@ -258,8 +250,8 @@ function callClosed({ started, code, reason, error }) {
 }
 
 /** A refused WebSocket does not say why; a request does. */
-async function explainRefusal(message) {
-  const { status: answer, message: problem } = message ? {} : ((await obstacle(accessToken())) ?? {});
+async function explainRefusal(message, refusal) {
+  const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken())) ?? {});
   if (answer === 401) {
     askForToken(() => startCall({ withMicrophone: true }));
   } else if (answer === 0) {
@@ -269,12 +261,16 @@ async function explainRefusal(message) {
   }
 }
 
-async function releaseAudio() {
-  const { context, microphone, speaker } = page;
-  Object.assign(page, { context: undefined, microphone: undefined, speaker: undefined });
-  microphone?.stop();
-  speaker?.stop();
-  await context?.close();
+function offerWebSocket() {
+  const withMicrophone = page.microphone !== undefined;
+  const other = transports.offers("websocket") && {
+    label: "Call over WebSocket",
+    run: () => {
+      transports.choose("websocket");
+      startCall({ withMicrophone });
+    },
+  };
+  status.banner(NO_WEBRTC, other);
 }
 
 // ---- a server with tokens --------------------------------------------------------------------
@@ -332,9 +328,11 @@ byId("text-form").addEventListener("submit", (event) => {
   }
 });
 
-addEventListener("pagehide", () => page.call?.end());
+addEventListener("pagehide", () => page.call?.leave());
 
 update({});
+// Where it fails now, it is tried again by a call, which says so.
+transports.load().then(() => update({}), () => {});
 if (!audioSupported()) {
   offerCallWithoutMicrophone(explainMicrophone());
 }

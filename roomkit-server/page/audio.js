@@ -1,13 +1,15 @@
 /** The microphone and the loudspeaker of one call, each an AudioWorklet behind a small class. */
 
-const MODULES = ["./capture-worklet.js", "./playback-worklet.js"];
+import { meter } from "./level.js";
+
+const MODULES = ["./capture-worklet.js", "./level-worklet.js", "./playback-worklet.js"];
 
 /** True where the browser gives a page microphones and worklets: https, or this machine. */
 export function audioSupported() {
   return window.isSecureContext && "AudioWorkletNode" in window;
 }
 
-/** Loads both worklets into the context and sets it going. */
+/** Loads the worklets into the context and sets it going. */
 export async function openAudio(context) {
   // Not waited for: without a sound device it would never come, and text still works.
   context.resume();
@@ -16,11 +18,25 @@ export async function openAudio(context) {
   );
 }
 
-/** Asks the person for the microphone. Rejects with the browser's `DOMException`. */
-export async function openMicrophone() {
-  return navigator.mediaDevices.getUserMedia({
-    audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-  });
+/**
+ * Asks the person for the microphone. Rejects with the browser's `DOMException`.
+ *
+ * @param {string} [device] the one that is wanted; without it, or where it is gone, the system's default
+ */
+export async function openMicrophone(device) {
+  const audio = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  const open = (wanted) => navigator.mediaDevices.getUserMedia({ audio: { ...audio, ...wanted } });
+  if (!device) {
+    return open();
+  }
+  try {
+    return await open({ deviceId: { exact: device } });
+  } catch (error) {
+    if (error.name !== "OverconstrainedError") {
+      throw error;
+    }
+    return open();
+  }
 }
 
 /** What a person can do about a microphone that did not open. */
@@ -45,48 +61,75 @@ export class Microphone {
   #stream;
   #source;
   #node;
+  #onBlock;
+  #onLost;
+  #muted = false;
 
-  /** @param {MediaStream} stream from `openMicrophone` */
-  constructor(context, stream) {
+  /**
+   * @param {MediaStream} stream from `openMicrophone`
+   * @param {(block: object) => void} onBlock as that of `meter`
+   */
+  constructor(context, stream, onBlock) {
     this.#context = context;
-    this.#stream = stream;
+    this.#onBlock = onBlock;
+    this.#listen(stream);
+  }
+
+  /** The track, for a call that sends it as it is. */
+  get track() {
+    return this.#stream.getAudioTracks()[0];
   }
 
   /**
-   * Starts the flow of 20 ms frames.
+   * Starts the flow of 20 ms frames, for a call that sends those.
    *
    * @param {number} rate Hz of the frames
-   * @param {(pcm: ArrayBuffer, level: number) => void} onFrame PCM16 and its RMS (0 to 1)
+   * @param {(pcm: ArrayBuffer) => void} onFrame PCM16
    */
   start(rate, onFrame) {
-    this.#source = this.#context.createMediaStreamSource(this.#stream);
     this.#node = new AudioWorkletNode(this.#context, "roomkit-capture", {
       numberOfOutputs: 0,
       channelCount: 1,
       channelCountMode: "explicit",
       processorOptions: { outputRate: rate },
     });
-    this.#node.port.onmessage = ({ data }) => onFrame(data.pcm, data.level);
+    this.#node.port.onmessage = ({ data }) => onFrame(data);
     this.#source.connect(this.#node);
+  }
+
+  /** Goes on with another device. */
+  replace(stream) {
+    this.stop();
+    this.#listen(stream);
+    this.muted = this.#muted;
+    if (this.#node) {
+      this.#source.connect(this.#node);
+    }
   }
 
   /** Calls back when the device goes away in the middle of a call. */
   onLost(callback) {
-    this.#stream.getAudioTracks()[0]?.addEventListener("ended", callback);
+    this.#onLost = callback;
   }
 
   /** Silences the device itself, so that the browser's own indicator agrees with the page. */
   set muted(muted) {
-    for (const track of this.#stream.getAudioTracks()) {
-      track.enabled = !muted;
-    }
+    this.#muted = muted;
+    this.track.enabled = !muted;
   }
 
   stop() {
-    this.#source?.disconnect();
+    this.#source.disconnect();
     for (const track of this.#stream.getTracks()) {
       track.stop();
     }
+  }
+
+  #listen(stream) {
+    this.#stream = stream;
+    this.#source = this.#context.createMediaStreamSource(stream);
+    meter(this.#source, this.#onBlock);
+    this.track.addEventListener("ended", () => this.#onLost?.());
   }
 }
 
@@ -101,8 +144,9 @@ export class Speaker {
   /**
    * @param {number} rate Hz of what `play` gets
    * @param {(report: object) => void} onProgress about 25 times a second while something plays
+   * @param {(block: object) => void} onBlock as that of `meter`
    */
-  constructor(context, rate, onProgress) {
+  constructor(context, rate, onProgress, onBlock) {
     this.#context = context;
     this.#node = new AudioWorkletNode(context, "roomkit-playback", {
       numberOfInputs: 0,
@@ -116,6 +160,7 @@ export class Speaker {
       }
     };
     this.#node.connect(context.destination);
+    meter(this.#node, onBlock);
   }
 
   /** @param {ArrayBuffer} pcm PCM16, mono; the buffer is handed over */
@@ -139,6 +184,11 @@ export class Speaker {
       this.#heardMs = this.#reports.shift().playedMs;
     }
     return this.#heardMs;
+  }
+
+  /** @param {string} id a device, "" for the system's default */
+  async useDevice(id) {
+    await this.#context.setSinkId?.(id);
   }
 
   stop() {

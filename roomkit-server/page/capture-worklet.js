@@ -1,6 +1,6 @@
 /**
  * Microphone to wire: mono float samples at the context's rate in, 20 ms frames of PCM16 at the
- * session's input rate out, each with its loudness.
+ * session's input rate out.
  */
 
 import { Resampler } from "./resampler.js";
@@ -11,7 +11,6 @@ class CaptureProcessor extends AudioWorkletProcessor {
   #resampler;
   #frame;
   #filled = 0;
-  #energy = 0;
 
   constructor({ processorOptions: { outputRate } }) {
     super();
@@ -32,17 +31,14 @@ class CaptureProcessor extends AudioWorkletProcessor {
   #push(sample) {
     // Every platform a browser runs on is little-endian, as the wire is.
     this.#frame[this.#filled] = Math.round(sample * 32767);
-    this.#energy += sample * sample;
     this.#filled += 1;
     if (this.#filled < this.#frame.length) {
       return;
     }
-    const level = Math.sqrt(this.#energy / this.#frame.length);
     const pcm = this.#frame.buffer;
     this.#frame = new Int16Array(this.#filled);
     this.#filled = 0;
-    this.#energy = 0;
-    this.port.postMessage({ pcm, level }, [pcm]);
+    this.port.postMessage(pcm, [pcm]);
   }
 }
 

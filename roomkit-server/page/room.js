@@ -1,6 +1,6 @@
 /** A room seen from outside the call: its timeline, its live events, and a way to speak into it. */
 
-import { openSocket } from "./call.js";
+import { openSocket } from "./socket.js";
 
 const PAGE_SIZE = 200;
 /** Milliseconds before the first and the slowest further attempt to follow a room again. */

@@ -10,6 +10,14 @@ export const page = {
   note: undefined,
   userSpeaking: false,
   assistantSpeaking: false,
+  /** Name of the call's transport, while there is a call. */
+  transport: undefined,
+  /** What it is doing: closed, connecting, connected, interrupted or restoring. */
+  connection: "closed",
+  /** The latest sample of how well it does. */
+  stats: {},
+  /** For each turn of the last call, milliseconds from the end of the user's speech to the answer's first sound. */
+  latencies: [],
   /** True while the loudspeaker has something to play. */
   playing: false,
   call: undefined,
@@ -78,6 +86,22 @@ Object.defineProperty(window, "roomkit", {
     },
     get reason() {
       return page.reason;
+    },
+    /** "webrtc" or "websocket" while there is a call. */
+    get transport() {
+      return page.transport;
+    },
+    /** Of the call's transport: closed, connecting, connected, interrupted, restoring. */
+    get connection() {
+      return page.connection;
+    },
+    /** `roundTripMs`, `lossIn`, `lossOut`, `bufferMs`, as far as they are known. */
+    get stats() {
+      return { ...page.stats };
+    },
+    /** Milliseconds from the end of the user's speech to the answer's first sound, turn by turn. */
+    get latencies() {
+      return [...page.latencies];
     },
     get muted() {
       return page.muted;

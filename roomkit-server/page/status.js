@@ -17,9 +17,10 @@ const SPEAKING = {
   user: "You are speaking",
   assistant: "The assistant is speaking",
 };
-/** What is said of the connection to the assistant, beneath the status line. */
+/** What is said of the connections to the assistant and to the server, beneath the status line. */
 const NOTES = {
   reconnecting: "Go on talking: nothing you say or type is lost.",
+  interrupted: "The connection to the server is interrupted. Another way is being looked for.",
   reconnected: "Connected again. The call goes on where it was.",
 };
 const TOGGLE = { idle: "Start call", connecting: "Cancel", ended: "Start again" };

@@ -10,6 +10,7 @@ use roomkit::{
     registry::Registry,
     subscriber::SubscriberChannel,
 };
+use serde::Serialize;
 
 use crate::{
     any_transport::AnyTransport,
@@ -35,6 +36,24 @@ pub(crate) struct App {
     pub(crate) max_rooms: usize,
     /// When those for whom there is no room may try again.
     pub(crate) retry_after: Duration,
+    /// The mounted transports, in the order of the configuration.
+    pub(crate) ways_in: Arc<[WayIn]>,
+}
+
+/// A mounted transport, as a client has to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct WayIn {
+    name: String,
+    path: String,
+}
+
+impl From<&TransportConfig> for WayIn {
+    fn from(config: &TransportConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            path: config.path.clone(),
+        }
+    }
 }
 
 impl App {
@@ -88,6 +107,7 @@ impl App {
             dashboards: Dashboards::new(),
             max_rooms: config.limits.max_rooms,
             retry_after: Duration::from_secs(config.limits.retry_after_seconds),
+            ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,
         };

@@ -54,6 +54,27 @@ async fn the_page_and_its_files() {
 }
 
 #[tokio::test]
+async fn the_page_learns_the_ways_in() {
+    let server = TestServer::start(
+        "[[transports]]\nname = 'websocket'\npath = '/calls'\nconfig = { lead_ms = 100 }\n\
+         [[transports]]\nname = 'websocket'\npath = '/ws'",
+    )
+    .await;
+    let config = server.get("/page/config.json").await;
+    assert_eq!(config.status, 200);
+    assert_eq!(config.header("content-type"), Some("application/json"));
+    assert_eq!(config.header("cache-control"), Some("no-cache"));
+    assert_eq!(
+        config.json(),
+        json!({"transports": [
+            {"name": "websocket", "path": "/calls"},
+            {"name": "websocket", "path": "/ws"},
+        ]}),
+        "in the order of the file, and nothing of their settings"
+    );
+}
+
+#[tokio::test]
 async fn rooms_are_listed_newest_first() {
     let server = TestServer::start("").await;
     assert_eq!(server.get("/rooms").await.json(), json!({"rooms": []}));

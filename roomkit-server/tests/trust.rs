@@ -27,7 +27,13 @@ async fn x2_without_a_token_nothing_of_a_room_is_seen() {
         let message = refused.is_error(401, "unauthorized");
         assert!(!message.contains("third-token"), "X1");
     }
-    for path in ["/", "/page/app.js", "/healthz", "/readyz"] {
+    for path in [
+        "/",
+        "/page/app.js",
+        "/page/config.json",
+        "/healthz",
+        "/readyz",
+    ] {
         assert_eq!(
             server.get(path).await.status,
             200,

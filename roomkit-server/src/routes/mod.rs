@@ -4,6 +4,7 @@ mod events;
 mod health;
 mod input;
 mod page;
+mod page_config;
 mod rooms;
 mod too_many_rooms;
 
@@ -25,6 +26,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
+        .route("/page/config.json", get(page_config::show))
         .route("/page/{file}", get(page::file))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,0 +1,372 @@
+/** A call over WebRTC: what is heard and how soon, what the page says of its connection, and how it ends. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { call, launch, launchFor, open, picture, said, until } from "../support/browser.mjs";
+import { envelope, likeness, loudPart, record, rms } from "../support/recorder.mjs";
+import { startServer } from "../support/server.mjs";
+import { tone, wav } from "../support/wav.mjs";
+
+const LOUD = 0.01;
+/** Milliseconds of the assistant's voice that may still be heard once the user speaks over it: it has to be noticed first. */
+const BARGE_IN_MS = 700;
+
+let server;
+let silent;
+before(async () => {
+  server = await startServer();
+  silent = await launch("silent");
+});
+after(async () => {
+  await silent.close();
+  await server.stop();
+});
+
+/** A server that no other test calls, so that its calls can be counted. */
+async function ownServer(context) {
+  const own = await startServer();
+  context.after(() => own.stop());
+  return own;
+}
+
+/** Waits until a server has so many calls, and returns the milliseconds that took. */
+async function untilCalls(of, count) {
+  const began = performance.now();
+  while ((await of.get("/readyz")).sessions !== count) {
+    assert.ok(performance.now() - began < 60_000, `the server does not get to ${count} calls`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return performance.now() - began;
+}
+
+/** Waits for the answer and for its end. */
+async function answered(page) {
+  await said(page, "assistant");
+  await until(page, () => window.roomkit.totalPlayedMs > 0 && window.roomkit.state === "listening");
+}
+
+test("c3 a call takes WebRTC by itself and shows how it comes and goes", async () => {
+  const page = await open(silent, server);
+  const sockets = [];
+  page.on("websocket", (socket) => sockets.push(new URL(socket.url()).pathname));
+  await page.locator("input[name=transport][value=webrtc]:checked").waitFor();
+  assert.equal(await page.textContent("#connection"), "Not connected");
+  await page.evaluate(() => {
+    window.shown = [];
+    const watch = () => window.shown.push(document.getElementById("connection").textContent);
+    new MutationObserver(watch).observe(document.getElementById("connection"), { childList: true });
+  });
+  const place = () => page.locator("#mute").boundingBox();
+  const before = await place();
+
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  assert.equal(await page.evaluate(() => window.roomkit.transport), "webrtc");
+  assert.equal(await page.isDisabled("input[name=transport][value=websocket]"), true, "a call keeps its transport");
+  assert.deepEqual(await place(), before, "nothing has moved");
+  await picture(page, "webrtc");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+  assert.equal(await page.textContent("#status"), "Call ended: you ended it");
+  assert.deepEqual(await page.evaluate(() => window.shown), ["WebRTC, connecting", "WebRTC, connected", "Not connected"]);
+  assert.deepEqual(sockets.filter((path) => !path.endsWith("/events")), [], "messages go through the DataChannel");
+  await page.close();
+});
+
+test("c3 words go both ways through the DataChannel", async () => {
+  const page = await call(silent, server);
+  await page.fill("#text", "What is the weather like?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "weather");
+  await until(page, () => window.roomkit.totalPlayedMs > 300 && window.roomkit.playedRms > 0.01);
+  await page.click("#mute");
+  await until(page, () => window.roomkit.muted);
+  await page.click("#interrupt");
+  await page.close();
+});
+
+test("c3 speech comes back as it was spoken", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await open(browser, server, { bypassCSP: true });
+  const recording = await record(page);
+  await page.click("#toggle");
+  await said(page, "user");
+  await answered(page);
+
+  const spoken = loudPart(envelope(await recording.spoken()));
+  const played = loudPart(envelope(await recording.played()));
+  const lengths = `${10 * played.length} ms came back of ${10 * spoken.length} ms`;
+  assert.ok(Math.abs(played.length / spoken.length - 1) < 0.1, lengths);
+  const decibels = 20 * Math.log10(rms(played) / rms(spoken));
+  assert.ok(Math.abs(decibels) < 3, `${decibels} dB louder than the question`);
+  const same = likeness(spoken, played);
+  assert.ok(same > 0.9, `the loudness of question and echo is alike by ${same}; ${lengths}`);
+  context.diagnostic(`${lengths}, ${decibels.toFixed(2)} dB, alike by ${same.toFixed(3)}`);
+});
+
+test("c3 a tone comes back at its pitch, and clean", async (context) => {
+  const browser = await launchFor(context, wav(tone(1000)));
+  // What a browser does for speech it does against a tone: that is not what is tested.
+  const page = await open(browser, server, { bypassCSP: true, script: plainMicrophone });
+  const recording = await record(page);
+  await page.click("#toggle");
+  await answered(page);
+
+  const { rate, samples } = await recording.played();
+  const first = samples.findIndex((sample) => Math.abs(sample) > 0.05);
+  const middle = samples.subarray(first + rate / 2, first + rate * 1.5);
+  const frequency = pitch(middle, rate);
+  assert.ok(Math.abs(frequency / 1000 - 1) < 0.01, `${frequency} Hz`);
+  const share = powerAt(frequency, middle, rate) / rms(middle) ** 2;
+  assert.ok(share > 0.9, `${share} of the power is the tone's`);
+  context.diagnostic(`${frequency.toFixed(2)} Hz with ${(100 * share).toFixed(1)} % of the power`);
+});
+
+test("a3 speaking over the answer silences it", async (context) => {
+  const browser = await launchFor(context, "barge-in.wav");
+  const page = await open(browser, server, { bypassCSP: true });
+  const recording = await record(page);
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.clears > 0);
+  await page.locator(".bubble[data-role=assistant].interrupted").waitFor();
+  await page.locator(".bubble[data-role=assistant]:not(.interrupted, .partial)").waitFor();
+
+  const spoken = stretches(await recording.spoken());
+  const played = stretches(await recording.played());
+  const objection = spoken.find(({ from }) => from > spoken[0].to + 1);
+  const answer = played.find(({ from, to }) => from < objection.from && to > objection.from);
+  assert.ok(answer, "the answer was being heard when the user spoke");
+  const heard = Math.round((answer.to - objection.from) * 1000);
+  context.diagnostic(`${heard} ms of the answer were heard after the user began to speak over it`);
+  assert.ok(heard < BARGE_IN_MS, `${heard} ms of the answer were heard after the user began to speak`);
+});
+
+test("latency, round trip, loss and buffer are shown", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await call(browser, server);
+  await until(page, () => window.roomkit.latencies.length === 1);
+  await until(page, () => {
+    const { roundTripMs, lossIn, lossOut, bufferMs } = window.roomkit.stats;
+    return [roundTripMs, lossIn, lossOut, bufferMs].every((value) => value !== undefined);
+  });
+  const { latencies, stats } = await page.evaluate(() => ({
+    latencies: window.roomkit.latencies,
+    stats: window.roomkit.stats,
+  }));
+  context.diagnostic(JSON.stringify({ latencies, stats }));
+  // The echo waits for half a second of silence before it answers.
+  assert.ok(latencies[0] > 300 && latencies[0] < 3000, `an answer after ${latencies[0]} ms`);
+  assert.ok(stats.roundTripMs < 100 && stats.lossIn < 0.05 && stats.lossOut < 0.05 && stats.bufferMs < 500);
+  assert.match(await page.textContent("#latency"), /^\d+ ms$/);
+  assert.match(await page.textContent("#round-trip"), /^(< )?\d+ ms$/);
+  assert.match(await page.textContent("#loss"), /^\d.* % in, \d.* % out$/);
+  assert.match(await page.textContent("#buffer"), /^(< )?\d+ ms$/);
+});
+
+test("the WebSocket can be chosen, and the address keeps the choice", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await open(browser, server);
+  await page.locator("input[name=transport][value=webrtc]:checked").waitFor();
+  await page.keyboard.press("Tab");
+  await page.focus("input[name=transport][value=webrtc]");
+  await page.keyboard.press("ArrowRight");
+  assert.equal(new URL(page.url()).searchParams.get("transport"), "websocket");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.transport === "websocket" && window.roomkit.connection === "connected");
+  await until(page, () => window.roomkit.latencies.length === 1 && window.roomkit.stats.roundTripMs !== undefined);
+  assert.match(await page.textContent("#latency"), /^\d+ ms$/);
+  assert.match(await page.textContent("#round-trip"), /^(< )?\d+ ms$/);
+  assert.equal(await page.textContent("#loss"), "0 % out");
+  await page.reload();
+  await page.locator("input[name=transport][value=websocket]:checked").waitFor();
+});
+
+test("another microphone can be taken in mid-call", async () => {
+  const page = await call(silent, server);
+  await page.click("summary");
+  const list = page.getByLabel("Microphone", { exact: true });
+  await list.locator("option", { hasText: "Fake Audio Input 2" }).waitFor({ state: "attached" });
+  await page.evaluate(() => {
+    const { replaceTrack } = RTCRtpSender.prototype;
+    RTCRtpSender.prototype.replaceTrack = async function (track) {
+      await replaceTrack.call(this, track);
+      window.microphone = track.label;
+    };
+  });
+  await list.selectOption({ label: "Fake Audio Input 2" });
+  await until(page, () => window.microphone === "Fake Audio Input 2");
+  await page.getByLabel("Speaker").selectOption({ label: "Fake Audio Output 1" });
+  assert.equal(await page.evaluate(() => window.roomkit.state), "listening");
+  assert.equal(await page.locator(".banner:visible").count(), 0);
+  await page.close();
+});
+
+test("leaving the page ends the call at once", async (context) => {
+  const own = await ownServer(context);
+  const page = await call(silent, own);
+  await untilCalls(own, 1);
+  await page.goto("about:blank");
+  // By itself a peer that is silent would be noticed only much later.
+  const took = await untilCalls(own, 0);
+  assert.ok(took < 4000, `the server is told, and does not notice after ${took} ms`);
+  await page.close();
+});
+
+test("r6 a call that the server ends says why", async () => {
+  const page = await call(silent, server);
+  const roomId = await page.evaluate(() => window.roomkit.roomId);
+  await fetch(new URL(`/rooms/${roomId}`, server.url), { method: "DELETE" });
+  await until(page, () => window.roomkit.state === "ended");
+  assert.equal(await page.textContent("#status"), "Call ended: the room was closed");
+  assert.equal(await page.textContent("#connection"), "Not connected");
+  await page.close();
+});
+
+test("a network that lets no WebRTC through is named, and the WebSocket offered", async (context) => {
+  const own = await ownServer(context);
+  const page = await open(silent, own, { script: blockMedia });
+  await page.click("#toggle");
+  const banner = page.locator(".banner", { hasText: "could not be connected by WebRTC" });
+  await banner.waitFor();
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await picture(page, "webrtc-blocked");
+  await untilCalls(own, 0);
+
+  await banner.getByRole("button", { name: "Call over WebSocket" }).click();
+  await until(page, () => window.roomkit.state === "listening" && window.roomkit.transport === "websocket");
+  assert.equal(new URL(page.url()).searchParams.get("transport"), "websocket");
+  assert.equal(await page.isChecked("input[name=transport][value=websocket]"), true);
+  await page.close();
+});
+
+test("a connection that fails is mended without another call", async () => {
+  const page = await open(silent, server, { script: failAtWill });
+  await page.evaluate(watchOffers);
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  const session = await page.evaluate(() => window.roomkit.sessionId);
+  await page.evaluate(() => window.failConnection());
+  await until(page, () => window.notes.length > 0 && window.roomkit.connection === "connected");
+  assert.match(await page.evaluate(() => window.notes[0]), /connection to the server is interrupted/);
+  assert.equal(await page.isVisible("#call-note"), false);
+  const offers = await page.evaluate(() => window.offers);
+  assert.deepEqual(offers.map(({ restart, status }) => [restart ?? false, status]), [[false, 200], [true, 200]]);
+  assert.equal(offers[0].id, offers[1].id);
+  assert.equal(await page.evaluate(() => window.roomkit.sessionId), session);
+  await page.fill("#text", "Are you still there?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "still there");
+  await page.close();
+});
+
+test("a server that dies in the middle ends the call and says so", async () => {
+  const doomed = await startServer();
+  const page = await call(silent, doomed);
+  await doomed.stop("SIGKILL");
+  await until(page, () => window.roomkit.state === "ended");
+  assert.match(await page.textContent("#status"), /connection was lost/);
+  await page.close();
+});
+
+// ---- scripts for the page -------------------------------------------------------------------
+
+/** A microphone that leaves the sound as it is. */
+function plainMicrophone() {
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = () =>
+    open({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+}
+
+/** No candidate is ever found, as on a network that lets no UDP through. */
+function blockMedia() {
+  const { RTCPeerConnection } = window;
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(configuration) {
+      super({ ...configuration, iceTransportPolicy: "relay" });
+    }
+  };
+}
+
+/** A peer connection that says it has failed when it is told to, until its ICE is restarted. */
+function failAtWill() {
+  const { RTCPeerConnection } = window;
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    #failed = false;
+
+    constructor(configuration) {
+      super(configuration);
+      window.failConnection = () => {
+        this.#failed = true;
+        this.dispatchEvent(new Event("connectionstatechange"));
+      };
+    }
+
+    get connectionState() {
+      return this.#failed ? "failed" : super.connectionState;
+    }
+
+    async setRemoteDescription(answer) {
+      await super.setRemoteDescription(answer);
+      if (this.#failed) {
+        this.#failed = false;
+        this.dispatchEvent(new Event("connectionstatechange"));
+      }
+    }
+  };
+}
+
+/** Notes what is asked of the signalling, and what the page says of its connection. */
+function watchOffers() {
+  const { fetch } = window;
+  window.offers = [];
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    const { type, restart, webrtc_id: id } = JSON.parse(options?.body ?? "{}");
+    if (type === "offer") {
+      window.offers.push({ restart, id, status: response.status });
+    }
+    return response;
+  };
+  const note = document.getElementById("call-note");
+  window.notes = [];
+  new MutationObserver(() => note.textContent !== "" && window.notes.push(note.textContent)).observe(note, { childList: true });
+}
+
+// ---- measuring ------------------------------------------------------------------------------
+
+/** The loud stretches of a recording in seconds of its clock; pauses under 0.3 s are part of them. */
+function stretches(recording) {
+  const found = [];
+  envelope(recording).forEach((level, n) => {
+    const at = recording.start + n / 100;
+    if (level > LOUD) {
+      if (found.length === 0 || at - found.at(-1).to > 0.3) {
+        found.push({ from: at, to: at });
+      }
+      found.at(-1).to = at + 0.01;
+    }
+  });
+  return found;
+}
+
+/** Frequency of a tone, by how often it rises through zero. */
+function pitch(samples, rate) {
+  const rises = [];
+  for (let n = 1; n < samples.length; n += 1) {
+    if (samples[n - 1] < 0 && samples[n] >= 0) {
+      rises.push(n - samples[n] / (samples[n] - samples[n - 1]));
+    }
+  }
+  return ((rises.length - 1) * rate) / (rises.at(-1) - rises[0]);
+}
+
+/** Power of one frequency in a recording. */
+function powerAt(frequency, samples, rate) {
+  let [real, imaginary] = [0, 0];
+  samples.forEach((sample, n) => {
+    const angle = (2 * Math.PI * frequency * n) / rate;
+    real += sample * Math.cos(angle);
+    imaginary += sample * Math.sin(angle);
+  });
+  return (2 * (real ** 2 + imaginary ** 2)) / samples.length ** 2;
+}

@@ -1,0 +1,163 @@
+/** What a call sounds like, and what the page knows of it: the microphone, the voice, and how loud and how late they are. */
+
+import { Microphone, openMicrophone, Speaker } from "./audio.js";
+import { Latency } from "./latency.js";
+import { RemoteAudio } from "./remote-audio.js";
+import { counters, page } from "./state.js";
+
+/** Milliseconds between two `playback` reports while the assistant is heard. */
+const PLAYBACK_REPORT_MS = 200;
+
+export class Sound {
+  #status;
+  #devices;
+  #update;
+  #latency;
+
+  /**
+   * @param {{ status: object, devices: object, update: (change: object) => void, onLatency: (ms: number) => void }} options
+   */
+  constructor({ status, devices, update, onLatency }) {
+    this.#status = status;
+    this.#devices = devices;
+    this.#update = update;
+    this.#latency = new Latency(onLatency);
+  }
+
+  /** @param {MediaStream} stream from `openMicrophone` */
+  useMicrophone(stream) {
+    page.microphone = new Microphone(page.context, stream, (block) => {
+      this.#status.level("user", page.muted ? 0 : block.rms);
+      this.#latency.microphone(block);
+    });
+    page.microphone.onLost(() =>
+      this.#status.banner("The microphone was disconnected. You can still type, or start again."),
+    );
+    // Names are told only now, and the list shows what is in use.
+    this.#devices.refresh();
+  }
+
+  /** Audio as frames of the call itself, both ways. */
+  startFrames(call, { input_sample_rate: inputRate, output_sample_rate: outputRate }) {
+    if (page.context !== undefined) {
+      this.#useSpeaker(new Speaker(page.context, outputRate, ...this.#listeners()));
+      reportPlayback(call, page.speaker);
+    }
+    page.microphone?.start(inputRate, (pcm) => sendFrame(call, pcm));
+  }
+
+  /** Audio as a track beside the call. @param {MediaStream} stream */
+  playTrack(stream) {
+    this.#useSpeaker(new RemoteAudio(page.context, stream, ...this.#listeners()));
+  }
+
+  /** @param {ArrayBuffer} pcm a frame, handed over */
+  playFrame(pcm) {
+    counters.receivedAudioBytes += pcm.byteLength;
+    page.speaker?.play(pcm);
+  }
+
+  clear() {
+    page.speaker?.clear();
+    this.#status.level("assistant", 0);
+  }
+
+  userSpeaking(speaking) {
+    if (page.context !== undefined) {
+      this.#latency.userSpeaking(speaking, page.context.currentTime);
+    }
+  }
+
+  /** Goes on with the microphone that has been chosen. */
+  async changeMicrophone(device) {
+    const { microphone, call } = page;
+    if (!microphone) {
+      return;
+    }
+    try {
+      const stream = await openMicrophone(device);
+      if (page.microphone !== microphone) {
+        stream.getTracks().forEach((track) => track.stop());
+        return;
+      }
+      microphone.replace(stream);
+      await call?.replaceMicrophone?.(microphone.track);
+    } catch (error) {
+      this.#status.banner(`This microphone could not be opened: ${error.message}`);
+    }
+  }
+
+  async changeSpeaker(device) {
+    try {
+      await page.speaker?.useDevice(device);
+    } catch (error) {
+      this.#status.banner(`This speaker could not be used: ${error.message}`);
+    }
+  }
+
+  async release() {
+    const { context, microphone, speaker } = page;
+    Object.assign(page, { context: undefined, microphone: undefined, speaker: undefined });
+    microphone?.stop();
+    speaker?.stop();
+    await context?.close();
+  }
+
+  #useSpeaker(speaker) {
+    page.speaker?.stop();
+    page.speaker = speaker;
+    if (this.#devices.speaker !== "") {
+      this.changeSpeaker(this.#devices.speaker);
+    }
+  }
+
+  #listeners() {
+    const { context } = page;
+    return [
+      (report) => this.#played(report),
+      (block) => this.#latency.assistant(block, context.outputLatency || context.baseLatency || 0),
+    ];
+  }
+
+  /** Takes the loudspeaker's account of what it has just played. */
+  #played({ playing, frames, energy, peak }) {
+    if (page.context === undefined) {
+      return;
+    }
+    counters.playedFrames += frames;
+    counters.playedEnergy += energy;
+    counters.playedPeak = Math.max(counters.playedPeak, peak);
+    counters.playedMs += (frames / page.context.sampleRate) * 1000;
+    this.#status.level("assistant", playing && frames > 0 ? Math.sqrt(energy / frames) : 0);
+    if (playing !== page.playing) {
+      this.#update({ playing });
+    }
+  }
+}
+
+function sendFrame(call, pcm) {
+  if (page.muted) {
+    return;
+  }
+  if (call.sendAudio(pcm)) {
+    counters.sentAudioBytes += pcm.byteLength;
+  } else {
+    counters.droppedFrames += 1;
+  }
+}
+
+/** Tells the server what has been heard, for as long as that moves and the call lasts. */
+function reportPlayback(call, speaker) {
+  let reported = 0;
+  const timer = setInterval(() => {
+    if (page.speaker !== speaker) {
+      clearInterval(timer);
+      return;
+    }
+    const heard = speaker.heardMs;
+    if (heard !== reported && heard > 0) {
+      call.reportPlayback(heard);
+    }
+    reported = heard;
+  }, PLAYBACK_REPORT_MS);
+}

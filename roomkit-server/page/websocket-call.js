@@ -1,0 +1,95 @@
+/** A call over the server's WebSocket: messages as text, audio both ways as binary PCM16 frames. */
+
+import { Call, GOODBYE_MS } from "./call.js";
+import { openSocket } from "./socket.js";
+import { SocketStats } from "./stats.js";
+
+/** Bytes waiting in the socket beyond which new microphone frames are dropped. */
+const MAX_BUFFERED = 1 << 18;
+
+/** Dispatches, beside what every `Call` does, `audio` with the PCM16 `ArrayBuffer` as `detail`. */
+export class WebSocketCall extends Call {
+  static transport = "websocket";
+
+  #socket;
+  #goodbye;
+  #sentFrames = 0;
+  #droppedFrames = 0;
+  stats = new SocketStats(this);
+
+  /** @param {{ url: URL, room?: string, participant?: string, token?: string }} options */
+  constructor({ url, room, participant, token }) {
+    super();
+    const target = new URL(url);
+    target.searchParams.set("audio", "binary");
+    if (room) {
+      target.searchParams.set("room", room);
+    }
+    if (participant) {
+      target.searchParams.set("participant", participant);
+    }
+    this.#socket = openSocket(target, token);
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onopen = () => this.emit("connection", "connected");
+    this.#socket.onmessage = ({ data }) => this.#take(data);
+    this.#socket.onclose = ({ code, reason }) => {
+      clearTimeout(this.#goodbye);
+      this.finish({ code, reason });
+    };
+  }
+
+  /** @returns {boolean} false when the frame was dropped because the network is too slow */
+  sendAudio(pcm) {
+    if (this.#socket.readyState !== WebSocket.OPEN || this.#socket.bufferedAmount > MAX_BUFFERED) {
+      this.#droppedFrames += 1;
+      return false;
+    }
+    this.#socket.send(pcm);
+    this.#sentFrames += 1;
+    return true;
+  }
+
+  /** Share (0 to 1) of the microphone's frames that were dropped. */
+  get loss() {
+    const all = this.#sentFrames + this.#droppedFrames;
+    return all === 0 ? 0 : this.#droppedFrames / all;
+  }
+
+  /** @param {number} milliseconds of the assistant's voice heard since the start or the last clear */
+  reportPlayback(milliseconds) {
+    this.send({ type: "playback", played_ms: Math.round(milliseconds) });
+  }
+
+  /** Says goodbye and leaves the server a moment to answer. */
+  end() {
+    if (this.#socket.readyState !== WebSocket.OPEN) {
+      this.#socket.close();
+      return;
+    }
+    this.send({ type: "end" });
+    this.#goodbye ??= setTimeout(() => this.hangUp(), GOODBYE_MS);
+  }
+
+  /** Ends the call from a page that is about to go. */
+  leave() {
+    this.end();
+  }
+
+  hangUp() {
+    this.#socket.close(1000);
+  }
+
+  send(message) {
+    if (this.#socket.readyState === WebSocket.OPEN) {
+      this.#socket.send(JSON.stringify(message));
+    }
+  }
+
+  #take(data) {
+    if (data instanceof ArrayBuffer) {
+      this.emit("audio", data);
+    } else {
+      this.receive(data);
+    }
+  }
+}
