@@ -1,0 +1,87 @@
+//! Opus by `ropus`, a port of libopus to Rust.
+
+use ropus::{
+    Application, Bitrate, Channels, DecodeMode, Decoder, EncodeError, Encoder, InbandFec, Signal,
+};
+
+use super::codec::CodecError;
+
+/// Encodes mono speech.
+pub(super) struct OpusEncoder(Encoder);
+
+impl OpusEncoder {
+    pub(super) fn new(rate: u32, bitrate: u32, complexity: u8) -> Result<Self, CodecError> {
+        Encoder::builder(rate, Channels::Mono, Application::Voip)
+            .bitrate(Bitrate::Bits(bitrate))
+            .complexity(complexity)
+            .signal(Signal::Voice)
+            .vbr(true)
+            .dtx(false)
+            .build()
+            .map(Self)
+            .map_err(|error| CodecError::Setup(error.to_string()))
+    }
+
+    /// Encodes a frame to the start of `payload`, and says how many bytes it has.
+    pub(super) fn encode(&mut self, pcm: &[i16], payload: &mut [u8]) -> Result<usize, CodecError> {
+        self.0.encode(pcm, payload).map_err(failed)
+    }
+
+    /// Adds forward error correction for that loss; none at 0.
+    pub(super) fn expect_loss(&mut self, percent: u8) -> Result<(), CodecError> {
+        let fec = if percent == 0 {
+            InbandFec::Disabled
+        } else {
+            InbandFec::Enabled
+        };
+        self.0.set_inband_fec(fec).map_err(failed)?;
+        self.0
+            .set_packet_loss_perc(percent.min(100))
+            .map_err(failed)
+    }
+}
+
+fn failed(error: EncodeError) -> CodecError {
+    CodecError::Encode(error.to_string())
+}
+
+/// Decodes to mono, whatever is in the packets.
+pub(super) struct OpusDecoder(Decoder);
+
+impl OpusDecoder {
+    pub(super) fn new(rate: u32) -> Result<Self, CodecError> {
+        Decoder::new(rate, Channels::Mono)
+            .map(Self)
+            .map_err(|error| CodecError::Setup(error.to_string()))
+    }
+
+    /// Decodes a packet to the start of `pcm`, and says how many samples it has.
+    pub(super) fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
+        // No payload would mean concealment to the library.
+        if payload.is_empty() {
+            return Err(CodecError::Decode("empty".into()));
+        }
+        self.run(payload, pcm, DecodeMode::Normal)
+    }
+
+    /// Fills `pcm` with what was before a packet, from the copy it carries.
+    pub(super) fn recover(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
+        self.run(payload, pcm, DecodeMode::Fec)
+    }
+
+    /// Fills `pcm` with what might have followed.
+    pub(super) fn conceal(&mut self, pcm: &mut [i16]) -> Result<usize, CodecError> {
+        self.run(&[], pcm, DecodeMode::Normal)
+    }
+
+    fn run(
+        &mut self,
+        payload: &[u8],
+        pcm: &mut [i16],
+        mode: DecodeMode,
+    ) -> Result<usize, CodecError> {
+        self.0
+            .decode(payload, pcm, mode)
+            .map_err(|error| CodecError::Decode(error.to_string()))
+    }
+}
