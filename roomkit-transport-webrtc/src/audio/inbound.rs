@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::allowance::Allowance;
 use super::{
     Codec, CodecError, FRAME,
-    codec::Decoder,
+    codec::{Decoder, scaled},
     opus_header,
     reorder::{Arrival, Due, Reorder},
 };
@@ -299,8 +299,7 @@ fn fade_out(pcm: &mut [u8]) {
     let (samples, _odd) = pcm.as_chunks_mut::<BYTES_PER_SAMPLE>();
     let length = samples.len();
     for (position, bytes) in samples.iter_mut().enumerate() {
-        let value = i64::from(i16::from_le_bytes(*bytes)) * (length - position) as i64;
-        *bytes = ((value / length as i64) as i16).to_le_bytes();
+        *bytes = scaled(*bytes, length - position, length);
     }
 }
 

@@ -181,15 +181,15 @@ impl Outbound {
     }
 
     /// When [`poll`](Self::poll) has something without another call.
-    pub(crate) fn next_wake(&self) -> Option<Instant> {
+    pub(crate) fn next_wake(&self) -> Instant {
         if self.pending.len() >= self.frame_bytes() {
-            return Some(self.now);
+            return self.now;
         }
-        Some(match self.phase {
+        match self.phase {
             Phase::Speech { over_at } => over_at,
             Phase::Ending => self.now,
             Phase::Silence { due, .. } => due,
-        })
+        }
     }
 
     /// Says how much of what was sent the client has lost of late, 0 to 1, from its reports.

@@ -48,8 +48,9 @@ impl Line {
     /// Wakes it when it wants to be woken, and never otherwise.
     fn run(&mut self, time: Range<u64>) {
         let end = self.start + ms(time.end);
-        while let Some(wake) = self.outbound.next_wake().filter(|wake| *wake < end) {
-            let at = (wake - self.start).as_nanos().div_ceil(1_000_000) as u64;
+        while self.outbound.next_wake() < end {
+            let wake = self.outbound.next_wake() - self.start;
+            let at = wake.as_nanos().div_ceil(1_000_000) as u64;
             self.drain(at.max(time.start));
         }
     }
