@@ -193,15 +193,20 @@ impl G711Decoder {
         let (last, _) = self.last.as_chunks::<BYTES_PER_SAMPLE>();
         let mut pcm = Vec::with_capacity(samples * BYTES_PER_SAMPLE);
         for position in self.concealed..self.concealed + samples {
-            let value = last.get(position % last.len().max(1));
-            let value = i32::from(value.map_or(0, |bytes| i16::from_le_bytes(*bytes)));
-            let left = Self::FADE.saturating_sub(position) as i32;
-            let faded = (value * left / Self::FADE as i32) as i16;
-            pcm.extend_from_slice(&faded.to_le_bytes());
+            let sample = last.get(position % last.len().max(1));
+            let left = Self::FADE.saturating_sub(position);
+            let faded = scaled(*sample.unwrap_or(&[0; 2]), left, Self::FADE);
+            pcm.extend_from_slice(&faded);
         }
         self.concealed += samples;
         pcm
     }
+}
+
+/// A sample of PCM16 at `part` of `whole` of its level.
+pub(super) fn scaled(sample: [u8; 2], part: usize, whole: usize) -> [u8; 2] {
+    let value = f32::from(i16::from_le_bytes(sample));
+    ((value * part as f32 / whole as f32) as i16).to_le_bytes()
 }
 
 fn law(codec: Codec) -> Option<Law> {

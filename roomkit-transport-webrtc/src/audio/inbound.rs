@@ -6,6 +6,8 @@
 //! or with silence. A service that detects the end of speech has to hear silence, so when nothing
 //! arrives for a while, silence is handed out in its place.
 
+mod allowance;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use tokio::time::Instant;
 use self::allowance::Allowance;
 use super::{
     Codec, CodecError, FRAME,
-    codec::Decoder,
+    codec::{Decoder, scaled},
     opus_header,
     reorder::{Arrival, Due, Reorder},
 };
@@ -297,12 +299,9 @@ fn fade_out(pcm: &mut [u8]) {
     let (samples, _odd) = pcm.as_chunks_mut::<BYTES_PER_SAMPLE>();
     let length = samples.len();
     for (position, bytes) in samples.iter_mut().enumerate() {
-        let value = i64::from(i16::from_le_bytes(*bytes)) * (length - position) as i64;
-        *bytes = ((value / length as i64) as i16).to_le_bytes();
+        *bytes = scaled(*bytes, length - position, length);
     }
 }
-
-mod allowance;
 
 #[cfg(test)]
 mod tests;

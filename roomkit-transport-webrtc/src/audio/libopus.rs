@@ -36,6 +36,8 @@ impl OpusEncoder {
     }
 }
 
+// By value, as `map_err` gives it: what it holds is a number.
+#[allow(clippy::needless_pass_by_value)]
 fn failed(error: Error) -> CodecError {
     CodecError::Encode(error.to_string())
 }

@@ -5,6 +5,8 @@
 //! the client's jitter buffer runs out into silence and does not stretch the last vowel; then one
 //! now and again, as a sender with discontinuous transmission does, which keeps NAT bindings open.
 
+mod loss;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -179,15 +181,15 @@ impl Outbound {
     }
 
     /// When [`poll`](Self::poll) has something without another call.
-    pub(crate) fn next_wake(&self) -> Option<Instant> {
+    pub(crate) fn next_wake(&self) -> Instant {
         if self.pending.len() >= self.frame_bytes() {
-            return Some(self.now);
+            return self.now;
         }
-        Some(match self.phase {
+        match self.phase {
             Phase::Speech { over_at } => over_at,
             Phase::Ending => self.now,
             Phase::Silence { due, .. } => due,
-        })
+        }
     }
 
     /// Says how much of what was sent the client has lost of late, 0 to 1, from its reports.
@@ -273,8 +275,6 @@ impl Clock {
         self.first.wrapping_add(units as u32)
     }
 }
-
-mod loss;
 
 #[cfg(test)]
 mod tests;

@@ -184,9 +184,13 @@ impl Reorder {
         let distance = packet.sequence.wrapping_sub(next.sequence);
         let ahead = packet.timestamp.wrapping_sub(next.timestamp);
         let behind = next.timestamp.wrapping_sub(packet.timestamp);
-        let back = self.clock_rate / 1000 * BACK_MILLIS;
+        // The shortest packet of Opus has 2.5 ms.
+        let least = |packets: u16| {
+            u32::from(packets.saturating_sub(FREE_PACKETS)) * (self.clock_rate / 400)
+        };
         if distance > u16::MAX / 2 {
-            return behind <= self.clock_rate * AHEAD_SECONDS;
+            let least = least(distance.wrapping_neg());
+            return (least..=self.clock_rate * AHEAD_SECONDS).contains(&behind);
         }
         if packet.payload.is_empty() && distance < FREE_PACKETS {
             return true;
@@ -199,8 +203,8 @@ impl Reorder {
             .saturating_add(AHEAD_SECONDS)
             .saturating_mul(self.clock_rate)
             .min(u32::MAX / 2);
-        // The shortest packet of Opus has 2.5 ms.
-        let least = u32::from(distance.saturating_sub(FREE_PACKETS)) * (self.clock_rate / 400);
+        let back = self.clock_rate / 1000 * BACK_MILLIS;
+        let least = least(distance);
         (ahead >= least && ahead <= furthest) || (behind <= back && least == 0)
     }
 
