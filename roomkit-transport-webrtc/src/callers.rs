@@ -85,9 +85,8 @@ impl Callers {
         let inner = self.inner();
         match inner.live.get(id) {
             Some(Some(peer)) => Ok(Arc::clone(peer)),
-            Some(None) => Err(Missing::Unknown),
             None if inner.ended.contains(id) => Err(Missing::Ended),
-            None => Err(Missing::Unknown),
+            Some(None) | None => Err(Missing::Unknown),
         }
     }
 
@@ -177,7 +176,10 @@ mod tests {
         let opening = callers.open(&id).unwrap();
         assert!(callers.open(&id).is_none());
         drop(opening);
-        assert!(callers.open(&id).is_some(), "a failed offer may be repeated");
+        assert!(
+            callers.open(&id).is_some(),
+            "a failed offer may be repeated"
+        );
         assert_eq!(callers.get(&id).unwrap_err(), Missing::Unknown);
     }
 
@@ -200,7 +202,10 @@ mod tests {
             assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::Kept);
         }
         assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::TooMany);
-        assert_eq!(callers.keep_early(&id, "nonsense"), EarlyCandidate::Malformed);
+        assert_eq!(
+            callers.keep_early(&id, "nonsense"),
+            EarlyCandidate::Malformed
+        );
         for other in 1..MAX_EARLY_CALLERS {
             let other = WebRtcId::from(other.to_string());
             assert_eq!(callers.keep_early(&other, ""), EarlyCandidate::Kept);

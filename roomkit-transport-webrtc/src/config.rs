@@ -215,19 +215,15 @@ fn check_servers(field: &str, servers: &[IceServer]) -> Result<(), ConfigError> 
         }
         for url in &server.urls {
             let scheme = url.split(':').next().unwrap_or_default();
-            match scheme {
-                "stun" | "stuns" => {}
-                "turn" | "turns" if server.username.is_empty() || server.credential.is_empty() => {
-                    let problem = format!("`{url}` needs `username` and `credential`");
-                    return Err(ConfigError::field(field, problem));
-                }
-                "turn" | "turns" => {}
-                _ => {
-                    let problem = format!(
-                        "`{url}` is no server; write `stun:HOST[:PORT]` or `turn:HOST[:PORT]`"
-                    );
-                    return Err(ConfigError::field(field, problem));
-                }
+            let is_relay = ["turn", "turns"].contains(&scheme);
+            if !is_relay && !["stun", "stuns"].contains(&scheme) {
+                let problem =
+                    format!("`{url}` is no server; write `stun:HOST[:PORT]` or `turn:HOST[:PORT]`");
+                return Err(ConfigError::field(field, problem));
+            }
+            if is_relay && (server.username.is_empty() || server.credential.is_empty()) {
+                let problem = format!("`{url}` needs `username` and `credential`");
+                return Err(ConfigError::field(field, problem));
             }
         }
     }

@@ -78,7 +78,11 @@ async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'stati
 }
 
 /// Tells who is to be told. Comes back only if that leads to no session.
-async fn unclaimed(peer: &Arc<Peer>, patience: Duration, on_connected: OnConnected) -> &'static str {
+async fn unclaimed(
+    peer: &Arc<Peer>,
+    patience: Duration,
+    on_connected: OnConnected,
+) -> &'static str {
     let told = on_connected(Arc::clone(peer));
     if timeout(patience, told).await.is_err() && !peer.is_claimed() {
         return "nobody made a session of it in time";

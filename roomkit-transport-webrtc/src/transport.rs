@@ -118,7 +118,10 @@ impl WebRtcRealtimeTransport {
         let config = &self.shared.config;
         let codec = peer.negotiated.codec;
         let input_rate = pcm_rate(codec, config.input_sample_rate.unwrap_or(offer.input_rate));
-        let output_rate = pcm_rate(codec, config.output_sample_rate.unwrap_or(offer.output_rate));
+        let output_rate = pcm_rate(
+            codec,
+            config.output_sample_rate.unwrap_or(offer.output_rate),
+        );
         let now = Instant::now();
         let inbound = Inbound::new(codec, input_rate)
             .map_err(|error| ConfigError::field("input_sample_rate", error.to_string()))?;

@@ -273,9 +273,9 @@ impl RealtimeVoiceChannelBuilder {
             }
         }
         if let Some(lead) = self.lead
-            && !(Duration::from_millis(40)..=Duration::from_secs(5)).contains(&lead)
+            && !(Duration::from_millis(20)..=Duration::from_secs(5)).contains(&lead)
         {
-            let problem = format!("is {lead:?}; give it 40 ms to 5 s");
+            let problem = format!("is {lead:?}; give it 20 ms to 5 s");
             return Err(ConfigError::field("playout_lead", problem));
         }
         if self.seed.is_some() {

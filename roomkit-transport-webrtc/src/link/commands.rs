@@ -34,7 +34,9 @@ impl ClientSink for Commands {
             }
             ClientCommand::Clear => {
                 link.speak(|outbound, _| outbound.clear()).await;
-                link.messages.send(ServerMessage::ClearAudio.to_json()).await
+                link.messages
+                    .send(ServerMessage::ClearAudio.to_json())
+                    .await
             }
             ClientCommand::Message(message) => link.messages.send(message.to_json()).await,
             _ => Ok(()),

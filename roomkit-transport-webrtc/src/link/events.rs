@@ -1,11 +1,6 @@
 //! The receiving half, which also keeps the time of what is sent.
 
-use std::{
-    collections::VecDeque,
-    future::pending,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -23,7 +18,7 @@ use webrtc::{
     media_stream::track_remote::{TrackRemote, TrackRemoteEvent},
 };
 
-use super::Link;
+use super::{Link, report::report};
 use crate::{
     audio::{Inbound, RtpIn},
     peer::State,
@@ -86,10 +81,7 @@ impl Events {
             track: None,
             channel: None,
             ask_loss_at: now + ASK_LOSS_EVERY,
-            open_channel_at: peer
-                .negotiated
-                .has_data_channel
-                .then(|| now + CHANNEL_TIME),
+            open_channel_at: peer.negotiated.has_data_channel.then(|| now + CHANNEL_TIME),
             ready: VecDeque::new(),
             undecodable: 0,
             link,
@@ -248,6 +240,12 @@ impl Events {
         }
         self.undecodable += 1;
         Some(ClientEvent::Dropped(DropReason::Undecodable))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        report(self.inbound.counts(), self.link.spoken());
     }
 }
 

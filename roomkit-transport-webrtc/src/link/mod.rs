@@ -7,15 +7,19 @@
 mod commands;
 mod events;
 mod messages;
+mod report;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rtc::rtp::{Packet, header::Header};
 use tokio::time::Instant;
 
-pub(crate) use self::{commands::Commands, events::Events};
 use self::messages::Messages;
-use crate::{audio::Outbound, peer::Peer};
+pub(crate) use self::{commands::Commands, events::Events};
+use crate::{
+    audio::{Outbound, OutboundCounts},
+    peer::Peer,
+};
 
 /// What both halves use.
 pub(crate) struct Link {
@@ -61,13 +65,19 @@ impl Link {
         }
     }
 
+    /// What was spoken so far.
+    fn spoken(&self) -> OutboundCounts {
+        let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        voice.outbound.counts()
+    }
+
     /// When [`speak`](Self::speak) has to be called again, even if nothing has changed.
     fn speaks_at(&self) -> Option<Instant> {
         if !self.peer.negotiated.hears {
             return None;
         }
         let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
-        voice.outbound.next_wake()
+        Some(voice.outbound.next_wake())
     }
 }
 

@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn c3_host_candidates_are_chosen_by_interface() {
         let mut config = WebRtcTransportConfig::default();
-        assert_eq!(addresses(&config), ["192.0.2.2", "2001:db8::2", "172.17.0.1"]);
+        assert_eq!(
+            addresses(&config),
+            ["192.0.2.2", "2001:db8::2", "172.17.0.1"]
+        );
         config.ipv6 = false;
         assert_eq!(addresses(&config), ["192.0.2.2", "172.17.0.1"]);
         config.interfaces = vec!["eth0".into()];

@@ -194,9 +194,7 @@ fn bind_all(addresses: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindFailure> 
         match bind_each(addresses, port) {
             // A port that is free on the first address may be taken on the next.
             Err((_, error))
-                if port == 0
-                    && attempt < ATTEMPTS
-                    && error.kind() == io::ErrorKind::AddrInUse => {}
+                if port == 0 && attempt < ATTEMPTS && error.kind() == io::ErrorKind::AddrInUse => {}
             done => return done,
         }
     }
@@ -242,7 +240,7 @@ mod tests {
 
     fn hub(port: u16) -> Result<Arc<Hub>, ConfigError> {
         let addresses = [
-            IpAddr::from(Ipv4Addr::new(127, 0, 0, 1)),
+            IpAddr::from(Ipv4Addr::LOCALHOST),
             IpAddr::from(Ipv4Addr::new(127, 0, 0, 2)),
         ];
         Hub::bind(&addresses, port, crypto::default_provider().unwrap())

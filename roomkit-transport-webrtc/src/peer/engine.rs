@@ -98,9 +98,10 @@ impl Engine {
         let crypto = crypto::default_provider().map_err(|error| cannot("crypto", &error))?;
         let certificate = certificate(&*crypto).map_err(|error| cannot("certificate", &error))?;
         let addresses = local_addresses(config)?;
-        let hub = match config.uses_relays() {
-            true => None,
-            false => Some(Hub::bind(&addresses, config.udp_port, Arc::clone(&crypto))?),
+        let hub = if config.uses_relays() {
+            None
+        } else {
+            Some(Hub::bind(&addresses, config.udp_port, Arc::clone(&crypto))?)
         };
         Ok(Self {
             crypto,
@@ -222,9 +223,10 @@ impl Engine {
         // Being passive in DTLS saves a round trip. Losses are reported, which is what makes a
         // caller's codec carry what is needed to conceal them; nothing is asked for again, because
         // speech cannot wait.
-        let role = match offer.is_dtls_passive {
-            true => RTCDtlsRole::Client,
-            false => RTCDtlsRole::Server,
+        let role = if offer.is_dtls_passive {
+            RTCDtlsRole::Client
+        } else {
+            RTCDtlsRole::Server
         };
         let settings = SettingEngineBuilder::new()
             .with_crypto_provider(Arc::clone(&self.crypto))
@@ -250,18 +252,21 @@ impl Engine {
             .with_ice_servers(self.ice_servers.clone())
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
-        let connection = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
-            .with_media_engine(media)
-            .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
-            .with_setting_engine(settings)
-            .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
-            .with_handler(Arc::new(watched.clone()))
-            .with_udp_addrs(sockets)
-            .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
-            .build()
-            .await
-            .map_err(here)?;
+        // Boxed: it holds all of a connection's state while it is built.
+        let connection = Box::pin(
+            PeerConnectionBuilder::new()
+                .with_configuration(configuration)
+                .with_media_engine(media)
+                .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
+                .with_setting_engine(settings)
+                .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
+                .with_handler(Arc::new(watched.clone()))
+                .with_udp_addrs(sockets)
+                .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
+                .build(),
+        )
+        .await
+        .map_err(here)?;
         Ok(Arc::new(connection))
     }
 }

@@ -2,6 +2,8 @@
 
 mod engine;
 mod events;
+#[cfg(feature = "axum")]
+mod farewell;
 
 use std::{
     any::Any,
@@ -13,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use roomkit_core::client_protocol::ServerMessage;
 use serde_json::{Map, Value};
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
@@ -38,9 +39,6 @@ use crate::{
 
 /// How long the last words to a caller may take to be acknowledged.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
-
-/// How long a farewell waits for the channel it is said on.
-const CHANNEL_TIME: Duration = Duration::from_secs(2);
 
 /// Where a caller's connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +82,9 @@ pub(crate) struct Peer {
     candidates: Mutex<Candidates>,
     negotiating: AsyncMutex<()>,
     claimed: AtomicBool,
+    /// The end waits until it is clear whether there is something to be said before it.
     farewell_due: AtomicBool,
+    /// The session is done with the caller.
     released: AtomicBool,
     /// Dropped with the connection, such as the permit that counts it.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
@@ -177,20 +177,6 @@ impl Peer {
         engine::fraction_lost(&report)
     }
 
-    /// From now on the end waits until it is clear whether there is something to be said before
-    /// it: [`farewell`](Self::farewell), or [`no_farewell`](Self::no_farewell).
-    pub(crate) fn expect_farewell(&self) {
-        self.farewell_due.store(true, Ordering::SeqCst);
-    }
-
-    /// There is nothing to be said.
-    pub(crate) async fn no_farewell(&self) {
-        self.farewell_due.store(false, Ordering::SeqCst);
-        if self.released.load(Ordering::SeqCst) {
-            self.close().await;
-        }
-    }
-
     /// The session is done with the caller.
     pub(crate) async fn release(&self) {
         self.released.store(true, Ordering::SeqCst);
@@ -207,28 +193,14 @@ impl Peer {
         }
     }
 
-    /// Tells the caller why there will be no session, and ends the connection.
-    pub(crate) async fn farewell(&self, code: &str, message: &str) {
-        let mut channels = self.channels();
-        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
-        let channel = open.ok().and_then(Result::ok).and_then(|open| open.clone());
-        if let Some(channel) = channel {
-            let error = ServerMessage::Error {
-                code: code.into(),
-                message: message.into(),
-            };
-            if channel.try_send_text(&error.to_json()).await.is_ok() {
-                self.flush(&channel).await;
-            }
-        }
-        self.close().await;
-    }
-
     /// Waits, not for long, until the caller has all messages.
     pub(crate) async fn flush(&self, channel: &Arc<dyn DataChannel>) {
         let acknowledged = async {
             while self.state() != State::Closed
-                && channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0)
+                && channel
+                    .outstanding_bytes()
+                    .await
+                    .is_ok_and(|bytes| bytes > 0)
             {
                 sleep(Duration::from_millis(5)).await;
             }
@@ -255,7 +227,11 @@ impl Peer {
             tracing::debug!(%error, "a peer connection did not close cleanly");
         }
         self.watched.forget();
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(kept);
     }
 

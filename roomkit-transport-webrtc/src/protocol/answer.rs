@@ -117,9 +117,6 @@ mod tests {
     fn the_rest_of_an_answer_stays() {
         let answer = for_callers(ANSWER, |address| address, &[]);
         assert_eq!(answer, ANSWER);
-        assert_eq!(
-            credentials(&answer),
-            Some(("name".into(), "secret".into()))
-        );
+        assert_eq!(credentials(&answer), Some(("name".into(), "secret".into())));
     }
 }

@@ -3,11 +3,14 @@
 
 mod answer;
 mod candidate;
+mod id;
 mod offer;
+#[cfg(feature = "axum")]
 mod signalling;
 
 pub(crate) use answer::{credentials, for_callers};
 pub(crate) use candidate::{Candidate, Candidates, Unusable};
+pub use id::WebRtcId;
 pub(crate) use offer::{BadOffer, Offer, OfferLimits};
-pub use signalling::WebRtcId;
+#[cfg(feature = "axum")]
 pub(crate) use signalling::{BadRequest, Request, candidates_of_fragment};

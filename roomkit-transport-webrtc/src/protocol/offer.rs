@@ -38,7 +38,10 @@ pub(crate) struct Offer {
 /// Why an offer cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadOffer {
-    TooLarge { bytes: usize, limit: usize },
+    TooLarge {
+        bytes: usize,
+        limit: usize,
+    },
     Invalid(String),
     NoAudio,
     /// With the names of those that are offered.
@@ -119,7 +122,10 @@ impl Reader {
         }
         let is_line = line.as_bytes().get(1) == Some(&b'=') && !line.chars().any(char::is_control);
         if !is_line {
-            return Err(invalid(format!("line {} is not of the form `x=...`", self.lines)));
+            return Err(invalid(format!(
+                "line {} is not of the form `x=...`",
+                self.lines
+            )));
         }
         if let Some(candidate) = line.strip_prefix("a=candidate:") {
             return self.candidate(candidate);
@@ -149,7 +155,9 @@ impl Reader {
     fn section(&mut self, media: &str) -> Result<(), BadOffer> {
         self.sections += 1;
         if self.sections > MAX_SECTIONS {
-            return Err(invalid(format!("has more than {MAX_SECTIONS} media sections")));
+            return Err(invalid(format!(
+                "has more than {MAX_SECTIONS} media sections"
+            )));
         }
         let fields: Vec<&str> = media.split_ascii_whitespace().collect();
         let [kind, port, _protocol, formats @ ..] = fields.as_slice() else {

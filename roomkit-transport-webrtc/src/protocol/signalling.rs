@@ -1,55 +1,11 @@
 //! The messages of the signalling: FastRTC's JSON, and the fragments of WHIP.
 
-use std::fmt;
-
-use roomkit_core::transport::Connection;
 use serde::Deserialize;
+
+use super::WebRtcId;
 
 /// The longest id of a caller, in bytes.
 const MAX_ID_BYTES: usize = 128;
-
-/// The id of a WebRTC client: what [`start_session`] takes for a connection. FastRTC's clients choose
-/// it themselves; it is theirs alone as long as nobody can guess it.
-///
-/// [`start_session`]: roomkit_core::RealtimeVoiceChannel::start_session
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WebRtcId(String);
-
-impl WebRtcId {
-    /// An id nobody can guess.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().to_string())
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WebRtcId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<&str> for WebRtcId {
-    fn from(id: &str) -> Self {
-        Self(id.into())
-    }
-}
-
-impl From<String> for WebRtcId {
-    fn from(id: String) -> Self {
-        Self(id)
-    }
-}
-
-impl From<WebRtcId> for Connection {
-    fn from(id: WebRtcId) -> Self {
-        Self::new(id)
-    }
-}
 
 /// What a client posts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +48,9 @@ struct Body {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum CandidateBody {
-    Object { candidate: String },
+    Object {
+        candidate: String,
+    },
     Text(String),
     /// No candidate in any case, which is the reader's of candidates to say.
     Other(serde_json::Value),
@@ -148,7 +106,7 @@ fn id(id: String) -> Result<WebRtcId, BadRequest> {
             problem: format!("must be 1 to {MAX_ID_BYTES} bytes without control characters"),
         });
     }
-    Ok(WebRtcId(id))
+    Ok(id.into())
 }
 
 /// The candidates of an `application/trickle-ice-sdpfrag` (RFC 8840).
@@ -176,13 +134,17 @@ mod tests {
             })
         );
         for (candidate, text) in [
-            (r#"{"candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":0}"#, "candidate:1"),
+            (
+                r#"{"candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":0}"#,
+                "candidate:1",
+            ),
             (r#"{"candidate":""}"#, ""),
             (r#""candidate:1""#, "candidate:1"),
             ("null", ""),
             (r#"{"candidate":7}"#, r#"{"candidate":7}"#),
         ] {
-            let body = format!(r#"{{"type":"ice-candidate","candidate":{candidate},"webrtc_id":"abc"}}"#);
+            let body =
+                format!(r#"{{"type":"ice-candidate","candidate":{candidate},"webrtc_id":"abc"}}"#);
             let expected = Request::Candidate {
                 id: "abc".into(),
                 candidate: text.into(),
@@ -199,7 +161,10 @@ mod tests {
             (r#"{"type":"offer","webrtc_id":"a"}"#, "sdp"),
             (r#"{"type":"dance","webrtc_id":"a"}"#, "type"),
             (r#"{"type":"offer","webrtc_id":"","sdp":""}"#, "webrtc_id"),
-            (r#"{"type":"offer","webrtc_id":"a\nb","sdp":""}"#, "webrtc_id"),
+            (
+                r#"{"type":"offer","webrtc_id":"a\nb","sdp":""}"#,
+                "webrtc_id",
+            ),
             (r#"{"type":7}"#, "body"),
         ] {
             let error = read(body).unwrap_err();
@@ -218,6 +183,9 @@ mod tests {
         let fragment = "a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 X 0\r\na=mid:0\r\n\
             a=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n";
         let candidates: Vec<&str> = candidates_of_fragment(fragment).collect();
-        assert_eq!(candidates, ["a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"]);
+        assert_eq!(
+            candidates,
+            ["a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"]
+        );
     }
 }

@@ -52,15 +52,17 @@ impl Signalling {
             Request::Offer { id, sdp, .. } => {
                 self.check_owner(&caller, &id)?;
                 let answer = self.transport.restart(&id, &sdp).await;
-                Ok(answered(&answer.map_err(rejection)?))
+                Ok(answered(&answer.map_err(|error| rejection(&error))?))
             }
             Request::Candidate { id, candidate } => {
                 self.check_owner(&caller, &id)?;
                 let added = self.transport.add_candidate(&id, &candidate).await;
-                let status = match added.map_err(rejection)? {
-                    true => StatusCode::OK,
-                    // It has overtaken its offer, and waits for it.
-                    false => StatusCode::ACCEPTED,
+                let is_there = added.map_err(|error| rejection(&error))?;
+                // It may have overtaken its offer, and waits for it.
+                let status = if is_there {
+                    StatusCode::OK
+                } else {
+                    StatusCode::ACCEPTED
                 };
                 Ok((status, Json(json!({"status": "success"}))).into_response())
             }

@@ -170,7 +170,10 @@ impl Signalling {
             offer = offer
                 .on_connected(move |peer| start::session(host, peer, identity, wishes).boxed());
         }
-        self.transport.answer(offer).await.map_err(rejection)
+        self.transport
+            .answer(offer)
+            .await
+            .map_err(|error| rejection(&error))
     }
 
     /// Whether what this caller says of a client is its own affair.
@@ -189,7 +192,10 @@ impl Signalling {
         let (caller, _body) = self.admit(request).await?;
         let id = WebRtcId::from(id);
         self.check_owner(&caller, &id)?;
-        self.transport.hang_up(&id).await.map_err(rejection)
+        self.transport
+            .hang_up(&id)
+            .await
+            .map_err(|error| rejection(&error))
     }
 }
 
@@ -207,8 +213,8 @@ async fn config(
     }
 }
 
-fn rejection(error: SignallingError) -> Rejection {
-    let status = match &error {
+fn rejection(error: &SignallingError) -> Rejection {
+    let status = match error {
         SignallingError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         SignallingError::InvalidSdp(_)
         | SignallingError::NoAudio

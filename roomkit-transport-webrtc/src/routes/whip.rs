@@ -80,8 +80,8 @@ impl Signalling {
         let fragment = text(&self.body(body).await?)?;
         for candidate in candidates_of_fragment(&fragment) {
             let added = self.transport.add_candidate(&id, candidate).await;
-            if !added.map_err(rejection)? {
-                return Err(rejection(SignallingError::Unknown));
+            if !added.map_err(|error| rejection(&error))? {
+                return Err(rejection(&SignallingError::Unknown));
             }
         }
         Ok(())

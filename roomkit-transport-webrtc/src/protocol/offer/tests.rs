@@ -107,7 +107,11 @@ fn c4_offers_without_what_is_needed() {
 fn c4_who_only_sends_hears_nothing() {
     assert!(!read(&[("a=sendrecv", "a=sendonly")]).unwrap().hears);
     assert!(read(&[("a=sendrecv", "a=recvonly")]).unwrap().hears);
-    assert!(read(&[("a=setup:actpass", "a=setup:passive")]).unwrap().is_dtls_passive);
+    assert!(
+        read(&[("a=setup:actpass", "a=setup:passive")])
+            .unwrap()
+            .is_dtls_passive
+    );
 }
 
 #[test]
@@ -144,10 +148,7 @@ fn x5_what_is_no_offer() {
     }
     let long = "v=0\r\nm=video 9 X 96\r\n".to_owned() + &"a=\r\n".repeat(1998);
     assert_eq!(long.lines().count(), 2000);
-    assert!(matches!(
-        Offer::read(&long, LIMITS),
-        Err(BadOffer::NoAudio)
-    ));
+    assert!(matches!(Offer::read(&long, LIMITS), Err(BadOffer::NoAudio)));
     assert!(Offer::read(&(long + "a=\r\n"), LIMITS).is_err());
     let large = offer(&[("s=-", &format!("s={}", "x".repeat(10_000)))]);
     assert!(matches!(

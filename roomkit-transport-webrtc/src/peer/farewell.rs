@@ -1,0 +1,44 @@
+//! The last word to a caller whose session did not start.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use roomkit_core::client_protocol::ServerMessage;
+use tokio::time::timeout;
+
+use super::Peer;
+
+/// How long a farewell waits for the channel it is said on.
+const CHANNEL_TIME: Duration = Duration::from_secs(2);
+
+impl Peer {
+    /// From now on the end waits until it is clear whether there is something to be said before
+    /// it: [`farewell`](Self::farewell), or [`no_farewell`](Self::no_farewell).
+    pub(crate) fn expect_farewell(&self) {
+        self.farewell_due.store(true, Ordering::SeqCst);
+    }
+
+    /// There is nothing to be said.
+    pub(crate) async fn no_farewell(&self) {
+        self.farewell_due.store(false, Ordering::SeqCst);
+        if self.released.load(Ordering::SeqCst) {
+            self.close().await;
+        }
+    }
+
+    /// Tells the caller why there will be no session, and ends the connection.
+    pub(crate) async fn farewell(&self, code: &str, message: &str) {
+        let mut channels = self.channels();
+        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
+        let channel = open.ok().and_then(Result::ok).and_then(|open| open.clone());
+        if let Some(channel) = channel {
+            let error = ServerMessage::Error {
+                code: code.into(),
+                message: message.into(),
+            };
+            if channel.try_send_text(&error.to_json()).await.is_ok() {
+                self.flush(&channel).await;
+            }
+        }
+        self.close().await;
+    }
+}
