@@ -50,6 +50,7 @@ impl ClientOffer {
 
     /// What is done when this client is connected, instead of telling
     /// [`on_client_connected`](WebRtcRealtimeTransport::on_client_connected).
+    #[cfg(feature = "axum")]
     #[must_use]
     pub(crate) fn on_connected(
         mut self,
