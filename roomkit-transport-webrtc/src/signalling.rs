@@ -2,13 +2,13 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
 use crate::{
     callers::{EarlyCandidate, Missing},
     life::{self, OnConnected},
-    peer::{CandidateError, Peer, PeerError},
+    peer::{CandidateError, PeerError},
     protocol::{BadOffer, Offer, WebRtcId},
     transport::{WebRtcRealtimeTransport, tell},
 };
@@ -19,7 +19,6 @@ pub struct ClientOffer {
     sdp: String,
     identity: Map<String, Value>,
     kept: Box<dyn Any + Send>,
-    on_connected: Option<OnConnected>,
 }
 
 impl ClientOffer {
@@ -30,7 +29,6 @@ impl ClientOffer {
             sdp: sdp.into(),
             identity: Map::new(),
             kept: Box::new(()),
-            on_connected: None,
         }
     }
 
@@ -45,18 +43,6 @@ impl ClientOffer {
     #[must_use]
     pub fn keep(mut self, value: impl Send + 'static) -> Self {
         self.kept = Box::new(value);
-        self
-    }
-
-    /// What is done when this client is connected, instead of telling
-    /// [`on_client_connected`](WebRtcRealtimeTransport::on_client_connected).
-    #[cfg(feature = "axum")]
-    #[must_use]
-    pub(crate) fn on_connected(
-        mut self,
-        done: impl FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send + 'static,
-    ) -> Self {
-        self.on_connected = Some(Box::new(done));
         self
     }
 }
@@ -166,6 +152,16 @@ impl WebRtcRealtimeTransport {
     /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
     /// connect in time it is forgotten.
     pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
+        self.answer_and_then(client, self.observing()).await
+    }
+
+    /// The same, with something else to be done when the client is connected than telling
+    /// [`on_client_connected`](Self::on_client_connected).
+    pub(crate) async fn answer_and_then(
+        &self,
+        client: ClientOffer,
+        on_connected: OnConnected,
+    ) -> Result<String, SignallingError> {
         let shared = &self.shared;
         let offer = Offer::read(&client.sdp, shared.offer_limits())?;
         let id = client.id;
@@ -179,7 +175,6 @@ impl WebRtcRealtimeTransport {
             }
         })?;
         let early = opening.done(&peer);
-        let on_connected = client.on_connected.unwrap_or_else(|| self.observing());
         tokio::spawn(life::accompany(
             Arc::clone(&peer),
             Arc::clone(&shared.callers),
@@ -229,7 +224,7 @@ impl WebRtcRealtimeTransport {
         Ok(())
     }
 
-    fn observing(&self) -> OnConnected {
+    pub(crate) fn observing(&self) -> OnConnected {
         let transport = self.clone();
         Box::new(move |peer| {
             async move {

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use self::start::Wishes;
 use crate::{
+    life::OnConnected,
     protocol::WebRtcId,
     signalling::{ClientOffer, SignallingError},
     transport::{ABOUT, NAME, WebRtcRealtimeTransport},
@@ -162,18 +163,18 @@ impl Signalling {
         let request = AuthRequest::new(&caller.parts, caller.address);
         let wishes = Wishes::read(&request)?;
         let permit = self.admission.place(&caller.parts, caller.address)?;
-        let mut offer = ClientOffer::new(id, sdp)
+        let offer = ClientOffer::new(id, sdp)
             .identity(caller.identity.0.clone())
             .keep(permit);
-        if let Some(host) = self.host.clone() {
-            let identity = caller.identity;
-            offer = offer
-                .on_connected(move |peer| start::session(host, peer, identity, wishes).boxed());
-        }
-        self.transport
-            .answer(offer)
-            .await
-            .map_err(|error| rejection(&error))
+        let on_connected: OnConnected = match self.host.clone() {
+            Some(host) => {
+                let identity = caller.identity;
+                Box::new(move |peer| start::session(host, peer, identity, wishes).boxed())
+            }
+            None => self.transport.observing(),
+        };
+        let answer = self.transport.answer_and_then(offer, on_connected).await;
+        answer.map_err(|error| rejection(&error))
     }
 
     /// Whether what this caller says of a client is its own affair.
