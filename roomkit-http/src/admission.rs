@@ -214,8 +214,12 @@ impl Admission {
         })
     }
 
+    pub(crate) fn allows_origin(&self, parts: &Parts) -> bool {
+        self.0.origins.allows(&parts.headers, &parts.uri)
+    }
+
     fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
-        if self.0.origins.allows(&parts.headers, &parts.uri) {
+        if self.allows_origin(parts) {
             return Ok(());
         }
         Err(Rejection::new(

@@ -8,7 +8,10 @@ use roomkit_core::{
     transport::Connection,
 };
 
-use crate::auth::Identity;
+use crate::{
+    auth::{AuthRequest, Identity},
+    rejection::Rejection,
+};
 
 /// Starts sessions for admitted connections. Any `async` closure from [`StartRequest`] to
 /// `Result<RealtimeSession, StartError>` is one.
@@ -18,6 +21,13 @@ use crate::auth::Identity;
 )]
 #[async_trait]
 pub trait SessionHost: Send + Sync + 'static {
+    /// Whether there would be room for such a client, asked while it can still be told over HTTP.
+    /// The answer is no promise: by the time the client is connected, another may have taken it.
+    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
+        let _ = request;
+        Ok(())
+    }
+
     /// Starts the session; the connection goes into `start_session`.
     async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError>;
 }

@@ -29,6 +29,7 @@
 
 mod admission;
 mod auth;
+mod cors;
 mod host;
 mod limits;
 mod mount;

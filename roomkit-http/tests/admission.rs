@@ -7,7 +7,12 @@
 
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{body::to_bytes, response::IntoResponse};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    response::{IntoResponse, Response},
+    routing::post,
+};
 use http::{Request, StatusCode, request::Parts};
 use roomkit_core::error::StartError;
 use roomkit_http::{
@@ -230,5 +235,51 @@ fn a_path_that_would_mean_something_to_the_router_is_an_error() {
             at(path).unwrap_err().to_string().starts_with("path: "),
             "{path}"
         );
+    }
+}
+
+async fn asked(admission: &Admission, method: &str, origin: &str) -> Response {
+    let routes = Router::new().route("/offer", post(async || "answer"));
+    let request = Request::builder()
+        .method(method)
+        .uri("/offer")
+        .header("host", "a.example")
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type")
+        .body(Body::empty())
+        .unwrap();
+    let mut service = admission.with_cors(routes).into_service();
+    tower_service::Service::call(&mut service, request)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn x3_pages_of_allowed_origins_may_read_answers() {
+    let config = AdmissionConfig {
+        allowed_origins: vec!["https://app.example".into()],
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::new(&config).unwrap();
+    let header = |response: &Response, name: &str| {
+        let value = response.headers().get(name)?;
+        Some(value.to_str().unwrap().to_owned())
+    };
+
+    let preflight = asked(&admission, "OPTIONS", "https://app.example").await;
+    assert_eq!(preflight.status(), StatusCode::OK);
+    assert_eq!(
+        header(&preflight, "access-control-allow-origin").as_deref(),
+        Some("https://app.example")
+    );
+    let headers = header(&preflight, "access-control-allow-headers").unwrap();
+    assert!(headers.contains("authorization"), "{headers}");
+
+    let answer = asked(&admission, "POST", "https://app.example").await;
+    assert!(header(&answer, "access-control-allow-origin").is_some());
+    for method in ["OPTIONS", "POST"] {
+        let stranger = asked(&admission, method, "https://evil.example").await;
+        assert_eq!(header(&stranger, "access-control-allow-origin"), None);
     }
 }

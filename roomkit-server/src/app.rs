@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::Router;
 use roomkit::{
     RealtimeVoiceChannel, RoomKit,
     error::ConfigError,
@@ -18,7 +18,7 @@ use crate::{
     dashboards::Dashboards,
     demo_tools,
     error::{ServerError, within},
-    host::{Host, SUPERVISOR, TransportHost, VOICE},
+    host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
     routes,
     tidy::Tidying,
 };
@@ -32,10 +32,6 @@ pub(crate) struct App {
     pub(crate) admission: Admission,
     /// The places of those who watch rooms: calls cannot lock them out, nor the other way round.
     pub(crate) dashboards: Dashboards,
-    /// How many rooms may be open.
-    pub(crate) max_rooms: usize,
-    /// When those for whom there is no room may try again.
-    pub(crate) retry_after: Duration,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
 }
@@ -105,15 +101,18 @@ impl App {
         let app = Self {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
-            max_rooms: config.limits.max_rooms,
-            retry_after: Duration::from_secs(config.limits.retry_after_seconds),
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,
         };
 
-        let mut router = routes::router(app.clone());
-        let host = Host::new(app.kit.clone(), app.voice.clone());
+        // Pages of allowed origins may read what they may ask for.
+        let mut router = app.admission.with_cors(routes::router(app.clone()));
+        let limit = RoomLimit {
+            max_rooms: config.limits.max_rooms,
+            retry_after: Duration::from_secs(config.limits.retry_after_seconds),
+        };
+        let host = Host::new(app.kit.clone(), app.voice.clone(), limit);
         for (place, (transport, config)) in
             transports.into_iter().zip(&config.transports).enumerate()
         {
@@ -123,8 +122,7 @@ impl App {
             });
             let context = MountContext::new(&config.path, app.admission.clone(), host)
                 .map_err(within(&format!("transports[{place}]")))?;
-            let full = middleware::from_fn_with_state(app.clone(), routes::refuse_one_more_room);
-            router = router.merge(transport.mount(context).layer(full));
+            router = router.merge(transport.mount(context));
         }
         Ok((app, router))
     }

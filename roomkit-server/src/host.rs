@@ -1,12 +1,13 @@
 //! Which room a caller comes into, and under what name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use axum::http::StatusCode;
 use roomkit::{
     RealtimeSession, RealtimeVoiceChannel, RoomKit,
     error::{RoomError, StartError, TransportError},
-    http::{SessionHost, StartRequest},
+    http::{AuthRequest, Rejection, SessionHost, StartRequest},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
     transport::Connection,
@@ -32,15 +33,43 @@ pub(crate) struct Host {
     voice: RealtimeVoiceChannel,
     /// Held while channels are attached, so that two who come at once do not both attach them.
     furnishing: Arc<Mutex<()>>,
+    limit: RoomLimit,
+}
+
+/// The cap on open rooms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoomLimit {
+    pub(crate) max_rooms: usize,
+    /// When those who are turned down may try again.
+    pub(crate) retry_after: Duration,
 }
 
 impl Host {
-    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel) -> Self {
+    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel, limit: RoomLimit) -> Self {
         Self {
             kit,
             voice,
             furnishing: Arc::default(),
+            limit,
         }
+    }
+
+    /// Turns a caller down for whom a room would have to be made when no more may be. Two who come
+    /// at once may both get past this; the kit itself then refuses the second.
+    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
+        if self.kit.open_rooms() < self.limit.max_rooms {
+            return Ok(());
+        }
+        let exists = match request.query("room") {
+            Some(room) => self.kit.room(room).await.is_ok(),
+            None => false,
+        };
+        if exists {
+            return Ok(());
+        }
+        let message = "there is no room for one more conversation";
+        let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message);
+        Err(rejection.with_retry_after(self.limit.retry_after))
     }
 
     async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
@@ -110,6 +139,10 @@ pub(crate) struct TransportHost {
 
 #[async_trait]
 impl SessionHost for TransportHost {
+    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
+        self.host.check(request).await
+    }
+
     async fn start(&self, mut request: StartRequest) -> Result<RealtimeSession, StartError> {
         request.connection = routed(self.transport, request.connection);
         self.host.start(request).await

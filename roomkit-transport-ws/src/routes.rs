@@ -93,7 +93,9 @@ impl Mount {
     async fn admit(&self, parts: &mut Parts) -> Result<Client, Rejection> {
         let peer = peer_address(&parts.extensions);
         let admitted = self.context.admission.admit(parts, peer).await?;
-        let wishes = Wishes::read(&AuthRequest::new(parts, peer))?;
+        let request = AuthRequest::new(parts, peer);
+        let wishes = Wishes::read(&request)?;
+        self.context.host.check(&request).await?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
             .await
             .map_err(|error| {

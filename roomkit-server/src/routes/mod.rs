@@ -6,7 +6,6 @@ mod input;
 mod page;
 mod page_config;
 mod rooms;
-mod too_many_rooms;
 
 use axum::{
     Router,
@@ -16,7 +15,6 @@ use axum::{
 };
 use roomkit::http::Rejection;
 
-pub(crate) use self::too_many_rooms::refuse_one_more_room;
 use crate::app::App;
 
 /// Largest request body, in bytes.

@@ -64,7 +64,7 @@ impl WebRtcRealtimeTransport {
             admission,
             host,
         });
-        Router::new()
+        let routes = Router::new()
             .route("/webrtc/offer", post(fast_rtc::post))
             .route("/webrtc/offer/{webrtc_id}", delete(fast_rtc::hang_up))
             .route("/webrtc/config", get(config))
@@ -73,7 +73,8 @@ impl WebRtcRealtimeTransport {
                 "/whip/{webrtc_id}",
                 delete(whip::hang_up).patch(whip::patch),
             )
-            .with_state(signalling)
+            .with_state(Arc::clone(&signalling));
+        signalling.admission.with_cors(routes)
     }
 }
 
@@ -162,6 +163,9 @@ impl Signalling {
     async fn answer(&self, caller: Caller, id: WebRtcId, sdp: String) -> Result<String, Rejection> {
         let request = AuthRequest::new(&caller.parts, caller.address);
         let wishes = Wishes::read(&request)?;
+        if let Some(host) = &self.host {
+            host.check(&request).await?;
+        }
         let permit = self.admission.place(&caller.parts, caller.address)?;
         let offer = ClientOffer::new(id, sdp)
             .identity(caller.identity.0.clone())
