@@ -55,6 +55,20 @@ fn first_call() {
 }
 
 #[test]
+fn webrtc() {
+    says(
+        "webrtc",
+        &[
+            "listening on http://127.0.0.1:",
+            "a client is connected",
+            "the session has begun, in \"opus\"",
+            "assistant",
+            "packets of the voice have come",
+        ],
+    );
+}
+
+#[test]
 fn gemini() {
     says(
         "gemini",

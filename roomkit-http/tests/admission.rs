@@ -246,7 +246,10 @@ async fn asked(admission: &Admission, method: &str, origin: &str) -> Response {
         .header("host", "a.example")
         .header("origin", origin)
         .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "authorization,content-type")
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        )
         .body(Body::empty())
         .unwrap();
     let mut service = admission.with_cors(routes).into_service();

@@ -1,0 +1,87 @@
+//! Calls over WebRTC, and a session for each that comes: the signalling is mounted on the program's
+//! own axum application, and the transport tells of each client that is connected.
+//!
+//! `cargo run --example webrtc` plays the caller as well, and ends. With `-- --serve` it waits for
+//! browsers at <http://localhost:8766>.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
+#[path = "webrtc/caller.rs"]
+mod caller;
+
+use std::{error::Error, sync::Arc};
+
+use axum::{Router, response::Html, routing::get};
+use roomkit::{
+    RealtimeVoiceChannel, RoomKit,
+    error::StartError,
+    http::{Admission, AdmissionConfig},
+    mock::EchoProvider,
+    webrtc::{WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig, mount_fastrtc_realtime},
+};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let provider = Arc::new(EchoProvider::default());
+    // Rates need not be named: audio is decoded to what the provider takes, and encoded from what
+    // it gives.
+    let transport = WebRtcRealtimeTransport::new(WebRtcTransportConfig::default())?;
+    println!(
+        "callers are listened to at {:?}",
+        transport.local_addresses()
+    );
+
+    let channel =
+        RealtimeVoiceChannel::builder("realtime-voice", provider, Arc::new(transport.clone()))
+            .system_prompt("You are a helpful voice assistant.")
+            .build()?;
+    let kit = RoomKit::new();
+    kit.register_channel(channel.clone())?;
+
+    // Sessions by themselves: a room of its own for each client.
+    let host = (kit.clone(), channel);
+    transport.on_client_connected(move |webrtc_id| {
+        let (kit, channel) = host.clone();
+        async move {
+            match start(&kit, &channel, webrtc_id).await {
+                Ok(room) => println!("a client is connected, in room {room}"),
+                Err(error) => println!("a client got no session: {error}"),
+            }
+        }
+    });
+
+    // The signalling, on an application of the program's own.
+    let app = Router::new().route("/", get(async || Html(PAGE)));
+    let admission = Admission::new(&AdmissionConfig::default())?;
+    let app = mount_fastrtc_realtime(app, &transport, "/rtc-realtime", admission)?;
+
+    let serve_on = std::env::args().any(|argument| argument == "--serve");
+    let port = if serve_on { 8766 } else { 0 };
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    let server = tokio::spawn(async { axum::serve(listener, app).await });
+
+    if serve_on {
+        server.await??;
+    } else {
+        caller::call(address, "/rtc-realtime/webrtc/offer").await?;
+    }
+    kit.close().await;
+    transport.close().await;
+    Ok(())
+}
+
+async fn start(
+    kit: &RoomKit,
+    channel: &RealtimeVoiceChannel,
+    webrtc_id: WebRtcId,
+) -> Result<String, StartError> {
+    let room = kit.create_room(()).await?;
+    kit.attach_channel(&room.id, "realtime-voice").await?;
+    channel.start_session(&room.id, "user-1", webrtc_id).await?;
+    Ok(room.id.to_string())
+}
+
+/// What a page needs: a microphone, a track to listen to, a channel for the messages, and one request.
+const PAGE: &str = include_str!("webrtc/page.html");
