@@ -46,9 +46,20 @@ const MESSAGES: &[&str] = &[
     r#"{"voiceActivityDetectionSignal":{"vadSignalType":"VAD_SIGNAL_TYPE_SOS"}}"#,
     r#"{"usageMetadata":{"promptTokenCount":0,"responseTokenCount":25,"totalTokenCount":25}}"#,
     r#"{"usageMetadata":{"promptTokenCount":40,"candidatesTokenCount":"7","candidatesTokensDetails":[{"modality":"TEXT","tokenCount":"7"}]}}"#,
+    "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0 8\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:pWvM\r\na=ice-pwd:1Jk0+eG0i8lq0xAq1Qh3J8aD\r\na=fingerprint:sha-256 AA:BB\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\na=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=candidate:2 1 udp 1694498815 203.0.113.1 3478 typ srflx raddr 192.0.2.1 rport 5000\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\n",
+    r#"{"sdp":"v=0\r\n","type":"offer","webrtc_id":"a","restart":true}"#,
+    r#"{"type":"ice-candidate","candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host","sdpMid":"0"},"webrtc_id":"a"}"#,
     r#"{"error":{"code":503,"message":"The service is currently unavailable.","status":"UNAVAILABLE"}}"#,
     "{\"serverContent\":{\"interrupted\":true}}\n{\"serverContent\":{\"modelTurn\":{\"parts\":[{\"inlineData\":{\"data\":\"AAAB\"}}]}}}\n{\"serverContent\":{\"turnComplete\":true}}",
     r##"{"type":"object","$defs":{"n":{"type":["object","null"],"properties":{"n":{"$ref":"#/$defs/n"}}}},"properties":{"a":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]},"b":{"enum":[1,null]},"c":{"type":"array","items":[{"const":"x"}]}},"required":["a","z"]}"##,
+];
+
+/// What is not text: a binding request for the caller `name`, and Opus packets after their lengths.
+const BINARY: &[&[u8]] = &[
+    b"\x00\x01\x00\x24\x21\x12\xa4\x42abcdefghijkl\x00\x06\x00\x09name:them\x00\x00\x00\x00\x08\x00\x14aaaaaaaaaaaaaaaaaaaa",
+    b"\x01\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
+    b"\x80\x6f\x00\x01\x00\x00\x03\xc0\x00\x00\x00\x01\x78\x80\x00",
+    b"\x03\x00\x00\x00\x78\x80\x00\x05\x01\x01\x14\x58\x0b\xe4\xc1\x36\x03\x02\x02\x14\xf8\xff\xfe\x08\x03\x03\x14\x48\x83\x01\x02\x03\x04\x05\x06",
 ];
 
 const TOKENS: &[&str] = &[
@@ -61,7 +72,10 @@ pub(crate) fn input(random: &mut Random) -> Vec<u8> {
         let length = random.below(4096);
         return (0..length).map(|_| random.next() as u8).collect();
     }
-    let mut bytes = MESSAGES[random.below(MESSAGES.len())].as_bytes().to_vec();
+    let mut bytes = match random.below(MESSAGES.len() + BINARY.len()) {
+        text if text < MESSAGES.len() => MESSAGES[text].as_bytes().to_vec(),
+        binary => BINARY[binary - MESSAGES.len()].to_vec(),
+    };
     for _ in 0..random.below(6) {
         let at = random.below(bytes.len() + 1);
         match random.below(7) {

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use roomkit_core::{
     audio::{Resampler, duration_of, g711, level_dbfs},
-    client_protocol::ClientMessage,
+    client_protocol::{ClientMessage, MessageLimits},
 };
 use roomkit_provider_gemini::{
     GeminiSessionConfig,
     protocol::{Decoder as GeminiDecoder, tool_parameters},
 };
 use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder as OpenAiDecoder};
+use roomkit_transport_webrtc::fuzzing;
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
 
@@ -21,6 +22,9 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 pub(crate) const TARGETS: &[Target] = &[
     ("the client protocol", client_protocol),
     ("the WebSocket transport", websocket),
+    ("the WebRTC transport's signalling", fuzzing::signalling),
+    ("the WebRTC transport's datagrams", fuzzing::datagrams),
+    ("the WebRTC transport's audio", fuzzing::audio),
     ("the Gemini provider", gemini),
     ("the Gemini provider's tool schemas", gemini_schemas),
     ("the OpenAI provider", openai),
@@ -29,7 +33,9 @@ pub(crate) const TARGETS: &[Target] = &[
 ];
 
 fn client_protocol(input: &[u8]) {
-    let _ = ClientMessage::parse(&String::from_utf8_lossy(input));
+    let text = String::from_utf8_lossy(input);
+    let _ = ClientMessage::parse(&text);
+    let _ = MessageLimits::default().read(&text);
 }
 
 fn websocket(input: &[u8]) {

@@ -8,4 +8,5 @@ mod runtime;
 
 pub(crate) use address::{Announced, local_addresses};
 pub(crate) use hub::Hub;
+pub(crate) use routes::fuzz;
 pub(crate) use runtime::PeerNetwork;

@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 256;
 /// A caller's end.
 pub(super) struct Port {
     key: PeerKey,
-    /// None: in tests of the table alone.
+    /// None: of nothing.
     socket: Option<Arc<UdpSocket>>,
     local: SocketAddr,
     hub: Weak<Hub>,
@@ -41,7 +41,7 @@ impl Port {
         Self::build(key, Some(socket), local, hub)
     }
 
-    #[cfg(test)]
+    /// An end of nothing, to try the table with.
     pub(super) fn unconnected(key: PeerKey) -> Arc<Self> {
         Self::build(key, None, SocketAddr::from(([0; 4], 0)), Weak::new())
     }

@@ -166,6 +166,19 @@ impl Routes {
     }
 }
 
+/// Asks a table with one caller in it whom a datagram is for.
+pub(crate) fn fuzz(from: SocketAddr, datagram: &[u8]) {
+    let Ok(crypto) = rtc::crypto::default_provider() else {
+        return;
+    };
+    let mut routes = Routes::new(crypto);
+    let key = PeerKey(0);
+    routes.add_port(key, 0, Port::unconnected(key));
+    routes.add_credentials(key, "name".into(), "password".into());
+    routes.note_sent(key, datagram);
+    routes.find((0, from), datagram);
+}
+
 /// Removes an entry unless it has become somebody else's.
 fn remove_if<K: std::hash::Hash + Eq>(map: &mut HashMap<K, PeerKey>, entry: &K, key: PeerKey) {
     if map.get(entry) == Some(&key) {
