@@ -80,14 +80,16 @@ class Offers(ServerCase):
         heard = await peer.talk(measure.tone(500, 0.8))
         self.assertGreater(measure.strongest_tone(heard.speech()).snr_db, 15, "the first is unharmed")
 
-    async def test_an_id_may_be_used_again_after_its_call(self):
+    async def test_an_id_is_used_once(self):
         first = await self.call()
         self.assertEqual((await first.hang_up()).status, 204)
         await self.server.until_sessions(0, first.room)
         again = await self.caller()
         again.id = first.id
-        await again.connect()
-        await again.ready()
+        with self.assertRaises(Refused) as refused:
+            await again.connect()
+        response = refused.exception.response
+        self.assertEqual((response.status, response.error), (409, "connection_already_exists"))
 
     async def test_hanging_up(self):
         peer = await self.call()
@@ -223,7 +225,7 @@ class Whip(ServerCase):
         self.assertIn((await peer.hang_up()).status, (200, 204))
         await peer.until_state("closed", "failed", within=5)
         await self.server.until_sessions(0, peer.room)
-        self.assertEqual((await peer.hang_up()).status, 404)
+        self.assertEqual((await peer.hang_up()).status, 410)
 
     async def test_what_is_no_offer(self):
         path = f"{MOUNT}/whip"
