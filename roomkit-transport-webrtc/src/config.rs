@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
-use roomkit_core::error::ConfigError;
+use roomkit_core::{audio::check_client_rate, error::ConfigError};
 use serde::{Deserialize, Serialize};
 
 use crate::net::Announced;
@@ -114,21 +114,14 @@ impl fmt::Debug for IceServer {
 /// Bits per second that Opus can make speech of.
 const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=128_000;
 
-/// Rates at which audio can be handed on, in Hz.
-const RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
-
 impl WebRtcTransportConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         for (field, rate) in [
             ("input_sample_rate", self.input_sample_rate),
             ("output_sample_rate", self.output_sample_rate),
         ] {
-            if let Some(rate) = rate
-                && !RATES.contains(&rate)
-            {
-                let (low, high) = (RATES.start(), RATES.end());
-                let problem = format!("{rate} Hz; must be from {low} to {high}");
-                return Err(ConfigError::field(field, problem));
+            if let Some(rate) = rate {
+                check_client_rate(field, rate)?;
             }
         }
         if !BITRATES.contains(&self.bitrate) {

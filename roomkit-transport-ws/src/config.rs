@@ -1,12 +1,9 @@
 //! The transport's settings.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use roomkit_core::{client_protocol::MessageLimits, error::ConfigError};
 use serde::Deserialize;
-
-/// Rates that a client may send or play, in Hz.
-const RATES: RangeInclusive<u32> = 8_000..=48_000;
 
 /// The settings of a [`WebSocketRealtimeTransport`](crate::WebSocketRealtimeTransport).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -109,7 +106,7 @@ impl WebSocketTransportConfig {
             ("output_sample_rate", self.output_sample_rate),
         ] {
             if let Some(rate) = rate {
-                check_rate(field, rate)?;
+                check_client_rate(field, rate)?;
             }
         }
         for (field, value) in [
@@ -132,18 +129,6 @@ pub(crate) const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// Every frame is flushed, so collecting them gains nothing.
 #[cfg(feature = "tungstenite")]
 pub(crate) const WRITE_BUFFER_BYTES: usize = 0;
-
-/// Refuses rates that no client can mean, naming the field they came from.
-pub(crate) fn check_rate(field: &str, rate: u32) -> Result<u32, ConfigError> {
-    if RATES.contains(&rate) {
-        return Ok(rate);
-    }
-    let (low, high) = (RATES.start(), RATES.end());
-    Err(ConfigError::field(
-        field,
-        format!("{rate} Hz; must be from {low} to {high}"),
-    ))
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,16 +10,17 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::request::Parts;
-use roomkit_core::registry::{self, inventory};
+use roomkit_core::{
+    audio::check_client_rate,
+    registry::{self, inventory},
+};
 use roomkit_http::{
     Admitted, AuthRequest, MountContext, MountableTransport, Rejection, SessionHost, StartFailure,
     StartFailureKind, StartRequest, TransportRoutes, peer_address,
 };
 
 use crate::{
-    config::{
-        AudioEncoding, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WebSocketTransportConfig, check_rate,
-    },
+    config::{AudioEncoding, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WebSocketTransportConfig},
     connection::WsConnection,
     protocol::close_code,
     transport::{ABOUT, NAME, WebSocketRealtimeTransport},
@@ -197,7 +198,7 @@ fn rate(request: &AuthRequest, field: &str) -> Result<Option<u32>, Rejection> {
     let Ok(rate) = text.parse() else {
         return Err(Rejection::bad_request(field, "must be a number of Hz"));
     };
-    match check_rate(field, rate) {
+    match check_client_rate(field, rate) {
         Ok(rate) => Ok(Some(rate)),
         Err(error) => Err(Rejection::new(
             http::StatusCode::BAD_REQUEST,

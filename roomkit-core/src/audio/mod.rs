@@ -7,16 +7,37 @@ mod allowance;
 pub mod g711;
 mod resample;
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 pub use allowance::Allowance;
 pub use resample::Resampler;
+
+use crate::error::ConfigError;
 
 /// The rate assumed before a provider has told its own, in Hz.
 pub(crate) const DEFAULT_RATE: u32 = 24_000;
 
 /// Bytes of one PCM16 mono sample.
 pub const BYTES_PER_SAMPLE: usize = 2;
+
+/// Rates that a client may send or play, in Hz.
+const CLIENT_RATES: RangeInclusive<u32> = 8_000..=48_000;
+
+/// Refuses a rate, in Hz, that no client can mean; the error names the field it came from.
+///
+/// # Errors
+///
+/// When it is not from 8000 to 48 000.
+pub fn check_client_rate(field: &str, rate: u32) -> Result<u32, ConfigError> {
+    if CLIENT_RATES.contains(&rate) {
+        return Ok(rate);
+    }
+    let (low, high) = (CLIENT_RATES.start(), CLIENT_RATES.end());
+    Err(ConfigError::field(
+        field,
+        format!("{rate} Hz; must be from {low} to {high}"),
+    ))
+}
 
 /// How long `bytes` bytes of PCM16 mono play at `rate` Hz.
 pub fn duration_of(bytes: usize, rate: u32) -> Duration {
