@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit_core::{client_protocol::MessageLimits, error::ConfigError};
+use roomkit_core::{audio::check_client_rate, client_protocol::MessageLimits, error::ConfigError};
 use serde::Deserialize;
 
 /// The settings of a [`WebSocketRealtimeTransport`](crate::WebSocketRealtimeTransport).
