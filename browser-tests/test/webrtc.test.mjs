@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import { call, launch, launchFor, open, picture, said, until } from "../support/browser.mjs";
 import { envelope, likeness, loudPart, record, rms } from "../support/recorder.mjs";
 import { startServer } from "../support/server.mjs";
+import { hasTurn, startTurn } from "../support/turn.mjs";
 import { tone, wav } from "../support/wav.mjs";
 
 const LOUD = 0.01;
@@ -224,7 +225,7 @@ test("r6 a call that the server ends says why", async () => {
 
 test("a network that lets no WebRTC through is named, and the WebSocket offered", async (context) => {
   const own = await ownServer(context);
-  const page = await open(silent, own, { script: blockMedia });
+  const page = await open(silent, own, { script: relayOnly });
   await page.click("#toggle");
   const banner = page.locator(".banner", { hasText: "could not be connected by WebRTC" });
   await banner.waitFor();
@@ -236,6 +237,23 @@ test("a network that lets no WebRTC through is named, and the WebSocket offered"
   await until(page, () => window.roomkit.state === "listening" && window.roomkit.transport === "websocket");
   assert.equal(new URL(page.url()).searchParams.get("transport"), "websocket");
   assert.equal(await page.isChecked("input[name=transport][value=websocket]"), true);
+  await page.close();
+});
+
+test("c3 a browser that may only send to a relay is told of one", { skip: !hasTurn && "needs coturn" }, async (context) => {
+  const turn = await startTurn(33478);
+  context.after(() => turn.stop());
+  const relayed = await startServer({
+    settings: `[[transports]]\nname = "webrtc"\npath = "/rtc"\nconfig = { interfaces = ["127.0.0.1"], client_ice_servers = [${turn.server}] }\n`,
+  });
+  context.after(() => relayed.stop());
+  const page = await open(silent, relayed, { script: relayOnly });
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  await page.fill("#text", "Is anybody there?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "anybody");
+  await until(page, () => window.roomkit.totalPlayedMs > 300 && window.roomkit.playedRms > 0.01);
   await page.close();
 });
 
@@ -277,8 +295,8 @@ function plainMicrophone() {
     open({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
 }
 
-/** No candidate is ever found, as on a network that lets no UDP through. */
-function blockMedia() {
+/** As on a network that lets no UDP through but to a relay; without one no candidate is ever found. */
+function relayOnly() {
   const { RTCPeerConnection } = window;
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(configuration) {

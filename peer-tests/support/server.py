@@ -22,8 +22,17 @@ MOUNT = "/rtc"
 
 
 def toml(settings: dict) -> str:
-    """The lines of one table. JSON's numbers, strings, booleans and flat lists are TOML's too."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    """The lines of one table."""
+    return "".join(f"{name} = {toml_value(value)}\n" for name, value in settings.items())
+
+
+def toml_value(value) -> str:
+    """JSON's numbers, strings and booleans are TOML's too."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml_value(v)}" for name, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value)
 
 
 def configuration(transport: dict, limits: dict, provider: dict, top: dict) -> str:
