@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
 use crate::{
     callers::Callers,
@@ -83,12 +86,20 @@ async fn unclaimed(
     patience: Duration,
     on_connected: OnConnected,
 ) -> &'static str {
-    let told = on_connected(Arc::clone(peer));
-    if timeout(patience, told).await.is_err() && !peer.is_claimed() {
-        return "nobody made a session of it in time";
+    let deadline = Instant::now() + patience;
+    let mut told = on_connected(Arc::clone(peer));
+    tokio::select! {
+        () = &mut told => {}
+        () = sleep_until(deadline) => {
+            if !peer.is_claimed() {
+                return "nobody made a session of it in time";
+            }
+            // Its session is being started, which has limits of its own.
+            told.await;
+        }
     }
     if !peer.is_claimed() {
-        tokio::time::sleep(patience).await;
+        sleep_until(deadline).await;
     }
     if peer.is_claimed() {
         std::future::pending().await

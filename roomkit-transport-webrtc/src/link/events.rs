@@ -96,6 +96,8 @@ impl Events {
 
     async fn next(&mut self) -> Option<ClientEvent> {
         loop {
+            // A flood of packets that come to nothing must not keep the task from its other work.
+            tokio::task::consume_budget().await;
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
