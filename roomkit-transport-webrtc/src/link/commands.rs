@@ -23,7 +23,7 @@ impl Commands {
 impl ClientSink for Commands {
     async fn send(&mut self, command: ClientCommand) -> Result<(), TransportError> {
         let Self(link) = self;
-        match command {
+        let sent = match command {
             ClientCommand::Audio(pcm) => {
                 link.speak(|outbound, now| outbound.push(&pcm, now)).await;
                 Ok(())
@@ -40,7 +40,9 @@ impl ClientSink for Commands {
             }
             ClientCommand::Message(message) => link.messages.send(message.to_json()).await,
             _ => Ok(()),
-        }
+        };
+        link.reschedule();
+        sent
     }
 
     async fn close(&mut self, _reason: &str) {
