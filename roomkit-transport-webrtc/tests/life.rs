@@ -65,9 +65,10 @@ async fn s1_a_client_without_a_channel_is_sent_away_as_well() {
         ..Kind::default()
     };
     let http = server.http.with_query("room=missing");
-    let mut client = Client::connect_as(kind, &http).await;
-    client.sent_away().await;
+    let client = Client::connect_as(kind, &http).await;
     is_empty(&server).await;
+    let candidate = server.http.offer(&client.candidate("")).await;
+    assert_eq!(candidate.status, 410);
 }
 
 #[tokio::test]

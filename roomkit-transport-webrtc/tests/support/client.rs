@@ -1,6 +1,10 @@
 //! A client as a browser is one: a peer connection on real sockets.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rtc::{
@@ -145,6 +149,7 @@ impl Client {
                 ..RTCDataChannelInit::default()
             };
             let channel = pc.create_data_channel("text", Some(init)).await.unwrap();
+            watched.hurry(Arc::downgrade(&channel));
             if negotiated.is_none() {
                 watched.hear(channel);
             } else {
@@ -333,6 +338,21 @@ struct Watched {
 }
 
 impl Watched {
+    /// Wakes the library until the channel is open: where a browser goes on at once, it sleeps up
+    /// to 200 ms before each of its handshakes.
+    fn hurry(&self, channel: Weak<dyn DataChannel>) {
+        let open = self.channel.subscribe();
+        tokio::spawn(async move {
+            while let Some(channel) = channel.upgrade()
+                && open.borrow().is_none()
+                && channel.set_buffered_amount_low_threshold(0).await.is_ok()
+            {
+                drop(channel);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+
     /// Passes on what comes on this channel.
     fn hear(&self, channel: Arc<dyn DataChannel>) {
         let (tell, open) = (self.tell.clone(), self.channel.clone());
