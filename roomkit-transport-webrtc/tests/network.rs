@@ -13,9 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use roomkit_core::provider::ProviderCommand;
+use roomkit_core::{audio::level_dbfs, provider::ProviderCommand};
 use roomkit_mock::{MockProviderConnection, MockRealtimeProvider};
 use roomkit_transport_webrtc::{IceServer, WebRtcTransportConfig};
+use serde_json::json;
 use support::*;
 
 async fn server_with(config: WebRtcTransportConfig, ai: &MockRealtimeProvider) -> Server {
@@ -138,9 +139,16 @@ async fn c3_with_a_relay_each_client_has_a_port() {
     let server = server_with(config, &ai).await;
     assert!(server.transport.local_addresses().is_empty());
     let mut ports = Vec::new();
-    for _ in 0..2 {
-        let mut client = Client::new(Kind::default()).await;
-        let answer = server.http.offer(&client.fast_rtc()).await.sdp();
+    let (one, two) = (
+        Client::new(Kind::default()).await,
+        Client::new(Kind::default()).await,
+    );
+    // Both at once: the server looks for the relay for a while.
+    let (offer_one, offer_two) = (one.fast_rtc(), two.fast_rtc());
+    let (answer_one, answer_two) =
+        tokio::join!(server.http.offer(&offer_one), server.http.offer(&offer_two));
+    for (mut client, answer) in [(one, answer_one), (two, answer_two)] {
+        let answer = answer.sdp();
         let hosts = candidates(&answer);
         assert_eq!(hosts.len(), 1, "{hosts:?}");
         ports.push(hosts[0].0.port());
@@ -195,6 +203,71 @@ async fn x2_another_certificate_is_another_client() {
     assert_eq!(refused.refusal(), (400, "invalid_sdp".into()));
     let ai = ai.wait_for_connect().await;
     talks(&mut client, &ai).await;
+}
+
+#[tokio::test]
+async fn c4_a_client_whose_address_has_changed_finds_its_way_again() {
+    let ai = MockRealtimeProvider::new();
+    let server = Server::start(&ai).await;
+    let (mut client, proxy) = call_through_a_proxy(&server).await;
+    let ai = ai.wait_for_connect().await;
+    talks(&mut client, &ai).await;
+    proxy.rebind().await;
+    client.pc.restart_ice().await.unwrap();
+    client.make_offer().await;
+    let mut offer = client.fast_rtc_from_nowhere();
+    offer["restart"] = true.into();
+    let answer = server.http.offer(&offer).await.sdp();
+    client.take(&proxy.instead(&answer)).await;
+    talks(&mut client, &ai).await;
+    client.ping().await;
+}
+
+async fn call_through_a_proxy(server: &Server) -> (Client, Proxy) {
+    let proxy = Proxy::start(server.transport.local_addresses()[0]).await;
+    let mut client = Client::new(Kind::default()).await;
+    let answer = server
+        .http
+        .offer(&client.fast_rtc_from_nowhere())
+        .await
+        .sdp();
+    client.take(&proxy.instead(&answer)).await;
+    client.message("session_started").await;
+    (client, proxy)
+}
+
+#[tokio::test]
+async fn x5_what_is_sent_again_is_heard_once() {
+    let ai = MockRealtimeProvider::new();
+    let server = Server::start(&ai).await;
+    let (mut client, proxy) = call_through_a_proxy(&server).await;
+    let ai = ai.wait_for_connect().await;
+    talks(&mut client, &ai).await;
+    client.send(&json!({"type": "text", "text": "once"})).await;
+    ai.wait_for_command(|it| matches!(it, ProviderCommand::Text { .. }))
+        .await;
+    let loud = || {
+        let audio = ai.sent_audio();
+        audio.iter().filter(|pcm| level_dbfs(pcm) > -30.0).count()
+    };
+    let before = loud();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client_side = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sent = proxy.sent();
+    assert!(sent.len() > 20);
+    for datagram in &sent {
+        // From where nobody has been, and from where the client is.
+        stranger
+            .send_to(datagram, server.transport.local_addresses()[0])
+            .unwrap();
+        client_side.send_to(datagram, proxy.address).unwrap();
+    }
+    // The proxy answers to whom it has heard last: to the client again, once it speaks.
+    talks(&mut client, &ai).await;
+    client.ping().await;
+    assert_eq!(loud(), before + 10);
+    assert_eq!(ai.injected_texts().len(), 1);
+    assert_eq!(server.voice.sessions().len(), 1);
 }
 
 #[tokio::test]

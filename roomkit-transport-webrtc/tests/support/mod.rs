@@ -5,6 +5,7 @@ mod client;
 mod codec;
 mod counters;
 mod http;
+mod proxy;
 mod server;
 mod signal;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     codec::Codec,
     counters::Counters,
     http::{Answer, Http},
+    proxy::Proxy,
     server::{LOBBY, Server, config, host, open_door, serve},
     signal::{frequency, level, loud_span, tone},
 };
