@@ -77,15 +77,19 @@ async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'stati
     }
 }
 
-/// Tells who is to be told. Comes back only if that leads to no session.
+/// Tells who is to be told, who may take the time once it has made a session of the caller: how
+/// long that takes to start is the engine's to say. Comes back only if there is no session.
 async fn unclaimed(
     peer: &Arc<Peer>,
     patience: Duration,
     on_connected: OnConnected,
 ) -> &'static str {
-    let told = on_connected(Arc::clone(peer));
-    if timeout(patience, told).await.is_err() && !peer.is_claimed() {
-        return "nobody made a session of it in time";
+    let mut told = on_connected(Arc::clone(peer));
+    if timeout(patience, &mut told).await.is_err() {
+        if !peer.is_claimed() {
+            return "nobody made a session of it in time";
+        }
+        told.await;
     }
     if !peer.is_claimed() {
         tokio::time::sleep(patience).await;
