@@ -46,8 +46,11 @@ impl ClientSink for Commands {
     }
 
     async fn close(&mut self, _reason: &str) {
-        self.0.messages.flush(&self.0.peer).await;
-        self.0.peer.release().await;
+        let Self(link) = self;
+        if link.messages.flush(&link.peer).await {
+            link.peer.has_farewell();
+        }
+        link.peer.release().await;
     }
 }
 

@@ -158,6 +158,7 @@ impl Engine {
             negotiating: AsyncMutex::default(),
             claimed: AtomicBool::new(false),
             farewell_due: AtomicBool::new(false),
+            has_farewell: AtomicBool::new(false),
             released: AtomicBool::new(false),
             kept: Mutex::new(Some(kept)),
         };

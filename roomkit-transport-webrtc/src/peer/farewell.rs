@@ -29,8 +29,12 @@ impl Peer {
         }
     }
 
-    /// Tells the caller why there will be no session, and ends the connection.
+    /// Tells the caller why there will be no session, unless the session itself has, and ends the
+    /// connection.
     pub(crate) async fn farewell(&self, code: &str, message: &str) {
+        if self.has_farewell.load(Ordering::SeqCst) {
+            return self.close().await;
+        }
         if let Some(channel) = self.channel_in_time().await {
             let error = ServerMessage::Error {
                 code: code.into(),
