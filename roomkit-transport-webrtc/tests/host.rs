@@ -9,13 +9,16 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::Router;
-use roomkit_core::provider::ProviderCapabilities;
+use roomkit_core::provider::{ProviderCapabilities, Role};
 use roomkit_http::routes;
 use roomkit_mock::MockRealtimeProvider;
 use roomkit_transport_webrtc::{
@@ -109,7 +112,6 @@ async fn s8_a_panic_of_the_observer_harms_nobody() {
     let panics = Arc::new(AtomicBool::new(true));
     transport.on_client_connected(move |id| {
         let channel = channel.clone();
-        // Once before there is a future, would be as well; here within it.
         let panics = panics.swap(false, Ordering::SeqCst);
         async move {
             assert!(!panics, "host code");
@@ -157,6 +159,32 @@ async fn s1_a_client_nobody_starts_a_session_for_is_sent_away() {
         let ended = http.offer(&client.candidate("")).await;
         assert_eq!(ended.refusal(), (410, "connection_closed".into()));
     }
+}
+
+#[tokio::test]
+async fn s1_who_has_made_a_session_may_take_its_time() {
+    let transport = transport(WebRtcTransportConfig {
+        session_timeout_ms: 50,
+        ..config()
+    });
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&done);
+    transport.on_client_connected(move |id| {
+        let (channel, told) = (channel.clone(), Arc::clone(&told));
+        async move {
+            let session = channel.start_session(LOBBY, "ann", id).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            channel
+                .inject_text(&session, "Say hello.", Role::User, false)
+                .unwrap();
+            told.store(true, Ordering::SeqCst);
+        }
+    });
+    let http = mounted(&transport).await;
+    let mut client = Client::call_as(Kind::default(), &http).await;
+    until(|| done.load(Ordering::SeqCst)).await;
+    client.ping().await;
 }
 
 #[tokio::test]

@@ -8,15 +8,16 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
+    RealtimeVoiceChannel,
     error::{ProviderError, ProviderErrorKind, StartError, TransportError},
     framework::{FrameworkEventKind, FrameworkEvents},
     transport::Connection,
 };
-use roomkit_mock::{MockRealtimeProvider, provider::ConnectOutcome};
-use roomkit_transport_webrtc::{WebRtcId, WebRtcTransportConfig};
+use roomkit_mock::{Gate, MockRealtimeProvider, provider::ConnectOutcome};
+use roomkit_transport_webrtc::{WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig};
 use serde_json::json;
 use support::*;
 
@@ -99,6 +100,49 @@ async fn s1_an_id_that_makes_no_session_is_a_typed_error() {
             TransportError::WrongConnection { .. }
         ))
     ));
+}
+
+#[tokio::test]
+async fn s1_a_client_that_leaves_while_its_session_starts() {
+    for how in 0..3 {
+        let ai = MockRealtimeProvider::new();
+        let server = server(&ai).await;
+        let gate = Gate::closed();
+        ai.next_connect(ConnectOutcome::Hold(gate.clone()));
+        let client = Client::connect_as(Kind::default(), &server.http).await;
+        ai.wait_for_attempts(1).await;
+        leave(&server, &client, how).await;
+        is_empty(&server).await;
+        gate.open();
+        until(|| ai.pending_connects() == 0).await;
+        until(|| ai.open_connections() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn s1_a_session_that_does_not_start_in_time() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.session_timeout_ms = 50;
+    let transport = WebRtcRealtimeTransport::new(config).unwrap();
+    // The provider has more time than the host.
+    let channel = Arc::new(transport.clone());
+    let voice = RealtimeVoiceChannel::builder("voice", Arc::new(ai.clone()), channel)
+        .connect_timeout(Duration::from_millis(500));
+    let built = kit_with(voice.build().unwrap()).await;
+    let server = Server::with_host(transport, open_door(), built).await;
+    let slow = server.http.with_query("room=slow");
+    let mut client = Client::connect_as(Kind::default(), &slow).await;
+    client.sent_away().await;
+    is_empty(&server).await;
+
+    ai.next_connect(ConnectOutcome::Hold(Gate::closed()));
+    let mut client = Client::connect_as(Kind::default(), &server.http).await;
+    assert_eq!(client.message("error").await["code"], "timeout");
+    client.sent_away().await;
+    assert_eq!(client.messages.len(), 1, "{:?}", client.messages);
+    is_empty(&server).await;
+    assert_eq!(ai.pending_connects(), 0);
 }
 
 #[tokio::test]
@@ -228,19 +272,24 @@ async fn s7_many_calls_leave_no_task() {
 
 async fn call_and_leave(server: &Server, turn: usize) {
     let mut client = Client::call(server).await;
-    match turn % 4 {
-        0 => client.send(&json!({"type": "end"})).await,
-        1 => client.channel().await.close().await.unwrap(),
-        2 => {
-            let path = format!("/webrtc/offer/{}", client.id);
-            server.http.send("DELETE", &path, "", "").await;
-        }
-        _ => {}
-    }
-    if turn % 2 == 0 {
+    leave(server, &client, turn % 4).await;
+    if turn % 4 >= 2 {
         client.message("session_ended").await;
     }
     client.close().await;
+}
+
+async fn leave(server: &Server, client: &Client, how: usize) {
+    match how {
+        0 => client.close().await,
+        1 => client.channel().await.close().await.unwrap(),
+        2 => {
+            let path = format!("/webrtc/offer/{}", client.id);
+            let answer = server.http.send("DELETE", &path, "", "").await;
+            assert_eq!(answer.status, 204);
+        }
+        _ => client.send(&json!({"type": "end"})).await,
+    }
 }
 
 /// Why the next session ends.

@@ -103,6 +103,23 @@ async fn c4_an_id_is_used_once() {
 }
 
 #[tokio::test]
+async fn c4_of_two_offers_at_once_by_one_id_one_is_answered() {
+    let server = server().await;
+    let mut client = Client::new(Kind::default()).await;
+    let offer = client.fast_rtc();
+    let (one, two) = tokio::join!(server.http.offer(&offer), server.http.offer(&offer));
+    let (answered, refused) = if one.status == 200 {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    assert_eq!(refused.refusal(), (409, "connection_already_exists".into()));
+    client.take(&answered.sdp()).await;
+    client.message("session_started").await;
+    assert_eq!(server.admission.sessions(), 1);
+}
+
+#[tokio::test]
 async fn c4_candidates_may_come_before_and_after_the_offer() {
     let server = server().await;
     for before in [true, false] {
@@ -245,6 +262,22 @@ async fn c5_a_server_that_is_full_says_so_as_fast_rtc_does() {
     first.close().await;
     soon(server.admission.wait_idle()).await;
     server.http.offer(&second.fast_rtc()).await.sdp();
+}
+
+#[tokio::test]
+async fn c5_a_body_has_its_time() {
+    let limits = AdmissionConfig {
+        handshake_ms: 100,
+        ..AdmissionConfig::default()
+    };
+    let server = server_with(config(), Admission::new(&limits).unwrap()).await;
+    let request = format!(
+        "POST /rtc/webrtc/offer HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+         Content-Length: 1000\r\n\r\n{{",
+        server.http.address
+    );
+    let answer = server.http.raw(request.as_bytes()).await;
+    assert_eq!(answer.refusal(), (408, "too_slow".into()));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(crate) use self::{
     counters::Counters,
     http::{Answer, Http},
     proxy::Proxy,
-    server::{LOBBY, Server, config, host, open_door, serve},
+    server::{LOBBY, Server, config, host, kit_with, open_door, serve},
     signal::{frequency, level, loud_span, tone},
 };
 

@@ -50,7 +50,16 @@ impl Server {
         provider: Arc<dyn RealtimeVoiceProvider>,
     ) -> Self {
         let transport = WebRtcRealtimeTransport::new(config).unwrap();
-        let (kit, voice) = host(&transport, provider).await;
+        let built = host(&transport, provider).await;
+        Self::with_host(transport, admission, built).await
+    }
+
+    /// The same with a channel of the test's.
+    pub(crate) async fn with_host(
+        transport: WebRtcRealtimeTransport,
+        admission: Admission,
+        (kit, voice): (RoomKit, RealtimeVoiceChannel),
+    ) -> Self {
         let answering = voice.clone();
         let host = move |request: StartRequest| start(answering.clone(), request);
         let host: Arc<dyn SessionHost> = Arc::new(host);
@@ -78,9 +87,11 @@ pub(crate) async fn host(
     transport: &WebRtcRealtimeTransport,
     provider: Arc<dyn RealtimeVoiceProvider>,
 ) -> (RoomKit, RealtimeVoiceChannel) {
-    let voice = RealtimeVoiceChannel::builder("voice", provider, Arc::new(transport.clone()))
-        .build()
-        .unwrap();
+    let voice = RealtimeVoiceChannel::builder("voice", provider, Arc::new(transport.clone()));
+    kit_with(voice.build().unwrap()).await
+}
+
+pub(crate) async fn kit_with(voice: RealtimeVoiceChannel) -> (RoomKit, RealtimeVoiceChannel) {
     let kit = RoomKit::new();
     kit.register_channel(voice.clone()).unwrap();
     kit.create_room(LOBBY).await.unwrap();
@@ -93,7 +104,11 @@ async fn start(
     request: StartRequest,
 ) -> Result<roomkit_core::RealtimeSession, roomkit_core::error::StartError> {
     let room = request.room.unwrap_or_else(|| LOBBY.into());
-    assert_ne!(room.as_str(), "panic", "host code");
+    match room.as_str() {
+        "panic" => panic!("host code"),
+        "slow" => std::future::pending().await,
+        _ => {}
+    }
     let participant = request.participant.unwrap_or_else(|| "ann".into());
     voice
         .start_session(room, participant, request.connection)
