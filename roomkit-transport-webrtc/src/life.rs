@@ -80,7 +80,8 @@ async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'stati
     }
 }
 
-/// Tells who is to be told. Comes back only if that leads to no session.
+/// Tells who is to be told, who may take the time once it has made a session of the caller: how
+/// long that takes to start is the engine's to say. Comes back only if there is no session.
 async fn unclaimed(
     peer: &Arc<Peer>,
     patience: Duration,

@@ -23,7 +23,7 @@ impl Commands {
 impl ClientSink for Commands {
     async fn send(&mut self, command: ClientCommand) -> Result<(), TransportError> {
         let Self(link) = self;
-        match command {
+        let sent = match command {
             ClientCommand::Audio(pcm) => {
                 link.speak(|outbound, now| outbound.push(&pcm, now)).await;
                 Ok(())
@@ -40,12 +40,17 @@ impl ClientSink for Commands {
             }
             ClientCommand::Message(message) => link.messages.send(message.to_json()).await,
             _ => Ok(()),
-        }
+        };
+        link.reschedule();
+        sent
     }
 
     async fn close(&mut self, _reason: &str) {
-        self.0.messages.flush(&self.0.peer).await;
-        self.0.peer.release().await;
+        let Self(link) = self;
+        if link.messages.flush(&link.peer).await {
+            link.peer.has_farewell();
+        }
+        link.peer.release().await;
     }
 }
 

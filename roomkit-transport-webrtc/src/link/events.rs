@@ -9,10 +9,7 @@ use roomkit_core::{
     client_protocol::{ClientMessage, MessageLimits},
     transport::{ClientEvent, DropReason},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent},
     media_stream::track_remote::{TrackRemote, TrackRemoteEvent},
@@ -182,7 +179,7 @@ impl Events {
             Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
             event = next_message(self.channel.as_ref()) => Woken::Message(event),
             event = next_media(self.track.as_ref()) => Woken::Media(event),
-            () = sleep_until(wake_at) => Woken::Time,
+            () = self.link.alarm.sleep_until(wake_at) => Woken::Time,
         }
     }
 

@@ -29,6 +29,7 @@ struct State {
     channel: Option<Arc<dyn DataChannel>>,
     waiting: VecDeque<String>,
     bytes: usize,
+    any_sent: bool,
     retry_at: Option<Instant>,
 }
 
@@ -69,7 +70,10 @@ impl Messages {
             let sent = channel.try_send_text(&message).await;
             let mut state = self.state();
             match sent {
-                Ok(()) => state.bytes -= message.len(),
+                Ok(()) => {
+                    state.bytes -= message.len();
+                    state.any_sent = true;
+                }
                 Err(Error::ErrSendBufferFull) => {
                     state.waiting.push_front(message);
                     state.retry_at = Some(Instant::now() + RETRY);
@@ -85,13 +89,21 @@ impl Messages {
         self.state().retry_at
     }
 
-    /// Waits, not for long, until the caller has all of them.
-    pub(super) async fn flush(&self, peer: &Peer) {
+    /// Waits, not for long, until the caller has all of them. False: it will not get them, or
+    /// there were none.
+    pub(super) async fn flush(&self, peer: &Peer) -> bool {
         let _ = self.send_waiting().await;
-        let channel = self.state().channel.clone();
+        let (channel, is_said) = {
+            let state = self.state();
+            (
+                state.channel.clone(),
+                state.any_sent && state.waiting.is_empty(),
+            )
+        };
         if let Some(channel) = channel {
             peer.flush(&channel).await;
         }
+        is_said
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,6 +4,7 @@
 //! caller's decoded where it is read: there is no task and no queue between the call engine and the
 //! WebRTC library.
 
+mod alarm;
 mod commands;
 mod events;
 mod messages;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rtc::rtp::{Packet, header::Header};
 use tokio::time::Instant;
 
-use self::messages::Messages;
+use self::{alarm::Alarm, messages::Messages};
 pub(crate) use self::{commands::Commands, events::Events};
 use crate::{
     audio::{Outbound, OutboundCounts},
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     peer: Arc<Peer>,
     voice: Mutex<Voice>,
     messages: Messages,
+    /// When the events wake.
+    alarm: Alarm,
 }
 
 /// The AI's voice as packets.
@@ -40,6 +43,7 @@ impl Link {
             peer,
             voice: Mutex::new(Voice { outbound, sequence }),
             messages: Messages::default(),
+            alarm: Alarm::default(),
         })
     }
 
@@ -62,6 +66,15 @@ impl Link {
                 return;
             };
             self.peer.send_voice(packet).await;
+        }
+    }
+
+    /// After a command: the events, which keep the time, may have to wake earlier.
+    fn reschedule(&self) {
+        for due in [self.speaks_at(), self.messages.retry_at()] {
+            if let Some(due) = due {
+                self.alarm.at(due);
+            }
         }
     }
 

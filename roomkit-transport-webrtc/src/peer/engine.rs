@@ -60,8 +60,12 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 /// How many packets may come late and still be told from a replay.
 const REPLAY_WINDOW: usize = 128;
 
+/// The largest message that is taken from a caller, to be judged here: one that is too large for
+/// the library is lost there uncounted, and what came behind it waits until the caller says more.
+const LARGEST_MESSAGE: u32 = SctpMaxMessageSize::MAX_MESSAGE_SIZE;
+
 /// What may wait unread on a data channel; a caller is asked to send no more.
-const MAX_UNREAD_BYTES: u32 = 256 * 1024;
+const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
 
 /// What may wait for a caller to take it; beyond that it is too slow for a session.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
@@ -111,7 +115,7 @@ impl Engine {
             announced: config.announced()?,
             ice_servers: config.ice_servers.iter().map(library_server).collect(),
             max_candidates: config.max_candidates,
-            max_message_bytes: config.max_message_bytes,
+            max_message_bytes: config.max_message_bytes.min(LARGEST_MESSAGE as usize),
         })
     }
 
@@ -154,6 +158,7 @@ impl Engine {
             negotiating: AsyncMutex::default(),
             claimed: AtomicBool::new(false),
             farewell_due: AtomicBool::new(false),
+            has_farewell: AtomicBool::new(false),
             released: AtomicBool::new(false),
             kept: Mutex::new(Some(kept)),
         };
@@ -206,7 +211,12 @@ impl Engine {
             .ok_or_else(|| PeerError::Here("the answer has no credentials".into()))?;
         peer.network.add_credentials(name, password);
         let real = |local| peer.network.real_address(local);
-        Ok(for_callers(&answer.sdp, real, &self.announced))
+        Ok(for_callers(
+            &answer.sdp,
+            real,
+            &self.announced,
+            self.max_message_bytes,
+        ))
     }
 
     async fn connection(
@@ -240,12 +250,8 @@ impl Engine {
             .with_srtp_replay_protection_window(REPLAY_WINDOW)
             .with_srtcp_replay_protection_window(REPLAY_WINDOW)
             .with_dtls_replay_protection_window(REPLAY_WINDOW)
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
-                self.max_message_bytes.try_into().unwrap_or(u32::MAX),
-            ))
-            .with_sctp_max_receive_buffer_size(
-                MAX_UNREAD_BYTES.max(self.max_message_bytes.try_into().unwrap_or(u32::MAX)),
-            )
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(LARGEST_MESSAGE))
+            .with_sctp_max_receive_buffer_size(MAX_UNREAD_BYTES)
             .build();
         let configuration = RTCConfigurationBuilder::new()
             .with_certificates(vec![self.certificate.clone()])

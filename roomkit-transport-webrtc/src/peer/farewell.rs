@@ -1,9 +1,13 @@
 //! The last word to a caller whose session did not start.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use roomkit_core::client_protocol::ServerMessage;
 use tokio::time::timeout;
+use webrtc::data_channel::DataChannel;
 
 use super::Peer;
 
@@ -25,12 +29,13 @@ impl Peer {
         }
     }
 
-    /// Tells the caller why there will be no session, and ends the connection.
+    /// Tells the caller why there will be no session, unless the session itself has, and ends the
+    /// connection.
     pub(crate) async fn farewell(&self, code: &str, message: &str) {
-        let mut channels = self.channels();
-        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
-        let channel = open.ok().and_then(Result::ok).and_then(|open| open.clone());
-        if let Some(channel) = channel {
+        if self.has_farewell.load(Ordering::SeqCst) {
+            return self.close().await;
+        }
+        if let Some(channel) = self.channel_in_time().await {
             let error = ServerMessage::Error {
                 code: code.into(),
                 message: message.into(),
@@ -40,5 +45,15 @@ impl Peer {
             }
         }
         self.close().await;
+    }
+
+    /// The channel, if there is to be one and it opens soon.
+    async fn channel_in_time(&self) -> Option<Arc<dyn DataChannel>> {
+        if !self.negotiated.has_data_channel {
+            return None;
+        }
+        let mut channels = self.channels();
+        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
+        open.ok()?.ok()?.clone()
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Peer {
     claimed: AtomicBool,
     /// The end waits until it is clear whether there is something to be said before it.
     farewell_due: AtomicBool,
+    /// The session has said its last word.
+    has_farewell: AtomicBool,
     /// The session is done with the caller.
     released: AtomicBool,
     /// Dropped with the connection, such as the permit that counts it.
@@ -175,6 +177,11 @@ impl Peer {
         let now = std::time::Instant::now();
         let report = self.connection.get_stats(now, StatsSelector::None).await;
         engine::fraction_lost(&report)
+    }
+
+    /// The session has told the caller of its end: there is nothing to add.
+    pub(crate) fn has_farewell(&self) {
+        self.has_farewell.store(true, Ordering::SeqCst);
     }
 
     /// The session is done with the caller.

@@ -5,17 +5,25 @@ use std::net::SocketAddr;
 use super::candidate::CandidateLine;
 use crate::net::Announced;
 
+const MAX_MESSAGE: &str = "a=max-message-size:";
+
 /// The answer for callers. `real` gives the address behind one of the library's; public addresses
-/// stand for the local ones of their family.
+/// stand for the local ones of their family; `max_message_bytes` for what the library would take.
 pub(crate) fn for_callers(
     answer: &str,
     real: impl Fn(SocketAddr) -> SocketAddr,
     announced: &[Announced],
+    max_message_bytes: usize,
 ) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in answer.lines() {
         match CandidateLine::read(line) {
+            // All of RTCP goes with the media; nothing comes to a component of its own.
+            Some(candidate) if candidate.is_rtcp() => {}
             Some(candidate) => lines.extend(rewritten(&candidate, line, &real, announced)),
+            None if line.starts_with(MAX_MESSAGE) => {
+                lines.push(format!("{MAX_MESSAGE}{max_message_bytes}"));
+            }
             None => lines.push(line.to_owned()),
         }
     }
@@ -67,6 +75,7 @@ mod tests {
     const ANSWER: &str = "v=0\r\n\
         a=ice-ufrag:name\r\n\
         a=ice-pwd:secret\r\n\
+        a=max-message-size:4000\r\n\
         a=candidate:1 1 udp 2130706431 10.0.0.5 41000 typ host\r\n\
         a=candidate:2 1 udp 2130706431 2001:db8::5 41001 typ host ufrag name\r\n\
         a=candidate:3 1 udp 1694498815 203.0.113.1 3478 typ srflx raddr 10.0.0.5 rport 41000\r\n\
@@ -81,7 +90,7 @@ mod tests {
             41_000..=41_001 => SocketAddr::new(address.ip(), 5000),
             _ => address,
         };
-        for_callers(ANSWER, shared, &announced)
+        for_callers(ANSWER, shared, &announced, 4000)
             .lines()
             .filter_map(|line| line.strip_prefix("a=candidate:"))
             .map(ToOwned::to_owned)
@@ -114,8 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn c3_callers_are_told_of_no_component_for_rtcp() {
+        let both = ANSWER.replace(
+            "a=candidate:2 1",
+            "a=candidate:1 2 udp 2130706431 10.0.0.5 41000 typ host\r\na=candidate:2 1",
+        );
+        assert_eq!(for_callers(&both, |address| address, &[], 4000), ANSWER);
+    }
+
+    #[test]
+    fn c5_callers_are_told_how_long_a_message_may_be() {
+        let answer = for_callers(ANSWER, |address| address, &[], 1000);
+        assert_eq!(answer, ANSWER.replace("size:4000", "size:1000"));
+    }
+
+    #[test]
     fn the_rest_of_an_answer_stays() {
-        let answer = for_callers(ANSWER, |address| address, &[]);
+        let answer = for_callers(ANSWER, |address| address, &[], 4000);
         assert_eq!(answer, ANSWER);
         assert_eq!(credentials(&answer), Some(("name".into(), "secret".into())));
     }

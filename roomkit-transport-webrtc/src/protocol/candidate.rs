@@ -102,6 +102,10 @@ impl<'a> CandidateLine<'a> {
         (fields.len() >= 8).then_some(Self(fields))
     }
 
+    pub(super) fn is_rtcp(&self) -> bool {
+        self.0[1] == "2"
+    }
+
     pub(super) fn is_host(&self) -> bool {
         self.0[7] == "host"
     }
