@@ -22,7 +22,7 @@ pub fn signalling(input: &[u8]) {
     for line in text.lines() {
         let _ = Candidate::read(line);
     }
-    for_callers(&text, |address| address, &[]);
+    for_callers(&text, |address| address, &[], 64 * 1024);
     credentials(&text);
     #[cfg(feature = "axum")]
     {
