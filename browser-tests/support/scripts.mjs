@@ -1,0 +1,46 @@
+/** Functions that run in a page of any browser, to see or to change what the page's own scripts get. */
+
+/** A peer connection that says it has failed when it is told to, until its ICE is restarted. */
+export function failAtWill() {
+  const { RTCPeerConnection } = window;
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    #failed = false;
+
+    constructor(configuration) {
+      super(configuration);
+      window.failConnection = () => {
+        this.#failed = true;
+        this.dispatchEvent(new Event("connectionstatechange"));
+      };
+    }
+
+    get connectionState() {
+      return this.#failed ? "failed" : super.connectionState;
+    }
+
+    async setRemoteDescription(answer) {
+      await super.setRemoteDescription(answer);
+      if (this.#failed) {
+        this.#failed = false;
+        this.dispatchEvent(new Event("connectionstatechange"));
+      }
+    }
+  };
+}
+
+/** Notes what is asked of the signalling, and what the page says of its connection. */
+export function watchOffers() {
+  const { fetch } = window;
+  window.offers = [];
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    const { type, restart, webrtc_id: id } = JSON.parse(options?.body ?? "{}");
+    if (type === "offer") {
+      window.offers.push({ restart, id, status: response.status });
+    }
+    return response;
+  };
+  const note = document.getElementById("call-note");
+  window.notes = [];
+  new MutationObserver(() => note.textContent !== "" && window.notes.push(note.textContent)).observe(note, { childList: true });
+}
