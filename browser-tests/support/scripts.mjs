@@ -5,13 +5,27 @@ export function failAtWill() {
   const { RTCPeerConnection } = window;
   window.RTCPeerConnection = class extends RTCPeerConnection {
     #failed = false;
+    #handler;
 
     constructor(configuration) {
       super(configuration);
+      this.addEventListener("connectionstatechange", (event) => {
+        // The connection is up all the while: what it goes through by its restart is not told.
+        if (this.#failed && event.isTrusted) {
+          event.stopImmediatePropagation();
+        }
+      });
       window.failConnection = () => {
         this.#failed = true;
         this.dispatchEvent(new Event("connectionstatechange"));
       };
+    }
+
+    // Firefox calls a handler for its own events only, and a listener for any.
+    set onconnectionstatechange(handler) {
+      this.removeEventListener("connectionstatechange", this.#handler);
+      this.#handler = handler;
+      this.addEventListener("connectionstatechange", handler);
     }
 
     get connectionState() {
