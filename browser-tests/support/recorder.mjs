@@ -93,6 +93,28 @@ export function rms(values) {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 }
 
+/** Frequency of a tone, by how often it rises through zero. */
+export function pitch(samples, rate) {
+  const rises = [];
+  for (let n = 1; n < samples.length; n += 1) {
+    if (samples[n - 1] < 0 && samples[n] >= 0) {
+      rises.push(n - samples[n] / (samples[n] - samples[n - 1]));
+    }
+  }
+  return ((rises.length - 1) * rate) / (rises.at(-1) - rises[0]);
+}
+
+/** Power of one frequency in a recording. */
+export function powerAt(frequency, samples, rate) {
+  let [real, imaginary] = [0, 0];
+  samples.forEach((sample, n) => {
+    const angle = (2 * Math.PI * frequency * n) / rate;
+    real += sample * Math.cos(angle);
+    imaginary += sample * Math.sin(angle);
+  });
+  return (2 * (real ** 2 + imaginary ** 2)) / samples.length ** 2;
+}
+
 function correlation(one, other) {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [meanOne, meanOther] = [mean(one), mean(other)];

@@ -1,5 +1,6 @@
 /** The program under test: the release binary, with the built-in `echo` provider unless a test says otherwise. */
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -46,6 +47,16 @@ export async function startServer({ tokens, settings = "" } = {}) {
       await exited;
     },
   };
+}
+
+/** Waits until a server has so many calls, and returns the milliseconds that took. */
+export async function untilCalls(of, count) {
+  const began = performance.now();
+  while ((await of.get("/readyz")).sessions !== count) {
+    assert.ok(performance.now() - began < 60_000, `the server does not get to ${count} calls`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return performance.now() - began;
 }
 
 /** The first URL that a program writes. */

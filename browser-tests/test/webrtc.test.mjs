@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { call, launch, launchFor, open, picture, said, until } from "../support/browser.mjs";
-import { envelope, likeness, loudPart, record, rms } from "../support/recorder.mjs";
-import { startServer } from "../support/server.mjs";
+import { envelope, likeness, loudPart, pitch, powerAt, record, rms } from "../support/recorder.mjs";
+import { failAtWill, watchOffers } from "../support/scripts.mjs";
+import { startServer, untilCalls } from "../support/server.mjs";
 import { hasTurn, startTurn } from "../support/turn.mjs";
 import { tone, wav } from "../support/wav.mjs";
 
@@ -28,16 +29,6 @@ async function ownServer(context) {
   const own = await startServer();
   context.after(() => own.stop());
   return own;
-}
-
-/** Waits until a server has so many calls, and returns the milliseconds that took. */
-async function untilCalls(of, count) {
-  const began = performance.now();
-  while ((await of.get("/readyz")).sessions !== count) {
-    assert.ok(performance.now() - began < 60_000, `the server does not get to ${count} calls`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return performance.now() - began;
 }
 
 /** Waits for the answer and for its end. */
@@ -305,51 +296,6 @@ function relayOnly() {
   };
 }
 
-/** A peer connection that says it has failed when it is told to, until its ICE is restarted. */
-function failAtWill() {
-  const { RTCPeerConnection } = window;
-  window.RTCPeerConnection = class extends RTCPeerConnection {
-    #failed = false;
-
-    constructor(configuration) {
-      super(configuration);
-      window.failConnection = () => {
-        this.#failed = true;
-        this.dispatchEvent(new Event("connectionstatechange"));
-      };
-    }
-
-    get connectionState() {
-      return this.#failed ? "failed" : super.connectionState;
-    }
-
-    async setRemoteDescription(answer) {
-      await super.setRemoteDescription(answer);
-      if (this.#failed) {
-        this.#failed = false;
-        this.dispatchEvent(new Event("connectionstatechange"));
-      }
-    }
-  };
-}
-
-/** Notes what is asked of the signalling, and what the page says of its connection. */
-function watchOffers() {
-  const { fetch } = window;
-  window.offers = [];
-  window.fetch = async (url, options) => {
-    const response = await fetch(url, options);
-    const { type, restart, webrtc_id: id } = JSON.parse(options?.body ?? "{}");
-    if (type === "offer") {
-      window.offers.push({ restart, id, status: response.status });
-    }
-    return response;
-  };
-  const note = document.getElementById("call-note");
-  window.notes = [];
-  new MutationObserver(() => note.textContent !== "" && window.notes.push(note.textContent)).observe(note, { childList: true });
-}
-
 // ---- measuring ------------------------------------------------------------------------------
 
 /** The loud stretches of a recording in seconds of its clock; pauses under 0.3 s are part of them. */
@@ -365,26 +311,4 @@ function stretches(recording) {
     }
   });
   return found;
-}
-
-/** Frequency of a tone, by how often it rises through zero. */
-function pitch(samples, rate) {
-  const rises = [];
-  for (let n = 1; n < samples.length; n += 1) {
-    if (samples[n - 1] < 0 && samples[n] >= 0) {
-      rises.push(n - samples[n] / (samples[n] - samples[n - 1]));
-    }
-  }
-  return ((rises.length - 1) * rate) / (rises.at(-1) - rises[0]);
-}
-
-/** Power of one frequency in a recording. */
-function powerAt(frequency, samples, rate) {
-  let [real, imaginary] = [0, 0];
-  samples.forEach((sample, n) => {
-    const angle = (2 * Math.PI * frequency * n) / rate;
-    real += sample * Math.cos(angle);
-    imaginary += sample * Math.sin(angle);
-  });
-  return (2 * (real ** 2 + imaginary ** 2)) / samples.length ** 2;
 }

@@ -28,13 +28,14 @@ export class RemoteAudio {
    * @param {MediaStream} stream
    * @param {(report: object) => void} onProgress as that of `Speaker`
    * @param {(block: object) => void} onBlock as that of `meter`
+   * @param {(play: () => void) => void} onRefused the browser wants a click before it plays; what is given plays then
    */
-  constructor(context, stream, onProgress, onBlock) {
+  constructor(context, stream, onProgress, onBlock, onRefused) {
     this.#onProgress = onProgress;
     this.#onBlock = onBlock;
     this.#element.srcObject = stream;
     // Played by an element, not by the graph: it follows the sender's clock, and every browser lets one choose its device.
-    this.#element.play().catch(() => {});
+    this.#play(onRefused);
     if (context) {
       this.#source = context.createMediaStreamSource(stream);
       this.#gate = context.createGain();
@@ -67,6 +68,15 @@ export class RemoteAudio {
     this.#source?.disconnect();
     this.#gate?.disconnect();
     this.#element.srcObject = null;
+  }
+
+  #play(onRefused) {
+    this.#element.play().catch((error) => {
+      // Anything else is a call that has ended before it was heard.
+      if (error.name === "NotAllowedError") {
+        onRefused(() => this.#play(onRefused));
+      }
+    });
   }
 
   #silence(silent) {

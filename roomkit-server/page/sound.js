@@ -48,7 +48,9 @@ export class Sound {
 
   /** Audio as a track beside the call. @param {MediaStream} stream */
   playTrack(stream) {
-    this.#useSpeaker(new RemoteAudio(page.context, stream, ...this.#listeners()));
+    const refused = (play) =>
+      this.#status.banner("The browser does not play the assistant's voice without a click.", { label: "Play", run: play });
+    this.#useSpeaker(new RemoteAudio(page.context, stream, ...this.#listeners(), refused));
   }
 
   /** @param {ArrayBuffer} pcm a frame, handed over */

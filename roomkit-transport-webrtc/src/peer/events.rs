@@ -90,6 +90,16 @@ impl PeerConnectionEventHandler for Watched {
             RTCPeerConnectionState::Disconnected | RTCPeerConnectionState::Failed => {
                 self.move_to(State::Interrupted)
             }
+            // Of a connection that was there: it looks for a new way, which it may never find.
+            RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting => {
+                self.state.send_if_modified(|state| {
+                    let was_there = *state == State::Connected;
+                    if was_there {
+                        *state = State::Interrupted;
+                    }
+                    was_there
+                })
+            }
             // Only we close it, and then know it.
             _ => false,
         };
