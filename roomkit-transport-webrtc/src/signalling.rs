@@ -2,13 +2,13 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
 use crate::{
     callers::{EarlyCandidate, Missing},
     life::{self, OnConnected},
-    peer::{CandidateError, Peer, PeerError},
+    peer::{CandidateError, PeerError},
     protocol::{BadOffer, Offer, WebRtcId},
     transport::{WebRtcRealtimeTransport, tell},
 };
@@ -52,11 +52,8 @@ impl ClientOffer {
     /// [`on_client_connected`](WebRtcRealtimeTransport::on_client_connected).
     #[cfg(feature = "axum")]
     #[must_use]
-    pub(crate) fn on_connected(
-        mut self,
-        done: impl FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send + 'static,
-    ) -> Self {
-        self.on_connected = Some(Box::new(done));
+    pub(crate) fn on_connected(mut self, done: OnConnected) -> Self {
+        self.on_connected = Some(done);
         self
     }
 }

@@ -167,8 +167,9 @@ impl Signalling {
             .keep(permit);
         if let Some(host) = self.host.clone() {
             let identity = caller.identity;
-            offer = offer
-                .on_connected(move |peer| start::session(host, peer, identity, wishes).boxed());
+            offer = offer.on_connected(Box::new(move |peer| {
+                start::session(host, peer, identity, wishes).boxed()
+            }));
         }
         self.transport
             .answer(offer)
