@@ -207,7 +207,7 @@ async fn a3_barge_in() {
     let loud: Vec<bool> = client
         .heard
         .iter()
-        .map(|it| level(&it.samples) > 100.0)
+        .map(|it| level(&it.samples) > 1_000.0)
         .collect();
     let spoken = loud.iter().take_while(|is_loud| **is_loud).count();
     // In the first packet of silence, the codec's delay, the last of the speech comes to its end.
