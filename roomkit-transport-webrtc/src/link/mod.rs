@@ -71,10 +71,9 @@ impl Link {
 
     /// After a command: the events, which keep the time, may have to wake earlier.
     fn reschedule(&self) {
-        for due in [self.speaks_at(), self.messages.retry_at()] {
-            if let Some(due) = due {
-                self.alarm.at(due);
-            }
+        let due = [self.speaks_at(), self.messages.retry_at()];
+        for due in due.into_iter().flatten() {
+            self.alarm.at(due);
         }
     }
 

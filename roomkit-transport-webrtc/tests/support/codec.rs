@@ -57,7 +57,7 @@ impl Codec {
 /// Codes what the client says.
 pub(crate) struct Mouth {
     codec: Codec,
-    opus: Encoder,
+    opus: Box<Encoder>,
 }
 
 impl Mouth {
@@ -66,51 +66,43 @@ impl Mouth {
         let opus = Encoder::builder(rate, Channels::Mono, Application::Voip);
         Self {
             codec,
-            opus: opus.build().unwrap(),
+            opus: Box::new(opus.build().unwrap()),
         }
     }
 
     pub(crate) fn encode(&mut self, samples: &[i16]) -> Bytes {
-        match self.codec.law() {
-            Some(law) => {
-                let pcm: Vec<u8> = samples.iter().flat_map(|it| it.to_le_bytes()).collect();
-                g711::encode(law, &pcm).into()
-            }
-            None => {
-                let mut payload = [0; 1275];
-                let length = self.opus.encode(samples, &mut payload).unwrap();
-                Bytes::copy_from_slice(&payload[..length])
-            }
+        if let Some(law) = self.codec.law() {
+            let pcm: Vec<u8> = samples.iter().flat_map(|it| it.to_le_bytes()).collect();
+            return g711::encode(law, &pcm).into();
         }
+        let mut payload = [0; 1275];
+        let length = self.opus.encode(samples, &mut payload).unwrap();
+        Bytes::copy_from_slice(&payload[..length])
     }
 }
 
 /// Decodes what the client hears.
 pub(crate) struct Ear {
     codec: Codec,
-    opus: Decoder,
+    opus: Box<Decoder>,
 }
 
 impl Ear {
     pub(crate) fn new(codec: Codec) -> Self {
         Self {
             codec,
-            opus: Decoder::new(Codec::Opus.rate(), Channels::Mono).unwrap(),
+            opus: Box::new(Decoder::new(Codec::Opus.rate(), Channels::Mono).unwrap()),
         }
     }
 
     pub(crate) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
-        match self.codec.law() {
-            Some(law) => {
-                let pcm = g711::decode(law, payload);
-                let (samples, _) = pcm.as_chunks();
-                samples.iter().copied().map(i16::from_le_bytes).collect()
-            }
-            None => {
-                let mut pcm = [0; 24 * 120];
-                let decoded = self.opus.decode(payload, &mut pcm, DecodeMode::Normal);
-                pcm[..decoded.unwrap()].to_vec()
-            }
+        if let Some(law) = self.codec.law() {
+            let pcm = g711::decode(law, payload);
+            let (samples, _) = pcm.as_chunks();
+            return samples.iter().copied().map(i16::from_le_bytes).collect();
         }
+        let mut pcm = [0; 24 * 120];
+        let decoded = self.opus.decode(payload, &mut pcm, DecodeMode::Normal);
+        pcm[..decoded.unwrap()].to_vec()
     }
 }

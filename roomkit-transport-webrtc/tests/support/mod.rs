@@ -3,6 +3,7 @@
 
 mod client;
 mod codec;
+mod connection;
 mod counters;
 mod http;
 mod proxy;
@@ -12,8 +13,9 @@ mod signal;
 use std::{future::Future, time::Duration};
 
 pub(crate) use self::{
-    client::{Channel, Client, Event, Heard, Kind},
+    client::{Client, Heard},
     codec::Codec,
+    connection::{Channel, Event, Kind},
     counters::Counters,
     http::{Answer, Http},
     proxy::Proxy,
