@@ -103,11 +103,11 @@ async fn speech(client: &mut Client, packets: usize) -> Vec<Heard> {
     let there = client.heard.len() - begins;
     client.hear(packets + 2 - there).await;
     let spoken = client.heard.split_off(begins);
-    for (place, (one, next)) in spoken.iter().zip(&spoken[1..]).enumerate() {
+    let frame = client.codec().clock_rate() / 50;
+    for (one, next) in spoken.iter().zip(&spoken[1..]) {
+        // One frame, unless the machine stood still for longer than a jitter buffer hides.
         let passed = next.header.timestamp.wrapping_sub(one.header.timestamp);
-        if place + 1 < packets {
-            assert_eq!(passed, client.codec().clock_rate() / 50, "without a break");
-        }
+        assert!(passed > 0 && passed.is_multiple_of(frame), "{passed}");
         let number = one.header.sequence_number.wrapping_add(1);
         assert_eq!(next.header.sequence_number, number, "in order");
         assert!(!next.header.marker);
