@@ -1,0 +1,173 @@
+//! What the rounds showed, in lines.
+
+use std::io::Write;
+
+use super::{Options, Round, codec::Costs, conduct::Interruption, load::Mode, subject::Subject};
+use crate::{
+    Outcome,
+    figures::{median, percentile, sorted},
+};
+
+pub(super) struct Table {
+    mode: Mode,
+}
+
+impl Table {
+    pub(super) fn begin(options: &Options) -> Outcome<Self> {
+        writeln!(
+            std::io::stdout().lock(),
+            "{} sessions, {} s a round, {:?}; times in ms, p50 / p99; wake-ups per session and second\n\
+             {:<8} {:>11} {:>8} {:>14} {:>14} {:>14} {:>14} {:>9} {:>11} {:>7} {:>6}",
+            options.sessions,
+            options.seconds,
+            options.mode,
+            "",
+            "CPU/session",
+            "wake-ups",
+            "connected",
+            "session",
+            "first audio",
+            "round trip",
+            "KiB idle",
+            "KiB active",
+            "AI %",
+            "lost"
+        )?;
+        Ok(Self { mode: options.mode })
+    }
+
+    pub(super) fn row(&self, subject: Subject, round: Round) -> Outcome<Round> {
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{:<8} {:>10.3}% {:>8.0} {:>14} {:>14} {:>14} {:>14} {:>9.0} {:>11.0} {:>7.0} {:>6}",
+            subject.name(),
+            round.cpu,
+            round.sleeps,
+            spread(round.connected()),
+            spread(round.started()),
+            spread(round.first_audio()),
+            spread(round.round_trips()),
+            round.idle,
+            round.active,
+            round.spoken() * 100.0,
+            round.lost()
+        )?;
+        Ok(round)
+    }
+
+    pub(super) fn medians(&self, floor: &[Round], server: &[Round], codec: Costs) -> Outcome<()> {
+        let mut out = std::io::stdout().lock();
+        let of = |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
+        writeln!(
+            out,
+            "codec alone: decode speech {:.3} %, silence {:.3} %, encode speech {:.3} %",
+            codec.decode_speech, codec.decode_silence, codec.encode_speech
+        )?;
+        let spoken = of(server, Round::spoken);
+        let codec = match self.mode {
+            Mode::Silent => 0.0,
+            Mode::Talk => codec.decode_speech + codec.encode_speech,
+            Mode::Conversation => {
+                0.4 * codec.decode_speech
+                    + 0.6 * codec.decode_silence
+                    + spoken * codec.encode_speech
+            }
+        };
+        for (name, rounds) in [("floor", floor), ("server", server)] {
+            if rounds.is_empty() {
+                continue;
+            }
+            writeln!(
+                out,
+                "{name}, all rounds: CPU {:.3} % a session; connected {}, session {}, first audio {}, \
+                 round trip {}; KiB idle {:.0}, active {:.0}",
+                of(rounds, |round| round.cpu),
+                spread(rounds.iter().flat_map(Round::connected)),
+                spread(rounds.iter().flat_map(Round::started)),
+                spread(rounds.iter().flat_map(Round::first_audio)),
+                spread(rounds.iter().flat_map(Round::round_trips)),
+                of(rounds, |round| round.idle),
+                of(rounds, |round| round.active),
+            )?;
+        }
+        if !floor.is_empty() {
+            let (floor, server) = (of(floor, |round| round.cpu), of(server, |round| round.cpu));
+            writeln!(
+                out,
+                "CPU: server {server:.3} % = {:.2} x the floor; floor + codec {:.3} %, so {:+.3} % beyond",
+                server / floor,
+                floor + codec,
+                server - floor - codec
+            )?;
+        }
+        let interruptions: Vec<&Interruption> =
+            server.iter().flat_map(Round::interruptions).collect();
+        if !interruptions.is_empty() {
+            writeln!(
+                out,
+                "barge-in, {} times: AI heard after the user began {} ms, after clear_audio {} ms; \
+                 clear_audio came after {} ms, {} times not",
+                interruptions.len(),
+                spread(interruptions.iter().map(|one| one.heard)),
+                spread(interruptions.iter().map(|one| one.heard_after_clear)),
+                spread(interruptions.iter().filter_map(|one| one.cleared_after)),
+                interruptions
+                    .iter()
+                    .filter(|one| one.cleared_after.is_none())
+                    .count()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Round {
+    fn connected(&self) -> impl Iterator<Item = f64> {
+        self.report.calls.iter().map(|call| call.connected)
+    }
+
+    fn started(&self) -> impl Iterator<Item = f64> {
+        self.report.calls.iter().map(|call| call.started)
+    }
+
+    fn first_audio(&self) -> impl Iterator<Item = f64> {
+        self.report.calls.iter().filter_map(|call| call.first_audio)
+    }
+
+    fn round_trips(&self) -> impl Iterator<Item = f64> {
+        let calls = self.report.calls.iter();
+        calls.flat_map(|call| call.measured.round_trips.iter().copied())
+    }
+
+    fn interruptions(&self) -> impl Iterator<Item = &Interruption> {
+        let calls = self.report.calls.iter();
+        calls.flat_map(|call| &call.measured.interruptions)
+    }
+
+    fn lost(&self) -> u64 {
+        self.report.calls.iter().map(|call| call.lost).sum()
+    }
+
+    /// The share of the time in which something was heard.
+    fn spoken(&self) -> f64 {
+        let calls = &self.report.calls;
+        let (speech, sent) = calls.iter().fold((0, 0), |(speech, sent), call| {
+            (speech + call.speech, sent + call.sent)
+        });
+        speech as f64 / sent.max(1) as f64
+    }
+}
+
+/// The median and the 99th percentile.
+fn spread(values: impl IntoIterator<Item = f64>) -> String {
+    let values = sorted(values);
+    if values.is_empty() {
+        return "-".into();
+    }
+    format!(
+        "{:.1} / {:.1}",
+        percentile(&values, 0.5),
+        percentile(&values, 0.99)
+    )
+}
