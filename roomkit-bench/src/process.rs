@@ -25,12 +25,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program that lies beside this one, on that core.
     pub(crate) fn start(program: &str, core: usize, arguments: &[String]) -> Outcome<Self> {
+        // A server's log would be in between; what goes wrong in a program of ours has to be seen.
+        let stderr = if program == "roomkit-bench" {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        };
         let mut child = Command::new("taskset")
             .args(["-c", &core.to_string()])
             .arg(beside(program)?)
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .env("OPENAI_API_KEY", "sk-bench")
             .kill_on_drop(true)
             .spawn()?;

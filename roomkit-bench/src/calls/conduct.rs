@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     caller::FRAME_TIME,
     ear::Ear,
-    speech::{self, FRAMES_PER_SECOND, MARK_BEGINS},
+    speech::{self, FRAMES_PER_SECOND, MARK_BEGINS, PAUSE_BEFORE_MARK},
 };
 use crate::{
     Outcome,
@@ -125,11 +125,15 @@ impl Timing {
 
 impl Conduct for Timing {
     fn next(&mut self, now: Instant) -> Option<Bytes> {
-        if self.speech.next % FRAMES_PER_SECOND == MARK_BEGINS {
+        let place = self.speech.next % FRAMES_PER_SECOND;
+        if place == MARK_BEGINS {
             // The microphone had the first sample a frame's time before the frame was complete.
             self.marked = now.checked_sub(FRAME_TIME);
         }
-        self.speech.next(now)
+        let says = self.speech.next(now);
+        // What was late once would be repeated as late for ever by a vendor that repeats everything.
+        // After a pause the server begins anew, as it does with each answer of a real one.
+        says.filter(|_| !PAUSE_BEFORE_MARK.contains(&place))
     }
 
     fn heard(&mut self, payload: &[u8], now: Instant) {

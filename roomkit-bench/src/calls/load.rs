@@ -67,11 +67,13 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     {
         // Spread over a frame's time, as callers are.
         let offset = FRAME_TIME * number as u32 / options.sessions as u32;
+        // An id is used once, and the server sees callers of several programs.
+        let id = format!("bench-{}-{number}", std::process::id());
         let (lines, server) = (Arc::clone(&lines), options.server);
         let (joined, stop) = (joined.clone(), stop.subscribe());
         callers.spawn(async move {
             let mut conduct = conduct;
-            let mut caller = Caller::join(&lines, server, &format!("bench-{number}")).await?;
+            let mut caller = Caller::join(&lines, server, &id).await?;
             joined.send_modify(|count| *count += 1);
             caller.talk(&mut *conduct, offset, stop).await?;
             Outcome::Ok(caller.leave(conduct).await)

@@ -1,6 +1,6 @@
 //! What callers say: Opus packets of 20 ms made beforehand, so that saying them costs nothing.
 
-use std::f64::consts::TAU;
+use std::{f64::consts::TAU, ops::Range};
 
 use bytes::Bytes;
 use ropus::{Application, Bitrate, Channels, Encoder, Signal};
@@ -13,15 +13,17 @@ pub(super) const RATE: u32 = 48_000;
 pub(super) const FRAME: usize = RATE as usize / 50;
 pub(super) const FRAMES_PER_SECOND: usize = 50;
 
-/// Payloads that are longer have something to say. Digital silence takes some 10 bytes.
-pub(super) const SPEECH_BYTES: usize = 30;
+/// Payloads that are longer have something to say: digital silence takes 31 to 33 bytes at 32 kbit/s.
+pub(super) const SPEECH_BYTES: usize = 36;
 
 /// The frequency of the mark that is timed, in Hz.
 pub(super) const MARK_HERTZ: f64 = 1000.0;
 /// In which frame of a second the mark begins.
 pub(super) const MARK_BEGINS: usize = 45;
 /// How many frames before it are silent, for it to be heard.
-const SILENT_BEFORE: usize = 5;
+const SILENT_BEFORE: usize = 8;
+/// Which of them are not sent.
+pub(super) const PAUSE_BEFORE_MARK: Range<usize> = MARK_BEGINS - 5..MARK_BEGINS;
 
 const QUESTION: &[u8] = include_bytes!("../../../testdata/speech/question.wav");
 const BARGE_IN: &[u8] = include_bytes!("../../../testdata/speech/barge-in.wav");

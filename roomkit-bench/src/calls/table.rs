@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::{Options, Round, codec::Costs, conduct::Interruption, load::Mode, subject::Subject};
+use super::{
+    Options, Round, caller::Call, codec::Costs, conduct::Interruption, load::Mode, subject::Subject,
+};
 use crate::{
     Outcome,
     figures::{median, percentile, sorted},
@@ -80,13 +82,14 @@ impl Table {
             }
             writeln!(
                 out,
-                "{name}, all rounds: CPU {:.3} % a session; connected {}, session {}, first audio {}, \
-                 round trip {}; KiB idle {:.0}, active {:.0}",
+                "{name}, medians of the rounds: CPU {:.3} %, {:.0} wake-ups; connected {}, session {}, \
+                 first audio {}, round trip {}; KiB idle {:.0}, active {:.0}",
                 of(rounds, |round| round.cpu),
-                spread(rounds.iter().flat_map(Round::connected)),
-                spread(rounds.iter().flat_map(Round::started)),
-                spread(rounds.iter().flat_map(Round::first_audio)),
-                spread(rounds.iter().flat_map(Round::round_trips)),
+                of(rounds, |round| round.sleeps),
+                spreads(rounds, Round::connected),
+                spreads(rounds, Round::started),
+                spreads(rounds, Round::first_audio),
+                spreads(rounds, Round::round_trips),
                 of(rounds, |round| round.idle),
                 of(rounds, |round| round.active),
             )?;
@@ -123,21 +126,25 @@ impl Table {
 }
 
 impl Round {
-    fn connected(&self) -> impl Iterator<Item = f64> {
-        self.report.calls.iter().map(|call| call.connected)
+    fn connected(&self) -> Vec<f64> {
+        self.each(|call| Some(call.connected))
     }
 
-    fn started(&self) -> impl Iterator<Item = f64> {
-        self.report.calls.iter().map(|call| call.started)
+    fn started(&self) -> Vec<f64> {
+        self.each(|call| Some(call.started))
     }
 
-    fn first_audio(&self) -> impl Iterator<Item = f64> {
-        self.report.calls.iter().filter_map(|call| call.first_audio)
+    fn first_audio(&self) -> Vec<f64> {
+        self.each(|call| call.first_audio)
     }
 
-    fn round_trips(&self) -> impl Iterator<Item = f64> {
+    fn round_trips(&self) -> Vec<f64> {
         let calls = self.report.calls.iter();
-        calls.flat_map(|call| call.measured.round_trips.iter().copied())
+        sorted(calls.flat_map(|call| call.measured.round_trips.iter().copied()))
+    }
+
+    fn each(&self, figure: fn(&Call) -> Option<f64>) -> Vec<f64> {
+        sorted(self.report.calls.iter().filter_map(figure))
     }
 
     fn interruptions(&self) -> impl Iterator<Item = &Interruption> {
@@ -162,12 +169,18 @@ impl Round {
 /// The median and the 99th percentile.
 fn spread(values: impl IntoIterator<Item = f64>) -> String {
     let values = sorted(values);
-    if values.is_empty() {
+    shown(percentile(&values, 0.5), percentile(&values, 0.99))
+}
+
+/// The same of a figure, of each of them the round in the middle.
+fn spreads(rounds: &[Round], figure: fn(&Round) -> Vec<f64>) -> String {
+    let at = |share| median(rounds.iter().map(|round| percentile(&figure(round), share)));
+    shown(at(0.5), at(0.99))
+}
+
+fn shown(median: f64, high: f64) -> String {
+    if high == 0.0 {
         return "-".into();
     }
-    format!(
-        "{:.1} / {:.1}",
-        percentile(&values, 0.5),
-        percentile(&values, 0.99)
-    )
+    format!("{median:.1} / {high:.1}")
 }
