@@ -28,10 +28,10 @@ pub(crate) fn run() -> Outcome<()> {
     let silence = speech::encoded(&speech::silence(5))?;
     let mut pcm = [0; FRAME];
     let mut decoder = Decoder::new(RATE, Channels::Mono)?;
-    let mut decoded = Vec::new();
+    let mut frames = Vec::new();
     for packet in &speech {
         decoder.decode(packet, &mut pcm, DecodeMode::Normal)?;
-        decoded.push(pcm);
+        frames.push(pcm);
     }
     let mut decode = |packets: &[bytes::Bytes]| {
         share_of_a_core(packets, |packet| {
@@ -49,7 +49,7 @@ pub(crate) fn run() -> Outcome<()> {
         .dtx(false)
         .build()?;
     let mut payload = [0; 1275];
-    let encode_speech = share_of_a_core(&decoded, |pcm| {
+    let encode_speech = share_of_a_core(&frames, |pcm| {
         encoder.encode(pcm, &mut payload)?;
         Ok(())
     })?;

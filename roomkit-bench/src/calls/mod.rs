@@ -22,7 +22,6 @@ use self::{
     codec::Costs,
     load::{Mode, Report},
     subject::{Running, Subject},
-    table::Table,
 };
 use crate::{
     Outcome,
@@ -65,15 +64,19 @@ struct Round {
 
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let costs = codec_costs().await?;
-    let table = Table::begin(options)?;
+    table::heading(options)?;
     let (mut floor, mut server) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        if !options.server_only {
-            floor.push(table.row(Subject::Floor, measure(Subject::Floor, options).await?)?);
+        for (subject, rounds) in [(Subject::Floor, &mut floor), (Subject::Server, &mut server)] {
+            if subject == Subject::Floor && options.server_only {
+                continue;
+            }
+            let round = measure(subject, options).await?;
+            table::row(subject, &round)?;
+            rounds.push(round);
         }
-        server.push(table.row(Subject::Server, measure(Subject::Server, options).await?)?);
     }
-    table.medians(&floor, &server, costs)
+    table::medians(options.mode, &floor, &server, costs)
 }
 
 async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {

@@ -77,7 +77,7 @@ async fn calls(
 ) -> Outcome<usize> {
     let lines = Arc::new(Lines::new()?);
     let speech = Looping::speech()?;
-    let server = running.address();
+    let server = running.address;
     let mut calls = JoinSet::new();
     let mut failed = 0;
     for number in numbers {

@@ -1,6 +1,6 @@
 //! The programs under measurement, and the fake vendor behind one of them.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use super::load::Mode;
 use crate::{
@@ -21,6 +21,8 @@ pub(super) enum Subject {
 /// A subject that runs.
 pub(super) struct Running {
     pub(super) process: Process,
+    /// Where it takes offers.
+    pub(super) address: SocketAddr,
     vendor: Option<Process>,
 }
 
@@ -54,7 +56,11 @@ impl Subject {
             }
         };
         process.wait_for_port(SERVER_PORT).await?;
-        Ok(Running { process, vendor })
+        Ok(Running {
+            process,
+            address: ([127, 0, 0, 1], SERVER_PORT).into(),
+            vendor,
+        })
     }
 }
 
@@ -68,14 +74,11 @@ impl Running {
         seconds: u64,
     ) -> Outcome<Process> {
         let arguments = format!(
-            "load-webrtc --server 127.0.0.1:{SERVER_PORT} --mode {mode} --sessions {sessions} \
-             --measured {measured} --seconds {seconds}"
+            "load-webrtc --server {} --mode {mode} --sessions {sessions} --measured {measured} \
+             --seconds {seconds}",
+            self.address
         );
         Process::start("roomkit-bench", OTHERS, &words(&arguments))
-    }
-
-    pub(super) fn address(&self) -> std::net::SocketAddr {
-        ([127, 0, 0, 1], SERVER_PORT).into()
     }
 
     pub(super) async fn stop(self) -> Outcome<()> {

@@ -10,119 +10,113 @@ use crate::{
     figures::{median, percentile, sorted},
 };
 
-pub(super) struct Table {
-    mode: Mode,
+/// The names of the columns.
+pub(super) fn heading(options: &Options) -> Outcome<()> {
+    writeln!(
+        std::io::stdout().lock(),
+        "{} sessions, {} s a round, {:?}; times in ms, p50 / p99; wake-ups per session and second\n\
+             {:<8} {:>11} {:>8} {:>14} {:>14} {:>14} {:>14} {:>9} {:>11} {:>7} {:>6}",
+        options.sessions,
+        options.seconds,
+        options.mode,
+        "",
+        "CPU/session",
+        "wake-ups",
+        "connected",
+        "session",
+        "first audio",
+        "round trip",
+        "KiB idle",
+        "KiB active",
+        "AI %",
+        "lost"
+    )?;
+    Ok(())
 }
 
-impl Table {
-    pub(super) fn begin(options: &Options) -> Outcome<Self> {
-        writeln!(
-            std::io::stdout().lock(),
-            "{} sessions, {} s a round, {:?}; times in ms, p50 / p99; wake-ups per session and second\n\
-             {:<8} {:>11} {:>8} {:>14} {:>14} {:>14} {:>14} {:>9} {:>11} {:>7} {:>6}",
-            options.sessions,
-            options.seconds,
-            options.mode,
-            "",
-            "CPU/session",
-            "wake-ups",
-            "connected",
-            "session",
-            "first audio",
-            "round trip",
-            "KiB idle",
-            "KiB active",
-            "AI %",
-            "lost"
-        )?;
-        Ok(Self { mode: options.mode })
-    }
+/// What a round showed.
+pub(super) fn row(subject: Subject, round: &Round) -> Outcome<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{:<8} {:>10.3}% {:>8.0} {:>14} {:>14} {:>14} {:>14} {:>9.0} {:>11.0} {:>7.0} {:>6}",
+        subject.name(),
+        round.cpu,
+        round.sleeps,
+        spread(round.connected()),
+        spread(round.started()),
+        spread(round.first_audio()),
+        spread(round.round_trips()),
+        round.idle,
+        round.active,
+        round.spoken() * 100.0,
+        round.lost()
+    )?;
+    Ok(())
+}
 
-    pub(super) fn row(&self, subject: Subject, round: Round) -> Outcome<Round> {
-        let mut out = std::io::stdout().lock();
+/// What all rounds showed.
+pub(super) fn medians(mode: Mode, floor: &[Round], server: &[Round], codec: Costs) -> Outcome<()> {
+    let mut out = std::io::stdout().lock();
+    let of = |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
+    writeln!(
+        out,
+        "codec alone: decode speech {:.3} %, silence {:.3} %, encode speech {:.3} %",
+        codec.decode_speech, codec.decode_silence, codec.encode_speech
+    )?;
+    let spoken = of(server, Round::spoken);
+    let codec = match mode {
+        Mode::Silent => 0.0,
+        Mode::Talk => codec.decode_speech + codec.encode_speech,
+        Mode::Conversation => {
+            0.4 * codec.decode_speech + 0.6 * codec.decode_silence + spoken * codec.encode_speech
+        }
+    };
+    for (name, rounds) in [("floor", floor), ("server", server)] {
+        if rounds.is_empty() {
+            continue;
+        }
         writeln!(
             out,
-            "{:<8} {:>10.3}% {:>8.0} {:>14} {:>14} {:>14} {:>14} {:>9.0} {:>11.0} {:>7.0} {:>6}",
-            subject.name(),
-            round.cpu,
-            round.sleeps,
-            spread(round.connected()),
-            spread(round.started()),
-            spread(round.first_audio()),
-            spread(round.round_trips()),
-            round.idle,
-            round.active,
-            round.spoken() * 100.0,
-            round.lost()
-        )?;
-        Ok(round)
-    }
-
-    pub(super) fn medians(&self, floor: &[Round], server: &[Round], codec: Costs) -> Outcome<()> {
-        let mut out = std::io::stdout().lock();
-        let of = |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
-        writeln!(
-            out,
-            "codec alone: decode speech {:.3} %, silence {:.3} %, encode speech {:.3} %",
-            codec.decode_speech, codec.decode_silence, codec.encode_speech
-        )?;
-        let spoken = of(server, Round::spoken);
-        let codec = match self.mode {
-            Mode::Silent => 0.0,
-            Mode::Talk => codec.decode_speech + codec.encode_speech,
-            Mode::Conversation => {
-                0.4 * codec.decode_speech
-                    + 0.6 * codec.decode_silence
-                    + spoken * codec.encode_speech
-            }
-        };
-        for (name, rounds) in [("floor", floor), ("server", server)] {
-            if rounds.is_empty() {
-                continue;
-            }
-            writeln!(
-                out,
-                "{name}, medians of the rounds: CPU {:.3} %, {:.0} wake-ups; connected {}, session {}, \
+            "{name}, medians of the rounds: CPU {:.3} %, {:.0} wake-ups; connected {}, session {}, \
                  first audio {}, round trip {}; KiB idle {:.0}, active {:.0}",
-                of(rounds, |round| round.cpu),
-                of(rounds, |round| round.sleeps),
-                spreads(rounds, Round::connected),
-                spreads(rounds, Round::started),
-                spreads(rounds, Round::first_audio),
-                spreads(rounds, Round::round_trips),
-                of(rounds, |round| round.idle),
-                of(rounds, |round| round.active),
-            )?;
-        }
-        if !floor.is_empty() {
-            let (floor, server) = (of(floor, |round| round.cpu), of(server, |round| round.cpu));
-            writeln!(
-                out,
-                "CPU: server {server:.3} % = {:.2} x the floor; floor + codec {:.3} %, so {:+.3} % beyond",
-                server / floor,
-                floor + codec,
-                server - floor - codec
-            )?;
-        }
-        let interruptions: Vec<&Interruption> =
-            server.iter().flat_map(Round::interruptions).collect();
-        if !interruptions.is_empty() {
-            writeln!(
-                out,
-                "barge-in, {} times: AI heard after the user began {} ms, after clear_audio {} ms; \
-                 clear_audio came after {} ms, {} times not",
-                interruptions.len(),
-                spread(interruptions.iter().map(|one| one.heard)),
-                spread(interruptions.iter().map(|one| one.heard_after_clear)),
-                spread(interruptions.iter().filter_map(|one| one.cleared_after)),
-                interruptions
-                    .iter()
-                    .filter(|one| one.cleared_after.is_none())
-                    .count()
-            )?;
-        }
-        Ok(())
+            of(rounds, |round| round.cpu),
+            of(rounds, |round| round.sleeps),
+            spreads(rounds, Round::connected),
+            spreads(rounds, Round::started),
+            spreads(rounds, Round::first_audio),
+            spreads(rounds, Round::round_trips),
+            of(rounds, |round| round.idle),
+            of(rounds, |round| round.active),
+        )?;
     }
+    if !floor.is_empty() {
+        let (floor, server) = (of(floor, |round| round.cpu), of(server, |round| round.cpu));
+        writeln!(
+            out,
+            "CPU: server {server:.3} % = {:.2} x the floor; floor + codec {:.3} %, so {:+.3} % beyond",
+            server / floor,
+            floor + codec,
+            server - floor - codec
+        )?;
+    }
+    let interruptions: Vec<&Interruption> = server.iter().flat_map(Round::interruptions).collect();
+    if !interruptions.is_empty() {
+        writeln!(
+            out,
+            "barge-in, {} times: AI heard after the user began {} ms, after clear_audio {} ms; \
+                 clear_audio came after {} ms, {} times not",
+            interruptions.len(),
+            spread(interruptions.iter().map(|one| one.heard)),
+            spread(interruptions.iter().map(|one| one.heard_after_clear)),
+            spread(interruptions.iter().filter_map(|one| one.cleared_after)),
+            interruptions
+                .iter()
+                .filter(|one| one.cleared_after.is_none())
+                .count()
+        )?;
+    }
+    Ok(())
 }
 
 impl Round {
