@@ -29,10 +29,6 @@ use crate::{Outcome, figures::ms};
 pub(super) const FRAME_TIME: Duration = Duration::from_millis(20);
 /// 20 ms of silence in Opus.
 const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
-/// Between joining and talking. What waited for the session to begin would be repeated as late as
-/// that for ever by a vendor that repeats everything; after a pause the server begins anew, as it
-/// does with each answer of a real one.
-const PAUSE: Duration = Duration::from_millis(150);
 /// How long anything may take until it counts as broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,14 +78,14 @@ impl Caller {
         }
     }
 
-    /// Talks until it is told to stop, beginning after a pause and `offset`.
+    /// Talks until it is told to stop, beginning after `offset`.
     pub(super) async fn talk(
         &mut self,
         conduct: &mut dyn Conduct,
         offset: Duration,
         mut stop: watch::Receiver<bool>,
     ) -> Outcome<()> {
-        let begin = tokio::time::Instant::now() + PAUSE + offset;
+        let begin = tokio::time::Instant::now() + offset;
         let mut ticks = interval_at(begin, FRAME_TIME);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut track: Option<Arc<dyn TrackRemote>> = None;
