@@ -1,6 +1,6 @@
 //! Callers: each sends 20 ms of audio every 20 ms and times its way there and back.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
@@ -12,7 +12,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-use crate::Outcome;
+use crate::{
+    Outcome,
+    figures::{percentile, println_now},
+};
 
 /// 20 ms of PCM16 at 24 kHz.
 const FRAME_BYTES: usize = 960;
@@ -69,19 +72,12 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         times.extend(call.times);
     }
     times.sort_unstable();
-    let at = |share: f64| {
-        let place = (times.len() as f64 * share) as usize;
-        times
-            .get(place.min(times.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or_default()
-    };
     let report = Report {
         sent,
         received,
-        p50_us: at(0.5),
-        p99_us: at(0.99),
-        p999_us: at(0.999),
+        p50_us: percentile(&times, 0.5),
+        p99_us: percentile(&times, 0.99),
+        p999_us: percentile(&times, 0.999),
     };
     println_now(&serde_json::to_string(&report)?)
 }
@@ -184,11 +180,4 @@ fn note(call: &mut Call, message: &Message, epoch: Instant, begins: Instant) {
                 .push(epoch.elapsed().saturating_sub(sent).as_micros() as u32);
         }
     }
-}
-
-fn println_now(line: &str) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()?;
-    Ok(())
 }

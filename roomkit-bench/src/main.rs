@@ -5,6 +5,8 @@
 //! (see the README). Server or floor have one core to themselves, clients and the fake vendor the
 //! other.
 
+mod calls;
+mod figures;
 mod floor;
 mod handover;
 mod load;
@@ -31,6 +33,20 @@ enum Command {
     Ws(ws::Options),
     /// A speaking user through hand-overs, planned and not, with fakes of both vendors.
     Handover(handover::Options),
+    /// WebRTC callers with Opus both ways, beside a floor that reflects packets.
+    Webrtc(calls::Options),
+    /// Many short WebRTC calls, and what they leave behind.
+    Soak(calls::soak::Options),
+    /// Runs the WebRTC floor.
+    FloorWebrtc {
+        /// Where offers are posted.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Runs the WebRTC callers and prints what they measured as one line of JSON.
+    LoadWebrtc(calls::load::Options),
+    /// What Opus alone costs, as one line of JSON.
+    Codec,
     /// Runs the floor relay.
     Floor {
         /// Where callers connect.
@@ -50,6 +66,11 @@ fn main() -> Outcome<()> {
         .build()?;
     match Arguments::parse().command {
         Command::Ws(options) => runtime.block_on(ws::run(&options)),
+        Command::Webrtc(options) => runtime.block_on(calls::run(&options)),
+        Command::Soak(options) => runtime.block_on(calls::soak::run(&options)),
+        Command::FloorWebrtc { listen } => runtime.block_on(calls::floor::run(listen)),
+        Command::LoadWebrtc(options) => runtime.block_on(calls::load::run(&options)),
+        Command::Codec => calls::codec::run(),
         Command::Handover(options) => runtime.block_on(handover::run(&options)),
         Command::Floor { listen, upstream } => runtime.block_on(floor::run(listen, &upstream)),
         Command::Load(options) => runtime.block_on(load::run(&options)),

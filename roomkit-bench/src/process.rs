@@ -11,6 +11,10 @@ use tokio::{
 
 use crate::Outcome;
 
+/// The core of the program under measurement; all else runs on the other.
+pub(crate) const CORE: usize = 0;
+pub(crate) const OTHERS: usize = 1;
+
 /// A program that runs, and is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -21,12 +25,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program that lies beside this one, on that core.
     pub(crate) fn start(program: &str, core: usize, arguments: &[String]) -> Outcome<Self> {
+        // A server's log would be in between; what goes wrong in a program of ours has to be seen.
+        let stderr = if program == "roomkit-bench" {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        };
         let mut child = Command::new("taskset")
             .args(["-c", &core.to_string()])
             .arg(beside(program)?)
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .env("OPENAI_API_KEY", "sk-bench")
             .kill_on_drop(true)
             .spawn()?;
@@ -55,31 +65,69 @@ impl Process {
 
     /// CPU time used so far, by all its threads.
     pub(crate) fn cpu(&self) -> Outcome<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        let (_, fields) = stat.rsplit_once(')').ok_or("odd /proc/stat")?;
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|t| t.parse::<u64>().ok())
-            .sum();
-        Ok(Duration::from_millis(ticks * 10))
+        cpu_of(&self.pid.to_string())
     }
 
     /// Memory in use, in KiB.
     pub(crate) fn memory(&self) -> Outcome<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .ok_or("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).ok_or("odd VmRSS")?.parse()?)
+        self.status("VmRSS:")
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> Outcome<u64> {
+        self.status("Threads:")
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn files(&self) -> Outcome<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
+    }
+
+    /// How often its threads have gone to sleep so far, each of which is one time to be woken.
+    pub(crate) fn sleeps(&self) -> Outcome<u64> {
+        let mut sleeps = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            sleeps += field(&status, "voluntary_ctxt_switches:")?;
+        }
+        Ok(sleeps)
+    }
+
+    fn status(&self, name: &str) -> Outcome<u64> {
+        field(
+            &fs::read_to_string(format!("/proc/{}/status", self.pid))?,
+            name,
+        )
     }
 
     pub(crate) async fn stop(mut self) -> Outcome<()> {
         self.child.kill().await?;
         Ok(())
     }
+}
+
+/// CPU time that the process of this id, or `self`, has used so far.
+pub(crate) fn cpu_of(pid: &str) -> Outcome<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("odd /proc/stat")?;
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|t| t.parse::<u64>().ok())
+        .sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// The words of a command line none of which has a space in it.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn field(status: &str, name: &str) -> Outcome<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    let value = value.and_then(|value| value.split_whitespace().next());
+    Ok(value.ok_or_else(|| format!("no {name}"))?.parse()?)
 }
 
 fn beside(program: &str) -> Outcome<PathBuf> {

@@ -5,13 +5,15 @@ use std::{io::Write, time::Duration};
 use clap::Args;
 use tokio::time::sleep;
 
-use crate::{Outcome, load::Report, process::Process};
+use crate::{
+    Outcome,
+    figures::median,
+    load::Report,
+    process::{CORE, OTHERS, Process, words},
+};
 
 const VENDOR_PORT: u16 = 18_801;
 const RELAY_PORT: u16 = 18_802;
-/// The core of the program under measurement; all else runs on the other.
-const CORE: usize = 0;
-const OTHERS: usize = 1;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -84,11 +86,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
             rounds[place].push(round);
         }
     }
-    let median = |place: usize, of: fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds[place].iter().map(of).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
+    let median = |place: usize, of: fn(&Round) -> f64| median(rounds[place].iter().map(of));
     let cpu: fn(&Round) -> f64 = |round| round.cpu;
     let p99: fn(&Round) -> f64 = |round| f64::from(round.report.p99_us);
     writeln!(
@@ -174,8 +172,4 @@ fn callers(sessions: usize, seconds: u64, silent: bool) -> Outcome<Process> {
         "load --url ws://127.0.0.1:{RELAY_PORT}/ws --sessions {sessions} --seconds {seconds} {silent}"
     );
     Process::start("roomkit-bench", OTHERS, &words(&arguments))
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
 }

@@ -1,0 +1,73 @@
+//! What a caller hears: packets decoded, and what is in them.
+
+use std::{f64::consts::TAU, time::Duration};
+
+use ropus::{Channels, DecodeMode, Decoder};
+
+use super::speech::{MARK_HERTZ, RATE};
+use crate::Outcome;
+
+/// Root mean square below which it is quiet.
+const QUIET: f64 = 300.0;
+/// The mark's first sample is above.
+const ONSET: i16 = 2_500;
+/// The share of a mark's energy that has its frequency; speech has less of it.
+const PURE: f64 = 0.6;
+/// Samples of the longest packet.
+const LONGEST: usize = RATE as usize * 120 / 1000;
+
+pub(super) struct Ear {
+    decoder: Decoder,
+    pcm: Box<[i16]>,
+    /// How many quiet packets there were in a row.
+    quiet: u32,
+}
+
+/// What is in a packet.
+pub(super) struct Heard {
+    pub(super) is_loud: bool,
+    /// How long after its first sample the mark begins.
+    pub(super) mark: Option<Duration>,
+}
+
+impl Ear {
+    pub(super) fn new() -> Outcome<Self> {
+        Ok(Self {
+            decoder: Decoder::new(RATE, Channels::Mono)?,
+            pcm: vec![0; LONGEST].into(),
+            quiet: 0,
+        })
+    }
+
+    pub(super) fn hear(&mut self, payload: &[u8]) -> Heard {
+        let decoded = self
+            .decoder
+            .decode(payload, &mut self.pcm, DecodeMode::Normal);
+        let pcm = &self.pcm[..decoded.unwrap_or_default()];
+        let energy: f64 = pcm.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+        let is_loud = (energy / pcm.len().max(1) as f64).sqrt() > QUIET;
+        let was_quiet = self.quiet >= 2;
+        let mark = pcm
+            .iter()
+            .position(|sample| sample.abs() > ONSET)
+            .filter(|place| was_quiet && purity(&pcm[*place..]) > PURE)
+            .map(|place| Duration::from_secs_f64(place as f64 / f64::from(RATE)));
+        self.quiet = if is_loud { 0 } else { self.quiet + 1 };
+        Heard { is_loud, mark }
+    }
+}
+
+/// The share of the energy that has the mark's frequency.
+fn purity(pcm: &[i16]) -> f64 {
+    let (mut cosine, mut sine, mut energy) = (0.0, 0.0, 0.0);
+    for (n, sample) in pcm.iter().enumerate() {
+        let (sample, angle) = (
+            f64::from(*sample),
+            TAU * MARK_HERTZ * n as f64 / f64::from(RATE),
+        );
+        cosine += sample * angle.cos();
+        sine += sample * angle.sin();
+        energy += sample * sample;
+    }
+    2.0 * (cosine * cosine + sine * sine) / (energy * pcm.len() as f64).max(1.0)
+}

@@ -1,0 +1,108 @@
+//! The programs under measurement, and the fake vendor behind one of them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::load::Mode;
+use crate::{
+    Outcome,
+    process::{CORE, OTHERS, Process, words},
+};
+
+const VENDOR_PORT: u16 = 18_811;
+const SERVER_PORT: u16 = 18_812;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Sends each packet back as it is.
+    Floor,
+    Server,
+}
+
+/// A subject that runs.
+pub(super) struct Running {
+    pub(super) process: Process,
+    /// Where it takes offers.
+    pub(super) address: SocketAddr,
+    vendor: Option<Process>,
+}
+
+impl Subject {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Server => "server",
+        }
+    }
+
+    pub(super) async fn start(self, mode: Mode) -> Outcome<Running> {
+        let (vendor, process) = match self {
+            Self::Floor => {
+                let arguments = words(&format!("floor-webrtc --listen 127.0.0.1:{SERVER_PORT}"));
+                (None, Process::start("roomkit-bench", CORE, &arguments)?)
+            }
+            Self::Server => {
+                // In a conversation it hears turns and repeats them; else it repeats at once.
+                let relay = if mode == Mode::Conversation {
+                    "--no-noise"
+                } else {
+                    "--relay"
+                };
+                let arguments = words(&format!("{relay} --listen 127.0.0.1:{VENDOR_PORT}"));
+                let vendor = Process::start("roomkit-fake-openai", OTHERS, &arguments)?;
+                vendor.wait_for_port(VENDOR_PORT).await?;
+                let arguments = ["--config".to_owned(), config()?.display().to_string()];
+                let server = Process::start("roomkit-server", CORE, &arguments)?;
+                (Some(vendor), server)
+            }
+        };
+        process.wait_for_port(SERVER_PORT).await?;
+        Ok(Running {
+            process,
+            address: ([127, 0, 0, 1], SERVER_PORT).into(),
+            vendor,
+        })
+    }
+}
+
+impl Running {
+    /// Callers, as a program of their own.
+    pub(super) fn callers(
+        &self,
+        mode: &str,
+        sessions: usize,
+        measured: usize,
+        seconds: u64,
+    ) -> Outcome<Process> {
+        let arguments = format!(
+            "load-webrtc --server {} --mode {mode} --sessions {sessions} --measured {measured} \
+             --seconds {seconds}",
+            self.address
+        );
+        Process::start("roomkit-bench", OTHERS, &words(&arguments))
+    }
+
+    pub(super) async fn stop(self) -> Outcome<()> {
+        self.process.stop().await?;
+        if let Some(vendor) = self.vendor {
+            vendor.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+fn config() -> Outcome<PathBuf> {
+    let path = std::env::temp_dir().join("roomkit-bench-webrtc.toml");
+    // Rooms are gone with their calls, so that memory is that of calls.
+    std::fs::write(
+        &path,
+        format!(
+            "listen = \"127.0.0.1:{SERVER_PORT}\"\n\
+             transports = [{{ name = \"webrtc\", path = \"/rtc\", config = {{ interfaces = [\"127.0.0.1\"] }} }}]\n\
+             [provider]\nname = \"openai\"\n\
+             config = {{ base_url = \"ws://127.0.0.1:{VENDOR_PORT}/v1/realtime\" }}\n\
+             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
+             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n"
+        ),
+    )?;
+    Ok(path)
+}
