@@ -111,6 +111,8 @@ async fn s1_a_client_that_leaves_while_its_session_starts() {
         ai.next_connect(ConnectOutcome::Hold(gate.clone()));
         let client = Client::connect_as(Kind::default(), &server.http).await;
         ai.wait_for_attempts(1).await;
+        // By its end a client is known to have left; without one it takes `disconnect_timeout_ms`.
+        client.channel().await;
         leave(&server, &client, how).await;
         is_empty(&server).await;
         gate.open();
