@@ -184,6 +184,24 @@ async fn s3_the_client_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn s3_a_client_without_a_channel_closes_its_connection() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.disconnect_timeout_ms = 3_600_000;
+    let server = server_with(config, &ai).await;
+    let mut events = server.kit.framework_events();
+    let kind = Kind {
+        channel: Channel::Absent,
+        ..Kind::default()
+    };
+    let mut client = Client::call_as(kind, &server.http).await;
+    client.hear(1).await;
+    client.close().await;
+    assert_eq!(reason(&mut events).await, "client_left");
+    is_empty(&server).await;
+}
+
+#[tokio::test]
 async fn s3_the_client_hangs_up_over_http() {
     let ai = MockRealtimeProvider::new();
     let server = server(&ai).await;
