@@ -1,11 +1,11 @@
 //! How long a caller may stay, and when it is taken for gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
 
 /// How long the session of a caller that has hung up may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a caller has closed its connection: the library tells nobody.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What happens once a caller is connected: somebody is told, and makes a session of it.
 pub(crate) type OnConnected = Box<dyn FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send>;
@@ -54,6 +57,18 @@ async fn live(peer: &Arc<Peer>, patience: Patience, on_connected: OnConnected) -
     tokio::select! {
         ending = gone(states, patience.disconnect) => ending,
         ending = unclaimed(peer, patience.session, on_connected) => ending,
+        never = hung_up(peer) => match never {},
+    }
+}
+
+/// Notices a caller that has closed its connection, which it may say on no data channel.
+async fn hung_up(peer: &Peer) -> Infallible {
+    loop {
+        sleep(LOOK_EVERY).await;
+        if peer.has_hung_up().await {
+            peer.hang_up().await;
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -111,6 +111,8 @@ async fn s1_a_client_that_leaves_while_its_session_starts() {
         ai.next_connect(ConnectOutcome::Hold(gate.clone()));
         let client = Client::connect_as(Kind::default(), &server.http).await;
         ai.wait_for_attempts(1).await;
+        // By its end a client is known to have left; without one it takes `disconnect_timeout_ms`.
+        client.channel().await;
         leave(&server, &client, how).await;
         is_empty(&server).await;
         gate.open();
@@ -176,6 +178,24 @@ async fn s3_the_client_closes_its_connection() {
     let server = server(&ai).await;
     let mut events = server.kit.framework_events();
     let client = Client::call(&server).await;
+    client.close().await;
+    assert_eq!(reason(&mut events).await, "client_left");
+    is_empty(&server).await;
+}
+
+#[tokio::test]
+async fn s3_a_client_without_a_channel_closes_its_connection() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.disconnect_timeout_ms = 3_600_000;
+    let server = server_with(config, &ai).await;
+    let mut events = server.kit.framework_events();
+    let kind = Kind {
+        channel: Channel::Absent,
+        ..Kind::default()
+    };
+    let mut client = Client::call_as(kind, &server.http).await;
+    client.hear(1).await;
     client.close().await;
     assert_eq!(reason(&mut events).await, "client_left");
     is_empty(&server).await;

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use serde_json::{Map, Value};
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
@@ -213,6 +214,18 @@ impl Peer {
             }
         };
         let _ = timeout(FAREWELL_TIME, acknowledged).await;
+    }
+
+    /// Whether the caller has closed its connection, by DTLS's word for it.
+    pub(crate) async fn has_hung_up(&self) -> bool {
+        for sender in self.connection.get_senders().await {
+            if let Ok(Some(transport)) = sender.transport().await
+                && let Ok(RTCDtlsTransportState::Closed) = transport.state().await
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// The caller wants to leave: its session ends, and the connection after it.
