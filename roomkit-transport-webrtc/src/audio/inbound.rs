@@ -202,13 +202,15 @@ impl Inbound {
         if current.fill > 0 {
             let piece = current.fill.min(self.samples(FRAME));
             current.fill -= piece;
-            if current.after_loss {
+            let after_loss = current.after_loss;
+            self.current = Some(current);
+            return Some(if after_loss {
                 self.counts.concealed += 1;
+                self.concealment(piece)
             } else {
                 self.counts.filled += 1;
-            }
-            self.current = Some(current);
-            return Some(self.filling(piece));
+                self.nothing(piece)
+            });
         }
         if let Some(samples) = current.copy.take() {
             let recovered = self.decoder.recover(&current.payload, samples);
@@ -219,7 +221,7 @@ impl Inbound {
                 pcm.into()
             } else {
                 self.counts.concealed += 1;
-                self.filling(samples)
+                self.concealment(samples)
             });
         }
         if current.payload.is_empty() {
@@ -255,20 +257,27 @@ impl Inbound {
         quiet.due += FRAME;
         self.allowance.spend(FRAME, now);
         self.counts.filled += 1;
-        Some(self.filling(self.samples(FRAME)))
+        Some(self.nothing(self.samples(FRAME)))
     }
 
-    /// Audio that nobody sent: first it fades out from what was before, then it is silence.
-    fn filling(&mut self, samples: usize) -> Bytes {
+    /// Silence, where nothing was sent as far as is known. The decoder is not asked for it: what comes
+    /// next may follow on what it had last, and would be too quiet by what it has faded.
+    fn nothing(&mut self, samples: usize) -> Bytes {
         self.filled += samples;
+        vec![0; samples * BYTES_PER_SAMPLE].into()
+    }
+
+    /// In place of what was lost: first it fades out from what was before, then it is silence.
+    fn concealment(&mut self, samples: usize) -> Bytes {
         let limit = self.samples(LONGEST_CONCEALMENT);
         if self.concealed >= limit {
-            return vec![0; samples * BYTES_PER_SAMPLE].into();
+            return self.nothing(samples);
         }
         self.concealed += samples;
         let Ok(mut pcm) = self.decoder.conceal(samples) else {
-            return vec![0; samples * BYTES_PER_SAMPLE].into();
+            return self.nothing(samples);
         };
+        self.filled += samples;
         if self.concealed >= limit {
             fade_out(&mut pcm);
         }

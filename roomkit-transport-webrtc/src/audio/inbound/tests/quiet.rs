@@ -47,6 +47,22 @@ fn what_an_outage_held_back_is_heard_whole() {
 }
 
 #[test]
+fn a1_what_an_outage_held_back_is_as_loud_as_ever() {
+    let packets = vowel_packets(60, 0);
+    let (mut smooth, mut held) = (Line::new(), Line::new());
+    for (packet, number) in packets.iter().zip(0..) {
+        smooth.push(packet, 20 * number);
+    }
+    for (packet, number) in packets.iter().zip(0..) {
+        held.push(packet, if number < 20 { 20 * number } else { 1200 });
+    }
+    let filled = held.inbound.counts().filled as usize * PIECE;
+    assert!(filled > 0);
+    let after = 20 * PIECE;
+    assert_eq!(held.heard[after + filled..], smooth.heard[after..]);
+}
+
+#[test]
 fn what_an_outage_swallowed_is_not_filled_twice() {
     let packets = vowel_packets(60, 0);
     let mut line = Line::new();
