@@ -127,7 +127,7 @@ async fn connect(
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
-    soon(connect_async(request)).await.unwrap()
+    soon(Box::pin(connect_async(request))).await.unwrap()
 }
 
 /// Asks for an upgrade and is refused: status, `Retry-After` and the JSON that explains it.
@@ -389,7 +389,7 @@ async fn a_server_of_its_own_needs_no_axum() {
         }
         Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     });
-    let (mut client, _) = soon(connect_async(format!("ws://{address}/")))
+    let (mut client, _) = soon(Box::pin(connect_async(format!("ws://{address}/"))))
         .await
         .unwrap();
     assert_eq!(json(&mut client).await["type"], "session_started");
