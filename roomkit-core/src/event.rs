@@ -9,6 +9,7 @@ use crate::{
     id::{CallId, ItemId},
     provider::{Role, Usage},
     session::RealtimeSession,
+    stats::{SessionStats, TurnLatency},
 };
 
 /// Words of either side.
@@ -263,6 +264,18 @@ pub struct RealtimeAudioLevelEvent {
     pub timestamp: Timestamp,
 }
 
+/// A question of the user's was answered, and this is how long it took.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeTurnEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// How long the user waited.
+    pub latency: TurnLatency,
+    /// When the first of the answer was sent.
+    pub timestamp: Timestamp,
+}
+
 /// A session began.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -283,8 +296,8 @@ pub struct RealtimeSessionEndedEvent {
     pub reason: EndReason,
     /// How long it was active.
     pub duration: Duration,
-    /// What it cost, summed over its responses.
-    pub usage: Usage,
+    /// What it came to: turns and how long they took, interruptions, moves, tokens.
+    pub stats: Box<SessionStats>,
     /// When.
     pub timestamp: Timestamp,
 }

@@ -119,7 +119,7 @@ pub enum FrameworkEventKind {
     StoreFailed,
     /// A voice session began.
     SessionStarted,
-    /// A voice session ended: `reason`, `duration_ms`.
+    /// A voice session ended: `reason`, `duration_ms`, `stats` (see [`SessionStats`](crate::stats::SessionStats)).
     SessionEnded,
     /// A conversation began to move to a new provider connection: `reason`, and with `lost` the
     /// error's `code`.

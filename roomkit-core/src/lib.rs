@@ -50,6 +50,7 @@ pub mod provider;
 pub mod registry;
 pub mod room;
 pub mod session;
+pub mod stats;
 pub mod store;
 pub mod subscriber;
 pub mod tool;

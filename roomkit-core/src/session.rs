@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{ChannelId, ParticipantId, RoomId, SessionId};
+use crate::{
+    id::{ChannelId, ParticipantId, RoomId, SessionId},
+    stats::SessionStats,
+};
 
 /// Where a session is in its life (contract S2).
 ///
@@ -42,6 +45,7 @@ struct Live {
     state: RealtimeSessionState,
     provider_session_id: Option<String>,
     metadata: Map<String, Value>,
+    stats: SessionStats,
 }
 
 impl RealtimeSession {
@@ -65,6 +69,7 @@ impl RealtimeSession {
                 state: RealtimeSessionState::Connecting,
                 provider_session_id: None,
                 metadata,
+                stats: SessionStats::default(),
             }),
         }))
     }
@@ -107,6 +112,15 @@ impl RealtimeSession {
     /// What the host and the transport's authentication said of this session.
     pub fn metadata(&self) -> Map<String, Value> {
         self.live().metadata.clone()
+    }
+
+    /// What it has come to so far: turns and how long they took, interruptions, tokens.
+    pub fn stats(&self) -> SessionStats {
+        self.live().stats
+    }
+
+    pub(crate) fn set_stats(&self, stats: SessionStats) {
+        self.live().stats = stats;
     }
 
     pub(crate) fn set_provider_session_id(&self, id: Option<String>) {

@@ -11,6 +11,7 @@ use crate::{
         ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderEvent, ResumeToken,
         Role, SessionUpdate, Usage,
     },
+    stats::SessionStats,
     transport::{ClientCommand, ClientEvent},
 };
 
@@ -110,6 +111,8 @@ pub(crate) enum Action {
     CancelTool(CallId),
     /// Whether the call is idle (contract A8) has changed.
     Idle(bool),
+    /// What the call has come to has changed.
+    Stats(SessionStats),
     /// Something was dropped; count it.
     Dropped(&'static str),
     /// End the call. Nothing follows.

@@ -23,13 +23,14 @@ use crate::{
         EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
         RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
         RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeToolCallEvent,
-        RealtimeTranscriptionEvent, ResponsePhase,
+        RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
     },
     hook::{HookScope, Notice, Trigger},
     id::{CallId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{Role, Usage},
     session::RealtimeSession,
+    stats::{SessionStats, TurnLatency},
 };
 
 tokio::task_local! {
@@ -56,8 +57,10 @@ pub(super) enum ToPublisher {
     Ended {
         reason: EndReason,
         duration: Duration,
-        usage: Usage,
+        stats: SessionStats,
     },
+    /// A question was answered.
+    Turn(TurnLatency),
 }
 
 /// What the publisher tells the call.
@@ -116,16 +119,25 @@ impl Publisher {
                         .notify(&self.scope, Notice::AudioLevel(event))
                         .await;
                 }
+                ToPublisher::Turn(latency) => {
+                    let session = self.session.clone();
+                    let event = || RealtimeTurnEvent {
+                        session,
+                        latency,
+                        timestamp: Timestamp::now(),
+                    };
+                    self.shared.observers.turn.tell(event).await;
+                }
                 ToPublisher::Ended {
                     reason,
                     duration,
-                    usage,
+                    stats,
                 } => {
                     let event = RealtimeSessionEndedEvent {
                         session: self.session.clone(),
                         reason,
                         duration,
-                        usage,
+                        stats: Box::new(stats),
                         timestamp: Timestamp::now(),
                     };
                     kit.hooks()

@@ -13,7 +13,7 @@ use super::RealtimeVoiceChannel;
 use crate::{
     event::{
         RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
-        RealtimeToolCallEvent, RealtimeTranscriptionEvent,
+        RealtimeToolCallEvent, RealtimeTranscriptionEvent, RealtimeTurnEvent,
     },
     guard,
     session::RealtimeSession,
@@ -99,6 +99,15 @@ impl RealtimeVoiceChannel {
         self.observers().hand_over.add(observer);
     }
 
+    /// Observes how long each question of the user's had to wait for its answer.
+    pub fn on_turn<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeTurnEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().turn.add(observer);
+    }
+
     /// Observes the provider's errors.
     pub fn on_error<F, Fut>(&self, observer: F)
     where
@@ -120,6 +129,7 @@ pub(crate) struct Observers {
     pub(crate) response_start: Observed<RealtimeResponseEvent>,
     pub(crate) hand_over: Observed<RealtimeHandOverEvent>,
     pub(crate) response_end: Observed<RealtimeResponseEvent>,
+    pub(crate) turn: Observed<RealtimeTurnEvent>,
     pub(crate) error: Observed<RealtimeErrorEvent>,
 }
 

@@ -9,6 +9,7 @@ mod handover;
 mod isolation;
 mod rooms;
 mod starts;
+mod stats;
 mod support;
 mod tools;
 mod words;

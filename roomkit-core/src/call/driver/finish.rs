@@ -34,7 +34,8 @@ impl Driver {
         let duration = self
             .active_since
             .map_or(Duration::ZERO, |since| since.elapsed());
-        let usage = self.call.usage();
+        let stats = self.call.stats();
+        self.session.set_stats(stats);
         let closing_provider = self.provider.map(|provider| {
             // Beside the rest: the client need not wait for the vendor's goodbye.
             let closed = timeout(CLOSE, provider.close());
@@ -47,7 +48,7 @@ impl Driver {
             let ended = ToPublisher::Ended {
                 reason: reason.clone(),
                 duration,
-                usage,
+                stats,
             };
             let _ = self.to_publisher.try_send(ended);
         }
@@ -103,7 +104,8 @@ impl Driver {
                         .session(self.session.id())
                         .data("participant_id", self.session.participant_id().as_str())
                         .data("reason", reason.as_str())
-                        .data("duration_ms", duration.as_millis() as u64),
+                        .data("duration_ms", duration.as_millis() as u64)
+                        .data("stats", serde_json::to_value(stats).unwrap_or_default()),
                 );
             }
         }

@@ -20,6 +20,7 @@ use crate::{
         ProviderCommand, ProviderConnection, ProviderEvent, RealtimeVoiceProvider, Role,
         SessionSetup,
     },
+    stats::SessionStats,
     transport::ClientCommand,
 };
 
@@ -62,6 +63,63 @@ impl Driver {
         }
         if pushed.is_err() {
             self.provider_stalled();
+        }
+    }
+
+    /// Notes what the call has come to, and counts what is new of it.
+    pub(super) fn count(&mut self, stats: SessionStats) {
+        let before = self.session.stats();
+        self.session.set_stats(stats);
+        for (kind, now, then) in [
+            (
+                "input_text",
+                stats.usage.input_text_tokens,
+                before.usage.input_text_tokens,
+            ),
+            (
+                "input_audio",
+                stats.usage.input_audio_tokens,
+                before.usage.input_audio_tokens,
+            ),
+            (
+                "input_image",
+                stats.usage.input_image_tokens,
+                before.usage.input_image_tokens,
+            ),
+            (
+                "cached",
+                stats.usage.cached_tokens,
+                before.usage.cached_tokens,
+            ),
+            (
+                "output_text",
+                stats.usage.output_text_tokens,
+                before.usage.output_text_tokens,
+            ),
+            (
+                "output_audio",
+                stats.usage.output_audio_tokens,
+                before.usage.output_audio_tokens,
+            ),
+        ] {
+            if now > then {
+                metrics::counter!("roomkit_tokens_total", "kind" => kind).increment(now - then);
+            }
+        }
+        if before.ready_after.is_zero() && !stats.ready_after.is_zero() {
+            metrics::histogram!("roomkit_ready_seconds").record(stats.ready_after);
+        }
+        if stats.interruptions > before.interruptions {
+            metrics::counter!("roomkit_interruptions_total").increment(1);
+        }
+        if stats.turns > before.turns
+            && let Some(latency) = stats.last_turn
+        {
+            for (stage, waited) in [("first_audio", latency.first_audio), ("sent", latency.sent)] {
+                metrics::histogram!("roomkit_turn_latency_seconds", "stage" => stage)
+                    .record(waited);
+            }
+            self.tell(ToPublisher::Turn(latency), false);
         }
     }
 

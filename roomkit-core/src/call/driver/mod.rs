@@ -302,6 +302,7 @@ impl Driver {
                 Action::Idle(idle) => {
                     self.idle.send_replace(idle);
                 }
+                Action::Stats(stats) => self.count(stats),
                 Action::Dropped(reason) => self.dropped(reason),
                 Action::End(reason) => return Some(reason),
             }

@@ -59,6 +59,7 @@ impl Call {
         self.send_held();
         if is_first {
             self.last_busy = now;
+            self.stats.ready_after = now;
             return;
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the
@@ -251,6 +252,7 @@ impl Call {
             client_knows: false,
         });
         self.uplink.shut();
+        self.stats.hand_overs += 1;
         let phase = HandOverPhase::Started { reason };
         self.words.tell(now, News::HandOver(phase));
     }

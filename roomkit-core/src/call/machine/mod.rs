@@ -2,6 +2,7 @@
 
 mod connection;
 mod handover;
+mod latency;
 mod outgoing;
 mod provider;
 mod requests;
@@ -14,6 +15,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use connection::Connection;
 
+use self::latency::TurnClock;
 use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
@@ -26,7 +28,8 @@ use crate::{
     audio,
     event::{EndReason, ResponsePhase},
     id::ResponseId,
-    provider::{HistoryItem, ProviderCapabilities, ProviderCommand, Usage},
+    provider::{HistoryItem, ProviderCapabilities, ProviderCommand},
+    stats::SessionStats,
     transport::ClientCommand,
 };
 
@@ -86,7 +89,10 @@ pub(crate) struct Call {
     /// Words that wait until they do no harm: until no tool call waits, or no response runs.
     deferred: Vec<Held>,
     history: History,
-    usage: Usage,
+    stats: SessionStats,
+    /// What of it the world knows.
+    told_stats: SessionStats,
+    turn: TurnClock,
 
     permissions: Permissions,
     client_muted: bool,
@@ -181,7 +187,9 @@ impl Call {
             held: Vec::new(),
             deferred: Vec::new(),
             history: History::new(seed),
-            usage: Usage::default(),
+            stats: SessionStats::default(),
+            told_stats: SessionStats::default(),
+            turn: TurnClock::default(),
             permissions,
             client_muted: false,
             user_speaking: false,
@@ -265,9 +273,9 @@ impl Call {
         .min()
     }
 
-    /// What the call has cost so far.
-    pub(crate) fn usage(&self) -> Usage {
-        self.usage
+    /// What the call has come to so far.
+    pub(crate) fn stats(&self) -> SessionStats {
+        self.stats
     }
 
     // ----- tools
@@ -326,7 +334,15 @@ impl Call {
             return;
         }
         self.publish(now);
+        self.tell_stats();
         self.watch_idleness(now);
+    }
+
+    fn tell_stats(&mut self) {
+        if self.stats != self.told_stats {
+            self.told_stats = self.stats;
+            self.out.push_back(Action::Stats(self.stats));
+        }
     }
 
     fn play(&mut self, now: Moment) {
@@ -338,6 +354,11 @@ impl Call {
                         self.tell_at_once(now, News::AssistantSpeaking(true));
                     }
                     self.send_to_client(ClientCommand::Audio(pcm));
+                    if let Some(latency) = self.turn.audio_sent(now) {
+                        self.stats.turns += 1;
+                        self.stats.last_turn = Some(latency);
+                        self.stats.slowest_turn = self.stats.slowest_turn.max(latency.sent);
+                    }
                 }
                 Due::Audio(_) => {}
                 Due::EndOfResponse => self.send_to_client(ClientCommand::EndOfResponse),

@@ -102,7 +102,7 @@ impl Call {
                 status,
                 usage,
             } => {
-                self.usage += usage.unwrap_or_default();
+                self.stats.usage += usage.unwrap_or_default();
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
             ProviderEvent::ResponseRefused => {
@@ -111,7 +111,7 @@ impl Call {
                     self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
                 }
             }
-            ProviderEvent::Usage(usage) => self.usage += usage,
+            ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => {}
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
@@ -138,6 +138,7 @@ impl Call {
         }
         match self.tools.call(request.clone(), connection) {
             Called::New => {
+                self.stats.tool_calls += 1;
                 self.words.release();
                 self.words.tell_answer(now, News::ToolCall(request));
             }
@@ -184,7 +185,16 @@ impl Call {
         };
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
-        } else if !self.playout.push(item, pcm) {
+        } else if self.playout.push(item, pcm) {
+            // What is still said of an answer from before the question answers nothing.
+            if self
+                .response
+                .as_ref()
+                .is_none_or(|response| !response.spoken_over)
+            {
+                self.turn.audio_came(now);
+            }
+        } else {
             self.out.push_back(Action::Dropped("playout_full"));
         }
     }

@@ -23,6 +23,7 @@ impl Call {
             return;
         }
         self.user_speaking = true;
+        self.turn.user_began();
         self.owes = None;
         self.chain_depth = 0;
         if let Some(response) = &mut self.response {
@@ -48,6 +49,7 @@ impl Call {
         }
         self.user_speaking = false;
         self.gate_closed = false;
+        self.turn.user_finished(now);
         self.uplink.speech_ended(now);
         self.owes_answer_until(now + OWES_AFTER_SPEECH);
         if self
@@ -74,6 +76,7 @@ impl Call {
             _ => Wanted::No,
         };
         self.words.answer_began();
+        self.stats.responses += 1;
         self.response = Some(Response {
             id,
             interrupted: false,
@@ -174,6 +177,7 @@ impl Call {
         }
         if audible {
             let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
+            self.stats.interruptions += 1;
             self.words.tell(now, News::BargeIn { heard, heard_text });
         }
     }

@@ -4,6 +4,7 @@ mod audio;
 mod faults;
 mod handover;
 mod random;
+mod stats;
 mod tools;
 mod turns;
 mod words;
@@ -315,6 +316,7 @@ fn clone(action: &Action) -> Action {
         Action::StartTool(request) => Action::StartTool(request.clone()),
         Action::CancelTool(call_id) => Action::CancelTool(call_id.clone()),
         Action::Idle(idle) => Action::Idle(*idle),
+        Action::Stats(stats) => Action::Stats(*stats),
         Action::Dropped(reason) => Action::Dropped(reason),
         Action::End(reason) => Action::End(reason.clone()),
     }

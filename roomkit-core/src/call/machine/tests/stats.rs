@@ -1,0 +1,90 @@
+//! What a call has come to: turns and how long they took, interruptions, tokens.
+
+use super::*;
+use crate::{
+    provider::Usage,
+    stats::{SessionStats, TurnLatency},
+};
+
+impl Scripted {
+    /// What was told last.
+    fn stats(&self) -> SessionStats {
+        let told = |(_, action): &(Moment, Action)| match action {
+            Action::Stats(stats) => Some(*stats),
+            _ => None,
+        };
+        self.log.iter().rev().find_map(told).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_turn_lasts_from_the_end_of_the_question_to_the_first_of_the_answer() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").pass(ms(2_000)).user_stops("u1");
+    call.pass(ms(400)).response("r1").pass(ms(50));
+    call.voice("r1", "a1", ms(500)).pass(ms(2_000));
+    let stats = call.stats();
+    let waited = ms(450);
+    assert_eq!((stats.turns, stats.responses), (1, 1));
+    assert_eq!(
+        stats.last_turn,
+        Some(TurnLatency {
+            first_audio: waited,
+            sent: waited
+        })
+    );
+    assert_eq!(stats.slowest_turn, waited);
+
+    call.voice("r1", "a1", ms(500)).pass(ms(1_000));
+    assert_eq!(call.stats().turns, 1, "more of the same answer is no turn");
+}
+
+#[test]
+fn a_question_that_is_not_answered_is_no_turn() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").user_stops("u1").pass(ms(300));
+    call.user_starts("u2").user_stops("u2").pass(ms(200));
+    call.response("r1").voice("r1", "a1", ms(100)).pass(ms(500));
+    let stats = call.stats();
+    assert_eq!(stats.turns, 1);
+    assert_eq!(stats.last_turn.unwrap().sent, ms(200));
+
+    call.text("a whisper", false).response("r2");
+    call.voice("r2", "a2", ms(100)).pass(ms(500));
+    assert_eq!(call.stats().turns, 1, "nobody asked aloud");
+    assert_eq!(call.stats().responses, 2);
+}
+
+#[test]
+fn an_answer_that_goes_on_over_the_next_question_does_not_answer_it() {
+    let mut settings = settings();
+    settings.interruptions = false;
+    let mut call = Scripted::with(settings, capabilities());
+    call.response("r1").voice("r1", "a1", ms(500));
+    call.user_starts("u1").user_stops("u1");
+    call.voice("r1", "a1", ms(500)).pass(ms(2_000));
+    assert_eq!(call.stats().turns, 0);
+    call.response_ends("r1", ResponseStatus::Completed);
+    call.response("r2").voice("r2", "a2", ms(100)).pass(ms(100));
+    assert_eq!(call.stats().last_turn.unwrap().sent, ms(2_000));
+}
+
+#[test]
+fn interruptions_tools_and_tokens_are_counted() {
+    let mut call = Scripted::new();
+    call.response("r1").voice("r1", "a1", ms(900)).pass(ms(100));
+    call.user_starts("u1").user_stops("u1");
+    call.tool_call("c1").tool_call("c1");
+    let usage = Usage {
+        input_tokens: 30,
+        cached_tokens: 10,
+        ..Usage::default()
+    };
+    for _ in 0..2 {
+        call.provider(ProviderEvent::Usage(usage));
+    }
+    let stats = call.stats();
+    assert_eq!((stats.interruptions, stats.tool_calls), (1, 1));
+    assert_eq!(stats.usage.input_tokens, 60);
+    assert_eq!(stats.usage.cached_tokens, 20);
+}
