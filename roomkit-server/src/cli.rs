@@ -129,9 +129,12 @@ mod tests {
         let config = parsed(&[]).unwrap().into_config().unwrap();
         assert_eq!(config.listen, "127.0.0.1:8080");
         assert_eq!(config.provider.name, "echo");
-        assert_eq!(config.transports.len(), 1);
-        assert_eq!(config.transports[0].name, "websocket");
-        assert_eq!(config.transports[0].path, "/ws");
+        let ways: Vec<(&str, &str)> = config
+            .transports
+            .iter()
+            .map(|way| (way.name.as_str(), way.path.as_str()))
+            .collect();
+        assert_eq!(ways, [("webrtc", "/rtc"), ("websocket", "/ws")]);
         assert_eq!(config.drain_s, 30);
     }
 
