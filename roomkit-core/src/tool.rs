@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -106,6 +107,13 @@ where
 pub trait ToolSource: ToolHandler {
     /// The tools it has now.
     async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError>;
+
+    /// Tells that [`tools`](Self::tools) would say something else than before, for sources whose
+    /// list changes. Live sessions get the new list where the provider takes it in the middle of a
+    /// conversation ([`ProviderCapabilities::updates`](crate::provider::ProviderCapabilities)).
+    fn changes(&self) -> Option<BoxStream<'static, ()>> {
+        None
+    }
 }
 
 /// A tool together with what runs it; without a handler the channel's own one is asked.
