@@ -56,6 +56,25 @@ pub struct ToolInvocation {
     pub cancelled: CancellationToken,
 }
 
+impl ToolInvocation {
+    /// A call as the engine makes it. Handlers get theirs from the engine; this is for the tests of
+    /// handlers and sources.
+    pub fn new(
+        session: RealtimeSession,
+        call_id: impl Into<CallId>,
+        name: impl Into<String>,
+        arguments: Map<String, Value>,
+    ) -> Self {
+        Self {
+            session,
+            call_id: call_id.into(),
+            name: name.into(),
+            arguments,
+            cancelled: CancellationToken::new(),
+        }
+    }
+}
+
 /// What a tool gives back: JSON or text. Anything that turns into a JSON value will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolOutput(pub Value);

@@ -10,5 +10,6 @@ mod isolation;
 mod rooms;
 mod starts;
 mod support;
+mod tool_sources;
 mod tools;
 mod words;
