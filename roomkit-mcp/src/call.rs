@@ -1,6 +1,6 @@
 //! One call of a tool over one connection.
 
-use std::{error::Error as _, sync::Arc};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use rmcp::{
     model::{
@@ -18,6 +18,9 @@ use crate::{
     http_client::{is_expired_session, is_of_the_answer},
     progress::{McpProgress, ProgressBook},
 };
+
+/// How long after its result progress of a call is still told.
+const LAST_PROGRESS: Duration = Duration::from_millis(200);
 
 /// Why a call has no result.
 pub(crate) enum Failure {
@@ -128,6 +131,11 @@ impl Drop for OpenCall {
         let (peer, book) = (self.peer.clone(), Arc::clone(&self.book));
         let (id, token) = (self.id.take(), self.token.clone());
         runtime.spawn(async move {
+            if id.is_none() {
+                // The last progress may have come right before the result, and is told by a task
+                // of its own.
+                tokio::time::sleep(LAST_PROGRESS).await;
+            }
             book.open().await.remove(&token);
             if let Some(id) = id {
                 let reason = "nobody waits for the result any more".to_owned();

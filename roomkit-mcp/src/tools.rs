@@ -131,7 +131,7 @@ impl McpTools {
         })))
     }
 
-    /// Tells of the progress of running calls. Called on the connection's task: do not block.
+    /// Tells of the progress of running calls; the last may come a moment after the result. Called on the connection's task: do not block.
     pub fn on_progress(&self, observer: impl Fn(&McpProgress) + Send + Sync + 'static) {
         self.0.observers.add(Arc::new(observer));
     }

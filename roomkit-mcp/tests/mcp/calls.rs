@@ -132,6 +132,7 @@ async fn progress_is_told_to_observers_in_order() {
         call(&tools, "crm_progress", json!({})).await,
         Ok(json!("done"))
     );
+    until(async || told.lock().unwrap().len() == 4).await;
     let told = told.lock().unwrap().clone();
     let steps: Vec<_> = told.iter().map(|told| told.progress).collect();
     assert_eq!(steps, [0.0, 1.0, 2.0, 3.0]);
