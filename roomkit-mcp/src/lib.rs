@@ -35,7 +35,7 @@ inventory::submit! {
     ToolSourcePlugin {
         name: "mcp",
         about: "tools of MCP servers, over streamable HTTP or as child processes",
-        build: build,
+        build,
     }
 }
 

@@ -159,9 +159,8 @@ fn bounded(value: Value, cap: usize) -> Value {
             .nth(cap)
             .map_or(text.len(), |(at, _)| at);
         text.truncate(cut);
-        text.push_str(&format!(
-            "\n[cut: {total} characters, the first {cap} are shown]"
-        ));
+        let notice = format!("\n[cut: {total} characters, the first {cap} are shown]");
+        text.push_str(&notice);
     }
     Value::String(text)
 }

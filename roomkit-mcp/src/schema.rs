@@ -64,7 +64,7 @@ fn clean(schema: &mut Value) {
                 Value::Object(schemas),
             ) => schemas.values_mut().for_each(clean),
             ("items" | "anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(schemas)) => {
-                schemas.iter_mut().for_each(clean)
+                schemas.iter_mut().for_each(clean);
             }
             (
                 "items"

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rmcp::{
-    model::{ClientRequest, PingRequest},
+    model::{ClientRequest, Extensions, PingRequest, PingRequestMethod},
     service::{Peer, RoleClient, ServiceError},
 };
 use roomkit_core::tool::{ToolError, ToolInvocation, ToolOutput};
@@ -367,8 +367,8 @@ impl Drop for Running<'_> {
 /// Whatever a server says to a ping, it is there.
 async fn ping(peer: &Peer<RoleClient>) -> Result<(), ServiceError> {
     let request = ClientRequest::PingRequest(PingRequest {
-        method: Default::default(),
-        extensions: Default::default(),
+        method: PingRequestMethod,
+        extensions: Extensions::default(),
     });
     match peer.send_request(request).await {
         Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),

@@ -104,7 +104,7 @@ impl McpTools {
             ConfigError::field("servers", problem)
         })?;
         let several = servers.len() > 1;
-        let (changes, changed) = watch::channel(0);
+        let (counter, changed) = watch::channel(0);
         let observers = Observers::default();
         let mut checked = Vec::new();
         for (place, server) in servers.iter().enumerate() {
@@ -114,7 +114,7 @@ impl McpTools {
                 }
                 other => other,
             })?;
-            checked.push(Server::new(server, observers.clone(), changes.clone()));
+            checked.push(Server::new(server, observers.clone(), counter.clone()));
         }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         for server in &checked {
@@ -230,11 +230,11 @@ impl ToolSource for McpTools {
         let mut changed = self.0.changed.clone();
         // What has been so far is in the list that is asked for next.
         changed.mark_unchanged();
-        let changes = stream::unfold(changed, |mut changed| async {
+        let told = stream::unfold(changed, |mut changed| async {
             changed.changed().await.ok()?;
             Some(((), changed))
         });
-        Some(changes.boxed())
+        Some(told.boxed())
     }
 }
 
