@@ -1,6 +1,6 @@
 //! Servers that nobody here wrote. They need programs beside the toolchain, which CI installs:
 //!
-//! - `ROOMKIT_MCP_PYTHON`: a Python with `servers/requirements.txt` installed (FastMCP).
+//! - `ROOMKIT_MCP_PYTHON`: a Python with `servers/requirements.txt` installed (`FastMCP`).
 //! - `ROOMKIT_MCP_EVERYTHING`: the `dist/index.js` of `@modelcontextprotocol/server-everything`,
 //!   installed by `npm ci` in `servers`; `node` is on the path.
 
@@ -22,7 +22,7 @@ use crate::support::{call, connect, invocation, names, next_change, soon, until,
 fn given(variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok();
     if value.is_none() {
-        println!("left out: {variable} is not set");
+        eprintln!("left out: {variable} is not set");
     }
     value
 }

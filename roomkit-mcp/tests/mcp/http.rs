@@ -1,6 +1,7 @@
 //! Servers that are absent, go away and come back; tokens; over HTTP.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use roomkit_core::tool::{ToolHandler, ToolSource};
 use roomkit_mcp::{McpError, McpServer, McpTools, TokenError};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     server::{Http, Server},
@@ -190,4 +191,56 @@ async fn after_the_end_tools_say_so() {
     tools.close().await;
     let error = call(&tools, "echo", json!({})).await.unwrap_err();
     assert!(error.contains("it is closed"), "{error}");
+}
+
+/// What ends TLS before a server, with a certificate of its own making.
+async fn with_tls(port: u16) -> (u16, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = std::env::temp_dir().join(format!("roomkit-mcp-ca-{}.der", std::process::id()));
+    // DER, which `ca_file` takes as well as PEM.
+    std::fs::write(&file, made.cert.der()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tls_port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((caller, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                if let Ok(mut caller) = acceptor.accept(caller).await {
+                    let _ = tokio::io::copy_bidirectional(&mut caller, &mut server).await;
+                }
+            });
+        }
+    });
+    (tls_port, file)
+}
+
+#[tokio::test]
+async fn tls_trusts_the_authority_it_is_told_of_and_no_other() {
+    let server = Server::new(&["echo"]);
+    let http = Http::start(&server).await;
+    let (port, file) = with_tls(http.port).await;
+    let url = format!("https://localhost:{port}/mcp");
+    let error = soon(McpTools::connect([McpServer::http(&url)]))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    let tools = connect(McpServer {
+        ca_file: Some(file.clone()),
+        ..McpServer::http(&url)
+    })
+    .await;
+    let said = call(&tools, "echo", json!({"text": "a"})).await;
+    assert_eq!(said, Ok(json!("a")));
+    tools.close().await;
+    let _ = std::fs::remove_file(file);
 }

@@ -17,19 +17,19 @@ async fn k5_x5_broken_schemas_cost_the_tool_and_not_the_server() {
     let server = Server::of(vec![
         tool(
             "good",
-            json!({"type": "object", "$schema": "x", "title": "T"}),
+            &json!({"type": "object", "$schema": "x", "title": "T"}),
         ),
-        tool("no_object", json!({"type": "string"})),
+        tool("no_object", &json!({"type": "string"})),
         tool(
             "no_schema",
-            json!({"type": "object", "properties": {"a": {"type": "nonsense"}}}),
+            &json!({"type": "object", "properties": {"a": {"type": "nonsense"}}}),
         ),
         tool(
             "elsewhere",
-            json!({"properties": {"a": {"$ref": "http://127.0.0.1:1/a.json"}}}),
+            &json!({"properties": {"a": {"$ref": "http://127.0.0.1:1/a.json"}}}),
         ),
-        tool("good", json!({"type": "object"})),
-        tool("", json!({"type": "object"})),
+        tool("good", &json!({"type": "object"})),
+        tool("", &json!({"type": "object"})),
     ]);
     let http = Http::start(&server).await;
     let tools = connect(McpServer::http(&http.url)).await;
@@ -45,7 +45,7 @@ async fn k5_x5_broken_schemas_cost_the_tool_and_not_the_server() {
 
 #[tokio::test]
 async fn x5_thousands_of_tools_are_bounded() {
-    let all = (0..5000).map(|number| tool(&format!("t{number}"), json!({"type": "object"})));
+    let all = (0..5000).map(|number| tool(&format!("t{number}"), &json!({"type": "object"})));
     let server = Server::of(all.collect());
     let http = Http::start(&server).await;
     let tools = connect(McpServer::http(&http.url)).await;

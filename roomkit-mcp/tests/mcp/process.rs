@@ -41,6 +41,7 @@ fn child_server() {
             "environment",
             "learn",
             "sleep",
+            "note",
         ];
         let service = Server::new(&names)
             .serve(rmcp::transport::stdio())
@@ -67,6 +68,13 @@ fn child(what: &str) -> McpServer {
         .into(),
         ..McpServer::process(this.to_str().unwrap(), args)
     }
+}
+
+fn kill(id: &Value) {
+    let killed = std::process::Command::new("kill")
+        .args(["-9", id.as_str().unwrap()])
+        .status();
+    assert!(killed.unwrap().success());
 }
 
 /// Whether a process runs (and is no zombie).
@@ -150,10 +158,7 @@ async fn k2_a_program_that_is_killed_is_started_again_time_after_time() {
             async move { call(&tools, "sleep", json!({})).await }
         });
         tokio::task::yield_now().await;
-        let killed = std::process::Command::new("kill")
-            .args(["-9", id.as_str().unwrap()])
-            .status();
-        assert!(killed.unwrap().success());
+        kill(&id);
         let error = soon(running).await.unwrap().unwrap_err();
         assert!(
             error.contains("broke during") || error.contains("not available"),
@@ -167,6 +172,50 @@ async fn k2_a_program_that_is_killed_is_started_again_time_after_time() {
         .await;
     }
     tools.close().await;
+}
+
+/// 1 000 calls to a program that is killed every 50: each is answered, and none runs twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn k1_k2_a_thousand_calls_of_a_program_that_is_killed_every_fifty() {
+    let file = std::env::temp_dir().join(format!("roomkit-mcp-notes-{}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let tools = connect(child("good")).await;
+    let (mut answers, mut done) = (0, 0);
+    for round in 0..20 {
+        until_connected(&tools).await;
+        let id = call(&tools, "pid", json!({})).await.unwrap();
+        let calls = (0..50).map(|number| {
+            let arguments = json!({"file": file, "number": round * 50 + number});
+            let (tools, id) = (tools.clone(), id.clone());
+            async move {
+                if number == 25 {
+                    kill(&id);
+                }
+                call(&tools, "note", arguments).await
+            }
+        });
+        let results = soon(futures_util::future::join_all(calls)).await;
+        answers += results.len();
+        done += results.iter().filter(|result| result.is_ok()).count();
+        until(async || {
+            call(&tools, "pid", json!({}))
+                .await
+                .is_ok_and(|next| next != id)
+        })
+        .await;
+    }
+    tools.close().await;
+    let notes = std::fs::read_to_string(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(&file);
+    let ran: Vec<&str> = notes.lines().collect();
+    let different: std::collections::HashSet<&str> = ran.iter().copied().collect();
+    assert_eq!(answers, 1000);
+    assert_eq!(ran.len(), different.len(), "no call ran twice");
+    assert!(
+        done <= ran.len(),
+        "what was said to be done was done: {done}, {}",
+        ran.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

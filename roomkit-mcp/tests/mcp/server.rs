@@ -46,7 +46,7 @@ impl Server {
     pub(crate) fn new(names: &[&str]) -> Self {
         let tools = names
             .iter()
-            .map(|name| tool(name, json!({"type": "object"})));
+            .map(|name| tool(name, &json!({"type": "object"})));
         Self::of(tools.collect())
     }
 
@@ -73,7 +73,7 @@ impl Server {
     }
 }
 
-pub(crate) fn tool(name: &str, schema: Value) -> Tool {
+pub(crate) fn tool(name: &str, schema: &Value) -> Tool {
     serde_json::from_value(json!({"name": name, "inputSchema": schema})).unwrap()
 }
 
@@ -104,6 +104,17 @@ impl ServerHandler for Server {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let text = |text: &str| CallToolResult::success(vec![ContentBlock::text(text)]);
         let result = match &*request.name {
+            // Notes on disk that it ran, which outlives us.
+            "note" => {
+                use std::io::Write as _;
+                let mut notes = std::fs::OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(arguments["file"].as_str().unwrap())
+                    .unwrap();
+                writeln!(notes, "{}", arguments["number"]).unwrap();
+                text("noted")
+            }
             "echo" => text(arguments["text"].as_str().unwrap_or_default()),
             "sleep" => {
                 tokio::select! {
@@ -132,7 +143,7 @@ impl ServerHandler for Server {
                 text("done")
             }
             "learn" => {
-                let new = tool("learned", json!({"type": "object"}));
+                let new = tool("learned", &json!({"type": "object"}));
                 self.tools.lock().unwrap().push(new);
                 context.peer.notify_tool_list_changed().await.unwrap();
                 text("learned")
@@ -147,11 +158,13 @@ impl ServerHandler for Server {
             "crash" => std::process::abort(),
             // A grandchild, which must not outlive us either.
             "spawn" => {
-                let child = std::process::Command::new("sleep")
+                let mut child = std::process::Command::new("sleep")
                     .arg("300")
                     .spawn()
                     .unwrap();
-                text(&child.id().to_string())
+                let id = child.id();
+                std::thread::spawn(move || child.wait());
+                text(&id.to_string())
             }
             other => {
                 return Err(ErrorData::invalid_params(
