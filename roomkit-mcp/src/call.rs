@@ -1,6 +1,6 @@
 //! One call of a tool over one connection.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rmcp::{
     model::{
@@ -8,13 +8,12 @@ use rmcp::{
         ClientRequest, ProgressToken, RequestId, ServerResult,
     },
     service::{Peer, PeerRequestOptions, RequestHandle, RoleClient, ServiceError},
-    transport::{DynamicTransportError, streamable_http_client::StreamableHttpError},
 };
 use roomkit_core::tool::ToolInvocation;
 
 use crate::{
     config::Checked,
-    connection::told,
+    explain,
     http_client::{is_expired_session, is_of_the_answer},
     progress::{McpProgress, ProgressBook},
 };
@@ -90,28 +89,16 @@ pub(crate) async fn call(
 }
 
 fn failure(server: &Checked, error: &ServiceError) -> Failure {
+    let told = || explain::request(server, error);
     match error {
-        ServiceError::McpError(error) => Failure::Refused(server.redactor.redact(&error.message)),
-        ServiceError::TransportSend(error) => match http_error(error) {
+        ServiceError::TransportSend(error) => match explain::http_error(error) {
             Some(http) if is_expired_session(http) => Failure::Expired,
-            Some(http) if is_of_the_answer(http) => Failure::Refused(told(server, http)),
-            _ => Failure::Lost(told(server, error)),
+            Some(http) if is_of_the_answer(http) => Failure::Refused(told()),
+            _ => Failure::Lost(told()),
         },
-        ServiceError::TransportClosed => Failure::Lost("the connection is closed".into()),
-        other => Failure::Refused(told(server, other)),
+        ServiceError::TransportClosed => Failure::Lost(told()),
+        _ => Failure::Refused(told()),
     }
-}
-
-/// What HTTP says to it, if it is HTTP.
-fn http_error(error: &DynamicTransportError) -> Option<&StreamableHttpError<reqwest::Error>> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(http) = error.downcast_ref() {
-            return Some(http);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// A call that the server works on.

@@ -22,6 +22,7 @@ use tokio::{sync::Notify, time::timeout};
 use crate::{
     child::{Process, Program},
     config::Checked,
+    explain,
     http_client::Http,
     progress::{Observers, ProgressBook},
 };
@@ -69,7 +70,7 @@ impl Connection {
             Target::Http(http) => handler
                 .serve(http.transport())
                 .await
-                .map_err(|error| told(server, &error))?,
+                .map_err(|error| explain::start(server, &error))?,
             Target::Process(program) => {
                 let started = program.start(&server.name, &server.redactor);
                 let (running, output, input) = started.map_err(|error| {
@@ -86,7 +87,7 @@ impl Connection {
                     Err(error) => {
                         // Its status says more than the pipe that broke.
                         let ended = timeout(Duration::from_millis(200), running.ended()).await;
-                        let problem = ended.unwrap_or_else(|_| told(server, &error));
+                        let problem = ended.unwrap_or_else(|_| explain::start(server, &error));
                         return Err(format!("{problem}{}", running.last_words()));
                     }
                 }
@@ -118,7 +119,7 @@ impl Connection {
         loop {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
             let page = self.peer.list_tools(Some(params)).await;
-            let page = page.map_err(|error| told(server, &error))?;
+            let page = page.map_err(|error| explain::request(server, &error))?;
             let is_empty = page.tools.is_empty();
             tools.extend(page.tools);
             cursor = page.next_cursor;
@@ -165,22 +166,6 @@ impl Connection {
             process.stop().await;
         }
     }
-}
-
-/// An error and what is behind it, on one line and without secrets.
-pub(crate) fn told(server: &Checked, error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Many repeat what is behind them.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    server.redactor.redact(&text)
 }
 
 /// Our side of the protocol: it takes notifications, and grants a server no wish.

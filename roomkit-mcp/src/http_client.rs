@@ -22,14 +22,14 @@ use secrecy::{ExposeSecret, SecretString};
 use sse_stream::Sse;
 use url::Url;
 
-use crate::token::TokenSource;
+use crate::{explain::HttpError, token::TokenSource};
 
 /// How many redirects within its own origin a server may answer with.
 const REDIRECTS: usize = 3;
 /// How often a broken stream of events is taken up again before the connection counts as lost.
 const RESUMES: usize = 3;
 
-type Failure = StreamableHttpError<reqwest::Error>;
+type Failure = HttpError;
 type Headers = HashMap<HeaderName, HeaderValue>;
 
 /// Where the bearer token comes from.

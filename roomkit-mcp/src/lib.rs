@@ -7,6 +7,7 @@ mod child;
 mod config;
 mod connection;
 mod error;
+mod explain;
 mod filter;
 mod http_client;
 mod outcome;

@@ -24,8 +24,8 @@ use crate::{
     call::{self, Failure},
     catalogue::Catalogue,
     config::Checked,
-    connection::{Connection, News, told},
-    outcome,
+    connection::{Connection, News},
+    explain, outcome,
     progress::{Observers, ProgressBook},
 };
 
@@ -328,7 +328,7 @@ impl Server {
                 _ = pings.tick() => {
                     match timeout(period, ping(&live.peer)).await {
                         Ok(Ok(())) => silent = 0,
-                        Ok(Err(error)) => break Some(told(&self.checked, &error)),
+                        Ok(Err(error)) => break Some(explain::request(&self.checked, &error)),
                         Err(_) if live.running.load(Ordering::Relaxed) > 0 => {}
                         Err(_) => silent += 1,
                     }

@@ -33,7 +33,11 @@ async fn an_absent_server_is_a_typed_error_that_says_what_to_do() {
         .unwrap_err();
     assert!(matches!(&error, McpError::Unreachable { server, .. } if server == "127.0.0.1"));
     let error = error.to_string();
-    assert!(error.contains("required = false"), "{error}");
+    assert!(
+        error.contains("required = false") && error.contains("refused"),
+        "{error}"
+    );
+    assert!(!error.contains("rmcp"), "{error}");
     assert!(!error.contains("hunter2"), "contract X1: {error}");
 }
 
