@@ -125,7 +125,9 @@ impl Program {
 impl Process {
     /// Returns when the program has ended, with how.
     pub(crate) async fn ended(&mut self) -> String {
-        match self.child.wait().await {
+        let ended = self.child.wait().await;
+        self.end_group();
+        match ended {
             Ok(status) => format!("the program ended ({status})"),
             Err(error) => format!("the program was lost ({error})"),
         }
@@ -155,7 +157,13 @@ impl Process {
                 let _ = timeout(GRACE, self.child.wait()).await;
             }
         }
-        // Dropping kills the rest of the group.
+        self.end_group();
+    }
+
+    /// Kills what the program left behind. At once after its end: its id may soon be another's.
+    fn end_group(&mut self) {
+        self.signal(true);
+        self.id = None;
     }
 
     #[cfg(unix)]
@@ -185,7 +193,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal(true);
+        self.end_group();
     }
 }
 

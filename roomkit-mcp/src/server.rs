@@ -1,6 +1,7 @@
 //! A server over all its connections: opened, watched, and opened again.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -305,46 +306,28 @@ impl Server {
         live: &Live,
         stop: &CancellationToken,
     ) -> String {
-        let period = self.checked.ping;
-        let mut pings = interval_at(Instant::now() + period, period);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent = 0;
+        let mut silence = pin!(silence(&self.checked, live));
         let problem = loop {
-            tokio::select! {
+            let news = tokio::select! {
                 biased;
                 () = stop.cancelled() => break None,
-                () = live.broken.notified() => break Some("the connection broke".into()),
-                news = connection.news() => match news {
-                    News::Over(how) => break Some(how),
-                    News::ListChanged => {
-                        tokio::time::sleep(SETTLE).await;
-                        let limit = self.checked.connect_timeout;
-                        let listed = timeout(limit, self.list(&connection)).await;
-                        if let Err(problem) = listed.unwrap_or_else(|_| Err("no answer".into())) {
-                            tracing::warn!(server = self.checked.name, problem, "the tools of an MCP server cannot be listed again");
-                        }
-                    }
+                () = live.broken.notified() => News::Over("the connection broke".into()),
+                problem = &mut silence => News::Over(problem),
+                news = connection.news() => news,
+            };
+            match news {
+                News::Over(how) => break Some(how),
+                News::ListChanged => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break None,
+                    () = self.list_again(&connection) => {}
                 },
-                _ = pings.tick() => {
-                    match timeout(period, ping(&live.peer)).await {
-                        Ok(Ok(())) => silent = 0,
-                        Ok(Err(error)) => break Some(explain::request(&self.checked, &error)),
-                        Err(_) if live.running.load(Ordering::Relaxed) > 0 => {}
-                        Err(_) => silent += 1,
-                    }
-                    if silent == SILENT_PINGS {
-                        break Some("it does not answer".into());
-                    }
-                }
             }
         };
         let down = match &problem {
             Some(problem) => {
-                tracing::warn!(
-                    server = self.checked.name,
-                    problem,
-                    "the connection to an MCP server is lost"
-                );
+                let server = &self.checked.name;
+                tracing::warn!(server, problem, "the connection to an MCP server is lost");
                 Link::Down(problem.clone())
             }
             None => Link::Closed,
@@ -353,6 +336,33 @@ impl Server {
         connection.close().await;
         problem.unwrap_or_default()
     }
+
+    async fn list_again(&self, connection: &Connection) {
+        tokio::time::sleep(SETTLE).await;
+        let listed = timeout(self.checked.connect_timeout, self.list(connection)).await;
+        if let Err(problem) = listed.unwrap_or_else(|_| Err("no answer".into())) {
+            let server = &self.checked.name;
+            tracing::warn!(server, problem, "the tools cannot be listed again");
+        }
+    }
+}
+
+/// Returns when a server has fallen silent, with how that shows.
+async fn silence(server: &Checked, live: &Live) -> String {
+    let period = server.ping;
+    let mut pings = interval_at(Instant::now() + period, period);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = 0;
+    while silent < SILENT_PINGS {
+        pings.tick().await;
+        match timeout(period, ping(&live.peer)).await {
+            Ok(Ok(())) => silent = 0,
+            Ok(Err(error)) => return explain::request(server, &error),
+            Err(_) if live.running.load(Ordering::Relaxed) > 0 => {}
+            Err(_) => silent += 1,
+        }
+    }
+    "it does not answer".into()
 }
 
 /// Counts a call while it runs.
