@@ -12,7 +12,7 @@ use rmcp::{
 use roomkit_core::tool::ToolInvocation;
 
 use crate::{
-    config::Checked,
+    check::Checked,
     explain,
     http_client::{is_expired_session, is_of_the_answer},
     progress::{McpProgress, ProgressBook},

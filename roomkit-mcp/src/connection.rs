@@ -20,8 +20,8 @@ use rmcp::{
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
+    check::Checked,
     child::{Process, Program},
-    config::Checked,
     explain,
     http_client::Http,
     progress::{Observers, ProgressBook},

@@ -8,7 +8,7 @@ use rmcp::{
     transport::{DynamicTransportError, streamable_http_client::StreamableHttpError},
 };
 
-use crate::config::Checked;
+use crate::check::Checked;
 
 /// What goes wrong over HTTP.
 pub(crate) type HttpError = StreamableHttpError<reqwest::Error>;

@@ -3,6 +3,7 @@
 mod backoff;
 mod call;
 mod catalogue;
+mod check;
 mod child;
 mod config;
 mod connection;

@@ -24,7 +24,7 @@ use crate::{
     backoff,
     call::{self, Failure},
     catalogue::Catalogue,
-    config::Checked,
+    check::Checked,
     connection::{Connection, News},
     explain, outcome,
     progress::{Observers, ProgressBook},
