@@ -30,6 +30,29 @@ pub(crate) async fn connect(servers: &[McpServer]) -> Result<Option<McpTools>, S
 mod tests {
     use super::*;
 
+    #[test]
+    fn tables_of_the_file_are_servers() {
+        let config: crate::config::Config = toml::from_str(
+            r#"
+            [[mcp]]
+            url = "https://crm.example/mcp"
+            bearer_token = "hunter2"
+            timeout_s = 5
+            [[mcp]]
+            command = "tool"
+            args = ["--key=hunter2"]
+            env = { KEY = "hunter2" }
+            connect_timeout_s = 0.5
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.mcp.len(), 2);
+        assert_eq!(config.mcp[0].timeout.as_secs(), 5);
+        assert_eq!(config.mcp[1].connect_timeout.as_millis(), 500);
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hunter2"), "contract X1: {shown}");
+    }
+
     #[tokio::test]
     async fn an_error_names_the_place_in_the_file() {
         let good = McpServer::process("true", [""; 0]);
