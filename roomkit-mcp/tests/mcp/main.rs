@@ -8,3 +8,4 @@ mod lists;
 mod process;
 mod server;
 mod support;
+mod voice;
