@@ -55,6 +55,18 @@ fn first_call() {
 }
 
 #[test]
+fn mcp() {
+    says(
+        "mcp",
+        &[
+            "tool weather_get: The weather in a city right now.",
+            "snow",
+            "no weather station there",
+        ],
+    );
+}
+
+#[test]
 fn webrtc() {
     says(
         "webrtc",

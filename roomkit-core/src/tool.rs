@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,25 @@ pub struct ToolInvocation {
     /// Cancelled when nobody waits for the result any more (contract K4). The handler's future is
     /// dropped then; a clone of this token lets a task it started notice and undo its work.
     pub cancelled: CancellationToken,
+}
+
+impl ToolInvocation {
+    /// A call as the engine makes it. Handlers get theirs from the engine; this is for the tests of
+    /// handlers and sources.
+    pub fn new(
+        session: RealtimeSession,
+        call_id: impl Into<CallId>,
+        name: impl Into<String>,
+        arguments: Map<String, Value>,
+    ) -> Self {
+        Self {
+            session,
+            call_id: call_id.into(),
+            name: name.into(),
+            arguments,
+            cancelled: CancellationToken::new(),
+        }
+    }
 }
 
 /// What a tool gives back: JSON or text. Anything that turns into a JSON value will do.
@@ -106,6 +126,13 @@ where
 pub trait ToolSource: ToolHandler {
     /// The tools it has now.
     async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError>;
+
+    /// Tells that [`tools`](Self::tools) would say something else than before, for sources whose
+    /// list changes. Live sessions get the new list where the provider takes it in the middle of a
+    /// conversation ([`ProviderCapabilities::updates`](crate::provider::ProviderCapabilities)).
+    fn changes(&self) -> Option<BoxStream<'static, ()>> {
+        None
+    }
 }
 
 /// A tool together with what runs it; without a handler the channel's own one is asked.

@@ -83,7 +83,7 @@ impl Dialer {
                 errors,
                 redactor: endpoint.redactor(),
             },
-            tls: options.roots.tls()?,
+            tls: options.roots.client_config()?,
             limits,
             endpoint,
         })

@@ -85,7 +85,10 @@ impl Roots {
 
     /// The TLS settings of all connections. `ring` by name, because a program with two crypto
     /// providers has no default one.
-    pub(crate) fn tls(self) -> Result<Arc<ClientConfig>, ConfigError> {
+    ///
+    /// # Errors
+    /// When this build of `ring` lacks what TLS needs, which does not happen.
+    pub fn client_config(self) -> Result<Arc<ClientConfig>, ConfigError> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| ConfigError::field("tls", format!("is not available: {error}")))?

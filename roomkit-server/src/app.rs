@@ -7,6 +7,7 @@ use roomkit::{
     RealtimeVoiceChannel, RoomKit,
     error::ConfigError,
     http::{self, Admission, MountContext, MountableTransport, SessionHost},
+    mcp::McpTools,
     registry::Registry,
     subscriber::SubscriberChannel,
 };
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) dashboards: Dashboards,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
+    /// The MCP servers, if there are any.
+    pub(crate) mcp: Option<McpTools>,
 }
 
 /// A mounted transport, as a client has to know it.
@@ -57,6 +60,7 @@ impl App {
     pub(crate) fn build(
         config: &Config,
         address: SocketAddr,
+        mcp: Option<McpTools>,
     ) -> Result<(Self, Router), ServerError> {
         let registry = Registry::linked()?;
         let provider = registry
@@ -78,6 +82,10 @@ impl App {
             voice.tool(demo_tools::current_time())
         } else {
             voice
+        };
+        let voice = match &mcp {
+            Some(tools) => voice.tool_source(Arc::new(tools.clone())),
+            None => voice,
         };
         config.channel.check()?;
         let voice = configured(voice, &config.channel).build();
@@ -101,6 +109,7 @@ impl App {
         let app = Self {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
+            mcp,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use roomkit::{error::ConfigError, http::AdmissionConfig, voice::HistorySeed};
+use roomkit::{error::ConfigError, http::AdmissionConfig, mcp::McpServer, voice::HistorySeed};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub transports: Vec<TransportConfig>,
     /// What calls are like.
     pub channel: ChannelConfig,
+    /// The MCP servers whose tools the AI may call; default none.
+    pub mcp: Vec<McpServer>,
     /// Who may connect, and how many.
     pub limits: LimitsConfig,
     /// Who has to show a token.
@@ -43,6 +45,7 @@ impl Default for Config {
                 TransportConfig::new("websocket", "/ws"),
             ],
             channel: ChannelConfig::default(),
+            mcp: Vec::new(),
             limits: LimitsConfig::default(),
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
@@ -378,6 +381,7 @@ mod tests {
             ("[limits]\nmax_session = 1", "max_session"),
             ("[auth]\ntoken = 'a'", "token"),
             ("[rooms]\nclose = true", "close"),
+            ("[[mcp]]\nurl = 'http://a'\nprefx = 'a'", "prefx"),
         ] {
             let error = parsed(text).unwrap_err();
             let message = error.message();

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use roomkit::{
     error::{ConfigError, RoomError},
     http::Rejection,
+    mcp::McpError,
 };
 
 /// Why the server does not start, in one line.
@@ -18,6 +19,9 @@ pub enum ServerError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A required MCP server is not there, or two offer the same.
+    #[error(transparent)]
+    Mcp(McpError),
     /// The configuration file cannot be read.
     #[error("cannot read the configuration file {}: {source}", path.display())]
     ConfigFile {
@@ -58,7 +62,7 @@ impl ServerError {
             | Self::Config(_)
             | Self::ConfigFile { .. }
             | Self::ConfigSyntax { .. } => 2,
-            Self::Listen { .. } | Self::Signals(_) | Self::Setup(_) => 1,
+            Self::Mcp(_) | Self::Listen { .. } | Self::Signals(_) | Self::Setup(_) => 1,
         }
     }
 }

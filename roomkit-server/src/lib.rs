@@ -14,6 +14,7 @@ mod demo_tools;
 mod error;
 mod host;
 mod log;
+mod mcp;
 mod routes;
 mod serve;
 mod server;

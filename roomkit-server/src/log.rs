@@ -12,7 +12,10 @@ use tracing_subscriber::EnvFilter;
 ///
 /// When the filter cannot be read. A log that is set up already stays as it is.
 pub fn log_to_stderr(filter: &str) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    // The MCP client beneath writes whole messages to its log, at `info` too, and no conversation
+    // goes there unasked (contract X6). What names `rmcp` itself comes later, and counts.
+    let directives = format!("rmcp=warn,{filter}");
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
         let problem = format!("`{filter}` is no filter: {error}; write for example `info`");
         ConfigError::field("log", problem)
     })?;

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{app::App, config::Config, error::ServerError, serve::serve};
+use crate::{app::App, config::Config, error::ServerError, mcp, serve::serve};
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -33,7 +33,8 @@ impl Server {
     /// When a setting cannot be used, or the address is taken.
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let wanted = resolve(&config.listen).await?;
-        let (app, router) = App::build(&config, wanted)?;
+        let mcp = mcp::connect(&config.mcp).await?;
+        let (app, router) = App::build(&config, wanted, mcp)?;
         let refused = |source| ServerError::Listen {
             address: config.listen.clone(),
             source,
@@ -77,6 +78,9 @@ impl Server {
             tracing::warn!(calls, "the time to finish is over; the rest is ended");
         }
         app.kit.close().await;
+        if let Some(mcp) = &app.mcp {
+            mcp.close().await;
+        }
         // Dashboards read the end, then requests get their answers.
         let _ = timeout(LAST_WORDS, app.dashboards.wait_idle()).await;
         stopping.send_replace(true);

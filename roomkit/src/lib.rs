@@ -7,6 +7,8 @@ pub use roomkit_core::*;
 
 #[cfg(feature = "http")]
 pub use roomkit_http as http;
+#[cfg(feature = "mcp")]
+pub use roomkit_mcp as mcp;
 #[cfg(feature = "mock")]
 pub use roomkit_mock as mock;
 #[cfg(feature = "gemini")]

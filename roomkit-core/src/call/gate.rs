@@ -1,6 +1,6 @@
 //! The way of a tool call from the model's wish to the answer (contracts K5, K6, K8, S8).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -93,6 +93,14 @@ impl Toolbox {
         self.entries
             .get(name)
             .ok_or_else(|| format!("tool `{name}` is not declared"))
+    }
+}
+
+impl fmt::Debug for Toolbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Toolbox")
+            .field("definitions", &self.definitions)
+            .finish_non_exhaustive()
     }
 }
 

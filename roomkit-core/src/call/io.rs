@@ -1,9 +1,10 @@
 //! What goes into the call machine and what comes out of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
+use super::gate::Toolbox;
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId},
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     ActivityEnd,
     /// Change the session.
     Update(SessionUpdate),
+    /// The sources' tools have changed: these are the session's now, unless it was given others.
+    Redeclare(Arc<Toolbox>),
     /// Send the vendor a message of its own.
     Raw(Value),
     /// Give the conversation a new provider connection.

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
-    observers::Observers, options::SessionOptions, seed::HistorySeed,
+    observers::Observers, options::SessionOptions, seed::HistorySeed, sources::Sources,
 };
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
@@ -32,7 +32,7 @@ use crate::{
     provider::{RealtimeVoiceProvider, SessionSetup},
     room::RoomStatus,
     session::RealtimeSession,
-    tool::{Tool, ToolError, ToolHandler, ToolSource},
+    tool::{Tool, ToolHandler},
     transport::{AudioOffer, Connection, RealtimeAudioTransport, TransportError},
 };
 
@@ -51,11 +51,11 @@ pub(super) struct Inner {
     pub(super) id: ChannelId,
     pub(super) shared: Arc<Shared>,
     setup: SessionSetup,
-    tools: Vec<Tool>,
-    tool_sources: Vec<Arc<dyn ToolSource>>,
-    tool_handler: Option<Arc<dyn ToolHandler>>,
+    pub(super) tools: Vec<Tool>,
+    pub(super) sources: Sources,
+    pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
     /// The tools of every session that has none of its own, when no source has to be asked.
-    toolbox: Option<Arc<Toolbox>>,
+    pub(super) toolbox: Option<Arc<Toolbox>>,
     call: CallSettings,
     lead: Option<Duration>,
     max_sessions: Option<usize>,
@@ -75,6 +75,8 @@ pub(super) struct Live {
     pub(super) permissions: Arc<PermissionCell>,
     idle: watch::Receiver<bool>,
     ended: CancellationToken,
+    /// Its tools are the channel's, and change with them.
+    pub(super) follows_sources: bool,
 }
 
 /// Takes a session out of the channel's list when it is over, however that came about.
@@ -120,7 +122,7 @@ impl RealtimeVoiceChannel {
             setup,
             toolbox: tool_sources.is_empty().then_some(toolbox),
             tools,
-            tool_sources,
+            sources: Sources::new(tool_sources),
             tool_handler,
             call: builder.call,
             lead: builder.lead,
@@ -176,6 +178,8 @@ impl RealtimeVoiceChannel {
             return Err(RoomError::Closed(room).into());
         }
         let binding = kit.binding(&room, &inner.id).await?;
+        inner.follow_sources();
+        let listing = inner.sources.changes();
         let toolbox = inner.toolbox(&options).await?;
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
@@ -197,7 +201,12 @@ impl RealtimeVoiceChannel {
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
+            follows_sources: options.tools.is_none(),
         })?;
+        if inner.sources.changes() != listing {
+            // They changed between the listing and the moment the session could be found.
+            inner.sources.tell_again();
+        }
         // The room may have been closed, or the channel detached, just before the session could be
         // found by that.
         permissions.set(permissions_of(&*kit.binding(&room, &inner.id).await?));
@@ -300,30 +309,6 @@ impl Inner {
     fn kit(&self) -> Result<RoomKit, StartError> {
         let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
         kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
-    }
-
-    async fn toolbox(&self, options: &SessionOptions) -> Result<Arc<Toolbox>, StartError> {
-        if let (Some(toolbox), None) = (&self.toolbox, &options.tools) {
-            return Ok(Arc::clone(toolbox));
-        }
-        let mut tools = options.tools.clone().unwrap_or_else(|| self.tools.clone());
-        if options.tools.is_none() {
-            for source in &self.tool_sources {
-                let limit = self.shared.connect_timeout;
-                let listed = timeout(limit, source.tools())
-                    .await
-                    .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
-                let listed = listed.map_err(|error| {
-                    ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
-                })?;
-                let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
-                tools.extend(listed.into_iter().map(|definition| Tool {
-                    definition,
-                    handler: Some(Arc::clone(&handler)),
-                }));
-            }
-        }
-        Ok(Arc::new(Toolbox::new(tools, self.tool_handler.as_ref())?))
     }
 
     fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {

@@ -7,6 +7,7 @@ mod observers;
 mod options;
 mod requests;
 mod seed;
+mod sources;
 
 pub use builder::RealtimeVoiceChannelBuilder;
 pub use channel::RealtimeVoiceChannel;

@@ -11,5 +11,6 @@ mod rooms;
 mod starts;
 mod stats;
 mod support;
+mod tool_sources;
 mod tools;
 mod words;

@@ -25,6 +25,20 @@ use crate::{
 };
 
 impl Driver {
+    /// Keeps what a command means for who answers tool calls. False: it means no more than that.
+    pub(super) fn takes_tools(&mut self, command: &Command) -> bool {
+        match command {
+            Command::Update(update) => self.has_own_tools |= update.tools.is_some(),
+            Command::Redeclare(_) if self.has_own_tools => return false,
+            Command::Redeclare(toolbox) => {
+                let before = std::mem::replace(&mut self.toolbox, Arc::clone(toolbox));
+                return before.definitions() != toolbox.definitions();
+            }
+            _ => {}
+        }
+        true
+    }
+
     pub(super) fn send_to_provider(&mut self, mut command: ProviderCommand) {
         let Some(provider) = &mut self.provider else {
             return;

@@ -91,6 +91,8 @@ struct Driver {
     registered: Box<dyn Send>,
 
     toolbox: Arc<Toolbox>,
+    /// The host gave this session tools of its own, so that sources change them no more.
+    has_own_tools: bool,
     tools: JoinSet<(CallId, ToolAnswer)>,
     running: HashMap<CallId, (AbortHandle, CancellationToken)>,
 
@@ -210,7 +212,11 @@ impl Driver {
                     event.unwrap_or(ProviderEvent::Closed(None)),
                 ));
             }
-            Happening::Mailbox(Some(command)) => self.feed(Input::Command(command)),
+            Happening::Mailbox(Some(command)) => {
+                if self.takes_tools(&command) {
+                    self.feed(Input::Command(command));
+                }
+            }
             Happening::Mailbox(None) => {
                 self.feed(Input::Command(Command::End(EndReason::Shutdown)));
             }

@@ -168,6 +168,7 @@ impl Driver {
             ready: Some(new.ready),
             registered: new.registered,
             toolbox: new.toolbox,
+            has_own_tools: false,
             tools: JoinSet::new(),
             running: HashMap::new(),
             to_publisher,

@@ -7,7 +7,7 @@ use crate::{
     call::io::{Action, Command, Moment, News, Permissions},
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
-    provider::{ProviderCommand, Role},
+    provider::{ProviderCommand, Role, SessionUpdate},
     transport::{ClientCommand, ClientEvent},
 };
 
@@ -112,6 +112,12 @@ impl Call {
                 }
             }
             Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
+            Command::Redeclare(toolbox) => {
+                self.send_to_provider(ProviderCommand::Update(SessionUpdate {
+                    tools: Some(toolbox.definitions().to_vec()),
+                    ..SessionUpdate::default()
+                }));
+            }
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),

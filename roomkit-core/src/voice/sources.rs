@@ -1,0 +1,128 @@
+//! The tools of a session: the channel's own and those of its sources, also when these change.
+
+use std::sync::{
+    Arc, OnceLock, Weak,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::{sync::Notify, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{channel::Inner, options::SessionOptions};
+use crate::{
+    call::{Command, Toolbox},
+    error::ConfigError,
+    tool::{Tool, ToolError, ToolHandler, ToolSource},
+};
+
+/// The sources of a channel, and who follows their changes.
+pub(super) struct Sources {
+    all: Vec<Arc<dyn ToolSource>>,
+    changes: AtomicU64,
+    again: Arc<Notify>,
+    follower: OnceLock<Option<AbortOnDropHandle<()>>>,
+}
+
+impl Sources {
+    pub(super) fn new(all: Vec<Arc<dyn ToolSource>>) -> Self {
+        Self {
+            all,
+            changes: AtomicU64::new(0),
+            again: Arc::default(),
+            follower: OnceLock::new(),
+        }
+    }
+
+    /// How often they have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Tells the sessions of the present list once more.
+    pub(super) fn tell_again(&self) {
+        self.again.notify_one();
+    }
+}
+
+impl Inner {
+    /// The tools of a new session.
+    pub(super) async fn toolbox(
+        &self,
+        options: &SessionOptions,
+    ) -> Result<Arc<Toolbox>, ConfigError> {
+        if let (Some(toolbox), None) = (&self.toolbox, &options.tools) {
+            return Ok(Arc::clone(toolbox));
+        }
+        let mut tools = options.tools.clone().unwrap_or_else(|| self.tools.clone());
+        if options.tools.is_none() {
+            for source in &self.sources.all {
+                let limit = self.shared.connect_timeout;
+                let listed = timeout(limit, source.tools())
+                    .await
+                    .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
+                let listed = listed.map_err(|error| {
+                    ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
+                })?;
+                let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
+                tools.extend(listed.into_iter().map(|definition| Tool {
+                    definition,
+                    handler: Some(Arc::clone(&handler)),
+                }));
+            }
+        }
+        Ok(Arc::new(Toolbox::new(tools, self.tool_handler.as_ref())?))
+    }
+
+    /// Begins to follow the changes of sources, where they tell and the provider takes them in the
+    /// middle of a conversation. Once for the life of the channel.
+    pub(super) fn follow_sources(self: &Arc<Self>) {
+        self.sources.follower.get_or_init(|| {
+            let told: Vec<_> = self
+                .sources
+                .all
+                .iter()
+                .filter_map(|source| source.changes())
+                .collect();
+            if told.is_empty() || !self.shared.provider.capabilities().updates {
+                return None;
+            }
+            let again = stream::unfold(Arc::clone(&self.sources.again), |again| async {
+                again.notified().await;
+                Some(((), again))
+            });
+            let changes = stream::select(stream::select_all(told), again);
+            let following = follow(Arc::downgrade(self), changes);
+            Some(AbortOnDropHandle::new(tokio::spawn(following)))
+        });
+    }
+}
+
+/// Gives live sessions the new tools with each change.
+async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = ()>) {
+    let mut changes = std::pin::pin!(changes);
+    while changes.next().await.is_some() {
+        let Some(channel) = channel.upgrade() else {
+            return;
+        };
+        channel.sources.changes.fetch_add(1, Ordering::AcqRel);
+        let toolbox = match channel.toolbox(&SessionOptions::new()).await {
+            Ok(toolbox) => toolbox,
+            Err(error) => {
+                // The sessions keep what they have.
+                tracing::warn!(channel_id = %channel.id, %error, "the tools have changed, and cannot be used");
+                continue;
+            }
+        };
+        for live in channel
+            .sessions()
+            .values()
+            .filter(|live| live.follows_sources)
+        {
+            let command = Command::Redeclare(Arc::clone(&toolbox));
+            if live.mailbox.try_send(command).is_err() {
+                tracing::warn!(session_id = %live.session.id(), "a session is too busy for new tools");
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a server offers, checked and under the names the model knows.
+
+use std::collections::HashMap;
+
+use rmcp::model::Tool;
+use roomkit_core::tool::ToolDefinition;
+
+use crate::{filter::Filter, schema};
+
+/// The longest description that is passed on, in characters.
+const LONGEST_DESCRIPTION: usize = 4096;
+
+/// The tools of one server at one time.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Catalogue {
+    /// In the server's order.
+    pub(crate) tools: Vec<ToolDefinition>,
+    /// The server's own names, by the offered ones.
+    own_names: HashMap<String, String>,
+    /// How many tools the server has that cannot be offered.
+    pub(crate) left_out: usize,
+}
+
+impl Catalogue {
+    /// Chooses and checks what a server listed. What cannot be offered is left out with a warning:
+    /// one bad tool does not take the others with it.
+    pub(crate) fn new(server: &str, filter: &Filter, limit: usize, listed: &[Tool]) -> Self {
+        let mut catalogue = Self::default();
+        let mut too_many = 0_usize;
+        for tool in listed {
+            let Some(name) = filter.offered(&tool.name) else {
+                continue;
+            };
+            if catalogue.tools.len() == limit {
+                too_many += 1;
+                continue;
+            }
+            if let Err(problem) = catalogue.add(name, tool) {
+                tracing::warn!(server, tool = %tool.name.escape_debug(), problem, "a tool of an MCP server is left out");
+                catalogue.left_out += 1;
+            }
+        }
+        if too_many > 0 {
+            tracing::warn!(
+                server,
+                left_out = too_many,
+                limit,
+                "an MCP server has more tools than `max_tools`; choose with `include` and `exclude`"
+            );
+            catalogue.left_out += too_many;
+        }
+        if catalogue.left_out > 0 {
+            metrics::counter!("roomkit_mcp_tools_left_out_total", "server" => server.to_owned())
+                .increment(catalogue.left_out as u64);
+        }
+        catalogue
+    }
+
+    /// The server's own name of an offered tool.
+    pub(crate) fn own_name(&self, offered: &str) -> Option<&str> {
+        self.own_names.get(offered).map(String::as_str)
+    }
+
+    fn add(&mut self, name: String, tool: &Tool) -> Result<(), String> {
+        if let Some(other) = self.own_names.get(&name) {
+            return Err(format!(
+                "`{other}` is offered as `{name}` already; rename one with `renames`"
+            ));
+        }
+        let parameters = schema::prepared(&tool.input_schema)?;
+        let described = tool.description.as_deref().or(tool.title.as_deref());
+        let mut description = described.unwrap_or(&tool.name).to_owned();
+        if let Some((cut, _)) = description.char_indices().nth(LONGEST_DESCRIPTION) {
+            description.truncate(cut);
+        }
+        self.own_names.insert(name.clone(), tool.name.to_string());
+        self.tools
+            .push(ToolDefinition::new(name, description, parameters));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tool(name: &str, schema: &serde_json::Value) -> Tool {
+        serde_json::from_value(json!({"name": name, "inputSchema": schema})).unwrap()
+    }
+
+    #[test]
+    fn bad_and_double_tools_are_left_out_and_counted() {
+        let object = json!({"type": "object"});
+        let listed = [
+            tool("a.b", &object),
+            tool("a/b", &object),
+            tool("bad", &json!({"type": "string"})),
+            tool("c", &object),
+        ];
+        let catalogue = Catalogue::new("s", &Filter::default(), 10, &listed);
+        let names: Vec<_> = catalogue.tools.iter().map(|tool| &*tool.name).collect();
+        assert_eq!((names, catalogue.left_out), (vec!["a_b", "c"], 2));
+        assert_eq!(catalogue.own_name("a_b"), Some("a.b"));
+        assert_eq!(catalogue.own_name("bad"), None);
+    }
+
+    #[test]
+    fn x5_thousands_of_tools_are_bounded() {
+        let object = json!({"type": "object"});
+        let listed: Vec<_> = (0..5000).map(|n| tool(&format!("t{n}"), &object)).collect();
+        let catalogue = Catalogue::new("s", &Filter::default(), 128, &listed);
+        assert_eq!((catalogue.tools.len(), catalogue.left_out), (128, 4872));
+    }
+}

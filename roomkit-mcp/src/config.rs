@@ -1,0 +1,177 @@
+//! How one server is reached, and which of its tools are offered.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use crate::token::TokenSource;
+
+/// One MCP server: at a `url` (streamable HTTP), or a `command` that is started and spoken to over
+/// its standard input and output.
+///
+/// [`McpTools`](crate::McpTools) checks it. `Debug` shows no token, no header's value, no
+/// variable's value and no query of `url` (contract X1).
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpServer {
+    /// What it is called in errors, logs and metrics; default the host of `url`, or `command`.
+    pub name: String,
+    /// Where it listens: `https://` or `http://`.
+    pub url: Option<String>,
+    /// Headers of every HTTP request. Their values are treated as secrets.
+    pub headers: BTreeMap<String, SecretString>,
+    /// The bearer token of every HTTP request.
+    pub bearer_token: Option<SecretString>,
+    /// The environment variable that holds the bearer token, read when the server is built.
+    pub bearer_token_env: Option<String>,
+    /// Gives the bearer token of each HTTP request; for tokens that expire.
+    #[serde(skip)]
+    pub token_source: Option<Arc<dyn TokenSource>>,
+    /// A file of further certificate authorities to trust, in PEM or DER. It is read once.
+    pub ca_file: Option<PathBuf>,
+    /// The program to start.
+    pub command: Option<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its environment, beside a few harmless variables of this process such as `PATH` and `HOME`.
+    /// Values are treated as secrets.
+    pub env: BTreeMap<String, SecretString>,
+    /// Further variables of this process that the program gets. It does not get all of them, because
+    /// they hold the keys of others.
+    pub inherit_env: Vec<String>,
+    /// The directory the program runs in; default this process's.
+    pub working_dir: Option<PathBuf>,
+    /// The tools to offer, as names or globs such as `get_*`; empty: all.
+    pub include: Vec<String>,
+    /// The tools not to offer, as names or globs.
+    pub exclude: Vec<String>,
+    /// Begins the name of every tool that is not renamed.
+    pub prefix: String,
+    /// New names by the server's own.
+    pub renames: BTreeMap<String, String>,
+    /// Whether there is nothing without this server: then it is an error if it cannot be reached at
+    /// the start. Otherwise its tools come when it does. Default true.
+    pub required: bool,
+    /// How long a call may take; default 25 s, a little less than the channel allows, so that the
+    /// server is told. `timeout_s` in JSON.
+    #[serde(rename = "timeout_s", deserialize_with = "seconds")]
+    pub timeout: Duration,
+    /// How long connecting and listing may take together; default 10 s. `connect_timeout_s` in
+    /// JSON.
+    #[serde(rename = "connect_timeout_s", deserialize_with = "seconds")]
+    pub connect_timeout: Duration,
+    /// How often it is asked whether it is still there; default 10 s. `ping_s` in JSON.
+    #[serde(rename = "ping_s", deserialize_with = "seconds")]
+    pub ping: Duration,
+    /// How many tools are offered at most; default 128, which is what vendors take.
+    pub max_tools: usize,
+    /// How many characters of a result are passed on; default 65536. The channel has a limit of its
+    /// own.
+    pub max_result_chars: usize,
+    /// The largest message taken from the server, in bytes; default 16 MiB.
+    pub max_message_bytes: usize,
+}
+
+impl Default for McpServer {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            url: None,
+            headers: BTreeMap::new(),
+            bearer_token: None,
+            bearer_token_env: None,
+            token_source: None,
+            ca_file: None,
+            command: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            inherit_env: Vec::new(),
+            working_dir: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            prefix: String::new(),
+            renames: BTreeMap::new(),
+            required: true,
+            timeout: Duration::from_secs(25),
+            connect_timeout: Duration::from_secs(10),
+            ping: Duration::from_secs(10),
+            max_tools: 128,
+            max_result_chars: 65_536,
+            max_message_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+impl McpServer {
+    /// A server that listens at this URL.
+    pub fn http(url: impl Into<String>) -> Self {
+        Self {
+            url: Some(url.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A server that is a program with arguments.
+    pub fn process<A: Into<String>>(
+        command: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self {
+            command: Some(command.into()),
+            args: args.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Debug for McpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.as_deref().map(|url| {
+            let url = url.split(['?', '#']).next().unwrap_or_default();
+            // Nor what stands before an `@`.
+            url.rsplit('@').next().unwrap_or_default()
+        });
+        f.debug_struct("McpServer")
+            .field("name", &self.name)
+            .field("url", &url)
+            .field("headers", &self.headers)
+            .field("bearer_token", &self.bearer_token)
+            .field("bearer_token_env", &self.bearer_token_env)
+            .field("token_source", &self.token_source.is_some())
+            .field("command", &self.command)
+            // Programs are given keys in their arguments too.
+            .field("args", &self.args.len())
+            .field("env", &self.env)
+            .field("required", &self.required)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A duration in seconds, whole or not.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| serde::de::Error::custom(format_args!("{seconds} is no number of seconds")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn x1_debug_shows_no_secret() {
+        let server: McpServer = serde_json::from_value(json!({
+            "url": "https://me:hunter2@host/mcp?key=hunter2",
+            "headers": {"X-Key": "hunter2"},
+            "bearer_token": "hunter2",
+            "env": {"KEY": "hunter2"},
+            "args": ["--key=hunter2"],
+        }))
+        .unwrap();
+        let shown = format!("{server:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,194 @@
+//! One connection to a server, from its opening to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use rmcp::{
+    ClientHandler, ServiceExt,
+    model::{
+        ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams,
+        ProgressNotificationParam, Tool,
+    },
+    service::{
+        NotificationContext, Peer, RoleClient, RunningService, RunningServiceCancellationToken,
+    },
+    transport::async_rw::AsyncRwTransport,
+};
+use tokio::{sync::Notify, time::timeout};
+
+use crate::{
+    check::Checked,
+    child::{Process, Program},
+    explain,
+    http_client::Http,
+    progress::{Observers, ProgressBook},
+};
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// How many tools are listed before their choice; a server that lists on and on is cut off here.
+const LISTED: usize = 20_000;
+
+/// How a server is reached.
+pub(crate) enum Target {
+    Http(Http),
+    Process(Program),
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    pub(crate) peer: Peer<RoleClient>,
+    pub(crate) book: Arc<ProgressBook>,
+    list_changed: Arc<Notify>,
+    cancel: Option<RunningServiceCancellationToken>,
+    /// Ready when the connection is over.
+    over: Shared<BoxFuture<'static, ()>>,
+    process: Option<Process>,
+}
+
+/// What a connection tells while nobody asks.
+pub(crate) enum News {
+    /// The list of tools is another.
+    ListChanged,
+    /// The connection is over, and why.
+    Over(String),
+}
+
+impl Connection {
+    /// Opens a connection. The error holds no secret.
+    pub(crate) async fn open(server: &Checked, observers: Observers) -> Result<Self, String> {
+        let handler = Handler {
+            list_changed: Arc::default(),
+            book: Arc::new(ProgressBook::new(observers)),
+        };
+        let (list_changed, book) = (Arc::clone(&handler.list_changed), Arc::clone(&handler.book));
+        let mut process = None;
+        let service = match &server.target {
+            Target::Http(http) => handler
+                .serve(http.transport())
+                .await
+                .map_err(|error| explain::start(server, &error))?,
+            Target::Process(program) => {
+                let started = program.start(&server.name, &server.redactor);
+                let (running, output, input) = started.map_err(|error| {
+                    format!(
+                        "the program `{}` cannot be started: {error}",
+                        program.command
+                    )
+                })?;
+                let transport = AsyncRwTransport::new_client(output, input)
+                    .with_max_line_length(program.max_message_bytes);
+                let running = process.insert(running);
+                match handler.serve(transport).await {
+                    Ok(service) => service,
+                    Err(error) => {
+                        // Its status says more than the pipe that broke.
+                        let ended = timeout(Duration::from_millis(200), running.ended()).await;
+                        let problem = ended.unwrap_or_else(|_| explain::start(server, &error));
+                        return Err(format!("{problem}{}", running.last_words()));
+                    }
+                }
+            }
+        };
+        Ok(Self::of(service, book, list_changed, process))
+    }
+
+    fn of(
+        service: RunningService<RoleClient, Handler>,
+        book: Arc<ProgressBook>,
+        list_changed: Arc<Notify>,
+        process: Option<Process>,
+    ) -> Self {
+        Self {
+            peer: service.peer().clone(),
+            book,
+            list_changed,
+            cancel: Some(service.cancellation_token()),
+            over: service.waiting().map(drop).boxed().shared(),
+            process,
+        }
+    }
+
+    /// All tools, in the server's order.
+    pub(crate) async fn list(&self, server: &Checked) -> Result<Vec<Tool>, String> {
+        let mut tools = Vec::new();
+        let mut cursor = None;
+        loop {
+            let params = PaginatedRequestParams::default().with_cursor(cursor.take());
+            let page = self.peer.list_tools(Some(params)).await;
+            let page = page.map_err(|error| explain::request(server, &error))?;
+            let is_empty = page.tools.is_empty();
+            tools.extend(page.tools);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(tools);
+            }
+            if is_empty || tools.len() >= LISTED {
+                tracing::warn!(
+                    server = server.name,
+                    tools = tools.len(),
+                    "an MCP server lists tools without an end; the rest is left out"
+                );
+                return Ok(tools);
+            }
+        }
+    }
+
+    /// Waits for news. Dropping the future loses none.
+    pub(crate) async fn news(&mut self) -> News {
+        let ended = async {
+            match &mut self.process {
+                Some(process) => process.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            how = ended => {
+                let words = self.process.as_ref().map(Process::last_words);
+                News::Over(format!("{how}{}", words.unwrap_or_default()))
+            }
+            () = self.over.clone() => News::Over("the connection is closed".into()),
+            () = self.list_changed.notified() => News::ListChanged,
+        }
+    }
+
+    /// Says goodbye and ends the program, if it is one. Calls that run fail.
+    pub(crate) async fn close(mut self) {
+        if let Some(cancel) = self.cancel.take() {
+            cancel.cancel();
+        }
+        let _ = timeout(GOODBYE, self.over).await;
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+}
+
+/// Our side of the protocol: it takes notifications, and grants a server no wish.
+struct Handler {
+    list_changed: Arc<Notify>,
+    book: Arc<ProgressBook>,
+}
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        let this = Implementation::new("roomkit", env!("CARGO_PKG_VERSION"));
+        ClientConfig::new(ClientCapabilities::default(), this)
+    }
+
+    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.list_changed.notify_one();
+    }
+
+    async fn on_progress(
+        &self,
+        params: ProgressNotificationParam,
+        _context: NotificationContext<RoleClient>,
+    ) {
+        self.book.told(params).await;
+    }
+}

@@ -1,0 +1,137 @@
+//! Which tools of a server are offered, and under which names.
+
+use std::collections::BTreeMap;
+
+use roomkit_core::registry::ConfigError;
+
+/// The longest name that all vendors take.
+pub(crate) const LONGEST_NAME: usize = 64;
+
+/// A server's include, exclude, prefix and renames.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) renames: BTreeMap<String, String>,
+}
+
+impl Filter {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if !self.prefix.is_empty() && fitting(&self.prefix) != self.prefix {
+            let problem = format!(
+                "is `{}`; a name holds letters, digits, `_` and `-`, and no more than {LONGEST_NAME}",
+                self.prefix
+            );
+            return Err(ConfigError::field("prefix", problem));
+        }
+        for (from, to) in &self.renames {
+            if to.is_empty() || fitting(to) != *to {
+                let problem = format!(
+                    "is `{to}`; a name holds letters, digits, `_` and `-`, and no more than {LONGEST_NAME}"
+                );
+                return Err(ConfigError::field(format!("renames.{from}"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// The name under which a tool is offered; `None`: it is not. A rename is the whole name, others
+    /// get the prefix. What no vendor would take in a name becomes `_`.
+    pub(crate) fn offered(&self, name: &str) -> Option<String> {
+        let is_in = |globs: &[String]| globs.iter().any(|glob| matches(glob, name));
+        if !self.include.is_empty() && !is_in(&self.include) || is_in(&self.exclude) {
+            return None;
+        }
+        let offered = match self.renames.get(name) {
+            Some(other) => other.clone(),
+            None => fitting(&format!("{}{name}", self.prefix)),
+        };
+        Some(offered).filter(|offered| !offered.is_empty())
+    }
+}
+
+/// The text as a name that OpenAI and Gemini take.
+fn fitting(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.chars()
+        .take(LONGEST_NAME)
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect()
+}
+
+/// Whether a glob, in which `*` stands for any text, means this name.
+fn matches(glob: &str, name: &str) -> bool {
+    let mut pieces = glob.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else {
+        return rest.is_empty();
+    };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(place) => rest = rest.get(place + piece.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (glob, name, is_meant) in [
+            ("get_weather", "get_weather", true),
+            ("get_weather", "get_weather2", false),
+            ("get_*", "get_weather", true),
+            ("*_weather", "get_weather", true),
+            ("*", "", true),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+            ("é*", "été", true),
+        ] {
+            assert_eq!(matches(glob, name), is_meant, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn k8_names_are_filtered_prefixed_and_renamed() {
+        let filter = Filter {
+            include: vec!["get_*".into(), "files/read".into()],
+            exclude: vec!["*_secret".into()],
+            prefix: "crm_".into(),
+            renames: [("get_x".to_owned(), "look_up".to_owned())].into(),
+        };
+        assert_eq!(filter.offered("get_a").as_deref(), Some("crm_get_a"));
+        assert_eq!(filter.offered("get_x").as_deref(), Some("look_up"));
+        assert_eq!(filter.offered("get_secret"), None);
+        assert_eq!(filter.offered("delete"), None);
+        assert_eq!(
+            filter.offered("files/read").as_deref(),
+            Some("crm_files_read"),
+            "no vendor takes a slash"
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let filter = Filter {
+            prefix: "a b".into(),
+            ..Filter::default()
+        };
+        assert!(filter.check().unwrap_err().to_string().contains("`a b`"));
+        let filter = Filter {
+            renames: [("a".to_owned(), String::new())].into(),
+            ..Filter::default()
+        };
+        let error = filter.check().unwrap_err().to_string();
+        assert!(error.starts_with("renames.a"), "{error}");
+    }
+}

@@ -1,0 +1,387 @@
+//! A server over all its connections: opened, watched, and opened again.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rmcp::{
+    model::{ClientRequest, Extensions, PingRequest, PingRequestMethod},
+    service::{Peer, RoleClient, ServiceError},
+};
+use roomkit_core::tool::{ToolError, ToolInvocation, ToolOutput};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backoff,
+    call::{self, Failure},
+    catalogue::Catalogue,
+    check::Checked,
+    connection::{Connection, News},
+    explain, outcome,
+    progress::{Observers, ProgressBook},
+};
+
+/// A connection that held so long was a good one: the next is tried at once.
+const STEADY: Duration = Duration::from_secs(10);
+/// How many pings in a row an idle server may leave without an answer. A busy one may leave all of
+/// them: many work on one thread.
+const SILENT_PINGS: u32 = 3;
+/// How long a call that was not looked at waits for the next connection.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// Servers announce changes in bursts.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// One server.
+pub(crate) struct Server {
+    pub(crate) checked: Checked,
+    observers: Observers,
+    /// The tools as they were listed last; `None`: never yet.
+    catalogue: RwLock<Option<Arc<Catalogue>>>,
+    link: watch::Sender<Link>,
+    /// Counts changes of the list, of all servers together.
+    changed: watch::Sender<u64>,
+}
+
+/// How it stands with a server.
+#[derive(Clone)]
+pub(crate) enum Link {
+    /// The first connection is being opened.
+    Starting,
+    Up(Arc<Live>),
+    /// There is none, and why; another attempt follows.
+    Down(String),
+    Closed,
+}
+
+/// A connection in use.
+pub(crate) struct Live {
+    peer: Peer<RoleClient>,
+    book: Arc<ProgressBook>,
+    /// A call found it broken.
+    broken: Notify,
+    /// A call was answered.
+    worked: AtomicBool,
+    running: AtomicUsize,
+}
+
+impl Server {
+    pub(crate) fn new(
+        checked: Checked,
+        observers: Observers,
+        changed: watch::Sender<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            checked,
+            observers,
+            catalogue: RwLock::new(None),
+            link: watch::Sender::new(Link::Starting),
+            changed,
+        })
+    }
+
+    /// The tools as they were listed last.
+    pub(crate) fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        let catalogue = self.catalogue.read();
+        catalogue.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link.borrow().clone()
+    }
+
+    /// Waits for the first connection to be there, or to have failed; the error says why.
+    pub(crate) async fn started(&self) -> Result<(), String> {
+        let mut link = self.link.subscribe();
+        let link = link.wait_for(|link| !matches!(link, Link::Starting)).await;
+        match link.as_deref() {
+            Ok(Link::Down(problem)) => Err(problem.clone()),
+            Ok(Link::Closed) | Err(_) => Err("it is closed".into()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Runs one call of a tool that this server offers under that name.
+    pub(crate) async fn call(&self, invocation: &ToolInvocation) -> Result<ToolOutput, ToolError> {
+        let name = &invocation.name;
+        let server = &self.checked.name;
+        let limit = self.checked.timeout;
+        let deadline = Instant::now() + limit;
+        let answered = timeout_at(deadline, self.call_within(invocation)).await;
+        let result = answered.unwrap_or_else(|_| {
+            let limit = limit.as_secs_f32();
+            let problem =
+                format!("the MCP server `{server}` did not answer `{name}` within {limit} s");
+            Err(ToolError::new(problem))
+        });
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::counter!("roomkit_mcp_calls_total", "server" => server.clone(), "outcome" => outcome)
+            .increment(1);
+        result
+    }
+
+    async fn call_within(&self, invocation: &ToolInvocation) -> Result<ToolOutput, ToolError> {
+        let name = &invocation.name;
+        let server = &self.checked.name;
+        let mut again = false;
+        loop {
+            let live = self.live()?;
+            let catalogue = self.catalogue().unwrap_or_default();
+            let own_name = catalogue.own_name(name).ok_or_else(|| {
+                ToolError::new(format!(
+                    "the MCP server `{server}` has no tool `{name}` any more"
+                ))
+            })?;
+            live.running.fetch_add(1, Ordering::Relaxed);
+            let running = Running(&live.running);
+            let called = call::call(&self.checked, &live.peer, &live.book, own_name, invocation);
+            let failure = match called.await {
+                Ok(result) => {
+                    live.worked.store(true, Ordering::Relaxed);
+                    return outcome::of(result, self.checked.max_result_chars);
+                }
+                Err(failure) => failure,
+            };
+            drop(running);
+            match failure {
+                Failure::Refused(problem) => {
+                    live.worked.store(true, Ordering::Relaxed);
+                    return Err(ToolError::new(format!("`{name}` failed: {problem}")));
+                }
+                Failure::Lost(problem) => {
+                    tracing::warn!(
+                        server,
+                        tool = name,
+                        problem,
+                        "a call of an MCP server broke off"
+                    );
+                    live.broken.notify_one();
+                    return Err(ToolError::new(format!(
+                        "the connection to the MCP server `{server}` broke during `{name}`; it may \
+                         have been done or not"
+                    )));
+                }
+                // It was not looked at, so that making it again makes it once (contract K1).
+                Failure::Expired if !again => {
+                    again = true;
+                    live.broken.notify_one();
+                    let mut link = self.link.subscribe();
+                    let next = link.wait_for(|link| match link {
+                        Link::Up(next) => !Arc::ptr_eq(next, &live),
+                        Link::Closed => true,
+                        Link::Starting | Link::Down(_) => false,
+                    });
+                    // If it takes longer, the caller hears that it does.
+                    let _ = timeout(RENEWAL, next).await;
+                }
+                Failure::Expired => {
+                    live.broken.notify_one();
+                    return Err(self.is_down("it was started anew twice"));
+                }
+            }
+        }
+    }
+
+    fn live(&self) -> Result<Arc<Live>, ToolError> {
+        match &*self.link.borrow() {
+            Link::Up(live) => Ok(Arc::clone(live)),
+            Link::Starting => Err(self.is_down("it is being connected to")),
+            Link::Down(problem) => Err(self.is_down(problem)),
+            Link::Closed => Err(self.is_down("it is closed")),
+        }
+    }
+
+    fn is_down(&self, why: &str) -> ToolError {
+        let server = &self.checked.name;
+        ToolError::new(format!(
+            "the MCP server `{server}` is not available at the moment: {why}"
+        ))
+    }
+
+    // ----- the task
+
+    /// Keeps a connection until it is told to stop.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let server = self.checked.name.as_str();
+        let mut attempt = 0;
+        loop {
+            let opened = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                opened = self.open() => opened,
+            };
+            let problem = match opened {
+                Ok(connection) => {
+                    let since = Instant::now();
+                    let live = Arc::new(Live {
+                        peer: connection.peer.clone(),
+                        book: Arc::clone(&connection.book),
+                        broken: Notify::new(),
+                        worked: AtomicBool::new(false),
+                        running: AtomicUsize::new(0),
+                    });
+                    self.link.send_replace(Link::Up(Arc::clone(&live)));
+                    tracing::info!(server, "an MCP server is connected");
+                    let problem = self.attend(connection, &live, &stop).await;
+                    if live.worked.load(Ordering::Relaxed) || since.elapsed() >= STEADY {
+                        attempt = 0;
+                    }
+                    problem
+                }
+                Err(problem) => {
+                    tracing::warn!(server, problem, "an MCP server cannot be reached");
+                    self.link.send_replace(Link::Down(problem.clone()));
+                    problem
+                }
+            };
+            if stop.is_cancelled() {
+                break;
+            }
+            let wait = backoff::wait(attempt);
+            attempt += 1;
+            metrics::counter!("roomkit_mcp_reconnects_total", "server" => server.to_owned())
+                .increment(1);
+            tracing::debug!(
+                server,
+                problem,
+                ?wait,
+                "an MCP server is connected to again"
+            );
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.link.send_replace(Link::Closed);
+    }
+
+    /// Opens a connection and lists the tools, within the time for both.
+    async fn open(&self) -> Result<Connection, String> {
+        let limit = self.checked.connect_timeout;
+        let opening = async {
+            let connection = Connection::open(&self.checked, self.observers.clone()).await?;
+            self.list(&connection).await?;
+            Ok(connection)
+        };
+        timeout(limit, opening).await.unwrap_or_else(|_| {
+            let limit = limit.as_secs_f32();
+            Err(format!("it did not get ready within {limit} s"))
+        })
+    }
+
+    async fn list(&self, connection: &Connection) -> Result<(), String> {
+        let listed = connection.list(&self.checked).await?;
+        let Checked {
+            name,
+            filter,
+            max_tools,
+            ..
+        } = &self.checked;
+        let new = Arc::new(Catalogue::new(name, filter, *max_tools, &listed));
+        let old = {
+            let mut catalogue = self
+                .catalogue
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            catalogue.replace(Arc::clone(&new))
+        };
+        if old.as_ref() != Some(&new) {
+            self.changed.send_modify(|changes| *changes += 1);
+        }
+        Ok(())
+    }
+
+    /// Watches over a connection until it is over, and closes it; returns why.
+    async fn attend(
+        &self,
+        mut connection: Connection,
+        live: &Live,
+        stop: &CancellationToken,
+    ) -> String {
+        let mut silence = pin!(silence(&self.checked, live));
+        let problem = loop {
+            let news = tokio::select! {
+                biased;
+                () = stop.cancelled() => break None,
+                () = live.broken.notified() => News::Over("the connection broke".into()),
+                problem = &mut silence => News::Over(problem),
+                news = connection.news() => news,
+            };
+            match news {
+                News::Over(how) => break Some(how),
+                News::ListChanged => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break None,
+                    () = self.list_again(&connection) => {}
+                },
+            }
+        };
+        let down = match &problem {
+            Some(problem) => {
+                let server = &self.checked.name;
+                tracing::warn!(server, problem, "the connection to an MCP server is lost");
+                Link::Down(problem.clone())
+            }
+            None => Link::Closed,
+        };
+        self.link.send_replace(down);
+        connection.close().await;
+        problem.unwrap_or_default()
+    }
+
+    async fn list_again(&self, connection: &Connection) {
+        tokio::time::sleep(SETTLE).await;
+        let listed = timeout(self.checked.connect_timeout, self.list(connection)).await;
+        if let Err(problem) = listed.unwrap_or_else(|_| Err("no answer".into())) {
+            let server = &self.checked.name;
+            tracing::warn!(server, problem, "the tools cannot be listed again");
+        }
+    }
+}
+
+/// Returns when a server has fallen silent, with how that shows.
+async fn silence(server: &Checked, live: &Live) -> String {
+    let period = server.ping;
+    let mut pings = interval_at(Instant::now() + period, period);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = 0;
+    while silent < SILENT_PINGS {
+        pings.tick().await;
+        match timeout(period, ping(&live.peer)).await {
+            Ok(Ok(())) => silent = 0,
+            Ok(Err(error)) => return explain::request(server, &error),
+            Err(_) if live.running.load(Ordering::Relaxed) > 0 => {}
+            Err(_) => silent += 1,
+        }
+    }
+    "it does not answer".into()
+}
+
+/// Counts a call while it runs.
+struct Running<'a>(&'a AtomicUsize);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whatever a server says to a ping, it is there.
+async fn ping(peer: &Peer<RoleClient>) -> Result<(), ServiceError> {
+    let request = ClientRequest::PingRequest(PingRequest {
+        method: PingRequestMethod,
+        extensions: Extensions::default(),
+    });
+    match peer.send_request(request).await {
+        Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

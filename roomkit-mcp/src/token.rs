@@ -1,0 +1,36 @@
+//! Bearer tokens that are asked for again and again, because they expire.
+
+use std::future::Future;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+/// Gives the bearer token of each HTTP request. Implemented for async closures.
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` gives no bearer token",
+    note = "pass an async closure `|| async {{ Ok(SecretString::from(\"...\")) }}` or implement `TokenSource`"
+)]
+pub trait TokenSource: Send + Sync + 'static {
+    /// The token as it is now. Asked before every request, so keep it until it expires.
+    ///
+    /// # Errors
+    /// When there is none; the message is told to the host, and must not hold a secret.
+    async fn token(&self) -> Result<SecretString, TokenError>;
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TokenError(pub String);
+
+#[async_trait]
+impl<F, Fut> TokenSource for F
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<SecretString, TokenError>> + Send + 'static,
+{
+    async fn token(&self) -> Result<SecretString, TokenError> {
+        self().await
+    }
+}

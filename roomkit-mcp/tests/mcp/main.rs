@@ -1,0 +1,11 @@
+//! MCP servers as tools, against servers over real sockets and real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
+
+mod calls;
+mod foreign;
+mod http;
+mod lists;
+mod process;
+mod server;
+mod support;
+mod voice;

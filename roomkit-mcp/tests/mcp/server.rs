@@ -1,0 +1,240 @@
+//! A server to test against, on rmcp's own server side.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+    middleware::{self, Next},
+    response::IntoResponse,
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListToolsResult,
+        PaginatedRequestParams, ProgressNotificationParam, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    },
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// What the server does, whatever it lists.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) tools: Arc<Mutex<Vec<Tool>>>,
+    /// How many calls were begun.
+    pub(crate) calls: Arc<AtomicUsize>,
+    /// How many calls were cancelled by the client.
+    pub(crate) cancelled: watch::Sender<usize>,
+    /// Headers that came with requests.
+    pub(crate) headers: Arc<Mutex<Vec<HeaderMap>>>,
+}
+
+impl Server {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let tools = names
+            .iter()
+            .map(|name| tool(name, &json!({"type": "object"})));
+        Self::of(tools.collect())
+    }
+
+    pub(crate) fn of(tools: Vec<Tool>) -> Self {
+        Self {
+            tools: Arc::new(Mutex::new(tools)),
+            calls: Arc::default(),
+            cancelled: watch::Sender::new(0),
+            headers: Arc::default(),
+        }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn wait_for_cancelled(&self, count: usize) {
+        let mut cancelled = self.cancelled.subscribe();
+        let waiting = cancelled.wait_for(|cancelled| *cancelled >= count);
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        waited
+            .expect("the server hears of the cancellation")
+            .unwrap();
+    }
+}
+
+pub(crate) fn tool(name: &str, schema: &Value) -> Tool {
+    serde_json::from_value(json!({"name": name, "inputSchema": schema})).unwrap()
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        ServerConfig::new(capabilities)
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let tools = self.tools.lock().unwrap().clone();
+        Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let text = |text: &str| CallToolResult::success(vec![ContentBlock::text(text)]);
+        let result = match &*request.name {
+            // Notes on disk that it ran, which outlives us.
+            "note" => {
+                use std::io::Write as _;
+                let mut notes = std::fs::OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(arguments["file"].as_str().unwrap())
+                    .unwrap();
+                writeln!(notes, "{}", arguments["number"]).unwrap();
+                text("noted")
+            }
+            "echo" => text(arguments["text"].as_str().unwrap_or_default()),
+            "sleep" => {
+                tokio::select! {
+                    () = context.ct.cancelled() => self.cancelled.send_modify(|count| *count += 1),
+                    () = tokio::time::sleep(Duration::from_secs(60)) => {}
+                }
+                text("slept")
+            }
+            "fail" => CallToolResult::error(vec![ContentBlock::text("no such customer")]),
+            "structured" => CallToolResult::structured(json!({"celsius": -3})),
+            "image" => CallToolResult::success(vec![ContentBlock::image(
+                "A".repeat(4_000_000),
+                "image/png",
+            )]),
+            "huge" => text(&"word ".repeat(1_000_000)),
+            "progress" => {
+                let token = context.meta.get_progress_token().unwrap();
+                for step in 0..=3 {
+                    let mut told = ProgressNotificationParam::new(token.clone(), f64::from(step));
+                    told.total = Some(3.0);
+                    told.message = Some(format!("step {step}"));
+                    context.peer.notify_progress(told).await.unwrap();
+                    // So that they are told one after the other.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                text("done")
+            }
+            "learn" => {
+                let new = tool("learned", &json!({"type": "object"}));
+                self.tools.lock().unwrap().push(new);
+                context.peer.notify_tool_list_changed().await.unwrap();
+                text("learned")
+            }
+            "learned" => text("used"),
+            "pid" => text(&std::process::id().to_string()),
+            "environment" => {
+                let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
+                text(&names.join(" "))
+            }
+            // In the middle of the call, as a bug would.
+            "crash" => std::process::abort(),
+            // A grandchild, which must not outlive us either.
+            "spawn" => {
+                let mut child = std::process::Command::new("sleep")
+                    .arg("300")
+                    .spawn()
+                    .unwrap();
+                let id = child.id();
+                std::thread::spawn(move || child.wait());
+                text(&id.to_string())
+            }
+            other => {
+                return Err(ErrorData::invalid_params(
+                    format!("there is no tool `{other}`"),
+                    None,
+                ));
+            }
+        };
+        Ok(result.into())
+    }
+}
+
+/// The server on a real socket.
+pub(crate) struct Http {
+    pub(crate) url: String,
+    pub(crate) port: u16,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Http {
+    pub(crate) async fn start(server: &Server) -> Self {
+        Self::on(server, 0).await
+    }
+
+    pub(crate) async fn on(server: &Server, port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stop = CancellationToken::new();
+        let mut config = StreamableHttpServerConfig::default();
+        config.cancellation_token = stop.child_token();
+        let made = server.clone();
+        let service = StreamableHttpService::new(
+            move || Ok(made.clone()),
+            Arc::new(LocalSessionManager::default()),
+            config,
+        );
+        let headers = Arc::clone(&server.headers);
+        let seen = move |request: Request, next: Next| {
+            let headers = Arc::clone(&headers);
+            async move {
+                headers.lock().unwrap().push(request.headers().clone());
+                if request
+                    .headers()
+                    .get("authorization")
+                    .is_some_and(|token| token == "Bearer wrong-hunter2")
+                {
+                    return StatusCode::UNAUTHORIZED.into_response();
+                }
+                next.run(request).await
+            }
+        };
+        let router = Router::new()
+            .nest_service("/mcp", service)
+            .layer(middleware::from_fn(seen));
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.unwrap();
+        });
+        Self {
+            url: format!("http://127.0.0.1:{port}/mcp"),
+            port,
+            stop,
+            task,
+        }
+    }
+
+    /// As if the machine had lost its power: open calls get no answer.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}

@@ -1,0 +1,146 @@
+//! Sources of tools whose list changes while sessions live (contracts K8, S5).
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use roomkit_core::{
+    SessionOptions,
+    provider::{ProviderCommand, RealtimeVoiceProvider, SessionUpdate},
+    tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
+};
+use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::support::{Call, House, settle};
+
+/// Tools that come and go.
+struct Shelf {
+    names: Mutex<Vec<&'static str>>,
+    changed: watch::Sender<()>,
+}
+
+impl Shelf {
+    fn new(names: &[&'static str]) -> Arc<Self> {
+        Arc::new(Self {
+            names: Mutex::new(names.to_vec()),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    fn put(&self, names: &[&'static str]) {
+        *self.names.lock().unwrap() = names.to_vec();
+        self.changed.send_replace(());
+    }
+}
+
+#[async_trait]
+impl ToolSource for Shelf {
+    async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError> {
+        let object = json!({"type": "object"});
+        let names = self.names.lock().unwrap();
+        let define = |name: &&str| ToolDefinition::new(*name, "", object.clone());
+        Ok(names.iter().map(define).collect())
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, ()>> {
+        let changes = stream::unfold(self.changed.subscribe(), |mut changed| async {
+            changed.changed().await.ok()?;
+            Some(((), changed))
+        });
+        Some(changes.boxed())
+    }
+}
+
+#[async_trait]
+impl ToolHandler for Shelf {
+    async fn call(&self, invocation: ToolInvocation) -> Result<ToolOutput, ToolError> {
+        Ok(format!("shelf did {}", invocation.name).into())
+    }
+}
+
+async fn update(call: &Call) -> Vec<String> {
+    let command = call
+        .ai
+        .wait_for_command(|command| matches!(command, ProviderCommand::Update(_)))
+        .await;
+    let ProviderCommand::Update(update) = command else {
+        unreachable!()
+    };
+    let tools = update.tools.unwrap_or_default();
+    tools.into_iter().map(|tool| tool.name).collect()
+}
+
+async fn result(call: &Call) -> String {
+    let command = call
+        .ai
+        .wait_for_command(|command| matches!(command, ProviderCommand::ToolResult { .. }))
+        .await;
+    let ProviderCommand::ToolResult { output, .. } = command else {
+        unreachable!()
+    };
+    output
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_a_live_session_gets_the_tools_of_a_source_that_changed() {
+    let shelf = Shelf::new(&["a"]);
+    let house = House::with(|voice| voice.tool_source(shelf.clone())).await;
+    let call = house.call().await;
+    shelf.put(&["a", "b"]);
+    assert_eq!(update(&call).await, ["a", "b"]);
+    call.ai.simulate_tool_call("c1", "b", "{}");
+    assert_eq!(result(&call).await, "shelf did b");
+
+    let later = house.call().await;
+    shelf.put(&["b"]);
+    assert_eq!(update(&later).await, ["b"], "every session of the channel");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_a_session_with_tools_of_its_own_keeps_them() {
+    let shelf = Shelf::new(&["a"]);
+    let house = House::with(|voice| voice.tool_source(shelf.clone())).await;
+    let none: [ToolDefinition; 0] = [];
+    let chosen = house.call_with(SessionOptions::new().tools(none)).await;
+    let changed = house.call().await;
+    let own = SessionUpdate {
+        tools: Some(vec![ToolDefinition::new(
+            "a",
+            "",
+            json!({"type": "object"}),
+        )]),
+        ..SessionUpdate::default()
+    };
+    house.voice.update_session(&changed.session, own).unwrap();
+    assert_eq!(update(&changed).await, ["a"]);
+    let watched = house.call().await;
+    shelf.put(&["c"]);
+    assert_eq!(update(&watched).await, ["c"]);
+    settle().await;
+    for call in [&chosen, &changed] {
+        let updates = call.ai.commands();
+        let updates = updates
+            .iter()
+            .filter(|command| matches!(command, ProviderCommand::Update(update) if update.tools.as_ref().is_some_and(|tools| tools.iter().any(|tool| tool.name == "c"))));
+        assert_eq!(updates.count(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_takes_no_changes_is_not_told() {
+    let shelf = Shelf::new(&["a"]);
+    let mut plain = MockRealtimeProvider::new().capabilities();
+    plain.updates = false;
+    let provider = MockRealtimeProvider::new().with_capabilities(plain);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
+        voice.tool_source(shelf.clone())
+    })
+    .await;
+    let call = house.call().await;
+    shelf.put(&["b"]);
+    settle().await;
+    call.ai.simulate_tool_call("c1", "a", "{}");
+    assert_eq!(result(&call).await, "shelf did a");
+}
