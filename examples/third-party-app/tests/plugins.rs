@@ -10,7 +10,7 @@ fn every_plugin_that_is_named_in_source_is_found_by_name() {
     let providers: Vec<_> = plugins.providers().map(|plugin| plugin.name).collect();
     assert_eq!(providers, ["echo", "gemini", "openai", "tin_can"]);
     let transports: Vec<_> = plugins.transports().map(|plugin| plugin.name).collect();
-    assert_eq!(transports, ["pipe", "websocket"]);
+    assert_eq!(transports, ["pipe", "webrtc", "websocket"]);
 }
 
 #[test]
