@@ -112,7 +112,9 @@ impl ServerHandler for Server {
                     .create(true)
                     .open(arguments["file"].as_str().unwrap())
                     .unwrap();
-                writeln!(notes, "{}", arguments["number"]).unwrap();
+                // In one piece: others write at the same time, and a kill may come between two.
+                let note = format!("{}\n", arguments["number"]);
+                notes.write_all(note.as_bytes()).unwrap();
                 text("noted")
             }
             "echo" => text(arguments["text"].as_str().unwrap_or_default()),
