@@ -135,14 +135,5 @@ class PeersThatNeverConnect(ServerCase):
         return peer.id
 
 
-class IceRestart(unittest.TestCase):
-    @unittest.skip(
-        "aiortc 1.16 cannot: createOffer has no iceRestart, and its ICE agent keeps its credentials"
-        " for life. Besides, an offer with a live id is refused with 409. browser-tests have to prove it."
-    )
-    def test_a_new_offer_restarts_ice(self):
-        pass
-
-
 if __name__ == "__main__":
     unittest.main()
