@@ -200,6 +200,22 @@ pub struct RealtimeToolCallEvent {
     pub timestamp: Timestamp,
 }
 
+/// A running tool tells how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeToolProgressEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// The provider's id of the call.
+    pub tool_call_id: CallId,
+    /// The tool.
+    pub name: String,
+    /// What it tells.
+    pub progress: String,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
 /// A tool call has been answered.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

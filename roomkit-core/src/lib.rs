@@ -57,6 +57,10 @@ pub mod tool;
 pub mod transport;
 pub mod voice;
 
+/// For `#[schemars(crate = "...")]` on the arguments of typed tools.
+#[cfg(feature = "typed-tools")]
+pub use schemars;
+
 pub use kit::{RoomKit, RoomKitBuilder, WeakRoomKit};
 pub use session::{RealtimeSession, RealtimeSessionState};
 pub use voice::{RealtimeVoiceChannel, SessionOptions};

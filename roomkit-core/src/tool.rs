@@ -1,5 +1,11 @@
 //! Tools: what the model may call, and who answers.
 
+mod progress;
+mod rules;
+mod search;
+#[cfg(feature = "typed-tools")]
+mod typed;
+
 use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
@@ -7,6 +13,11 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use progress::Reporter;
+pub use rules::ToolRules;
+pub use search::ToolSearch;
+pub(crate) use search::{FIND_TOOLS, Index};
 
 use crate::{id::CallId, session::RealtimeSession};
 
@@ -22,6 +33,9 @@ pub struct ToolDefinition {
     /// JSON Schema of the arguments; an object schema.
     #[serde(default = "any_object")]
     pub parameters: Value,
+    /// How its calls are run, where that differs from the channel's other tools.
+    #[serde(default, skip_serializing_if = "ToolRules::is_default")]
+    pub rules: ToolRules,
 }
 
 fn any_object() -> Value {
@@ -35,7 +49,15 @@ impl ToolDefinition {
             name: name.into(),
             description: description.into(),
             parameters,
+            rules: ToolRules::default(),
         }
+    }
+
+    /// The same with its own rules.
+    #[must_use]
+    pub fn rules(mut self, rules: ToolRules) -> Self {
+        self.rules = rules;
+        self
     }
 }
 
@@ -54,6 +76,7 @@ pub struct ToolInvocation {
     /// Cancelled when nobody waits for the result any more (contract K4). The handler's future is
     /// dropped then; a clone of this token lets a task it started notice and undo its work.
     pub cancelled: CancellationToken,
+    pub(crate) reporter: Reporter,
 }
 
 impl ToolInvocation {
@@ -71,7 +94,16 @@ impl ToolInvocation {
             name: name.into(),
             arguments,
             cancelled: CancellationToken::new(),
+            reporter: Reporter::default(),
         }
+    }
+
+    /// Tells how far a long call has come, in a few words. Observers of
+    /// [`on_tool_progress`](crate::RealtimeVoiceChannel::on_tool_progress) get to know it, and so
+    /// does the model, which is not asked to speak of it. Of reports that come fast the model is told
+    /// the latest every two seconds; reports faster than the call takes them are lost.
+    pub fn report(&self, progress: &str) {
+        self.reporter.report(&self.call_id, progress);
     }
 }
 
@@ -151,6 +183,13 @@ impl Tool {
             definition,
             handler: Some(Arc::new(handler)),
         }
+    }
+
+    /// The same with its own rules.
+    #[must_use]
+    pub fn rules(mut self, rules: ToolRules) -> Self {
+        self.definition.rules = rules;
+        self
     }
 }
 

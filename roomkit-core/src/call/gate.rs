@@ -16,61 +16,109 @@ use crate::{
     id::CallId,
     kit::RoomKit,
     session::RealtimeSession,
-    tool::{Tool, ToolDefinition, ToolHandler, ToolInvocation},
+    tool::{
+        FIND_TOOLS, Index, Reporter, Tool, ToolDefinition, ToolHandler, ToolInvocation, ToolRules,
+        ToolSearch,
+    },
 };
 
 /// The tools of a session: what the model is told, what arguments must be, and who answers.
+#[derive(Clone)]
 pub(crate) struct Toolbox {
     fallback: Option<Arc<dyn ToolHandler>>,
+    /// What the model is told.
     definitions: Vec<ToolDefinition>,
-    entries: HashMap<String, Entry>,
+    entries: Arc<HashMap<String, Entry>>,
+    /// How the model finds the tools it is not told of.
+    search: Option<Arc<Search>>,
 }
 
 struct Entry {
+    definition: ToolDefinition,
     schema: jsonschema::Validator,
     handler: Option<Arc<dyn ToolHandler>>,
 }
 
+struct Search {
+    index: Arc<Index>,
+    keep: Vec<String>,
+}
+
 impl Toolbox {
-    /// Collects tools; `fallback` answers those without a handler of their own. Two of one name
-    /// and a schema that is none are refused.
+    /// Collects tools; `fallback` answers those without a handler of their own. Two of one name, a
+    /// schema that is none or not of an object, and rules that allow no call are refused.
     pub(crate) fn new(
         tools: Vec<Tool>,
         fallback: Option<&Arc<dyn ToolHandler>>,
     ) -> Result<Self, ConfigError> {
-        let mut toolbox = Self {
-            fallback: fallback.cloned(),
-            definitions: Vec::new(),
-            entries: HashMap::new(),
-        };
+        let mut definitions = Vec::new();
+        let mut entries = HashMap::new();
         for Tool {
             definition,
             handler,
         } in tools
         {
-            let name = definition.name.clone();
-            if name.is_empty() {
-                return Err(ConfigError::field(
-                    "tools.name",
-                    "is empty; give every tool a name",
-                ));
-            }
-            let schema = jsonschema::validator_for(&definition.parameters).map_err(|error| {
-                let problem = format!("is no JSON Schema: {error}");
-                ConfigError::field(format!("tools.{name}.parameters"), problem)
-            })?;
             let handler = handler.or_else(|| fallback.cloned());
-            if toolbox
-                .entries
-                .insert(name.clone(), Entry { schema, handler })
-                .is_some()
-            {
+            let entry = Entry::new(definition.clone(), handler)?;
+            if let Some(other) = entries.insert(definition.name.clone(), entry) {
+                let name = other.definition.name;
                 let problem = format!("two tools are called `{name}`; rename one");
                 return Err(ConfigError::field("tools", problem));
             }
-            toolbox.definitions.push(definition);
+            definitions.push(definition);
         }
-        Ok(toolbox)
+        Ok(Self {
+            fallback: fallback.cloned(),
+            definitions,
+            entries: Arc::new(entries),
+            search: None,
+        })
+    }
+
+    /// The same, of which the model is told only where to look for them, if they are many.
+    pub(crate) fn searched(self, search: Option<&ToolSearch>) -> Result<Self, ConfigError> {
+        let is_needed = |search: &&ToolSearch| self.definitions.len() > search.more_than;
+        let Some(search) = search.filter(is_needed) else {
+            return Ok(self);
+        };
+        let index = Arc::new(Index::new(&self.definitions, search.results));
+        let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
+        let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
+        let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
+        if entries.insert(FIND_TOOLS.to_owned(), finder).is_some() {
+            let problem = format!("a tool is called `{FIND_TOOLS}` like the search; rename it");
+            return Err(ConfigError::field("tools", problem));
+        }
+        let toolbox = Self {
+            fallback: self.fallback,
+            definitions: Vec::new(),
+            entries: Arc::new(entries),
+            search: Some(Arc::new(Search {
+                index,
+                keep: search.keep.clone(),
+            })),
+        };
+        Ok(toolbox.showing(&[]))
+    }
+
+    /// The same, of which the model is told these.
+    pub(crate) fn showing(&self, found: &[String]) -> Self {
+        let mut shown = self.clone();
+        if let Some(search) = &self.search {
+            let finder = FIND_TOOLS.to_owned();
+            let mut names: Vec<&String> = [&finder].into_iter().chain(&search.keep).collect();
+            names.extend(found.iter().filter(|name| !search.keep.contains(name)));
+            let entries = names.into_iter().filter_map(|name| self.entries.get(name));
+            shown.definitions = entries.map(|entry| entry.definition.clone()).collect();
+        }
+        shown
+    }
+
+    /// What a call of this tool finds, if it is the search.
+    fn find(&self, name: &str, arguments: &Map<String, Value>) -> Option<Vec<String>> {
+        let search = self.search.as_ref().filter(|_| name == FIND_TOOLS)?;
+        let found = search.index.find(Index::query(arguments));
+        Some(found.into_iter().map(str::to_owned).collect())
     }
 
     /// Other tools in place of these; those of a known name keep who answers them.
@@ -89,6 +137,15 @@ impl Toolbox {
         &self.definitions
     }
 
+    /// The rules of the tools that have some of their own.
+    pub(crate) fn rules(&self) -> HashMap<String, ToolRules> {
+        self.entries
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.definition.rules))
+            .filter(|(_, rules)| !rules.is_default())
+            .collect()
+    }
+
     fn entry(&self, name: &str) -> Result<&Entry, String> {
         self.entries
             .get(name)
@@ -105,6 +162,34 @@ impl fmt::Debug for Toolbox {
 }
 
 impl Entry {
+    fn new(
+        definition: ToolDefinition,
+        handler: Option<Arc<dyn ToolHandler>>,
+    ) -> Result<Self, ConfigError> {
+        let ToolDefinition {
+            name, parameters, ..
+        } = &definition;
+        if name.is_empty() {
+            let problem = "is empty; give every tool a name";
+            return Err(ConfigError::field("tools.name", problem));
+        }
+        let wrong = |problem| ConfigError::field(format!("tools.{name}.parameters"), problem);
+        let schema = jsonschema::validator_for(parameters)
+            .map_err(|error| wrong(format!("is no JSON Schema: {error}")))?;
+        if let Some(kind) = parameters.get("type")
+            && kind != "object"
+        {
+            let problem = format!("is a schema of {kind}; arguments are an object");
+            return Err(wrong(problem));
+        }
+        definition.rules.check(name)?;
+        Ok(Self {
+            definition,
+            schema,
+            handler,
+        })
+    }
+
     /// The arguments, if they are an object and satisfy the schema.
     fn check(&self, name: &str, arguments: Value) -> Result<Map<String, Value>, String> {
         let problems: Vec<String> = self
@@ -127,6 +212,13 @@ impl Entry {
     }
 }
 
+/// A call that is over.
+pub(crate) struct Finished {
+    pub(crate) answer: ToolAnswer,
+    /// The tools it has found, if that is what it was for.
+    pub(crate) found: Option<Vec<String>>,
+}
+
 /// What a tool call needs of its session.
 #[derive(Clone)]
 pub(crate) struct ToolContext {
@@ -143,14 +235,17 @@ impl ToolContext {
         self,
         request: ToolRequest,
         cancelled: CancellationToken,
-    ) -> ToolAnswer {
+        reporter: Reporter,
+    ) -> Finished {
         let ToolRequest {
             call_id,
             name,
             arguments,
         } = request;
+        let mut found = None;
         let answer = match self.admit(&call_id, &name, &arguments).await {
             Ok((handler, arguments)) => {
+                found = self.toolbox.find(&name, &arguments);
                 let session = self.session.clone();
                 let call = ToolInvocation {
                     session,
@@ -158,12 +253,14 @@ impl ToolContext {
                     name: name.clone(),
                     arguments,
                     cancelled,
+                    reporter,
                 };
                 self.answer(handler, call).await
             }
             Err(refusal) => ToolAnswer::error(&refusal),
         };
-        self.review(call_id, name, answer).await
+        let answer = self.review(call_id, name, answer).await;
+        Finished { answer, found }
     }
 
     /// The gate: the name, the arguments, the hook, and the arguments again.

@@ -1,6 +1,6 @@
 //! What goes into the call machine and what comes out of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::{
         Role, SessionUpdate, Usage,
     },
     stats::SessionStats,
+    tool::ToolRules,
     transport::{ClientCommand, ClientEvent},
 };
 
@@ -34,8 +35,12 @@ pub(crate) enum Input {
     Provider(ProviderEvent),
     /// Everything that was published before this tool call has been dealt with: it may run.
     ToolCleared(CallId),
+    /// A running tool tells how far it has come.
+    ToolProgress(CallId, String),
     /// A tool has an answer.
     ToolFinished(CallId, ToolAnswer),
+    /// The tools have changed: these have rules of their own now.
+    ToolRules(HashMap<String, ToolRules>),
     /// The host wants something.
     Command(Command),
     /// What the channel's binding in the room allows has changed.
@@ -178,6 +183,12 @@ pub(crate) enum News {
     BargeIn { heard: Duration, heard_text: String },
     /// A tool is wanted.
     ToolCall(ToolRequest),
+    /// A running tool told how far it has come.
+    ToolProgress {
+        call_id: CallId,
+        name: String,
+        progress: String,
+    },
     /// A tool call was answered.
     ToolDone {
         call_id: CallId,

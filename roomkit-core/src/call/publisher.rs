@@ -23,7 +23,7 @@ use crate::{
         EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
         RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
         RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeToolCallEvent,
-        RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
+        RealtimeToolProgressEvent, RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
     },
     hook::{HookScope, Notice, Trigger},
     id::{CallId, SessionId},
@@ -199,6 +199,11 @@ impl Publisher {
                     .await;
             }
             News::ToolCall(request) => self.tool_call(kit, at, request).await,
+            News::ToolProgress {
+                call_id,
+                name,
+                progress,
+            } => self.tool_progress(kit, at, call_id, name, progress).await,
             News::ToolDone {
                 call_id,
                 name,
@@ -307,6 +312,32 @@ impl Publisher {
         self.tool_status(kit, at, call_id.clone(), name, ToolCallStatus::Started)
             .await;
         let _ = self.call.send(FromPublisher::ToolCleared(call_id)).await;
+    }
+
+    async fn tool_progress(
+        &self,
+        kit: &RoomKit,
+        at: Timestamp,
+        call_id: CallId,
+        name: String,
+        progress: String,
+    ) {
+        self.show(kit, EphemeralKind::ToolCall, at, |event| {
+            event
+                .data("tool_call_id", call_id.as_str())
+                .data("name", name.as_str())
+                .data("status", "running")
+                .data("progress", progress.as_str())
+        });
+        let session = self.session.clone();
+        let event = || RealtimeToolProgressEvent {
+            session,
+            tool_call_id: call_id,
+            name,
+            progress,
+            timestamp: at,
+        };
+        self.shared.observers.tool_progress.tell(event).await;
     }
 
     async fn tool_status(

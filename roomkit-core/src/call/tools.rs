@@ -8,16 +8,20 @@ use std::{
 };
 
 use super::io::{Moment, ToolAnswer, ToolRequest};
-use crate::id::CallId;
+use crate::{id::CallId, tool::ToolRules};
 
 /// How many answers are remembered for calls that a later connection makes again.
 const ANSWERS: usize = 32;
+/// The model is told of a call's progress at most so often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Every call of a session, from the provider's wish to its one answer.
 #[derive(Debug)]
 pub(super) struct ToolLedger {
     limit: usize,
     timeout: Duration,
+    /// Of the tools that have some of their own.
+    rules: HashMap<String, ToolRules>,
     seen: HashMap<CallId, Seen>,
     answered: VecDeque<(CallId, ToolAnswer)>,
     open: Vec<Open>,
@@ -38,7 +42,14 @@ struct Open {
     request: ToolRequest,
     /// The connection that wants the answer.
     connection: u32,
+    rules: ToolRules,
+    timeout: Duration,
+    /// When it has run for too long; none before it runs.
     deadline: Option<Moment>,
+    /// What it tells of its progress and the model does not know yet.
+    progress: Option<String>,
+    /// The model is told no more of that before.
+    quiet_until: Moment,
 }
 
 /// What a provider's wish for a call comes to.
@@ -64,11 +75,18 @@ impl ToolLedger {
         Self {
             limit: limit.max(1),
             timeout,
+            rules: HashMap::new(),
             seen: HashMap::new(),
             answered: VecDeque::new(),
             open: Vec::new(),
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Takes the rules of the tools that have some of their own. Calls that were made before keep
+    /// theirs.
+    pub(super) fn set_rules(&mut self, rules: HashMap<String, ToolRules>) {
+        self.rules = rules;
     }
 
     /// The provider wants a call, on the connection of this number. A call that was made before,
@@ -94,10 +112,15 @@ impl ToolLedger {
             }
             _ => {}
         }
+        let rules = self.rules.get(&request.name).copied().unwrap_or_default();
         self.open.push(Open {
             request,
             connection,
+            rules,
+            timeout: rules.timeout.unwrap_or(self.timeout),
             deadline: None,
+            progress: None,
+            quiet_until: Moment::ZERO,
         });
         Called::New
     }
@@ -117,25 +140,36 @@ impl ToolLedger {
         }
     }
 
-    /// The call may run as soon as the limit allows.
+    /// The call may run as soon as the limits allow.
     pub(super) fn clear(&mut self, call_id: CallId) {
         self.waiting.push_back(call_id);
     }
 
     /// The next call to start now.
     pub(super) fn start_next(&mut self, now: Moment) -> Option<ToolRequest> {
-        while self.running() < self.limit {
-            let call_id = self.waiting.pop_front()?;
+        while self.running().count() < self.limit {
+            let place = self.waiting.iter().position(|id| !self.must_wait(id))?;
+            let call_id = self.waiting.remove(place)?;
             // A call that was cancelled while it waited is not in the ledger any more.
-            let deadline = now + self.timeout;
             if let Some(open) = self.find_open(&call_id)
                 && open.deadline.is_none()
             {
-                open.deadline = Some(deadline);
+                open.deadline = Some(now + open.timeout);
                 return Some(open.request.clone());
             }
         }
         None
+    }
+
+    /// As many calls of the same tool run as may.
+    fn must_wait(&self, call_id: &CallId) -> bool {
+        let waiting = |open: &&Open| open.request.call_id == *call_id;
+        let Some(open) = self.open.iter().find(waiting) else {
+            return false;
+        };
+        let alike = |other: &&Open| other.request.name == open.request.name;
+        let limit = open.rules.parallel.unwrap_or(usize::MAX);
+        self.running().filter(alike).count() >= limit
     }
 
     /// Closes a call, with its answer or because it was cancelled. `None`: it is closed already,
@@ -154,13 +188,13 @@ impl ToolLedger {
             .open
             .iter()
             .position(|open| open.deadline.is_some_and(|deadline| deadline <= now))?;
-        let closed = self.open.remove(place).closed();
+        let expired = self.open.remove(place);
         let answer = ToolAnswer::error(&format!(
             "tool `{}` did not answer within {} s",
-            closed.request.name,
-            self.timeout.as_secs_f32()
+            expired.request.name,
+            expired.timeout.as_secs_f32()
         ));
-        Some((closed, answer))
+        Some((expired.closed(), answer))
     }
 
     /// Closes any call that is left.
@@ -168,13 +202,45 @@ impl ToolLedger {
         self.open.pop().map(Open::closed)
     }
 
-    /// No call waits for an answer.
+    /// The model waits for no answer: every call that is open lets the conversation go on.
     pub(super) fn is_settled(&self) -> bool {
+        self.open.iter().all(|open| open.rules.speak_while_running)
+    }
+
+    /// No call is open at all.
+    pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    pub(super) fn next_wake(&self) -> Option<Moment> {
-        self.open.iter().filter_map(|open| open.deadline).min()
+    /// A tool runs during which the model is not to hear the caller.
+    pub(super) fn mutes(&self) -> bool {
+        self.running().any(|open| open.rules.mute_while_running)
+    }
+
+    /// A tool tells how far it has come. The call, unless it is not running any more.
+    pub(super) fn report(&mut self, call_id: &CallId, progress: String) -> Option<&ToolRequest> {
+        let open = self.find_open(call_id)?;
+        open.deadline?;
+        open.progress = Some(progress);
+        Some(&open.request)
+    }
+
+    /// The next progress to tell the model.
+    pub(super) fn next_progress(&mut self, now: Moment) -> Option<(&ToolRequest, String)> {
+        let due = |open: &&mut Open| open.progress.is_some() && open.quiet_until <= now;
+        let open = self.open.iter_mut().find(due)?;
+        open.quiet_until = now + PROGRESS_EVERY;
+        Some((&open.request, open.progress.take()?))
+    }
+
+    /// When something is due. Progress that is due already waits for something else.
+    pub(super) fn next_wake(&self, now: Moment) -> Option<Moment> {
+        let progress = |open: &Open| {
+            let told_at = open.progress.is_some().then_some(open.quiet_until);
+            told_at.filter(|at| *at > now)
+        };
+        let wakes = |open: &Open| [open.deadline, progress(open)];
+        self.open.iter().flat_map(wakes).flatten().min()
     }
 
     fn find_open(&mut self, call_id: &CallId) -> Option<&mut Open> {
@@ -182,11 +248,8 @@ impl ToolLedger {
         self.open.iter_mut().find(wanted)
     }
 
-    fn running(&self) -> usize {
-        self.open
-            .iter()
-            .filter(|open| open.deadline.is_some())
-            .count()
+    fn running(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter().filter(|open| open.deadline.is_some())
     }
 }
 
@@ -289,7 +352,7 @@ mod tests {
         assert_eq!(ledger.start_next(ms(0)), None);
         ledger.close(&"a".into());
         assert_eq!(ledger.start_next(ms(50)), Some(request("c")));
-        assert_eq!(ledger.next_wake(), Some(ms(100)));
+        assert_eq!(ledger.next_wake(ms(50)), Some(ms(100)));
     }
 
     #[test]
@@ -308,6 +371,79 @@ mod tests {
             ledger.close(&"a".into()).is_none(),
             "its late result has nowhere to go"
         );
+    }
+
+    fn with_rules(rules: ToolRules, ids: &[&str]) -> ToolLedger {
+        let mut ledger = ToolLedger::new(4, ms(100));
+        ledger.set_rules(HashMap::from([("f".to_owned(), rules)]));
+        for id in ids {
+            ledger.call(request(id), 1);
+            ledger.clear((*id).into());
+        }
+        ledger
+    }
+
+    #[test]
+    fn k3_a_tool_may_have_limits_of_its_own() {
+        let rules = ToolRules::new().parallel(1).timeout(ms(500));
+        let mut ledger = with_rules(rules, &["a", "b"]);
+        let other = ToolRequest {
+            name: "g".into(),
+            ..request("c")
+        };
+        ledger.call(other.clone(), 1);
+        ledger.clear("c".into());
+        assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
+        assert_eq!(ledger.start_next(ms(0)), Some(other), "it overtakes");
+        assert_eq!(ledger.start_next(ms(0)), None);
+        assert!(ledger.close_expired(ms(499)).is_some_and(|(late, answer)| {
+            late.request.name == "g" && answer.output.contains("0.1 s")
+        }));
+        let (late, answer) = ledger.close_expired(ms(500)).unwrap();
+        assert_eq!(late.request, request("a"));
+        assert!(answer.output.contains("0.5 s"), "{answer:?}");
+        assert_eq!(ledger.start_next(ms(500)), Some(request("b")));
+    }
+
+    #[test]
+    fn k3_a_call_taken_back_while_it_waits_for_its_tool_holds_up_nobody() {
+        let mut ledger = with_rules(ToolRules::new().parallel(1), &["a", "b", "c"]);
+        ledger.start_next(ms(0));
+        ledger.close(&"b".into());
+        assert_eq!(ledger.start_next(ms(0)), None);
+        ledger.close(&"a".into());
+        assert_eq!(ledger.start_next(ms(0)), Some(request("c")));
+    }
+
+    #[test]
+    fn of_progress_that_comes_fast_the_latest_is_told() {
+        let mut ledger = with_rules(ToolRules::new(), &["a"]);
+        let a = "a".into();
+        assert!(
+            ledger.report(&a, "early".into()).is_none(),
+            "it does not run"
+        );
+        ledger.start_next(ms(0));
+        let mut told = Vec::new();
+        for (at, report) in [
+            (0, Some("1")),
+            (10, Some("2")),
+            (20, Some("3")),
+            (2000, None),
+        ] {
+            if let Some(report) = report {
+                assert!(ledger.report(&a, report.into()).is_some());
+            }
+            while let Some((request, progress)) = ledger.next_progress(ms(at)) {
+                told.push((at, request.call_id.to_string(), progress));
+            }
+        }
+        let expected = [(0, "a", "1"), (2000, "a", "3")];
+        let expected = expected.map(|(at, id, told)| (at, id.to_owned(), told.to_owned()));
+        assert_eq!(told, expected);
+        ledger.close(&a);
+        assert!(ledger.report(&a, "late".into()).is_none());
+        assert!(ledger.next_progress(ms(9000)).is_none());
     }
 
     #[test]

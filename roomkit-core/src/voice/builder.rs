@@ -11,7 +11,7 @@ use crate::{
     error::ConfigError,
     id::{ChannelId, SessionId},
     provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup},
-    tool::{Tool, ToolHandler, ToolSource},
+    tool::{Tool, ToolHandler, ToolSearch, ToolSource},
     transport::RealtimeAudioTransport,
 };
 
@@ -23,6 +23,7 @@ pub struct RealtimeVoiceChannelBuilder {
     pub(super) tools: Vec<Tool>,
     pub(super) tool_sources: Vec<Arc<dyn ToolSource>>,
     pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
+    pub(super) tool_search: Option<ToolSearch>,
     pub(super) call: CallSettings,
     pub(super) lead: Option<Duration>,
     pub(super) max_sessions: Option<usize>,
@@ -43,6 +44,7 @@ impl RealtimeVoiceChannelBuilder {
             tools: Vec::new(),
             tool_sources: Vec::new(),
             tool_handler: None,
+            tool_search: None,
             call: CallSettings {
                 lead: Duration::from_millis(200),
                 jitter_buffer: Duration::ZERO,
@@ -120,6 +122,13 @@ impl RealtimeVoiceChannelBuilder {
     /// Answers calls of tools that have no handler of their own.
     pub fn tool_handler(mut self, handler: impl ToolHandler) -> Self {
         self.tool_handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// Lets the model look for tools where there are too many to tell it of all, if the provider
+    /// takes other tools in the middle of a conversation. Without this it is told of all.
+    pub fn tool_search(mut self, search: ToolSearch) -> Self {
+        self.tool_search = Some(search);
         self
     }
 
@@ -264,6 +273,12 @@ impl RealtimeVoiceChannelBuilder {
                 call.max_duration.is_some_and(|limit| limit.is_zero()),
             ),
             ("max_sessions", self.max_sessions == Some(0)),
+            (
+                "tool_search.results",
+                self.tool_search
+                    .as_ref()
+                    .is_some_and(|search| search.results == 0),
+            ),
         ] {
             if is_zero {
                 return Err(ConfigError::field(

@@ -32,7 +32,7 @@ use crate::{
     provider::{RealtimeVoiceProvider, SessionSetup},
     room::RoomStatus,
     session::RealtimeSession,
-    tool::{Tool, ToolHandler},
+    tool::{Tool, ToolHandler, ToolSearch},
     transport::{AudioOffer, Connection, RealtimeAudioTransport, TransportError},
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Inner {
     pub(super) tools: Vec<Tool>,
     pub(super) sources: Sources,
     pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
+    /// Only where the provider can be told of what was found.
+    pub(super) tool_search: Option<ToolSearch>,
     /// The tools of every session that has none of its own, when no source has to be asked.
     pub(super) toolbox: Option<Arc<Toolbox>>,
     call: CallSettings,
@@ -115,7 +117,10 @@ impl RealtimeVoiceChannel {
             tool_handler,
             ..
         } = builder;
-        let toolbox = Arc::new(Toolbox::new(tools.clone(), tool_handler.as_ref())?);
+        let updates = builder.shared.provider.capabilities().updates;
+        let tool_search = builder.tool_search.filter(|_| updates);
+        let toolbox = Toolbox::new(tools.clone(), tool_handler.as_ref())?;
+        let toolbox = Arc::new(toolbox.searched(tool_search.as_ref())?);
         Ok(Self(Arc::new(Inner {
             id,
             shared: Arc::new(builder.shared),
@@ -124,6 +129,7 @@ impl RealtimeVoiceChannel {
             tools,
             sources: Sources::new(tool_sources),
             tool_handler,
+            tool_search,
             call: builder.call,
             lead: builder.lead,
             max_sessions: builder.max_sessions,

@@ -13,7 +13,8 @@ use super::RealtimeVoiceChannel;
 use crate::{
     event::{
         RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
-        RealtimeToolCallEvent, RealtimeTranscriptionEvent, RealtimeTurnEvent,
+        RealtimeToolCallEvent, RealtimeToolProgressEvent, RealtimeTranscriptionEvent,
+        RealtimeTurnEvent,
     },
     guard,
     session::RealtimeSession,
@@ -71,6 +72,15 @@ impl RealtimeVoiceChannel {
         self.observers().tool_call.add(observer);
     }
 
+    /// Observes what running tools tell of their progress; some is lost when it comes too fast.
+    pub fn on_tool_progress<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeToolProgressEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().tool_progress.add(observer);
+    }
+
     /// Observes responses as they begin.
     pub fn on_response_start<F, Fut>(&self, observer: F)
     where
@@ -126,6 +136,7 @@ pub(crate) struct Observers {
     pub(crate) speech_start: Observed<RealtimeSpeechEvent>,
     pub(crate) speech_end: Observed<RealtimeSpeechEvent>,
     pub(crate) tool_call: Observed<RealtimeToolCallEvent>,
+    pub(crate) tool_progress: Observed<RealtimeToolProgressEvent>,
     pub(crate) response_start: Observed<RealtimeResponseEvent>,
     pub(crate) hand_over: Observed<RealtimeHandOverEvent>,
     pub(crate) response_end: Observed<RealtimeResponseEvent>,

@@ -71,7 +71,8 @@ impl Inner {
                 }));
             }
         }
-        Ok(Arc::new(Toolbox::new(tools, self.tool_handler.as_ref())?))
+        let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
+        Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
     }
 
     /// Begins to follow the changes of sources, where they tell and the provider takes them in the

@@ -11,6 +11,7 @@ mod rooms;
 mod starts;
 mod stats;
 mod support;
+mod tool_rules;
 mod tool_sources;
 mod tools;
 mod words;

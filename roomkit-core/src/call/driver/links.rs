@@ -9,6 +9,7 @@ use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
 use crate::{
     audio::{Resampler, level_dbfs},
     call::{
+        gate::Toolbox,
         io::{Command, Dial, Input},
         publisher::ToPublisher,
     },
@@ -31,7 +32,8 @@ impl Driver {
             Command::Update(update) => self.has_own_tools |= update.tools.is_some(),
             Command::Redeclare(_) if self.has_own_tools => return false,
             Command::Redeclare(toolbox) => {
-                let before = std::mem::replace(&mut self.toolbox, Arc::clone(toolbox));
+                let before = Arc::clone(&self.toolbox);
+                self.use_tools(Arc::clone(toolbox));
                 return before.definitions() != toolbox.definitions();
             }
             _ => {}
@@ -39,10 +41,22 @@ impl Driver {
         true
     }
 
+    /// Answers tool calls with these from now on.
+    pub(super) fn use_tools(&mut self, toolbox: Arc<Toolbox>) {
+        self.feed(Input::ToolRules(toolbox.rules()));
+        self.toolbox = toolbox;
+    }
+
+    /// Tells the model of what it has found.
+    pub(super) fn show_tools(&mut self, found: &[String]) {
+        let toolbox = Arc::new(self.toolbox.showing(found));
+        if toolbox.definitions() != self.toolbox.definitions() {
+            self.toolbox = Arc::clone(&toolbox);
+            self.feed(Input::Command(Command::Redeclare(toolbox)));
+        }
+    }
+
     pub(super) fn send_to_provider(&mut self, mut command: ProviderCommand) {
-        let Some(provider) = &mut self.provider else {
-            return;
-        };
         let mut dropped = None;
         if let ProviderCommand::Update(update) = &command {
             self.setup.update(update);
@@ -52,12 +66,16 @@ impl Driver {
                 dropped = Some("vendor_settings");
             }
             if let Some(tools) = &update.tools
+                && tools != self.toolbox.definitions()
                 // The channel has checked them.
                 && let Ok(toolbox) = self.toolbox.redeclared(tools)
             {
-                self.toolbox = Arc::new(toolbox);
+                self.use_tools(Arc::new(toolbox));
             }
         }
+        let Some(provider) = &mut self.provider else {
+            return;
+        };
         let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
             if let Some(resampler) = &mut self.inbound {
                 *pcm = resampler.process(pcm);

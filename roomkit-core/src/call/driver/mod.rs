@@ -25,8 +25,8 @@ pub(crate) use start::{NewCall, PermissionCell, Shared};
 use changes::VendorChanges;
 
 use super::{
-    gate::{ToolContext, Toolbox},
-    io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
+    gate::{Finished, ToolContext, Toolbox},
+    io::{Action, Command, Input, Moment, News, Permissions, ToolRequest},
     machine::Call,
     outbox::{ClientWire, Outbox, ProviderWire},
     publisher::{FromPublisher, ToPublisher},
@@ -40,6 +40,7 @@ use crate::{
     kit::WeakRoomKit,
     provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
     session::RealtimeSession,
+    tool::Reporter,
     transport::{ClientCommand, ClientEvent, LinkInfo},
 };
 
@@ -55,6 +56,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_HOOKS: Duration = Duration::from_secs(35);
 /// News that may wait for hooks and observers; partials only use half of it.
 const NEWS: usize = 1024;
+/// Progress of tools that may wait for the call.
+const REPORTS: usize = 64;
 /// At most ten levels a second.
 const LEVEL_EVERY: Duration = Duration::from_millis(100);
 
@@ -93,8 +96,10 @@ struct Driver {
     toolbox: Arc<Toolbox>,
     /// The host gave this session tools of its own, so that sources change them no more.
     has_own_tools: bool,
-    tools: JoinSet<(CallId, ToolAnswer)>,
+    tools: JoinSet<(CallId, Finished)>,
     running: HashMap<CallId, (AbortHandle, CancellationToken)>,
+    reporter: Reporter,
+    reports: mpsc::Receiver<(CallId, String)>,
 
     to_publisher: mpsc::Sender<ToPublisher>,
     from_publisher: mpsc::Receiver<FromPublisher>,
@@ -124,7 +129,10 @@ enum Happening {
     Provider(Option<ProviderEvent>),
     Mailbox(Option<Command>),
     Publisher(FromPublisher),
-    Tool(CallId, ToolAnswer),
+    Tool(CallId, Finished),
+    /// A cancelled one is gone.
+    ToolDropped,
+    Progress(CallId, String),
     Connected(Result<ProviderConnection, ProviderError>),
     ClientSent(Result<(), TransportError>),
     ProviderSent(Result<(), ProviderError>),
@@ -184,8 +192,13 @@ impl Driver {
             sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
             command = self.mailbox.recv() => Happening::Mailbox(command),
             Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
-            Some(Ok((call_id, answer))) = self.tools.join_next(), if !self.tools.is_empty() => {
-                Happening::Tool(call_id, answer)
+            Some(ended) = self.tools.join_next(), if !self.tools.is_empty() => {
+                ended.map_or(Happening::ToolDropped, |(call_id, finished)| {
+                    Happening::Tool(call_id, finished)
+                })
+            }
+            Some((call_id, progress)) = self.reports.recv() => {
+                Happening::Progress(call_id, progress)
             }
             Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
                 Happening::Connected(connected)
@@ -226,9 +239,17 @@ impl Driver {
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));
             }
-            Happening::Tool(call_id, answer) => {
+            Happening::Tool(call_id, finished) => {
                 self.running.remove(&call_id);
-                self.feed(Input::ToolFinished(call_id, answer));
+                if let Some(found) = finished.found {
+                    // Before the result, so that they can be called as soon as the model knows it.
+                    self.show_tools(&found);
+                }
+                self.feed(Input::ToolFinished(call_id, finished.answer));
+            }
+            Happening::ToolDropped => {}
+            Happening::Progress(call_id, progress) => {
+                self.feed(Input::ToolProgress(call_id, progress));
             }
             Happening::Connected(connected) => {
                 self.connecting = None;
@@ -295,7 +316,10 @@ impl Driver {
                 Action::HangUp => self.hang_up(),
                 Action::ToClient(command) => self.send_to_client(command),
                 Action::Publish(publication) => {
-                    let partial = matches!(publication.what, News::Partial { .. });
+                    let partial = matches!(
+                        publication.what,
+                        News::Partial { .. } | News::ToolProgress { .. }
+                    );
                     self.tell(ToPublisher::News(publication), partial);
                 }
                 Action::StartTool(request) => self.start_tool(request),
@@ -328,7 +352,7 @@ impl Driver {
         };
         let call_id = request.call_id.clone();
         let cancelled = CancellationToken::new();
-        let run = context.run(request, cancelled.clone());
+        let run = context.run(request, cancelled.clone(), self.reporter.clone());
         let id = call_id.clone();
         let task = self.tools.spawn(async move { (id, run.await) });
         self.running.insert(call_id, (task, cancelled));

@@ -19,7 +19,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AudioTap, Driver, End, NEWS, Provider, STALL, changes::VendorChanges, links::connect};
+use super::{
+    AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, changes::VendorChanges, links::connect,
+};
 use crate::{
     audio::Resampler,
     call::{
@@ -40,6 +42,7 @@ use crate::{
         SessionSetup, SessionUpdate,
     },
     session::RealtimeSession,
+    tool::Reporter,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
     voice::Observers,
 };
@@ -128,6 +131,7 @@ impl Driver {
         let began = Instant::now();
         let (to_publisher, news) = mpsc::channel(NEWS);
         let (call, from_publisher) = mpsc::channel(64);
+        let (reports, from_tools) = mpsc::channel(REPORTS);
         let publisher = Publisher {
             shared: Arc::clone(&shared),
             session: session.clone(),
@@ -142,7 +146,7 @@ impl Driver {
         first.history.clone_from(&seed);
         let provider = Arc::clone(&shared.provider);
         let connecting = connect(provider, first, shared.connect_timeout);
-        Self {
+        let mut driver = Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
             session,
@@ -167,10 +171,12 @@ impl Driver {
             idle: new.idle,
             ready: Some(new.ready),
             registered: new.registered,
-            toolbox: new.toolbox,
+            toolbox: Arc::clone(&new.toolbox),
             has_own_tools: false,
             tools: JoinSet::new(),
             running: HashMap::new(),
+            reporter: Reporter::new(reports),
+            reports: from_tools,
             to_publisher,
             from_publisher,
             publisher: tokio::spawn(publisher.run(news)),
@@ -178,7 +184,9 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
-        }
+        };
+        driver.use_tools(new.toolbox);
+        driver
     }
 
     /// The provider is ready: the client is told, if it is the first connection; then held audio

@@ -8,6 +8,7 @@ mod provider;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod turns;
 mod watch;
 
@@ -18,7 +19,7 @@ use connection::Connection;
 use self::latency::TurnClock;
 use super::{
     history::History,
-    io::{Action, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
+    io::{Action, Input, Moment, News, Permissions, ToolAnswer},
     playout::{Due, Pace, Playout},
     tools::{Closed, ToolLedger},
     uplink::Uplink,
@@ -221,13 +222,11 @@ impl Call {
             Input::DialFailed(error) => self.on_dial_failed(now, error),
             Input::Provider(event) => self.on_provider(now, event),
             Input::ToolCleared(call_id) => self.tools.clear(call_id),
-            Input::ToolFinished(call_id, answer) => {
-                // A call that is not open any more was cancelled, or answered by its timeout.
-                match self.tools.close(&call_id) {
-                    Some(closed) => self.answer_tool(now, closed, answer),
-                    None => self.out.push_back(Action::Dropped("late_tool_result")),
-                }
+            Input::ToolFinished(call_id, answer) => self.on_tool_finished(now, &call_id, answer),
+            Input::ToolProgress(call_id, progress) => {
+                self.on_tool_progress(now, call_id, progress);
             }
+            Input::ToolRules(rules) => self.tools.set_rules(rules),
             Input::Command(command) => self.on_command(now, command),
             Input::Permissions(permissions) => self.on_permissions(permissions),
             Input::Tick => {}
@@ -260,7 +259,7 @@ impl Call {
             self.uplink.next_wake().map(|at| at.max(now)),
             self.connection_wake(now),
             self.words.next_wake(),
-            self.tools.next_wake(),
+            self.tools.next_wake(now),
             wanted,
             self.settings.max_duration,
             self.settings
@@ -278,36 +277,6 @@ impl Call {
         self.stats
     }
 
-    // ----- tools
-
-    fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        let answer = answer.capped(self.settings.tool_result_cap);
-        let ToolRequest { call_id, name, .. } = closed.request.clone();
-        self.tools.remember(call_id.clone(), answer.clone());
-        let done = News::ToolDone {
-            call_id,
-            name,
-            answer: answer.clone(),
-        };
-        self.words.tell(now, done);
-        self.give_result(now, closed, answer);
-    }
-
-    /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
-    fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        self.send_tool_result(self.words.order(), closed, answer);
-        if self.tools.is_settled() {
-            self.owes_answer_until(now + OWES_AFTER_GIVEN);
-            self.want_response(now);
-        }
-    }
-
-    fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
-        let ToolRequest { call_id, name, .. } = request;
-        self.out.push_back(Action::CancelTool(call_id.clone()));
-        self.words.tell(now, News::ToolCancelled { call_id, name });
-    }
-
     // ----- after every input
 
     fn settle(&mut self, now: Moment) {
@@ -317,14 +286,7 @@ impl Call {
         if self.settings.max_duration.is_some_and(|limit| now >= limit) {
             return self.end(now, EndReason::MaxDuration);
         }
-        while let Some((closed, answer)) = self.tools.close_expired(now) {
-            let call_id = closed.request.call_id.clone();
-            self.out.push_back(Action::CancelTool(call_id));
-            self.answer_tool(now, closed, answer);
-        }
-        while let Some(request) = self.tools.start_next(now) {
-            self.out.push_back(Action::StartTool(request));
-        }
+        self.run_tools(now);
         self.send_deferred();
         self.send_voice(now);
         self.ask_for_response(now);
@@ -392,7 +354,8 @@ impl Call {
             && self.wanted == Wanted::No
             && self.tools.is_settled()
             && self.playout.is_silent(now);
-        if !(idle && self.idle) {
+        // A caller who waits for a tool is not one who has gone, even if the conversation may go on.
+        if !(idle && self.idle && self.tools.is_empty()) {
             self.last_busy = now;
         }
         if idle != self.idle {

@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// Words do no harm at this moment.
-    fn takes_words(&self) -> bool {
+    pub(super) fn takes_words(&self) -> bool {
         self.provider.as_ref().is_none_or(|provider| {
             (provider.text_during_tools || self.tools.is_settled())
                 && (provider.text_during_responses || self.response.is_none())

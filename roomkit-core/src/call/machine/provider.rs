@@ -8,7 +8,6 @@ use crate::{
     call::{
         io::{Action, Moment, News, ToolRequest},
         playout::AudioItem,
-        tools::{Called, Closed},
     },
     event::{EndReason, HandOverReason, ResponsePhase},
     id::ResponseId,
@@ -91,11 +90,7 @@ impl Call {
                 self.on_tool_call(now, request);
             }
             ProviderEvent::ToolCallsCancelled { call_ids } => {
-                for call_id in call_ids {
-                    if let Some(closed) = self.tools.close(&call_id) {
-                        self.cancel_tool(now, closed.request);
-                    }
-                }
+                self.on_tools_cancelled(now, call_ids);
             }
             ProviderEvent::ResponseEnded {
                 response_id,
@@ -129,28 +124,6 @@ impl Call {
             ProviderError::new(ProviderErrorKind::Network, problem)
         });
         self.on_lost(now, error);
-    }
-
-    fn on_tool_call(&mut self, now: Moment, request: ToolRequest) {
-        let connection = self.connection.number;
-        if let Some(closed) = self.tools.close_other(&request, connection) {
-            self.cancel_tool(now, closed.request);
-        }
-        match self.tools.call(request.clone(), connection) {
-            Called::New => {
-                self.stats.tool_calls += 1;
-                self.words.release();
-                self.words.tell_answer(now, News::ToolCall(request));
-            }
-            Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
-            Called::Answered(answer) => {
-                let closed = Closed {
-                    request,
-                    connection,
-                };
-                self.give_result(now, closed, answer);
-            }
-        }
     }
 
     /// An utterance is written down, or never will be: it need not be heard again.

@@ -43,7 +43,7 @@ impl Call {
     }
 
     pub(super) fn on_microphone(&mut self, pcm: Bytes) {
-        if self.permissions.microphone && !self.client_muted {
+        if self.permissions.microphone && !self.client_muted && !self.tools.mutes() {
             self.send_to_provider(ProviderCommand::Audio(pcm));
         } else if self.user_speaking {
             // Muted in mid-sentence: without silence the provider would never see the sentence end.

@@ -186,9 +186,13 @@ impl Scripted {
     }
 
     fn tool_call(&mut self, id: &str) -> &mut Self {
+        self.tool_call_of("f", id)
+    }
+
+    fn tool_call_of(&mut self, name: &str, id: &str) -> &mut Self {
         self.provider(ProviderEvent::ToolCall {
             call_id: id.into(),
-            name: "f".into(),
+            name: name.into(),
             arguments: "{}".into(),
         })
     }

@@ -1,7 +1,15 @@
 //! Tool calls (contracts K1 to K4, K6, K7).
 
 use super::*;
-use crate::event::EndReason;
+use crate::{event::EndReason, tool::ToolRules};
+
+/// A call in which the tool `g` has these rules.
+fn with_rules(capabilities: ProviderCapabilities, rules: ToolRules) -> Scripted {
+    let mut call = Scripted::with(settings(), capabilities);
+    let rules = std::collections::HashMap::from([("g".to_owned(), rules)]);
+    call.feed(Input::ToolRules(rules));
+    call
+}
 
 fn results(call: &Scripted) -> Vec<(String, String)> {
     call.to_provider()
@@ -164,4 +172,143 @@ fn k6_a_long_result_is_cut() {
     };
     call.feed(Input::ToolFinished("c1".into(), answer));
     assert!(results(&call)[0].1.len() < 200);
+}
+
+#[test]
+fn k7_a_tool_during_which_the_model_may_speak_is_not_waited_for() {
+    let rules = ToolRules::new().speak_while_running(true);
+    let mut call = with_rules(capabilities(), rules);
+    call.response("r1")
+        .tool_call_of("g", "slow")
+        .tool_call("quick");
+    call.tool_cleared("slow").tool_cleared("quick");
+    call.response_ends("r1", ResponseStatus::Completed);
+    call.tool_answers("quick");
+    assert_eq!(call.asked(), 1, "the model goes on without the slow one");
+    call.response("r2")
+        .response_ends("r2", ResponseStatus::Completed);
+    call.pass(ms(10_000)).tool_answers("slow");
+    assert_eq!(
+        (results(&call).len(), call.asked()),
+        (2, 2),
+        "and speaks of it when it is there"
+    );
+}
+
+#[test]
+fn k7_a_result_that_comes_while_others_are_waited_for_is_spoken_of_with_them() {
+    let rules = ToolRules::new().speak_while_running(true);
+    let mut call = with_rules(capabilities(), rules);
+    call.tool_call_of("g", "slow").tool_call("quick");
+    call.tool_cleared("slow").tool_cleared("quick");
+    call.tool_answers("slow");
+    assert_eq!(call.asked(), 0);
+    call.tool_answers("quick");
+    assert_eq!(call.asked(), 1);
+}
+
+#[test]
+fn s6_who_waits_for_a_tool_is_not_idle_for_the_limit_but_idle_for_the_host() {
+    let limited = CallSettings {
+        idle_timeout: Some(ms(5000)),
+        ..settings()
+    };
+    let rules = ToolRules::new().speak_while_running(true);
+    let mut call = Scripted::with(limited, capabilities());
+    let rules = std::collections::HashMap::from([("g".to_owned(), rules)]);
+    call.feed(Input::ToolRules(rules)).response("r1");
+    call.tool_call_of("g", "slow").tool_cleared("slow");
+    call.response_ends("r1", ResponseStatus::Completed);
+    call.pass(ms(20_000));
+    assert!(call.take().contains(&Action::Idle(true)));
+    call.tool_answers("slow").response("r2");
+    call.response_ends("r2", ResponseStatus::Completed)
+        .pass(ms(5000));
+    assert_eq!(
+        call.take().last(),
+        Some(&Action::End(EndReason::IdleTimeout))
+    );
+}
+
+#[test]
+fn a_tool_that_mutes_keeps_the_caller_from_the_model_while_it_runs() {
+    let mut call = with_rules(capabilities(), ToolRules::new().mute_while_running(true));
+    let heard = |call: &Scripted| {
+        let commands = call.to_provider().into_iter();
+        commands
+            .filter(|command| matches!(command, ProviderCommand::Audio(_)))
+            .count()
+    };
+    let speak = |call: &mut Scripted| {
+        call.client(ClientEvent::Audio(sound(ms(20))));
+    };
+    call.tool_call_of("g", "c1");
+    speak(&mut call);
+    assert_eq!(heard(&call), 1, "it does not run yet");
+    call.tool_cleared("c1");
+    speak(&mut call);
+    assert_eq!(heard(&call), 1);
+    call.tool_answers("c1");
+    speak(&mut call);
+    assert_eq!(heard(&call), 2);
+}
+
+fn notes(call: &Scripted) -> Vec<String> {
+    call.to_provider()
+        .into_iter()
+        .filter_map(|command| match command {
+            ProviderCommand::Text { text, respond, .. } => {
+                assert!(!respond, "silently");
+                Some(text)
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn reports(call: &mut Scripted, progress: &str) {
+    call.feed(Input::ToolProgress("c1".into(), progress.into()));
+}
+
+#[test]
+fn progress_is_told_silently_at_most_every_two_seconds() {
+    let mut call = Scripted::new();
+    call.tool_call("c1").tool_cleared("c1");
+    for progress in ["one", "two", "three"] {
+        reports(&mut call, progress);
+    }
+    assert_eq!(
+        notes(&call),
+        ["[The tool `f` is still running and reports: one]"]
+    );
+    call.pass(ms(2000));
+    assert_eq!(
+        notes(&call)[1..],
+        ["[The tool `f` is still running and reports: three]"]
+    );
+    let told = call.news().into_iter();
+    let told = told.filter(|news| matches!(news, News::ToolProgress { .. }));
+    assert_eq!(told.count(), 3, "observers get all of it");
+    reports(&mut call, "four");
+    call.tool_answers("c1");
+    reports(&mut call, "five");
+    call.pass(ms(9000));
+    assert_eq!(notes(&call).len(), 2, "what is done is not under way");
+    assert_eq!(call.asked(), 1, "for the result alone");
+}
+
+#[test]
+fn progress_a_waiting_model_would_not_take_is_not_told() {
+    let mut waits = capabilities();
+    waits.text_during_tools = false;
+    let mut call = Scripted::with(settings(), waits.clone());
+    call.tool_call("c1").tool_cleared("c1");
+    reports(&mut call, "half way");
+    call.pass(ms(5000)).tool_answers("c1").pass(ms(5000));
+    assert_eq!(notes(&call), Vec::<String>::new());
+
+    let mut call = with_rules(waits, ToolRules::new().speak_while_running(true));
+    call.tool_call_of("g", "c1").tool_cleared("c1");
+    reports(&mut call, "half way");
+    assert_eq!(notes(&call).len(), 1, "this one is not waited for");
 }

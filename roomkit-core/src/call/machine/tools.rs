@@ -1,0 +1,121 @@
+//! The calls of tools: from the model's wish to its answer (contracts K1 to K4, K7).
+
+use super::{Call, OWES_AFTER_GIVEN};
+use crate::{
+    call::{
+        io::{Action, Moment, News, ToolAnswer, ToolRequest},
+        tools::{Called, Closed},
+    },
+    id::CallId,
+    provider::{ProviderCommand, Role},
+};
+
+impl Call {
+    pub(super) fn on_tool_call(&mut self, now: Moment, request: ToolRequest) {
+        let connection = self.connection.number;
+        if let Some(closed) = self.tools.close_other(&request, connection) {
+            self.cancel_tool(now, closed.request);
+        }
+        match self.tools.call(request.clone(), connection) {
+            Called::New => {
+                self.stats.tool_calls += 1;
+                self.words.release();
+                self.words.tell_answer(now, News::ToolCall(request));
+            }
+            Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
+            Called::Answered(answer) => {
+                let closed = Closed {
+                    request,
+                    connection,
+                };
+                self.give_result(now, closed, answer);
+            }
+        }
+    }
+
+    /// The provider takes calls back (contract K4).
+    pub(super) fn on_tools_cancelled(&mut self, now: Moment, call_ids: Vec<CallId>) {
+        for call_id in call_ids {
+            if let Some(closed) = self.tools.close(&call_id) {
+                self.cancel_tool(now, closed.request);
+            }
+        }
+    }
+
+    pub(super) fn on_tool_finished(&mut self, now: Moment, call_id: &CallId, answer: ToolAnswer) {
+        // A call that is not open any more was cancelled, or answered by its timeout.
+        match self.tools.close(call_id) {
+            Some(closed) => self.answer_tool(now, closed, answer),
+            None => self.out.push_back(Action::Dropped("late_tool_result")),
+        }
+    }
+
+    pub(super) fn on_tool_progress(&mut self, now: Moment, call_id: CallId, progress: String) {
+        if let Some(request) = self.tools.report(&call_id, progress.clone()) {
+            let told = News::ToolProgress {
+                call_id,
+                name: request.name.clone(),
+                progress,
+            };
+            self.words.tell(now, told);
+        }
+    }
+
+    /// Answers what has run for too long, starts what may run, and tells the model how far the
+    /// others are.
+    pub(super) fn run_tools(&mut self, now: Moment) {
+        while let Some((closed, answer)) = self.tools.close_expired(now) {
+            let call_id = closed.request.call_id.clone();
+            self.out.push_back(Action::CancelTool(call_id));
+            self.answer_tool(now, closed, answer);
+        }
+        while let Some(request) = self.tools.start_next(now) {
+            self.out.push_back(Action::StartTool(request));
+        }
+        // Progress that cannot be told now is told when it can, or never: it is soon old.
+        while self.connection.is_open()
+            && self.takes_words()
+            && let Some((request, progress)) = self.tools.next_progress(now)
+        {
+            let text = progress_note(request, &progress);
+            self.send_to_provider(ProviderCommand::Text {
+                role: Role::System,
+                text,
+                respond: false,
+            });
+        }
+    }
+
+    fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+        let answer = answer.capped(self.settings.tool_result_cap);
+        let ToolRequest { call_id, name, .. } = closed.request.clone();
+        self.tools.remember(call_id.clone(), answer.clone());
+        let done = News::ToolDone {
+            call_id,
+            name,
+            answer: answer.clone(),
+        };
+        self.words.tell(now, done);
+        self.give_result(now, closed, answer);
+    }
+
+    /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
+    fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+        self.send_tool_result(self.words.order(), closed, answer);
+        if self.tools.is_settled() {
+            self.owes_answer_until(now + OWES_AFTER_GIVEN);
+            self.want_response(now);
+        }
+    }
+
+    pub(super) fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
+        let ToolRequest { call_id, name, .. } = request;
+        self.out.push_back(Action::CancelTool(call_id.clone()));
+        self.words.tell(now, News::ToolCancelled { call_id, name });
+    }
+}
+
+fn progress_note(request: &ToolRequest, progress: &str) -> String {
+    let ToolRequest { name, .. } = request;
+    format!("[The tool `{name}` is still running and reports: {progress}]")
+}
