@@ -15,7 +15,7 @@ use crate::{
     check::Checked,
     explain,
     http_client::{is_expired_session, is_of_the_answer},
-    progress::{McpProgress, ProgressBook},
+    progress::{McpProgress, ProgressBook, Running},
 };
 
 /// How long after its result progress of a call is still told.
@@ -63,7 +63,12 @@ pub(crate) async fn call(
             total: None,
             message: None,
         };
-        running.insert(progress_token.clone(), progress);
+        let told = server.tell_progress.then(|| invocation.clone());
+        let call = Running {
+            progress,
+            invocation: told,
+        };
+        running.insert(progress_token.clone(), call);
         let open = OpenCall {
             peer: peer.clone(),
             book: Arc::clone(book),

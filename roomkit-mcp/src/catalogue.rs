@@ -1,9 +1,12 @@
 //! What a server offers, checked and under the names the model knows.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use rmcp::model::Tool;
-use roomkit_core::tool::ToolDefinition;
+use roomkit_core::tool::{ToolDefinition, ToolRules};
 
 use crate::{filter::Filter, schema};
 
@@ -24,7 +27,13 @@ pub(crate) struct Catalogue {
 impl Catalogue {
     /// Chooses and checks what a server listed. What cannot be offered is left out with a warning:
     /// one bad tool does not take the others with it.
-    pub(crate) fn new(server: &str, filter: &Filter, limit: usize, listed: &[Tool]) -> Self {
+    pub(crate) fn new(
+        server: &str,
+        filter: &Filter,
+        rules: &BTreeMap<String, ToolRules>,
+        limit: usize,
+        listed: &[Tool],
+    ) -> Self {
         let mut catalogue = Self::default();
         let mut too_many = 0_usize;
         for tool in listed {
@@ -35,7 +44,8 @@ impl Catalogue {
                 too_many += 1;
                 continue;
             }
-            if let Err(problem) = catalogue.add(name, tool) {
+            let rules = rules.get(&*tool.name).copied().unwrap_or_default();
+            if let Err(problem) = catalogue.add(name, tool, rules) {
                 tracing::warn!(server, tool = %tool.name.escape_debug(), problem, "a tool of an MCP server is left out");
                 catalogue.left_out += 1;
             }
@@ -61,7 +71,13 @@ impl Catalogue {
         self.own_names.get(offered).map(String::as_str)
     }
 
-    fn add(&mut self, name: String, tool: &Tool) -> Result<(), String> {
+    /// How long a call may take, if the tool has a time of its own.
+    pub(crate) fn timeout(&self, offered: &str) -> Option<Duration> {
+        let tool = self.tools.iter().find(|tool| tool.name == offered)?;
+        tool.rules.timeout
+    }
+
+    fn add(&mut self, name: String, tool: &Tool, rules: ToolRules) -> Result<(), String> {
         if let Some(other) = self.own_names.get(&name) {
             return Err(format!(
                 "`{other}` is offered as `{name}` already; rename one with `renames`"
@@ -75,7 +91,7 @@ impl Catalogue {
         }
         self.own_names.insert(name.clone(), tool.name.to_string());
         self.tools
-            .push(ToolDefinition::new(name, description, parameters));
+            .push(ToolDefinition::new(name, description, parameters).rules(rules));
         Ok(())
     }
 }
@@ -99,18 +115,22 @@ mod tests {
             tool("bad", &json!({"type": "string"})),
             tool("c", &object),
         ];
-        let catalogue = Catalogue::new("s", &Filter::default(), 10, &listed);
+        let rules = ToolRules::new().timeout(Duration::from_secs(90));
+        let rules = BTreeMap::from([("a.b".to_owned(), rules)]);
+        let catalogue = Catalogue::new("s", &Filter::default(), &rules, 10, &listed);
         let names: Vec<_> = catalogue.tools.iter().map(|tool| &*tool.name).collect();
         assert_eq!((names, catalogue.left_out), (vec!["a_b", "c"], 2));
         assert_eq!(catalogue.own_name("a_b"), Some("a.b"));
         assert_eq!(catalogue.own_name("bad"), None);
+        assert_eq!(catalogue.timeout("a_b"), Some(Duration::from_secs(90)));
+        assert_eq!(catalogue.timeout("c"), None);
     }
 
     #[test]
     fn x5_thousands_of_tools_are_bounded() {
         let object = json!({"type": "object"});
         let listed: Vec<_> = (0..5000).map(|n| tool(&format!("t{n}"), &object)).collect();
-        let catalogue = Catalogue::new("s", &Filter::default(), 128, &listed);
+        let catalogue = Catalogue::new("s", &Filter::default(), &BTreeMap::new(), 128, &listed);
         assert_eq!((catalogue.tools.len(), catalogue.left_out), (128, 4872));
     }
 }

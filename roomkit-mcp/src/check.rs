@@ -1,9 +1,9 @@
 //! The settings of a server, checked, and what comes of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
-use roomkit_core::registry::ConfigError;
+use roomkit_core::{registry::ConfigError, tool::ToolRules};
 use roomkit_dial::{Redactor, Roots};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -21,6 +21,8 @@ pub(crate) struct Checked {
     pub(crate) name: String,
     pub(crate) target: Target,
     pub(crate) filter: Filter,
+    pub(crate) rules: BTreeMap<String, ToolRules>,
+    pub(crate) tell_progress: bool,
     pub(crate) redactor: Redactor,
     pub(crate) required: bool,
     pub(crate) timeout: Duration,
@@ -54,6 +56,9 @@ impl McpServer {
             renames: self.renames.clone(),
         };
         filter.check()?;
+        for (tool, rules) in &self.rules {
+            rules.check(&format!("rules.{tool}"))?;
+        }
         let (name, target) = match (&self.url, &self.command) {
             (Some(url), None) => self.http_target(url)?,
             (None, Some(command)) => self.process_target(command)?,
@@ -75,6 +80,8 @@ impl McpServer {
             name,
             target,
             filter,
+            rules: self.rules.clone(),
+            tell_progress: self.tell_progress,
             redactor: Redactor::new(self.secrets()),
             required: self.required,
             timeout: self.timeout,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use roomkit_core::tool::ToolRules;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
@@ -50,6 +51,12 @@ pub struct McpServer {
     pub prefix: String,
     /// New names by the server's own.
     pub renames: BTreeMap<String, String>,
+    /// How calls of its tools are run, by the server's own names. A tool with a time of its own has
+    /// that in place of `timeout_s`.
+    pub rules: BTreeMap<String, ToolRules>,
+    /// Whether the model is told, silently, what the server says of a call's progress. Default false:
+    /// the words of a foreign server would stand in the conversation where instructions do.
+    pub tell_progress: bool,
     /// Whether there is nothing without this server: then it is an error if it cannot be reached at
     /// the start. Otherwise its tools come when it does. Default true.
     pub required: bool,
@@ -92,6 +99,8 @@ impl Default for McpServer {
             exclude: Vec::new(),
             prefix: String::new(),
             renames: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            tell_progress: false,
             required: true,
             timeout: Duration::from_secs(25),
             connect_timeout: Duration::from_secs(10),

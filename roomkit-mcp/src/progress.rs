@@ -7,7 +7,10 @@ use std::{
 };
 
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
-use roomkit_core::id::{CallId, SessionId};
+use roomkit_core::{
+    id::{CallId, SessionId},
+    tool::ToolInvocation,
+};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The longest message that is passed on, in characters.
@@ -59,10 +62,17 @@ impl Observers {
     }
 }
 
+/// A call whose progress is told.
+pub(crate) struct Running {
+    pub(crate) progress: McpProgress,
+    /// Set where the model is told too.
+    pub(crate) invocation: Option<ToolInvocation>,
+}
+
 /// The calls that run on one connection, by their tokens.
 #[derive(Default)]
 pub(crate) struct ProgressBook {
-    running: Mutex<HashMap<ProgressToken, McpProgress>>,
+    running: Mutex<HashMap<ProgressToken, Running>>,
     observers: Observers,
 }
 
@@ -75,7 +85,7 @@ impl ProgressBook {
     }
 
     /// The calls. Held while a call is sent, so that no progress of it is told before it is known.
-    pub(crate) async fn open(&self) -> MutexGuard<'_, HashMap<ProgressToken, McpProgress>> {
+    pub(crate) async fn open(&self) -> MutexGuard<'_, HashMap<ProgressToken, Running>> {
         self.running.lock().await
     }
 
@@ -84,7 +94,11 @@ impl ProgressBook {
     pub(crate) async fn told(&self, told: ProgressNotificationParam) {
         let progress = {
             let mut running = self.running.lock().await;
-            let Some(call) = running.get_mut(&told.progress_token) else {
+            let Some(Running {
+                progress: call,
+                invocation,
+            }) = running.get_mut(&told.progress_token)
+            else {
                 return;
             };
             if !told.progress.is_finite() || told.progress <= call.progress {
@@ -95,6 +109,9 @@ impl ProgressBook {
             call.message = told
                 .message
                 .map(|message| message.chars().take(LONGEST_MESSAGE).collect());
+            if let (Some(invocation), Some(message)) = (invocation, &call.message) {
+                invocation.report(message);
+            }
             call.clone()
         };
         tracing::debug!(

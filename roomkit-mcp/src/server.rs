@@ -113,7 +113,8 @@ impl Server {
     pub(crate) async fn call(&self, invocation: &ToolInvocation) -> Result<ToolOutput, ToolError> {
         let name = &invocation.name;
         let server = &self.checked.name;
-        let limit = self.checked.timeout;
+        let own_limit = self.catalogue().and_then(|known| known.timeout(name));
+        let limit = own_limit.unwrap_or(self.checked.timeout);
         let deadline = Instant::now() + limit;
         let answered = timeout_at(deadline, self.call_within(invocation)).await;
         let result = answered.unwrap_or_else(|_| {
@@ -282,10 +283,11 @@ impl Server {
         let Checked {
             name,
             filter,
+            rules,
             max_tools,
             ..
         } = &self.checked;
-        let new = Arc::new(Catalogue::new(name, filter, *max_tools, &listed));
+        let new = Arc::new(Catalogue::new(name, filter, rules, *max_tools, &listed));
         let old = {
             let mut catalogue = self
                 .catalogue

@@ -9,7 +9,7 @@ use roomkit_core::{
     provider::{
         ProviderCommand, ProviderErrorKind, ProviderEvent, Role, SessionSetup, SessionUpdate,
     },
-    tool::ToolDefinition,
+    tool::{ToolDefinition, ToolRules},
 };
 use roomkit_provider_gemini::{GeminiSessionConfig, Redactor, Target, protocol::Encoder};
 use serde_json::{Map, Value, json};
@@ -287,6 +287,22 @@ fn scheduling_stands_beside_the_response_of_calls_nobody_waits_for() {
             json!([expected])
         );
     }
+}
+
+#[test]
+fn a_tool_during_which_the_model_may_speak_is_not_waited_for() {
+    let mut setup = setup(json!({}));
+    let parameters = json!({ "type": "object" });
+    let tool = |name: &str| ToolDefinition::new(name, "", parameters.clone());
+    let rules = ToolRules::new().speak_while_running(true);
+    setup.tools = vec![tool("get_weather"), tool("book").rules(rules)];
+    let defaults = GeminiSessionConfig::default();
+    let encoder = Encoder::new(&Target::gemini_api(NATIVE_25), &defaults, &setup).unwrap();
+    let sent: Value = serde_json::from_str(&encoder.setup(&setup).unwrap()).unwrap();
+    assert_eq!(
+        sent["setup"]["tools"][0]["functionDeclarations"],
+        json!([{ "name": "get_weather" }, { "name": "book", "behavior": "NON_BLOCKING" }])
+    );
 }
 
 #[test]

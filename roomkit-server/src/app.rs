@@ -204,6 +204,9 @@ fn configured(
     if let Some(seconds) = config.tool_timeout_s {
         voice = voice.tool_timeout(Duration::from_secs(seconds));
     }
+    if let Some(search) = &config.tool_search {
+        voice = voice.tool_search(search.clone());
+    }
     if let Some(milliseconds) = config.playout_lead_ms {
         voice = voice.playout_lead(Duration::from_millis(milliseconds));
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt, fs, path::Path};
 
-use roomkit::{error::ConfigError, http::AdmissionConfig, mcp::McpServer, voice::HistorySeed};
+use roomkit::{
+    error::ConfigError, http::AdmissionConfig, mcp::McpServer, tool::ToolSearch, voice::HistorySeed,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -177,6 +179,9 @@ pub struct ChannelConfig {
     pub seed_tokens: Option<usize>,
     /// How long a tool may take, in seconds; default 30.
     pub tool_timeout_s: Option<u64>,
+    /// Lets the AI look for tools where there are too many to tell it of all; default it is told of
+    /// all.
+    pub tool_search: Option<ToolSearch>,
     /// How far ahead of real time audio is sent, in ms; default what the transport chooses.
     pub playout_lead_ms: Option<u64>,
     /// Whether callers can interrupt the AI by speaking; default true.

@@ -182,7 +182,7 @@ impl Entry {
             let problem = format!("is a schema of {kind}; arguments are an object");
             return Err(wrong(problem));
         }
-        definition.rules.check(name)?;
+        definition.rules.check(&format!("tools.{name}"))?;
         Ok(Self {
             definition,
             schema,

@@ -38,7 +38,8 @@ pub struct ToolRules {
     pub parallel: Option<usize>,
     /// The conversation goes on while the tool runs. The model does not wait for this result before
     /// it goes on with others; when it comes, the model speaks of it as soon as it is not speaking
-    /// of something else. A provider whose model would wait refuses such a tool.
+    /// of something else. Gemini is told that the tool is `NON_BLOCKING`; the results of such a tool
+    /// come with the session's `tool_scheduling`, if it has one.
     pub speak_while_running: bool,
     /// The model does not hear the caller while the tool runs, so that nothing said meanwhile
     /// interrupts it.
@@ -83,17 +84,20 @@ impl ToolRules {
         *self == Self::default()
     }
 
-    /// Refuses rules by which no call could run.
-    pub(crate) fn check(&self, tool: &str) -> Result<(), ConfigError> {
-        let refused = |rule: &str| {
-            let problem = "is zero; give it more, or leave it out";
-            Err(ConfigError::field(format!("tools.{tool}.{rule}"), problem))
-        };
-        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return refused("timeout");
-        }
-        if self.parallel == Some(0) {
-            return refused("parallel");
+    /// Refuses rules by which no call could run; `path` is where they stand, for the error.
+    ///
+    /// # Errors
+    /// When the time or the number of calls is zero; the error names the rule.
+    pub fn check(&self, path: &str) -> Result<(), ConfigError> {
+        let no_time = self.timeout.is_some_and(|timeout| timeout.is_zero());
+        for (rule, is_zero) in [
+            ("timeout_ms", no_time),
+            ("parallel", self.parallel == Some(0)),
+        ] {
+            if is_zero {
+                let problem = "is zero; give it more, or leave it out";
+                return Err(ConfigError::field(format!("{path}.{rule}"), problem));
+            }
         }
         Ok(())
     }
@@ -132,10 +136,13 @@ mod tests {
 
     #[test]
     fn rules_no_call_could_keep_are_refused_by_name() {
-        let refusal = ToolRules::new().parallel(0).check("book").unwrap_err();
+        let refusal = ToolRules::new()
+            .parallel(0)
+            .check("tools.book")
+            .unwrap_err();
         assert!(refusal.to_string().contains("tools.book.parallel"));
         let never = ToolRules::new().timeout(Duration::ZERO);
-        let refusal = never.check("book").unwrap_err();
-        assert!(refusal.to_string().contains("tools.book.timeout"));
+        let refusal = never.check("tools.book").unwrap_err();
+        assert!(refusal.to_string().contains("tools.book.timeout_ms"));
     }
 }

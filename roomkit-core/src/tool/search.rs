@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput};
@@ -33,7 +34,10 @@ const NAMES: usize = 60;
 ///
 /// Where the provider takes no other tools in the middle of a conversation
 /// ([`ProviderCapabilities`](crate::provider::ProviderCapabilities)), all tools stay declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// In JSON: `{"more_than": 20, "results": 5, "keep": ["hang_up"]}`, all optional.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolSearch {
     pub(crate) more_than: usize,
     pub(crate) results: usize,

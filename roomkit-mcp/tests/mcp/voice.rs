@@ -1,8 +1,10 @@
 //! A whole call: the model of a session uses an MCP server's tools through the engine.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use roomkit_core::{RealtimeSession, RealtimeVoiceChannel, RoomKit, provider::ProviderCommand};
+use roomkit_core::{
+    RealtimeSession, RealtimeVoiceChannel, RoomKit, provider::ProviderCommand, tool::ToolRules,
+};
 use roomkit_mcp::{McpServer, McpTools};
 use roomkit_mock::{
     MockConnection, MockRealtimeProvider, MockRealtimeTransport, provider::MockProviderConnection,
@@ -26,7 +28,11 @@ struct Call {
 
 impl Call {
     async fn start(http: &Http) -> Self {
-        let tools = connect(McpServer::http(&http.url)).await;
+        Self::with(McpServer::http(&http.url)).await
+    }
+
+    async fn with(server: McpServer) -> Self {
+        let tools = connect(server).await;
         let provider = Arc::new(MockRealtimeProvider::new());
         let transport = Arc::new(MockRealtimeTransport::new());
         let voice = RealtimeVoiceChannel::builder("voice", provider.clone(), transport)
@@ -114,5 +120,43 @@ async fn k8_a_live_session_gets_a_tool_that_came_later_and_uses_it() {
     assert_eq!(names.collect::<Vec<_>>(), ["learn", "learned"]);
     call.ai.simulate_tool_call("c2", "learned", json!({}));
     assert_eq!(call.result(1).await, ("used".into(), false));
+    call.end().await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_its_progress_is_told_to_the_model_where_the_host_wants_it() {
+    let server = Server::new(&["progress"]);
+    let http = Http::start(&server).await;
+    for tell_progress in [true, false] {
+        let call = Call::with(McpServer {
+            tell_progress,
+            ..McpServer::http(&http.url)
+        })
+        .await;
+        call.ai.simulate_tool_call("c1", "progress", json!({}));
+        assert_eq!(call.result(0).await, ("done".into(), false));
+        let is_told = |command: &ProviderCommand| match command {
+            ProviderCommand::Text { text, respond, .. } => text.contains("step 0") && !respond,
+            _ => false,
+        };
+        assert_eq!(call.ai.commands().iter().any(is_told), tell_progress);
+        call.end().await;
+    }
+}
+
+#[tokio::test]
+async fn k3_a_tool_may_have_its_own_time() {
+    let server = Server::new(&["sleep"]);
+    let http = Http::start(&server).await;
+    let rules = ToolRules::new().timeout(Duration::from_millis(300));
+    let call = Call::with(McpServer {
+        rules: [("sleep".to_owned(), rules)].into(),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    call.ai.simulate_tool_call("c1", "sleep", json!({}));
+    let (output, is_error) = call.result(0).await;
+    assert!(is_error && output.contains("within 0.3 s"), "{output}");
+    server.wait_for_cancelled(1).await;
     call.end().await;
 }

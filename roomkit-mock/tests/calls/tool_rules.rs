@@ -260,7 +260,7 @@ fn settings_of_tools_that_make_no_sense_are_refused_by_name() {
     let gate = Gate::closed();
     let with = |rules| refusal(|voice| voice.tool(long(&gate, &[], rules))).to_string();
     assert!(with(ToolRules::new().parallel(0)).contains("tools.long.parallel"));
-    assert!(with(ToolRules::new().timeout(ms(0))).contains("tools.long.timeout"));
+    assert!(with(ToolRules::new().timeout(ms(0))).contains("tools.long.timeout_ms"));
 
     let schema = ToolDefinition::new("f", "", json!({"type": "string"}));
     let refused = refusal(|voice| voice.tool(schema)).to_string();

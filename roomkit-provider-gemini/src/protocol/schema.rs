@@ -6,7 +6,7 @@ use roomkit_core::{registry::ConfigError, tool::ToolDefinition};
 use serde_json::{Map, Value, json};
 
 use super::text::without_controls;
-use crate::config::{GeminiSessionConfig, Target};
+use crate::config::{GeminiSessionConfig, Target, ToolBehavior};
 
 /// How deep a schema is followed; a reference may lead back to itself.
 const DEPTH: usize = 12;
@@ -56,7 +56,12 @@ fn function(tool: &ToolDefinition, session: &GeminiSessionConfig) -> Result<Valu
     if let Some(parameters) = parameters(&tool.parameters) {
         function.insert("parameters".into(), parameters);
     }
-    if let Some(behavior) = session.tool_behavior {
+    let behavior = if tool.rules.speak_while_running {
+        Some(ToolBehavior::NonBlocking)
+    } else {
+        session.tool_behavior
+    };
+    if let Some(behavior) = behavior {
         function.insert("behavior".into(), behavior.as_str().into());
     }
     Ok(Value::Object(function))
