@@ -126,6 +126,8 @@ fn tools() {
         &[
             "get_weather is called for ann",
             "snow",
+            "book_table: asking the kitchen",
+            "19:30",
             "no weather station",
         ],
     );

@@ -42,6 +42,7 @@ fn child_server() {
             "learn",
             "sleep",
             "note",
+            "huge",
         ];
         let service = Server::new(&names)
             .serve(rmcp::transport::stdio())
@@ -275,4 +276,18 @@ async fn x1_a_program_does_not_get_our_environment() {
     let names = call(&tools, "environment", json!({})).await.unwrap();
     assert!(names.as_str().unwrap().contains("CARGO_MANIFEST_DIR"));
     tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k6_x5_a_program_that_says_too_much_at_once_is_an_error_and_tools_work_again() {
+    let tools = connect(McpServer {
+        max_message_bytes: 100_000,
+        timeout: Duration::from_secs(5),
+        ..child("good")
+    })
+    .await;
+    let error = call(&tools, "huge", json!({})).await.unwrap_err();
+    assert!(error.len() < 1000, "{error}");
+    until(async || call(&tools, "echo", json!({"text": "a"})).await == Ok(json!("a"))).await;
+    soon(tools.close()).await;
 }

@@ -241,6 +241,10 @@ impl Driver {
             }
             Happening::Tool(call_id, finished) => {
                 self.running.remove(&call_id);
+                // What it told before it was done comes before.
+                while let Ok((call_id, progress)) = self.reports.try_recv() {
+                    self.feed(Input::ToolProgress(call_id, progress));
+                }
                 if let Some(found) = finished.found {
                     // Before the result, so that they can be called as soon as the model knows it.
                     self.show_tools(&found);
