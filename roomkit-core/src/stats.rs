@@ -44,6 +44,24 @@ pub struct TurnLatency {
     /// Until the first of it was sent to the client.
     #[serde(rename = "sent_ms", serialize_with = "milliseconds")]
     pub sent: Duration,
+    /// Until the client played it. Known only of a client that says what it plays
+    /// ([`ClientEvent::Playback`](crate::transport::ClientEvent::Playback)), and only once it has:
+    /// [`RealtimeSession::stats`](crate::RealtimeSession::stats) holds it then, the event of the turn
+    /// never does.
+    #[serde(
+        rename = "played_ms",
+        serialize_with = "known_milliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub played: Option<Duration>,
+}
+
+#[expect(clippy::ref_option, reason = "serde gives references to fields")]
+fn known_milliseconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    milliseconds(&duration.unwrap_or_default(), to)
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -64,6 +82,7 @@ mod tests {
             last_turn: Some(TurnLatency {
                 first_audio: Duration::from_millis(450),
                 sent: Duration::from_micros(451_900),
+                played: None,
             }),
             ..SessionStats::default()
         };

@@ -147,11 +147,15 @@ impl Driver {
         if stats.turns > before.turns
             && let Some(latency) = stats.last_turn
         {
-            for (stage, waited) in [("first_audio", latency.first_audio), ("sent", latency.sent)] {
-                metrics::histogram!("roomkit_turn_latency_seconds", "stage" => stage)
-                    .record(waited);
-            }
+            record_wait("first_audio", latency.first_audio);
+            record_wait("sent", latency.sent);
             self.tell(ToPublisher::Turn(latency), false);
+        }
+        let played = |stats: &SessionStats| stats.last_turn.and_then(|turn| turn.played);
+        if played(&before).is_none()
+            && let Some(waited) = played(&stats)
+        {
+            record_wait("played", waited);
         }
     }
 
@@ -336,4 +340,8 @@ pub(super) async fn connect(
             let problem = format!("the provider was not ready within {within:?}");
             Err(ProviderError::new(ProviderErrorKind::Timeout, problem))
         })
+}
+
+fn record_wait(stage: &'static str, waited: Duration) {
+    metrics::histogram!("roomkit_turn_latency_seconds", "stage" => stage).record(waited);
 }

@@ -1,13 +1,30 @@
 //! How long the user waits for an answer.
 
+use std::time::Duration;
+
 use crate::{call::io::Moment, stats::TurnLatency};
 
 /// The clock of one question: from the end of the user's speech to the first of the answer that is
-/// sent.
+/// sent, and then played. Where that is in the client's stream tells it from what was said before.
 #[derive(Debug, Default)]
 pub(super) struct TurnClock {
     asked: Option<Moment>,
-    first_audio: Option<Moment>,
+    first_audio: Option<First>,
+    /// Sent, and the client has not said that it plays it.
+    sent: Option<Sent>,
+}
+
+/// The first audio of an answer.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    at: Moment,
+    place: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    asked: Moment,
+    place: Duration,
 }
 
 impl TurnClock {
@@ -19,24 +36,40 @@ impl TurnClock {
     pub(super) fn user_finished(&mut self, now: Moment) {
         *self = Self {
             asked: Some(now),
-            first_audio: None,
+            ..Self::default()
         };
     }
 
-    /// Audio of an answer came.
-    pub(super) fn audio_came(&mut self, now: Moment) {
+    /// What was to be played is not.
+    pub(super) fn cleared(&mut self) {
+        (self.first_audio, self.sent) = (None, None);
+    }
+
+    /// Audio of an answer came, and begins at this place of the client's stream.
+    pub(super) fn audio_came(&mut self, now: Moment, place: Duration) {
         if self.asked.is_some() {
-            self.first_audio.get_or_insert(now);
+            self.first_audio.get_or_insert(First { at: now, place });
         }
     }
 
-    /// Audio was sent to the client. Gives how long the user has waited, once for each question.
-    pub(super) fn audio_sent(&mut self, now: Moment) -> Option<TurnLatency> {
-        let first_audio = self.first_audio.take()?;
+    /// So much of the stream was sent to the client. Gives how long the user has waited, once for
+    /// each question.
+    pub(super) fn audio_sent(&mut self, now: Moment, sent: Duration) -> Option<TurnLatency> {
+        let First { at, place } = self.first_audio.take_if(|first| first.place < sent)?;
         let asked = self.asked.take()?;
+        self.sent = Some(Sent { asked, place });
         Some(TurnLatency {
-            first_audio: first_audio.saturating_sub(asked),
+            first_audio: at.saturating_sub(asked),
             sent: now.saturating_sub(asked),
+            played: None,
         })
+    }
+
+    /// The client has played so much of the stream. Gives how long it took until it played the
+    /// first of the answer, once.
+    pub(super) fn played(&mut self, now: Moment, played: Duration) -> Option<Duration> {
+        let Sent { asked, place } = self.sent.take_if(|sent| sent.place < played)?;
+        let began = now.saturating_sub(played - place);
+        Some(began.saturating_sub(asked))
     }
 }

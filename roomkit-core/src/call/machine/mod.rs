@@ -316,7 +316,7 @@ impl Call {
                         self.tell_at_once(now, News::AssistantSpeaking(true));
                     }
                     self.send_to_client(ClientCommand::Audio(pcm));
-                    if let Some(latency) = self.turn.audio_sent(now) {
+                    if let Some(latency) = self.turn.audio_sent(now, self.playout.sent()) {
                         self.stats.turns += 1;
                         self.stats.last_turn = Some(latency);
                         self.stats.slowest_turn = self.stats.slowest_turn.max(latency.sent);

@@ -156,6 +156,7 @@ impl Call {
             (Some(response), _) => response.interrupted,
             (None, _) => false,
         };
+        let place = self.playout.end();
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
         } else if self.playout.push(item, pcm) {
@@ -165,7 +166,7 @@ impl Call {
                 .as_ref()
                 .is_none_or(|response| !response.spoken_over)
             {
-                self.turn.audio_came(now);
+                self.turn.audio_came(now, place);
             }
         } else {
             self.out.push_back(Action::Dropped("playout_full"));

@@ -32,7 +32,14 @@ impl Call {
             }
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,
-            ClientEvent::Playback(played) => self.playout.report(now, played),
+            ClientEvent::Playback(played) => {
+                self.playout.report(now, played);
+                if let Some(waited) = self.turn.played(now, played)
+                    && let Some(turn) = &mut self.stats.last_turn
+                {
+                    turn.played = Some(waited);
+                }
+            }
             ClientEvent::Ping(id) => {
                 self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
             }

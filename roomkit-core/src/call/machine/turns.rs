@@ -137,6 +137,7 @@ impl Call {
         }
         let heard_text = self.words.interrupt(now, &self.playout);
         let cut = self.playout.clear(now);
+        self.turn.cleared();
         self.send_to_client(ClientCommand::Clear);
         if self
             .provider

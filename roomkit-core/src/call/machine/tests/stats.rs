@@ -30,7 +30,8 @@ fn a_turn_lasts_from_the_end_of_the_question_to_the_first_of_the_answer() {
         stats.last_turn,
         Some(TurnLatency {
             first_audio: waited,
-            sent: waited
+            sent: waited,
+            played: None,
         })
     );
     assert_eq!(stats.slowest_turn, waited);
@@ -67,6 +68,51 @@ fn an_answer_that_goes_on_over_the_next_question_does_not_answer_it() {
     call.response_ends("r1", ResponseStatus::Completed);
     call.response("r2").voice("r2", "a2", ms(100)).pass(ms(100));
     assert_eq!(call.stats().last_turn.unwrap().sent, ms(2_000));
+}
+
+#[test]
+fn an_answer_that_waits_behind_another_is_sent_when_its_turn_comes() {
+    let mut settings = settings();
+    settings.interruptions = false;
+    let mut call = Scripted::with(settings, capabilities());
+    call.answer("r1", "first", ms(3_000));
+    call.user_starts("u1").user_stops("u1");
+    call.response("r2")
+        .voice("r2", "a2", ms(500))
+        .pass(ms(6_000));
+    let turn = call.stats().last_turn.unwrap();
+    assert_eq!(
+        (turn.first_audio, turn.sent),
+        (ms(0), ms(2_820)),
+        "a lead before the first one has ended, but for a frame"
+    );
+}
+
+#[test]
+fn a_client_that_says_what_it_plays_tells_when_the_answer_was_played() {
+    let mut call = Scripted::new();
+    call.answer("r1", "hello", ms(400)).pass(ms(500));
+    call.user_starts("u1").user_stops("u1").pass(ms(300));
+    call.response("r2").voice("r2", "a2", ms(900)).pass(ms(150));
+    assert_eq!(call.stats().last_turn.unwrap().played, None);
+    call.client(ClientEvent::Playback(ms(0))).pass(ms(50));
+    assert_eq!(
+        call.stats().last_turn.unwrap().played,
+        None,
+        "it still buffers"
+    );
+    call.client(ClientEvent::Playback(ms(80)));
+    assert_eq!(
+        call.stats().last_turn.unwrap().played,
+        Some(ms(420)),
+        "80 ms ago"
+    );
+    call.pass(ms(100)).client(ClientEvent::Playback(ms(180)));
+    assert_eq!(
+        call.stats().last_turn.unwrap().played,
+        Some(ms(420)),
+        "once"
+    );
 }
 
 #[test]
