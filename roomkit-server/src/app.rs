@@ -216,6 +216,7 @@ fn configured(
     if let Some(emit) = config.emit_partials {
         voice = voice.emit_partials(emit);
     }
+    voice = voice.client_stats(config.client_stats.unwrap_or(true));
     if let Some(seconds) = config.hold_s {
         voice = voice.hold(Duration::from_secs(seconds));
     }

@@ -188,6 +188,9 @@ pub struct ChannelConfig {
     pub interruptions: Option<bool>,
     /// Whether words are shown while they are being spoken; default true.
     pub emit_partials: Option<bool>,
+    /// Whether callers are told what their call has come to: turns and their latency, tokens. The page
+    /// shows it. Default true.
+    pub client_stats: Option<bool>,
     /// Whether the AI is given the tool `current_time`; default true with the provider `echo`, and
     /// false with any other.
     pub demo_tools: Option<bool>,

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     id::{CallId, ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
+    stats::SessionStats,
     transport::ClientEvent,
 };
 
@@ -73,6 +74,9 @@ pub enum ServerMessage {
         /// How far it is.
         status: ToolCallStatus,
     },
+    /// What the session has come to so far; only where the host wants clients to know
+    /// ([`client_stats`](crate::voice::RealtimeVoiceChannelBuilder::client_stats)).
+    Stats(Box<SessionStats>),
     /// The connection to the AI is being renewed; audio is held.
     Reconnecting,
     /// The connection to the AI is back.

@@ -72,6 +72,7 @@ impl RealtimeVoiceChannelBuilder {
                 observers: Observers::default(),
                 emit_transcription_events: true,
                 emit_partials: true,
+                client_stats: false,
                 connect_timeout: Duration::from_secs(30),
             },
         }
@@ -160,6 +161,13 @@ impl RealtimeVoiceChannelBuilder {
     /// hook sees finals only, so a host that redacts will not want partials.
     pub fn emit_partials(mut self, emit: bool) -> Self {
         self.shared.emit_partials = emit;
+        self
+    }
+
+    /// Whether clients are told what their session has come to with each change of it: turns and
+    /// their latency, interruptions, tokens. They are not unless this is set to true.
+    pub fn client_stats(mut self, tell: bool) -> Self {
+        self.shared.client_stats = tell;
         self
     }
 

@@ -1,6 +1,7 @@
 //! What a session has come to, as its host sees it: on the session, as events, at the end.
 
 use roomkit_core::{
+    client_protocol::ServerMessage,
     framework::FrameworkEventKind,
     provider::{ProviderEvent, ResponseStatus, Usage},
 };
@@ -57,4 +58,32 @@ async fn a_host_sees_how_long_a_turn_took_and_what_it_cost() {
     assert_eq!(told["turns"], 1);
     assert_eq!(told["last_turn"]["sent_ms"], 700);
     assert_eq!(told["usage"]["output_tokens"], 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_told_where_the_host_wants_it() {
+    for wanted in [true, false] {
+        let house = House::with(|voice| voice.client_stats(wanted)).await;
+        let call = house.call().await;
+        let usage = Usage {
+            input_tokens: 7,
+            ..Usage::default()
+        };
+        call.ai.simulate(ProviderEvent::Usage(usage));
+        tokio::time::sleep(ms(10)).await;
+        let told = call.client.messages().into_iter().rev();
+        let mut told = told.filter(|message| matches!(message, ServerMessage::Stats(_)));
+        let last = told.next().map(|message| message.to_json());
+        assert_eq!(last.is_some(), wanted);
+        if let Some(last) = last {
+            assert!(
+                last.starts_with(r#"{"type":"stats","ready_after_ms":"#),
+                "{last}"
+            );
+            assert!(
+                last.contains(r#""last_turn":null"#) && last.contains(r#""input_tokens":7"#),
+                "{last}"
+            );
+        }
+    }
 }

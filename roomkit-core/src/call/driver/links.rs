@@ -13,6 +13,7 @@ use crate::{
         io::{Command, Dial, Input},
         publisher::ToPublisher,
     },
+    client_protocol::ServerMessage,
     error::{ProviderError, ProviderErrorKind},
     event::EndReason,
     framework::{FrameworkEvent, FrameworkEventKind},
@@ -102,6 +103,10 @@ impl Driver {
     pub(super) fn count(&mut self, stats: SessionStats) {
         let before = self.session.stats();
         self.session.set_stats(stats);
+        if self.shared.client_stats {
+            let message = ServerMessage::Stats(Box::new(stats));
+            self.send_to_client(ClientCommand::Message(message));
+        }
         for (kind, now, then) in [
             (
                 "input_text",

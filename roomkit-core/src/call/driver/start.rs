@@ -54,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) observers: Observers,
     pub(crate) emit_transcription_events: bool,
     pub(crate) emit_partials: bool,
+    pub(crate) client_stats: bool,
     pub(crate) connect_timeout: Duration,
 }
 

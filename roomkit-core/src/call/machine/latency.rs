@@ -69,7 +69,7 @@ impl TurnClock {
     /// first of the answer, once.
     pub(super) fn played(&mut self, now: Moment, played: Duration) -> Option<Duration> {
         let Sent { asked, place } = self.sent.take_if(|sent| sent.place < played)?;
-        let began = now.saturating_sub(played - place);
+        let began = now.saturating_sub(played.saturating_sub(place));
         Some(began.saturating_sub(asked))
     }
 }
