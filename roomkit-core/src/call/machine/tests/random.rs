@@ -194,6 +194,6 @@ proptest! {
         prop_assert!(matches!(call.log.last(), Some((_, Action::End(_)))));
         let ends = call.log.iter().filter(|(_, action)| matches!(action, Action::End(_))).count();
         prop_assert_eq!(ends, 1);
-        prop_assert!(call.call.tools.is_settled());
+        prop_assert!(call.call.tools.is_empty());
     }
 }
