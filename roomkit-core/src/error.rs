@@ -35,6 +35,26 @@ pub enum ProviderErrorKind {
     Server,
 }
 
+impl ProviderErrorKind {
+    /// The kind as it appears in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Quota => "quota",
+            Self::Policy => "policy",
+            Self::InvalidConfig => "invalid_config",
+            Self::InvalidRequest => "invalid_request",
+            Self::Unsupported => "unsupported",
+            Self::RateLimited => "rate_limited",
+            Self::SessionExpired => "session_expired",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// A failure of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {

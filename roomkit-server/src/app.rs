@@ -20,6 +20,7 @@ use crate::{
     demo_tools,
     error::{ServerError, within},
     host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
+    metrics::Exporter,
     routes,
     tidy::Tidying,
 };
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) ways_in: Arc<[WayIn]>,
     /// The MCP servers, if there are any.
     pub(crate) mcp: Option<McpTools>,
+    /// What shows the metrics, if they are shown.
+    pub(crate) exporter: Option<Exporter>,
 }
 
 /// A mounted transport, as a client has to know it.
@@ -110,6 +113,7 @@ impl App {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
             mcp,
+            exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,

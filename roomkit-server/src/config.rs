@@ -31,6 +31,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What becomes of rooms.
     pub rooms: RoomsConfig,
+    /// What the server tells of its work.
+    pub metrics: MetricsConfig,
     /// What to log, as directives of `tracing`; default `info`.
     pub log: String,
     /// How long calls may go on after the server was told to stop, in seconds; default 30.
@@ -51,6 +53,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
+            metrics: MetricsConfig::default(),
             log: "info".into(),
             drain_s: 30,
         }
@@ -284,6 +287,21 @@ impl LimitsConfig {
             retry_after_seconds: self.retry_after_seconds,
             trusted_proxies: self.trusted_proxies,
         })
+    }
+}
+
+/// What the server tells of its work.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Whether metrics are collected and shown at `/metrics`, to those who show a token where one is
+    /// needed; default true.
+    pub enabled: bool,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -348,6 +348,9 @@ impl Publisher {
         name: String,
         status: ToolCallStatus,
     ) {
+        if let Some(outcome) = outcome(status) {
+            metrics::counter!("roomkit_tool_calls_total", "outcome" => outcome).increment(1);
+        }
         self.show(kit, EphemeralKind::ToolCall, at, |event| {
             event
                 .data("tool_call_id", call_id.as_str())
@@ -364,6 +367,12 @@ impl Publisher {
 
     /// Tells the host.
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
+        let labels = [
+            ("provider", self.shared.provider.name().to_owned()),
+            ("kind", error.kind().as_str().to_owned()),
+            ("fatal", is_fatal.to_string()),
+        ];
+        metrics::counter!("roomkit_provider_errors_total", &labels).increment(1);
         let event = RealtimeErrorEvent {
             session: self.session.clone(),
             code: error.code().to_owned(),
@@ -405,5 +414,15 @@ impl Publisher {
 
     fn time(&self, at: Moment) -> Timestamp {
         self.began.saturating_add(at).unwrap_or(self.began)
+    }
+}
+
+/// How a call ended, if it has.
+fn outcome(status: ToolCallStatus) -> Option<&'static str> {
+    match status {
+        ToolCallStatus::Started => None,
+        ToolCallStatus::Completed => Some("completed"),
+        ToolCallStatus::Failed => Some("failed"),
+        ToolCallStatus::Cancelled => Some("cancelled"),
     }
 }
