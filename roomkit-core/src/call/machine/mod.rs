@@ -5,6 +5,7 @@ mod handover;
 mod latency;
 mod outgoing;
 mod provider;
+mod recording;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use connection::Connection;
 
-use self::latency::TurnClock;
+use self::{latency::TurnClock, recording::Tape};
 use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
@@ -29,6 +30,7 @@ use crate::{
     event::{EndReason, ResponsePhase},
     id::ResponseId,
     provider::{HistoryItem, ProviderCapabilities, ProviderCommand},
+    recording::RecordingTerms,
     stats::SessionStats,
     transport::ClientCommand,
 };
@@ -70,6 +72,8 @@ pub(crate) struct CallSettings {
     pub(crate) max_connection_age: Option<Duration>,
     /// The rate of this client's microphone, in Hz.
     pub(crate) input_rate: u32,
+    /// Whether the call can be recorded, and who decides it.
+    pub(crate) recording: Option<RecordingTerms>,
     /// Makes this call's waits differ from those of others.
     pub(crate) seed: u64,
 }
@@ -110,6 +114,7 @@ pub(crate) struct Call {
     chain_depth: u32,
 
     playout: Playout,
+    tape: Option<Tape>,
     words: Words,
     tools: ToolLedger,
 
@@ -177,6 +182,7 @@ impl Call {
         let tools = ToolLedger::new(settings.tool_limit, settings.tool_timeout);
         let uplink = Uplink::new(settings.input_rate, settings.hold);
         let connection = Connection::new(settings.seed);
+        let tape = settings.recording.map(Tape::new);
         Self {
             settings,
             out: VecDeque::new(),
@@ -202,6 +208,7 @@ impl Call {
             wanted: Wanted::No,
             chain_depth: 0,
             playout,
+            tape,
             words,
             tools,
             idle: true,
@@ -229,7 +236,8 @@ impl Call {
                 }
             }
             Input::Command(command) => self.on_command(now, command),
-            Input::Permissions(permissions) => self.on_permissions(permissions),
+            Input::Permissions(permissions) => self.on_permissions(now, permissions),
+            Input::RecordingFailed => self.recording_failed(),
             Input::Tick => {}
         }
         self.settle(now);
@@ -329,6 +337,7 @@ impl Call {
         self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);
+        self.record_heard(now);
         self.watch_connection(now);
         if self.ended {
             return;
@@ -352,6 +361,9 @@ impl Call {
                     if !self.assistant_speaking {
                         self.assistant_speaking = true;
                         self.tell_at_once(now, News::AssistantSpeaking(true));
+                    }
+                    if let Some(tape) = &mut self.tape {
+                        tape.sent(&self.playout, pcm.clone());
                     }
                     self.send_to_client(ClientCommand::Audio(pcm));
                     if let Some(latency) = self.turn.audio_sent(now) {
@@ -420,6 +432,7 @@ impl Call {
         }
         self.words.interrupt(now, &self.playout);
         self.words.answer_ended(now);
+        self.record_cut(now);
         self.playout.clear(now);
         if self.response.take().is_some() {
             self.tell_response(now, ResponsePhase::Interrupted, None);

@@ -8,13 +8,14 @@ use crate::{
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
     provider::{ProviderCommand, Role, SessionUpdate},
+    recording::RecordingDecision,
     transport::{ClientCommand, ClientEvent},
 };
 
 impl Call {
     pub(super) fn on_client(&mut self, now: Moment, event: ClientEvent) {
         match event {
-            ClientEvent::Audio(pcm) => self.on_microphone(pcm),
+            ClientEvent::Audio(pcm) => self.on_microphone(now, pcm),
             ClientEvent::Text(text) => {
                 if self.permissions.microphone {
                     self.chain_depth = 0;
@@ -33,6 +34,7 @@ impl Call {
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,
             ClientEvent::Playback(played) => self.playout.report(now, played),
+            ClientEvent::Recording(on) => self.client_wants_recording(now, on),
             ClientEvent::Ping(id) => {
                 self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
             }
@@ -42,8 +44,9 @@ impl Call {
         }
     }
 
-    pub(super) fn on_microphone(&mut self, pcm: Bytes) {
+    pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {
         if self.permissions.microphone && !self.client_muted {
+            self.record_voice(now, &pcm);
             self.send_to_provider(ProviderCommand::Audio(pcm));
         } else if self.user_speaking {
             // Muted in mid-sentence: without silence the provider would never see the sentence end.
@@ -51,8 +54,9 @@ impl Call {
         }
     }
 
-    pub(super) fn on_permissions(&mut self, permissions: Permissions) {
+    pub(super) fn on_permissions(&mut self, now: Moment, permissions: Permissions) {
         if self.permissions.voice && !permissions.voice {
+            self.record_cut(now);
             self.send_to_client(ClientCommand::Clear);
         }
         self.permissions = permissions;
@@ -119,6 +123,7 @@ impl Call {
                 }));
             }
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
+            Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),
         }
