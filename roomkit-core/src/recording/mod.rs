@@ -1,4 +1,4 @@
-//! Recordings of calls (contracts V1–V6): what a host decides, and what a place to keep them is.
+//! Recordings of calls (contracts V1–V5): what a host decides, and what a place to keep them is.
 //!
 //! A recording is stereo: the caller on the left, the AI *as heard* on the right, so what an
 //! interruption cut off is not in it. It runs from its beginning to the end of the call without a

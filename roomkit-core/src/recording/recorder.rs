@@ -242,7 +242,7 @@ impl Tape {
 
     async fn mark(&mut self, at: Moment, kind: RecordingMarkKind) -> Result<(), RecordingError> {
         let at = self.timeline.time(at);
-        called(self.writer.mark(RecordingMark { at, kind })).await
+        called(self.writer.mark(RecordingMark::new(at, kind))).await
     }
 
     /// Writes all audio that is settled.
@@ -263,10 +263,8 @@ impl Tape {
         while let Some(block) = self.timeline.last_block(end) {
             called(self.writer.audio(block)).await?;
         }
-        let summary = RecordingSummary {
-            duration: self.timeline.length(),
-            missed: self.missed.load(Ordering::Relaxed),
-        };
+        let missed = self.missed.load(Ordering::Relaxed);
+        let summary = RecordingSummary::new(self.timeline.length(), missed);
         called(self.writer.finish(summary)).await?;
         Ok(summary)
     }

@@ -11,6 +11,7 @@ use super::RecordingDecision;
 use crate::{
     id::{ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
+    session::RealtimeSession,
 };
 
 /// A place that keeps recordings: files, a bucket, a queue. One value serves many sessions.
@@ -80,6 +81,23 @@ pub struct RecordingInfo {
     pub consent: RecordingDecision,
 }
 
+impl RecordingInfo {
+    /// A recording of this session that begins now, by the settings' consent. The provider is not
+    /// named yet.
+    pub fn new(session: &RealtimeSession, sample_rate: u32) -> Self {
+        Self {
+            session_id: session.id().clone(),
+            room_id: session.room_id().clone(),
+            participant_id: session.participant_id().clone(),
+            channel_id: session.channel_id().clone(),
+            provider: String::new(),
+            started_at: Timestamp::now(),
+            sample_rate,
+            consent: RecordingDecision::Settings,
+        }
+    }
+}
+
 /// Something that happened in a recorded call. Its times are in ms since the recording began.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -90,6 +108,13 @@ pub struct RecordingMark {
     /// What happened.
     #[serde(flatten)]
     pub kind: RecordingMarkKind,
+}
+
+impl RecordingMark {
+    /// This, so long after the recording's beginning.
+    pub fn new(at: Duration, kind: RecordingMarkKind) -> Self {
+        Self { at, kind }
+    }
 }
 
 /// What happened.
@@ -160,6 +185,13 @@ pub struct RecordingSummary {
     /// How many pieces of audio or marks are missing because the sink was too slow, or a client's
     /// audio came too late.
     pub missed: u64,
+}
+
+impl RecordingSummary {
+    /// A recording of this length from which so much is missing.
+    pub fn new(duration: Duration, missed: u64) -> Self {
+        Self { duration, missed }
+    }
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -232,7 +232,7 @@ impl RealtimeVoiceChannel {
         call.lead = inner.lead.unwrap_or(link.info.lead);
         call.jitter_buffer = link.info.jitter_buffer;
         call.input_rate = link.info.input_rate;
-        call.recording = recording.as_ref().map(|(_, terms)| *terms);
+        call.recording = recording.as_ref().map(|recording| recording.terms);
         call.seed = RandomState::new().hash_one(session.id());
 
         let (ready, is_ready) = oneshot::channel();
@@ -247,7 +247,7 @@ impl RealtimeVoiceChannel {
             idle,
             link,
             toolbox,
-            recording: recording.map(|(sink, _)| sink),
+            recording: recording.map(|recording| recording.sink),
             setup,
             ready,
             registered: Box::new(registered),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Driver, Shared};
@@ -25,14 +24,8 @@ pub(super) fn recorder(
     began: Instant,
 ) -> Recorder {
     let info = RecordingInfo {
-        session_id: session.id().clone(),
-        room_id: session.room_id().clone(),
-        participant_id: session.participant_id().clone(),
-        channel_id: session.channel_id().clone(),
         provider: shared.provider.name().to_owned(),
-        started_at: Timestamp::now(),
-        sample_rate: sink.sample_rate(),
-        consent: RecordingDecision::Settings,
+        ..RecordingInfo::new(session, sink.sample_rate())
     };
     Recorder::start(sink, info, began)
 }

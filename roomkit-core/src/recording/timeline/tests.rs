@@ -226,7 +226,10 @@ fn v2_a_long_call_keeps_both_sides_together() {
     assert!(last >= length - 60_000);
     let written = samples_in(tape.timeline.length(), RATE);
     assert!(written >= samples_in(ms(length - 600), RATE));
-    let begins = tape.timeline.length() - audio::duration_of(tape.left.len() * 2, RATE);
+    let begins = tape
+        .timeline
+        .length()
+        .saturating_sub(audio::duration_of(tape.left.len() * 2, RATE));
     for (start, length, _) in runs(&tape.left) {
         let at = begins.as_millis() as u64 + start;
         let off = (at % 3000).min(3000 - at % 3000);

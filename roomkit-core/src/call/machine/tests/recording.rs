@@ -53,7 +53,7 @@ impl Scripted {
             }
         }
         runs.iter()
-            .map(|(start, end)| (start.as_millis(), (*end - *start).as_millis()))
+            .map(|(start, end)| (start.as_millis(), end.saturating_sub(*start).as_millis()))
             .collect()
     }
 
