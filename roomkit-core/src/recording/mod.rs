@@ -34,7 +34,7 @@ mod track;
 
 use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use recorder::{Piece, Recorder, RecorderQueue};
 pub use sink::{
@@ -95,7 +95,8 @@ pub(crate) struct RecordingTerms {
 }
 
 /// Whether the people of a call have agreed to its being recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// They have: recording begins with the session.
     Given,

