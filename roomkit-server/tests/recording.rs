@@ -23,8 +23,8 @@ impl Directory {
 
     fn settings(&self, more: &str) -> String {
         format!(
-            "[recording]\nsink = \"wav\"\nconfig = {{ directory = {:?} }}\n{more}",
-            self.0
+            "[recording]\nsink = \"wav\"\nconfig = {{ directory = '{}' }}\n{more}",
+            self.0.display()
         )
     }
 

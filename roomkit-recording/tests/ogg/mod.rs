@@ -24,7 +24,7 @@ struct Page<'a> {
 pub(crate) fn read(bytes: &[u8]) -> Stream {
     let pages = pages(bytes);
     assert_eq!(pages[0].flags, 2, "the first page begins the stream");
-    assert!(pages[1..].iter().all(|page| page.flags & 3 == 0));
+    assert!(pages[1..].iter().all(|page| matches!(page.flags, 0 | 4)));
     let head = pages[0].packets[0];
     assert_eq!(&head[..8], b"OpusHead");
     assert_eq!((head.len(), head[8], head[9], head[18]), (19, 1, 2, 0));
@@ -39,23 +39,23 @@ pub(crate) fn read(bytes: &[u8]) -> Stream {
 
     let mut decoder = Decoder::new(48_000, Channels::Stereo).unwrap();
     let mut pcm = Vec::new();
+    let mut samples = vec![0; 2 * 5760];
     let (mut last, mut longest, mut is_ended) = (0, 0, false);
     for page in &pages[2..] {
         assert!(!is_ended, "nothing follows the last page");
         is_ended = page.flags & 4 != 0;
         for packet in &page.packets {
-            let mut samples = [0; 2 * 5760];
             let count = decoder
                 .decode(packet, &mut samples, DecodeMode::Normal)
                 .unwrap();
             pcm.extend_from_slice(&samples[..2 * count]);
         }
-        let decoded = (pcm.len() / 2) as u64;
+        let there = (pcm.len() / 2) as u64;
         assert!(page.position >= last);
         if is_ended {
-            assert!(page.position <= decoded && page.position + 960 > decoded);
+            assert!(page.position <= there && page.position + 960 > there);
         } else {
-            assert_eq!(page.position, decoded);
+            assert_eq!(page.position, there);
         }
         longest = longest.max(page.position - last);
         last = page.position;

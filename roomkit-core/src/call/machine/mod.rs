@@ -259,7 +259,8 @@ impl Call {
             _ => None,
         };
         // While a response runs, silence is only a gap in it, unless somebody waits for it.
-        let silence = (self.response.is_none() || self.words.waits_to_be_heard())
+        let is_awaited = self.words.waits_to_be_heard() || self.tape_waits();
+        let silence = (self.response.is_none() || is_awaited)
             .then(|| self.playout.silent_at(now))
             .flatten();
         [

@@ -207,6 +207,13 @@ impl Call {
         }
     }
 
+    /// Something of the AI is to be recorded as soon as it has been heard.
+    pub(super) fn tape_waits(&self) -> bool {
+        self.tape
+            .as_ref()
+            .is_some_and(|tape| !tape.unheard.is_empty())
+    }
+
     /// Records what has been heard of the AI.
     pub(super) fn record_heard(&mut self, now: Moment) {
         if let Some(tape) = &mut self.tape {

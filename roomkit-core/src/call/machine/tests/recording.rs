@@ -170,6 +170,16 @@ fn v3_an_interrupted_answer_is_recorded_as_far_as_it_was_heard() {
 }
 
 #[test]
+fn v3_what_was_heard_is_recorded_in_time_though_the_answer_goes_on_later() {
+    let mut call = recorded(Consent::Given, false);
+    call.response("r1").voice("r1", "a1", ms(500));
+    call.pass(ms(500));
+    assert_eq!(call.tape(Side::Ai), [(0, 500)]);
+    let wake = call.call.next_wake(call.now);
+    assert!(wake.is_none_or(|at| at > call.now), "{wake:?}");
+}
+
+#[test]
 fn v3_a_client_that_reports_what_it_played_is_believed() {
     let mut call = recorded(Consent::Given, false);
     call.answer("r1", "one two three four five", ms(5000));
