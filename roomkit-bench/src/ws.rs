@@ -178,9 +178,10 @@ fn recording(options: &Options) -> String {
     let Some(directory) = &options.record else {
         return String::new();
     };
-    let sink = &options.sink;
     format!(
-        "[recording]\nsink = {sink:?}\nconsent = \"given\"\nconfig = {{ directory = {directory:?} }}\n"
+        "[recording]\nsink = '{}'\nconsent = 'given'\nconfig = {{ directory = '{}' }}\n",
+        options.sink,
+        directory.display()
     )
 }
 

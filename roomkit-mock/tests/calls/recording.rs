@@ -298,6 +298,7 @@ async fn v2_both_sides_have_the_rate_of_the_sink() {
         assert_eq!(loud.len(), pcm_at(ms(20), 8000).len());
         call.client.send_audio(loud);
     }
+    settle().await;
     soon(house.voice.end_session(&call.session)).await;
     let recorded = sink.finished(call.session.id()).await;
     let (from, to) = sound(&recorded.left()).unwrap();
@@ -376,6 +377,40 @@ async fn v4_what_a_slow_sink_misses_is_counted_and_leaves_the_time_right() {
     );
     let end = sound(&recorded.left()).unwrap().1;
     assert!((9100..=9220).contains(&end), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_a_recording_goes_on_over_a_new_provider_connection() {
+    let sink = MockRecordingSink::new();
+    let house = house(&sink, Consent::Given).await;
+    let call = house.call().await;
+    speak(&call, 25).await;
+    call.ai.simulate_closed(None);
+    speak(&call, 100).await;
+    let ai = house.provider.session(call.session.id());
+    ai.simulate_response_start(None);
+    ai.simulate_audio(pcm(ms(100)));
+    call.client.wait_for_audio(bytes_for(ms(100), 24_000)).await;
+    tokio::time::sleep(ms(200)).await;
+    soon(house.kit.close()).await;
+    let recorded = sink.recordings().remove(0);
+    assert!(
+        recorded.summary.is_some(),
+        "it is whole when the kit is closed"
+    );
+    let left = recorded.left();
+    let silent = left[..2500 * PER_MS].iter().filter(|sample| **sample == 0);
+    assert_eq!(silent.count(), 0, "the caller was heard all the time");
+    assert!(sound(&recorded.right()).unwrap().0 >= 2500);
+    let moved: Vec<_> = kinds(&recorded)
+        .into_iter()
+        .filter_map(|kind| match kind {
+            Mark::HandOverStarted { reason } => Some(reason.as_str()),
+            Mark::HandOverFinished { outcome } => Some(outcome.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(moved, ["lost", "fresh"]);
 }
 
 #[tokio::test(start_paused = true)]
