@@ -1,20 +1,21 @@
-//! Ogg Opus (RFC 7845) in stereo at 48 kHz.
+//! Ogg Opus (RFC 7845) in stereo. Whatever the encoder's rate is, its positions count 48 kHz.
 
 use std::{
     fs::File,
     io::{self, Write},
 };
 
-use ropus::{Application, Bitrate, Channels, Encoder, ForceChannels, Signal};
+use ropus::{Application, Bitrate, Channels, Encoder, ForceChannels};
 
 use crate::{
     config::OggOpusConfig,
     ogg::{Kind, Pages},
 };
 
-pub(crate) const RATE: u32 = 48_000;
-/// Samples of each side in a packet of 20 ms.
-const PACKET: usize = 960;
+/// Positions in a second.
+const POSITIONS: u32 = 48_000;
+/// Packets of 20 ms in a second.
+const PACKETS: u32 = 50;
 /// The longest packet Opus makes.
 const LONGEST: usize = 1275;
 
@@ -23,7 +24,11 @@ pub(crate) struct OggOpus {
     file: File,
     pages: Pages,
     encoder: Encoder,
-    /// What the decoder is to leave out: the encoder's delay.
+    /// Samples of each side in a packet.
+    packet: usize,
+    /// Positions of a sample.
+    scale: u64,
+    /// Samples of each side that a decoder is to leave out: the encoder's delay.
     skip: u64,
     /// Samples, left and right in turn, that do not fill a packet yet.
     rest: Vec<i16>,
@@ -35,23 +40,26 @@ pub(crate) struct OggOpus {
 
 impl OggOpus {
     pub(crate) fn new(mut file: File, serial: u32, config: &OggOpusConfig) -> io::Result<Self> {
-        let encoder = Encoder::builder(RATE, Channels::Stereo, Application::Audio)
+        let rate = config.sample_rate;
+        // Told that it is speech, it would take twice the time for it, and the more for silence.
+        let encoder = Encoder::builder(rate, Channels::Stereo, Application::Audio)
             .bitrate(Bitrate::Bits(config.bitrate))
             .complexity(config.complexity)
-            .signal(Signal::Voice)
             // The sides are two people: they must not be mixed, however low the bit rate.
             .force_channels(ForceChannels::Stereo)
             .vbr(true)
             .build()
             .map_err(io::Error::other)?;
-        let skip = encoder.lookahead();
+        let (skip, scale) = (encoder.lookahead(), POSITIONS / rate);
         let mut pages = Pages::new(serial);
-        file.write_all(&pages.page(Kind::First, 0, &[head(skip as u16)]))?;
+        file.write_all(&pages.page(Kind::First, 0, &[head(skip * scale, rate)]))?;
         file.write_all(&pages.page(Kind::Middle, 0, &[tags()]))?;
         Ok(Self {
             file,
             pages,
             encoder,
+            packet: (rate / PACKETS) as usize,
+            scale: u64::from(scale),
             skip: u64::from(skip),
             rest: Vec::new(),
             given: 0,
@@ -73,20 +81,20 @@ impl OggOpus {
     /// page says where the audio ends.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let end = self.given + self.skip;
-        let missing = (end - self.paged).next_multiple_of(PACKET as u64) as usize;
+        let missing = (end - self.paged).next_multiple_of(self.packet as u64) as usize;
         self.rest.resize(2 * missing, 0);
         let mut packets = self.encode()?;
         let last = packets.split_off(packets.len().saturating_sub(1));
         self.put(&packets)?;
         self.file
-            .write_all(&self.pages.page(Kind::Last, end, &last))?;
+            .write_all(&self.pages.page(Kind::Last, end * self.scale, &last))?;
         self.file.sync_all()
     }
 
     fn encode(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        let mut packets = Vec::with_capacity(self.rest.len() / (2 * PACKET));
+        let mut packets = Vec::with_capacity(self.rest.len() / (2 * self.packet));
         let mut buffer = [0; LONGEST];
-        let mut whole = self.rest.chunks_exact(2 * PACKET);
+        let mut whole = self.rest.chunks_exact(2 * self.packet);
         for samples in &mut whole {
             let length = self
                 .encoder
@@ -101,8 +109,10 @@ impl OggOpus {
     fn put(&mut self, mut packets: &[Vec<u8>]) -> io::Result<()> {
         while !packets.is_empty() {
             let (fitting, others) = packets.split_at(Pages::fitting(packets));
-            self.paged += (fitting.len() * PACKET) as u64;
-            let page = self.pages.page(Kind::Middle, self.paged, fitting);
+            self.paged += (fitting.len() * self.packet) as u64;
+            let page = self
+                .pages
+                .page(Kind::Middle, self.paged * self.scale, fitting);
             self.file.write_all(&page)?;
             packets = others;
         }
@@ -110,12 +120,13 @@ impl OggOpus {
     }
 }
 
-fn head(skip: u16) -> Vec<u8> {
+/// The first packet. What is to be skipped is counted in positions.
+fn head(skip: u32, rate: u32) -> Vec<u8> {
     let mut head = b"OpusHead".to_vec();
     // Version 1, two channels.
     head.extend_from_slice(&[1, 2]);
-    head.extend_from_slice(&skip.to_le_bytes());
-    head.extend_from_slice(&RATE.to_le_bytes());
+    head.extend_from_slice(&(skip as u16).to_le_bytes());
+    head.extend_from_slice(&rate.to_le_bytes());
     // No gain, and left and right as everybody has them.
     head.extend_from_slice(&[0, 0, 0]);
     head

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::{
     config::{OggOpusConfig, WavConfig},
     files,
-    opus::{self, OggOpus},
+    opus::OggOpus,
     wav::Wav,
 };
 
@@ -76,9 +76,9 @@ impl RecordingSink for FileSink {
     }
 
     fn sample_rate(&self) -> u32 {
-        match self.format {
-            Format::Wav { rate } => rate,
-            Format::OggOpus(_) => opus::RATE,
+        match &self.format {
+            Format::Wav { rate } => *rate,
+            Format::OggOpus(config) => config.sample_rate,
         }
     }
 

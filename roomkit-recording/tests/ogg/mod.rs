@@ -8,6 +8,8 @@ use ropus::{Channels, DecodeMode, Decoder};
 pub(crate) struct Stream {
     pub(crate) left: Vec<i16>,
     pub(crate) right: Vec<i16>,
+    /// The rate of what was encoded; the samples here are at 48 kHz.
+    pub(crate) input_rate: u32,
     /// Samples that were left out at the beginning.
     pub(crate) skip: usize,
     /// There is a last page.
@@ -29,7 +31,7 @@ pub(crate) fn read(bytes: &[u8]) -> Stream {
     assert_eq!(&head[..8], b"OpusHead");
     assert_eq!((head.len(), head[8], head[9], head[18]), (19, 1, 2, 0));
     let skip = usize::from(u16::from_le_bytes([head[10], head[11]]));
-    assert_eq!(head[12..16], 48_000_u32.to_le_bytes());
+    let input_rate = u32::from_le_bytes(head[12..16].try_into().unwrap());
     let tags = pages[1].packets[0];
     assert_eq!(&tags[..8], b"OpusTags");
     let vendor = u32::from_le_bytes(tags[8..12].try_into().unwrap()) as usize;
@@ -64,6 +66,7 @@ pub(crate) fn read(bytes: &[u8]) -> Stream {
     Stream {
         left: kept.iter().step_by(2).copied().collect(),
         right: kept.iter().skip(1).step_by(2).copied().collect(),
+        input_rate,
         skip,
         is_ended,
         longest_page: Duration::from_micros(longest * 1_000_000 / 48_000),
