@@ -90,6 +90,10 @@ impl App {
             Some(tools) => voice.tool_source(Arc::new(tools.clone())),
             None => voice,
         };
+        let voice = match &config.recording {
+            Some(recording) => voice.recording(recording.build(&registry)?),
+            None => voice,
+        };
         config.channel.check()?;
         let voice = configured(voice, &config.channel).build();
         let voice = voice.map_err(|error| match error {

@@ -3,6 +3,7 @@
 //! One task for each session, because it runs host code: however long that takes, audio goes on.
 
 mod handover;
+mod recording;
 mod transcript;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use crate::{
     id::{CallId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{Role, Usage},
+    recording::RecorderQueue,
     session::RealtimeSession,
     stats::{SessionStats, TurnLatency},
 };
@@ -79,6 +81,8 @@ pub(super) struct Publisher {
     pub(super) scope: HookScope,
     /// The wall clock when the call's clock was at zero.
     pub(super) began: Timestamp,
+    /// The recording of the session, if there may be one.
+    pub(super) recording: Option<RecorderQueue>,
     pub(super) call: mpsc::Sender<FromPublisher>,
 }
 
@@ -149,6 +153,7 @@ impl Publisher {
     }
 
     async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {
+        self.mark_news(at, &news);
         match news {
             News::UserSpeaking(speaking) => self.user_speaking(kit, at, speaking).await,
             News::AssistantSpeaking(speaking) => {
