@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 24] = [
+const METRICS: [(&str, Kind, &str); 25] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -91,6 +91,11 @@ const METRICS: [(&str, Kind, &str); 24] = [
         "roomkit_ready_seconds",
         Kind::Histogram,
         "From the start of a session until its provider was ready",
+    ),
+    (
+        "roomkit_recordings_total",
+        Kind::Counter,
+        "Recordings that ended, by outcome",
     ),
     (
         "roomkit_sessions_active",

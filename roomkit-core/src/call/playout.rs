@@ -251,11 +251,6 @@ impl Playout {
         self.queue.is_empty() && self.position(now) >= self.sent
     }
 
-    /// How much was handed out since the last clear, which is how far the client's stream has come.
-    pub(super) fn sent(&self) -> Duration {
-        self.sent
-    }
-
     /// Where in the client's stream what is queued next begins.
     pub(super) fn end(&self) -> Duration {
         self.sent + self.queued
