@@ -126,6 +126,8 @@ pub enum FrameworkEventKind {
     HandOverStarted,
     /// It has, or could not: `reason`, `outcome`, `duration_ms`, `held_ms`, `attempts`.
     HandOverFinished,
+    /// Another agent speaks for a session: `from` (or null), `to`.
+    AgentChanged,
     /// A tool call was let through or refused before its handler ran.
     BeforeToolUse,
     /// A tool call was answered.
@@ -155,6 +157,7 @@ impl FrameworkEventKind {
             Self::SessionEnded => "session_ended",
             Self::HandOverStarted => "hand_over_started",
             Self::HandOverFinished => "hand_over_finished",
+            Self::AgentChanged => "agent_changed",
             Self::BeforeToolUse => "before_tool_use",
             Self::ToolCall => "tool_call",
         }

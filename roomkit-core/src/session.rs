@@ -46,6 +46,7 @@ struct Live {
     provider_session_id: Option<String>,
     metadata: Map<String, Value>,
     stats: SessionStats,
+    agent: Option<Arc<str>>,
 }
 
 impl RealtimeSession {
@@ -70,6 +71,7 @@ impl RealtimeSession {
                 provider_session_id: None,
                 metadata,
                 stats: SessionStats::default(),
+                agent: None,
             }),
         }))
     }
@@ -117,6 +119,15 @@ impl RealtimeSession {
     /// What it has come to so far: turns and how long they took, interruptions, tokens.
     pub fn stats(&self) -> SessionStats {
         self.live().stats
+    }
+
+    /// The agent that speaks with the caller now, if agents do.
+    pub fn agent(&self) -> Option<Arc<str>> {
+        self.live().agent.clone()
+    }
+
+    pub(crate) fn set_agent(&self, agent: Option<Arc<str>>) {
+        self.live().agent = agent;
     }
 
     pub(crate) fn set_stats(&self, stats: SessionStats) {

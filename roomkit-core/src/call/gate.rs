@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::io::{ToolAnswer, ToolRequest};
+use super::{
+    io::{ToolAnswer, ToolRequest},
+    setup::Change,
+};
 use crate::{
     error::ConfigError,
     event::{RealtimeToolCallEvent, RealtimeToolResultEvent},
@@ -16,7 +19,8 @@ use crate::{
     id::CallId,
     kit::RoomKit,
     session::RealtimeSession,
-    tool::{Tool, ToolDefinition, ToolHandler, ToolInvocation},
+    tool::{Tool, ToolDefinition, ToolHandler, ToolInvocation, ToolOutput},
+    voice::Agents,
 };
 
 /// The tools of a session: what the model is told, what arguments must be, and who answers.
@@ -127,6 +131,13 @@ impl Entry {
     }
 }
 
+impl From<ToolAnswer> for Finished {
+    fn from(answer: ToolAnswer) -> Self {
+        let change = None;
+        Self { answer, change }
+    }
+}
+
 /// What a tool call needs of its session.
 #[derive(Clone)]
 pub(crate) struct ToolContext {
@@ -134,22 +145,26 @@ pub(crate) struct ToolContext {
     pub(crate) scope: HookScope,
     pub(crate) session: RealtimeSession,
     pub(crate) toolbox: Arc<Toolbox>,
+    pub(crate) agents: Arc<Agents>,
+}
+
+/// What came of a tool call.
+pub(crate) struct Finished {
+    pub(crate) answer: ToolAnswer,
+    /// What the session becomes with it.
+    pub(crate) change: Option<Change>,
 }
 
 impl ToolContext {
     /// Runs one call through the gate to an answer. Every refusal is an answer too, and so is a
     /// panic.
-    pub(crate) async fn run(
-        self,
-        request: ToolRequest,
-        cancelled: CancellationToken,
-    ) -> ToolAnswer {
+    pub(crate) async fn run(self, request: ToolRequest, cancelled: CancellationToken) -> Finished {
         let ToolRequest {
             call_id,
             name,
             arguments,
         } = request;
-        let answer = match self.admit(&call_id, &name, &arguments).await {
+        let finished = match self.admit(&call_id, &name, &arguments).await {
             Ok((handler, arguments)) => {
                 let session = self.session.clone();
                 let call = ToolInvocation {
@@ -161,9 +176,13 @@ impl ToolContext {
                 };
                 self.answer(handler, call).await
             }
-            Err(refusal) => ToolAnswer::error(&refusal),
+            Err(refusal) => ToolAnswer::error(&refusal).into(),
         };
-        self.review(call_id, name, answer).await
+        let Finished { answer, change } = finished;
+        let answer = self.review(call_id, name, answer).await;
+        // Whom a hook keeps from handing over stays.
+        let change = change.filter(|_| !answer.is_error);
+        Finished { answer, change }
     }
 
     /// The gate: the name, the arguments, the hook, and the arguments again.
@@ -213,23 +232,37 @@ impl ToolContext {
         Ok((handler, arguments))
     }
 
-    async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> ToolAnswer {
+    async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> Finished {
         let name = call.name.clone();
         // The time limit is the machine's, which drops this future when it is over.
         match guard::call(Duration::MAX, handler.call(call)).await {
-            Ok(Ok(output)) => ToolAnswer {
-                output: match output.0 {
-                    Value::String(text) => text,
-                    value => value.to_string(),
-                },
-                is_error: false,
-            },
-            Ok(Err(error)) => ToolAnswer::error(&error.0),
+            Ok(Ok(output)) => self.outcome(output),
+            Ok(Err(error)) => ToolAnswer::error(&error.0).into(),
             Err(failure) => {
                 tracing::error!(tool = name, %failure, "a tool handler failed");
-                ToolAnswer::error(&format!("tool `{name}` failed"))
+                ToolAnswer::error(&format!("tool `{name}` failed")).into()
             }
         }
+    }
+
+    fn outcome(&self, output: ToolOutput) -> Finished {
+        let ToolOutput {
+            mut value,
+            hand_off,
+        } = output;
+        let change = match hand_off.map(|agent| self.agents.hand_off(&agent, &mut value)) {
+            None => None,
+            Some(Ok(change)) => Some(change),
+            Some(Err(error)) => return ToolAnswer::error(&error.to_string()).into(),
+        };
+        let answer = ToolAnswer {
+            output: match value {
+                Value::String(text) => text,
+                value => value.to_string(),
+            },
+            is_error: false,
+        };
+        Finished { answer, change }
     }
 
     async fn review(&self, call_id: CallId, name: String, answer: ToolAnswer) -> ToolAnswer {

@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::gate::Toolbox;
+use super::{gate::Toolbox, setup::Change};
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId},
     provider::{
-        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderEvent, ResumeToken,
-        Role, SessionUpdate, Usage,
+        ConnectionInfo, ProviderCommand, ProviderError, ProviderEvent, Role, SessionSetup, Usage,
     },
     stats::SessionStats,
     transport::{ClientCommand, ClientEvent},
+    voice::DeliveryStrategy,
 };
 
 /// A point in time, counted from the beginning of the call. The machine has no clock of its own.
@@ -36,6 +36,8 @@ pub(crate) enum Input {
     ToolCleared(CallId),
     /// A tool has an answer.
     ToolFinished(CallId, ToolAnswer),
+    /// A tool has an answer, and with it the session becomes another.
+    HandedOff(CallId, ToolAnswer, Change),
     /// The host wants something.
     Command(Command),
     /// What the channel's binding in the room allows has changed.
@@ -68,9 +70,14 @@ pub(crate) enum Command {
     /// Manual turns: the user has finished; an answer is wanted.
     ActivityEnd,
     /// Change the session.
-    Update(SessionUpdate),
+    Update(Box<Change>),
     /// The sources' tools have changed: these are the session's now, unless it was given others.
     Redeclare(Arc<Toolbox>),
+    /// Give text to the AI, at the right moment.
+    Deliver {
+        text: String,
+        strategy: DeliveryStrategy,
+    },
     /// Send the vendor a message of its own.
     Raw(Value),
     /// Give the conversation a new provider connection.
@@ -123,10 +130,10 @@ pub(crate) enum Action {
 }
 
 /// How the conversation is taken up on a new connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dial {
-    pub(crate) resume: Option<ResumeToken>,
-    pub(crate) history: Vec<HistoryItem>,
+    /// What the connection is asked to be, with what it takes up.
+    pub(crate) setup: SessionSetup,
     /// How long it may take until the provider is ready.
     pub(crate) within: Duration,
 }
@@ -191,6 +198,11 @@ pub(crate) enum News {
         text: String,
         role: Role,
         silent: bool,
+    },
+    /// Another agent speaks with the caller.
+    AgentChanged {
+        from: Option<Arc<str>>,
+        to: Option<Arc<str>>,
     },
     /// The conversation moves to a new provider connection, or has.
     HandOver(HandOverPhase),

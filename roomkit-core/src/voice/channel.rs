@@ -19,12 +19,21 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
-    observers::Observers, options::SessionOptions, seed::HistorySeed, sources::Sources,
+    REALTIME_VOICE,
+    agent::AgentRef,
+    agents::{Agents, Ground, Known},
+    builder::RealtimeVoiceChannelBuilder,
+    in_room::permissions_of,
+    observers::Observers,
+    options::SessionOptions,
+    seed::HistorySeed,
+    sources::Sources,
 };
 use crate::{
-    call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
-    error::{ConfigError, RoomError, StartError},
+    call::{
+        CallSettings, Command, NewCall, Opening, PermissionCell, Setup, Shared, Toolbox, telling,
+    },
+    error::{ConfigError, RoomError, StartError, UpdateError},
     event::EndReason,
     hook::HookScope,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
@@ -61,6 +70,8 @@ pub(super) struct Inner {
     max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
     seed: Option<HistorySeed>,
+    greeting: Option<String>,
+    first_agent: Option<AgentRef>,
     pub(super) kit: OnceLock<WeakRoomKit>,
     pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
@@ -116,9 +127,22 @@ impl RealtimeVoiceChannel {
             ..
         } = builder;
         let toolbox = Arc::new(Toolbox::new(tools.clone(), tool_handler.as_ref())?);
+        let mut shared = builder.shared;
+        let ground = Ground {
+            setup: &setup,
+            provider: &*shared.provider,
+            tool_handler: tool_handler.as_ref(),
+        };
+        let agents = Agents::new(&builder.agents, &ground)?;
+        let first_agent = builder.first_agent.map(AgentRef::from);
+        if let Some(agent) = &first_agent {
+            let unknown = |error: UpdateError| ConfigError::field("first_agent", error.to_string());
+            agents.find(agent, &ground).map_err(unknown)?;
+        }
+        shared.agents = Arc::new(agents);
         Ok(Self(Arc::new(Inner {
             id,
-            shared: Arc::new(builder.shared),
+            shared: Arc::new(shared),
             setup,
             toolbox: tool_sources.is_empty().then_some(toolbox),
             tools,
@@ -129,6 +153,8 @@ impl RealtimeVoiceChannel {
             max_sessions: builder.max_sessions,
             inject_ai_text: builder.inject_ai_text,
             seed: builder.seed,
+            greeting: builder.greeting,
+            first_agent,
             kit: OnceLock::new(),
             closed: AtomicBool::new(false),
             sessions: Mutex::new(HashMap::new()),
@@ -180,16 +206,37 @@ impl RealtimeVoiceChannel {
         let binding = kit.binding(&room, &inner.id).await?;
         inner.follow_sources();
         let listing = inner.sources.changes();
-        let toolbox = inner.toolbox(&options).await?;
+        let agent = options.agent.as_ref().or(inner.first_agent.as_ref());
+        let agent = agent.map(|agent| inner.agent(agent)).transpose();
+        let agent = agent.map_err(|error| ConfigError::field("agent", error.to_string()))?;
+        let toolbox = match &agent {
+            Some(agent) if options.tools.is_none() => Arc::clone(&agent.toolbox),
+            _ => inner.toolbox(&options).await?,
+        };
+        let has_own_tools = options.tools.is_some() || agent.is_some();
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();
         setup.tools = toolbox.definitions().to_vec();
-        options.apply(&mut setup);
-        if let Some(seed) = inner.seed {
-            setup.history = seed.read(&kit, &room, &inner.id).await?;
+        if let Some(agent) = &agent {
+            agent.apply(&mut setup);
         }
+        options.apply(&mut setup);
+        let history = match inner.seed {
+            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
+            None => Vec::new(),
+        };
+        let greeting = options.greeting.clone();
+        let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
+        session.set_agent(name.clone());
+        let opening = Opening {
+            setup: Setup::new(setup, toolbox, has_own_tools, name),
+            history,
+            greeting: greeting
+                .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
+                .or_else(|| inner.greeting.clone()),
+        };
 
         let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
         let (mailbox, commands) = mpsc::channel(MAILBOX);
@@ -201,7 +248,7 @@ impl RealtimeVoiceChannel {
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
-            follows_sources: options.tools.is_none(),
+            follows_sources: !has_own_tools,
         })?;
         if inner.sources.changes() != listing {
             // They changed between the listing and the moment the session could be found.
@@ -240,8 +287,7 @@ impl RealtimeVoiceChannel {
             mailbox: commands,
             idle,
             link,
-            toolbox,
-            setup,
+            opening,
             ready,
             registered: Box::new(registered),
         };
@@ -309,6 +355,16 @@ impl Inner {
     fn kit(&self) -> Result<RoomKit, StartError> {
         let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
         kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
+    }
+
+    /// The agent that is meant.
+    pub(super) fn agent(&self, agent: &AgentRef) -> Result<Arc<Known>, UpdateError> {
+        let ground = Ground {
+            setup: &self.setup,
+            provider: &*self.shared.provider,
+            tool_handler: self.tool_handler.as_ref(),
+        };
+        self.shared.agents.find(agent, &ground)
     }
 
     fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {

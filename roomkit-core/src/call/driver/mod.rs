@@ -1,6 +1,5 @@
 //! Runs a call: one task that owns both links and the machine.
 
-mod changes;
 mod finish;
 mod links;
 mod start;
@@ -22,13 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
-use changes::VendorChanges;
-
 use super::{
-    gate::{ToolContext, Toolbox},
-    io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer, ToolRequest},
+    gate::{Finished, ToolContext},
+    io::{Action, Command, Input, Moment, News, Permissions, ToolRequest},
     machine::Call,
-    outbox::{ClientWire, Outbox, ProviderWire},
+    outbox::{ClientWire, Outbox, ProviderWire, SendFailure},
     publisher::{FromPublisher, ToPublisher},
 };
 use crate::{
@@ -38,7 +35,7 @@ use crate::{
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
-    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
+    provider::{ProviderConnection, ProviderEvent, Role},
     session::RealtimeSession,
     transport::{ClientCommand, ClientEvent, LinkInfo},
 };
@@ -72,10 +69,6 @@ struct Driver {
     client: Outbox<ClientWire>,
     client_events: BoxStream<'static, ClientEvent>,
 
-    /// What every provider connection of this session is asked to be.
-    setup: SessionSetup,
-    /// Changes of the vendor's own settings since then.
-    changes: VendorChanges,
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
     /// The last provider connection that was left, on its way out.
@@ -90,10 +83,7 @@ struct Driver {
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
     registered: Box<dyn Send>,
 
-    toolbox: Arc<Toolbox>,
-    /// The host gave this session tools of its own, so that sources change them no more.
-    has_own_tools: bool,
-    tools: JoinSet<(CallId, ToolAnswer)>,
+    tools: JoinSet<(CallId, Finished)>,
     running: HashMap<CallId, (AbortHandle, CancellationToken)>,
 
     to_publisher: mpsc::Sender<ToPublisher>,
@@ -124,10 +114,10 @@ enum Happening {
     Provider(Option<ProviderEvent>),
     Mailbox(Option<Command>),
     Publisher(FromPublisher),
-    Tool(CallId, ToolAnswer),
+    Tool(CallId, Finished),
     Connected(Result<ProviderConnection, ProviderError>),
     ClientSent(Result<(), TransportError>),
-    ProviderSent(Result<(), ProviderError>),
+    ProviderSent(Result<(), SendFailure>),
     StartAbandoned,
     Timer,
 }
@@ -184,8 +174,8 @@ impl Driver {
             sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
             command = self.mailbox.recv() => Happening::Mailbox(command),
             Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
-            Some(Ok((call_id, answer))) = self.tools.join_next(), if !self.tools.is_empty() => {
-                Happening::Tool(call_id, answer)
+            Some(Ok((call_id, finished))) = self.tools.join_next(), if !self.tools.is_empty() => {
+                Happening::Tool(call_id, finished)
             }
             Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
                 Happening::Connected(connected)
@@ -213,7 +203,7 @@ impl Driver {
                 ));
             }
             Happening::Mailbox(Some(command)) => {
-                if self.takes_tools(&command) {
+                if let Some(command) = self.checked(command) {
                     self.feed(Input::Command(command));
                 }
             }
@@ -226,9 +216,12 @@ impl Driver {
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));
             }
-            Happening::Tool(call_id, answer) => {
+            Happening::Tool(call_id, Finished { answer, change }) => {
                 self.running.remove(&call_id);
-                self.feed(Input::ToolFinished(call_id, answer));
+                self.feed(match change {
+                    Some(change) => Input::HandedOff(call_id, answer, change),
+                    None => Input::ToolFinished(call_id, answer),
+                });
             }
             Happening::Connected(connected) => {
                 self.connecting = None;
@@ -246,8 +239,8 @@ impl Driver {
                 }
             }
             Happening::ProviderSent(sent) => {
-                if let Err(error) = sent {
-                    self.provider_send_failed(error);
+                if let Err(failure) = sent {
+                    self.provider_send_failed(failure);
                 }
             }
             Happening::StartAbandoned => {
@@ -275,8 +268,8 @@ impl Driver {
         if client_failed {
             self.feed(Input::ClientGone);
         }
-        if let Some(Err(error)) = provider {
-            self.provider_send_failed(error);
+        if let Some(Err(failure)) = provider {
+            self.provider_send_failed(failure);
             return true;
         }
         client_failed
@@ -295,6 +288,9 @@ impl Driver {
                 Action::HangUp => self.hang_up(),
                 Action::ToClient(command) => self.send_to_client(command),
                 Action::Publish(publication) => {
+                    if let News::AgentChanged { to, .. } = &publication.what {
+                        self.session.set_agent(to.clone());
+                    }
                     let partial = matches!(publication.what, News::Partial { .. });
                     self.tell(ToPublisher::News(publication), partial);
                 }
@@ -324,7 +320,8 @@ impl Driver {
             kit,
             scope: self.scope.clone(),
             session: self.session.clone(),
-            toolbox: Arc::clone(&self.toolbox),
+            agents: Arc::clone(&self.shared.agents),
+            toolbox: self.call.toolbox_for(&request.call_id),
         };
         let call_id = request.call_id.clone();
         let cancelled = CancellationToken::new();

@@ -19,13 +19,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AudioTap, Driver, End, NEWS, Provider, STALL, changes::VendorChanges, links::connect};
+use super::{AudioTap, Driver, End, NEWS, Provider, STALL, links::connect};
 use crate::{
     audio::Resampler,
     call::{
-        gate::Toolbox,
         io::{Command, Input, Permissions},
-        machine::{Call, CallSettings},
+        machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
         publisher::{Publisher, ToPublisher},
     },
@@ -35,13 +34,10 @@ use crate::{
     framework::FrameworkEventKind,
     hook::HookScope,
     kit::WeakRoomKit,
-    provider::{
-        ProviderCapabilities, ProviderCommand, ProviderConnection, RealtimeVoiceProvider,
-        SessionSetup, SessionUpdate,
-    },
+    provider::{ProviderCapabilities, ProviderConnection, RealtimeVoiceProvider},
     session::RealtimeSession,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
-    voice::Observers,
+    voice::{Agents, Observers},
 };
 
 /// What all sessions of a channel have in common.
@@ -49,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Arc<dyn RealtimeVoiceProvider>,
     pub(crate) transport: Arc<dyn RealtimeAudioTransport>,
     pub(crate) observers: Observers,
+    pub(crate) agents: Arc<Agents>,
     pub(crate) emit_transcription_events: bool,
     pub(crate) emit_partials: bool,
     pub(crate) connect_timeout: Duration,
@@ -92,8 +89,8 @@ pub(crate) struct NewCall {
     pub(crate) mailbox: mpsc::Receiver<Command>,
     pub(crate) idle: watch::Sender<bool>,
     pub(crate) link: ClientLink,
-    pub(crate) toolbox: Arc<Toolbox>,
-    pub(crate) setup: SessionSetup,
+    /// What the session is, and what it begins with.
+    pub(crate) opening: Opening,
     /// Told when the session is active, or why it never will be. Its receiver's end takes the
     /// start back.
     pub(crate) ready: oneshot::Sender<Result<(), StartError>>,
@@ -136,10 +133,8 @@ impl Driver {
             began: Timestamp::now(),
             call,
         };
-        let mut setup = new.setup;
-        let seed = std::mem::take(&mut setup.history);
-        let mut first = setup.clone();
-        first.history.clone_from(&seed);
+        let mut first = new.opening.setup.wanted();
+        first.history.clone_from(&new.opening.history);
         let provider = Arc::clone(&shared.provider);
         let connecting = connect(provider, first, shared.connect_timeout);
         Self {
@@ -148,14 +143,12 @@ impl Driver {
             session,
             kit,
             scope,
-            call: Call::new(settings, permissions.get(), seed),
+            call: Call::new(settings, permissions.get(), new.opening),
             began,
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
             client_events: new.link.events,
-            setup,
-            changes: VendorChanges::default(),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -167,8 +160,6 @@ impl Driver {
             idle: new.idle,
             ready: Some(new.ready),
             registered: new.registered,
-            toolbox: new.toolbox,
-            has_own_tools: false,
             tools: JoinSet::new(),
             running: HashMap::new(),
             to_publisher,
@@ -189,14 +180,7 @@ impl Driver {
         self.resample(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
-        let mut outbox = Outbox::new(ProviderWire(sink));
-        for change in self.changes.iter() {
-            // It is new, and has room for more than are kept.
-            let _ = outbox.push(ProviderCommand::Update(SessionUpdate {
-                provider_config: Some(change.clone()),
-                ..SessionUpdate::default()
-            }));
-        }
+        let outbox = Outbox::new(ProviderWire(sink));
         self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {
             self.feed(Input::Connected(info));

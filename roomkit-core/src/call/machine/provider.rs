@@ -8,7 +8,6 @@ use crate::{
     call::{
         io::{Action, Moment, News, ToolRequest},
         playout::AudioItem,
-        tools::{Called, Closed},
     },
     event::{EndReason, HandOverReason, ResponsePhase},
     id::ResponseId,
@@ -43,6 +42,7 @@ impl Call {
                     item_id,
                     content_index,
                 };
+                self.connection.has_spoken = true;
                 self.on_voice(now, response_id.as_ref(), item, pcm);
             }
             ProviderEvent::Transcript {
@@ -112,7 +112,8 @@ impl Call {
                 }
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
-            ProviderEvent::Updated => {}
+            ProviderEvent::Updated => self.on_update_confirmed(),
+            ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
             }
@@ -129,28 +130,6 @@ impl Call {
             ProviderError::new(ProviderErrorKind::Network, problem)
         });
         self.on_lost(now, error);
-    }
-
-    fn on_tool_call(&mut self, now: Moment, request: ToolRequest) {
-        let connection = self.connection.number;
-        if let Some(closed) = self.tools.close_other(&request, connection) {
-            self.cancel_tool(now, closed.request);
-        }
-        match self.tools.call(request.clone(), connection) {
-            Called::New => {
-                self.stats.tool_calls += 1;
-                self.words.release();
-                self.words.tell_answer(now, News::ToolCall(request));
-            }
-            Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
-            Called::Answered(answer) => {
-                let closed = Closed {
-                    request,
-                    connection,
-                };
-                self.give_result(now, closed, answer);
-            }
-        }
     }
 
     /// An utterance is written down, or never will be: it need not be heard again.
