@@ -3,7 +3,6 @@
 
 use roomkit::{
     error::UpdateError,
-    mock::fake_gemini::FakeGeminiBuilder,
     provider::{Role, SessionUpdate},
     voice::{Agent, Updated},
 };
@@ -61,7 +60,11 @@ async fn s5_h1_a_voice_that_was_heard_is_changed_by_a_hand_over() {
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
         let update = voice(other_voice(vendor));
-        let updated = soon("the change", house.voice.update_session(&call.session, update)).await;
+        let updated = soon(
+            "the change",
+            house.voice.update_session(&call.session, update),
+        )
+        .await;
         assert_eq!(updated, Ok(Updated::OnHandOver));
         house.wait_for_hand_overs(1).await;
         assert_eq!(house.hand_overs.all(), [("changed", vendor.outcome(), 1)]);
@@ -82,7 +85,11 @@ async fn s5_h3_a_change_that_the_vendor_refuses_costs_the_change_and_not_the_cal
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
         let update = voice("nobody");
-        let updated = soon("the change", house.voice.update_session(&call.session, update)).await;
+        let updated = soon(
+            "the change",
+            house.voice.update_session(&call.session, update),
+        )
+        .await;
         assert_eq!(updated, Ok(Updated::OnHandOver));
         house.wait_for_hand_overs(1).await;
         assert_eq!(house.errors.all()[0], "update_refused");
@@ -90,11 +97,12 @@ async fn s5_h3_a_change_that_the_vendor_refuses_costs_the_change_and_not_the_cal
         // And a later connection is not asked for it again.
         house.voice.hand_over(&call.session).unwrap();
         house.wait_for_hand_overs(2).await;
-        call.turn(&house, "Noon it is.").await;
         let errors = house.errors.all();
         let refused = errors.iter().filter(|code| *code == "update_refused");
         assert_eq!(refused.count(), 1);
-        call.asked(3);
+        let outcome = house.hand_overs.all()[1].1;
+        assert_eq!(outcome, vendor.outcome());
+        call.asked(2);
         call.end_refused(house).await;
     })
     .await;
@@ -106,7 +114,11 @@ async fn s5_an_update_that_openai_refuses_later_is_told_and_the_call_goes_on() {
     let call = house.call().await;
     // Before the AI has spoken its voice can still be changed, but not to this one.
     let update = voice("nobody");
-    let updated = soon("the change", house.voice.update_session(&call.session, update)).await;
+    let updated = soon(
+        "the change",
+        house.voice.update_session(&call.session, update),
+    )
+    .await;
     assert_eq!(updated, Ok(Updated::Live));
     house.errors.wait_for_count("the refusal", 1).await;
     assert_eq!(house.errors.all(), ["update_refused"]);
@@ -115,7 +127,11 @@ async fn s5_an_update_that_openai_refuses_later_is_told_and_the_call_goes_on() {
         system_prompt: Some("Be kind.".into()),
         ..SessionUpdate::default()
     };
-    let updated = soon("the change", house.voice.update_session(&call.session, prompt)).await;
+    let updated = soon(
+        "the change",
+        house.voice.update_session(&call.session, prompt),
+    )
+    .await;
     assert_eq!(updated, Ok(Updated::Live));
     house.voice.hand_over(&call.session).unwrap();
     house.wait_for_hand_overs(1).await;
@@ -136,7 +152,11 @@ async fn s5_what_cannot_be_is_refused_before_anything_is_sent() {
             provider_config: bad.as_object().cloned(),
             ..SessionUpdate::default()
         };
-        let refused = soon("the change", house.voice.update_session(&call.session, update)).await;
+        let refused = soon(
+            "the change",
+            house.voice.update_session(&call.session, update),
+        )
+        .await;
         let Err(UpdateError::Invalid(error)) = refused else {
             panic!("{refused:?}");
         };
@@ -146,8 +166,11 @@ async fn s5_what_cannot_be_is_refused_before_anything_is_sent() {
                 temperature: Some(0.8),
                 ..SessionUpdate::default()
             };
-            let refused =
-                soon("the change", house.voice.update_session(&call.session, update)).await;
+            let refused = soon(
+                "the change",
+                house.voice.update_session(&call.session, update),
+            )
+            .await;
             let field = "temperature";
             assert_eq!(refused, Err(UpdateError::Unsupported { field }));
         }
@@ -169,7 +192,11 @@ async fn s5_turn_detection_of_a_live_session_is_changed() {
             provider_config: slower.as_object().cloned(),
             ..SessionUpdate::default()
         };
-        let updated = soon("the change", house.voice.update_session(&call.session, update)).await;
+        let updated = soon(
+            "the change",
+            house.voice.update_session(&call.session, update),
+        )
+        .await;
         let (expected, index) = match vendor {
             Vendor::OpenAi => (Updated::Live, 0),
             Vendor::Gemini => (Updated::OnHandOver, 1),
@@ -225,9 +252,7 @@ async fn k7_where_the_vendor_allows_it_the_agent_changes_on_the_same_connection(
         let mut setup = Setup::new(vendor)
             .channel(move |channel| channel.agents([triage, billing]).first_agent("triage"));
         if vendor == Vendor::Gemini {
-            setup = setup
-                .gemini(|fake: FakeGeminiBuilder| fake)
-                .provider("model", NEWEST);
+            setup = setup.provider("model", NEWEST);
         }
         let house = setup.open().await;
         let call = house.call().await;
