@@ -129,14 +129,14 @@ impl Setup {
 
     /// Who answers calls that the model makes now.
     pub(super) fn toolbox(&self) -> Arc<Toolbox> {
-        let latest = self.live().filter_map(|change| change.toolbox.as_ref());
-        Arc::clone(latest.last().unwrap_or(&self.accepted.toolbox))
+        let mut latest = self.live().filter_map(|change| change.toolbox.as_ref());
+        Arc::clone(latest.next().unwrap_or(&self.accepted.toolbox))
     }
 
     /// Who the AI is now.
     pub(super) fn agent(&self) -> Option<Arc<str>> {
-        let latest = self.live().filter_map(|change| change.agent.as_ref());
-        latest.last().or(self.accepted.agent.as_ref()).cloned()
+        let mut latest = self.live().filter_map(|change| change.agent.as_ref());
+        latest.next().or(self.accepted.agent.as_ref()).cloned()
     }
 
     pub(super) fn has_own_tools(&self) -> bool {
@@ -266,9 +266,13 @@ impl Setup {
         self.open.iter().map(|(_, change)| change)
     }
 
-    /// The changes that the present connection was told of and has not confirmed.
-    fn live(&self) -> impl DoubleEndedIterator<Item = &Change> {
-        let live = self.open.iter().filter(|(sent, _)| *sent == Sent::Live);
+    /// The changes that the present connection was told of and has not confirmed, newest first.
+    fn live(&self) -> impl Iterator<Item = &Change> {
+        let live = self
+            .open
+            .iter()
+            .rev()
+            .filter(|(sent, _)| *sent == Sent::Live);
         live.map(|(_, change)| change)
     }
 

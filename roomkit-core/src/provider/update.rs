@@ -70,8 +70,8 @@ impl SessionUpdate {
     /// The settings that are changed, by name, and how each can be.
     pub(crate) fn ways(
         &self,
-        support: &UpdateSupport,
-    ) -> impl Iterator<Item = (&'static str, UpdateWay)> + use<> {
+        support: UpdateSupport,
+    ) -> impl Iterator<Item = (&'static str, UpdateWay)> {
         [
             (
                 "system_prompt",

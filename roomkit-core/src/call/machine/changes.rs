@@ -72,7 +72,7 @@ impl Call {
         } else {
             Updated::Live
         };
-        for (field, way) in change.update.ways(&change.support) {
+        for (field, way) in change.update.ways(change.support) {
             let takes_new_connection = match way {
                 UpdateWay::Live => false,
                 UpdateWay::LiveUntilVoice => self.connection.has_spoken,
@@ -208,7 +208,7 @@ impl Call {
         for change in refused {
             let fields: Vec<&str> = change
                 .update
-                .ways(&change.support)
+                .ways(change.support)
                 .map(|(field, _)| field)
                 .collect();
             let problem = format!(

@@ -202,11 +202,12 @@ impl Call {
         }
         if self.gives_up_changes(now, &error, out_of_attempts) {
             self.connection.failures = 0;
-            return if fallback {
-                self.keep_connection(now, error, false)
+            if fallback {
+                self.keep_connection(now, error, false);
             } else {
-                self.dial(false)
-            };
+                self.dial(false);
+            }
+            return;
         }
         if fallback {
             let again = !is_permanent(&error) && !out_of_attempts;
