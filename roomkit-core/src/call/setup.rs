@@ -77,19 +77,20 @@ impl Change {
 /// What the session is, and what it is about to become.
 pub(crate) struct Setup {
     accepted: State,
-    /// Changes that the provider may still refuse, oldest first.
-    open: VecDeque<(Sent, Change)>,
+    /// Changes that were sent and that the provider may still refuse, oldest first.
+    sent: VecDeque<Change>,
+    /// The connection that is being dialled.
+    dialled: Option<Dialled>,
     /// Changes that wait for a connection, oldest first.
     waiting: VecDeque<Change>,
 }
 
-/// How the provider was told of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    /// On the present connection.
-    Live,
-    /// It is part of what the connection that is being dialled is asked to be.
-    Dialled,
+/// What a connection that is being dialled is asked to be. Whatever becomes of the old one
+/// meanwhile, this is what it is if it comes.
+struct Dialled {
+    state: State,
+    /// What no connection was asked for before.
+    changes: Vec<Change>,
 }
 
 #[derive(Clone)]
@@ -117,31 +118,35 @@ impl Setup {
                 has_own_tools,
                 agent,
             },
-            open: VecDeque::new(),
+            sent: VecDeque::new(),
+            dialled: None,
             waiting: VecDeque::new(),
         }
     }
 
     /// What the session is to be once all changes are made.
     pub(super) fn wanted(&self) -> SessionSetup {
-        self.after(self.open_changes().chain(&self.waiting)).whole()
+        self.wanted_state().whole()
     }
 
     /// Who answers calls that the model makes now.
     pub(super) fn toolbox(&self) -> Arc<Toolbox> {
-        let mut latest = self.live().filter_map(|change| change.toolbox.as_ref());
-        Arc::clone(latest.next().unwrap_or(&self.accepted.toolbox))
+        let latest = self
+            .sent
+            .iter()
+            .rev()
+            .find_map(|sent| sent.toolbox.as_ref());
+        Arc::clone(latest.unwrap_or(&self.accepted.toolbox))
     }
 
     /// Who the AI is now.
     pub(super) fn agent(&self) -> Option<Arc<str>> {
-        let mut latest = self.live().filter_map(|change| change.agent.as_ref());
-        latest.next().or(self.accepted.agent.as_ref()).cloned()
+        let latest = self.sent.iter().rev().find_map(|sent| sent.agent.as_ref());
+        latest.or(self.accepted.agent.as_ref()).cloned()
     }
 
     pub(super) fn has_own_tools(&self) -> bool {
-        let mut changes = self.open_changes().chain(&self.waiting);
-        self.accepted.has_own_tools || changes.any(Change::has_own_tools)
+        self.wanted_state().has_own_tools
     }
 
     /// Something waits for a connection, and what comes later waits behind it.
@@ -149,19 +154,20 @@ impl Setup {
         !self.waiting.is_empty()
     }
 
-    /// Something may still be refused.
-    pub(super) fn has_open(&self) -> bool {
-        !self.open.is_empty()
+    /// The provider owes an answer to a change that was sent.
+    pub(super) fn awaits_answer(&self) -> bool {
+        !self.sent.is_empty()
     }
 
     /// The connection that is being dialled is asked to be something that none was before.
-    pub(super) fn is_dialled_changed(&self) -> bool {
-        self.open.iter().any(|(sent, _)| *sent == Sent::Dialled)
+    pub(super) fn dials_changes(&self) -> bool {
+        let dialled = self.dialled.as_ref();
+        dialled.is_some_and(|dialled| !dialled.changes.is_empty())
     }
 
     /// Completes a change: its tools get their handlers, and what is so already is left out.
     pub(super) fn complete(&self, change: &mut Change) {
-        let state = self.after(self.open_changes().chain(&self.waiting));
+        let state = self.wanted_state();
         let update = &mut change.update;
         if let Some(tools) = &update.tools
             && change.toolbox.is_none()
@@ -192,8 +198,8 @@ impl Setup {
             // Nothing that the provider could refuse.
             return self.accepted.apply(&change);
         }
-        self.open.push_back((Sent::Live, change));
-        self.open.len() <= UNANSWERED || self.confirmed()
+        self.sent.push_back(change);
+        self.sent.len() <= UNANSWERED || self.confirmed()
     }
 
     /// It waits for a connection.
@@ -208,80 +214,68 @@ impl Setup {
 
     /// The oldest change that was sent was made. False as for [`sent`](Self::sent).
     pub(super) fn confirmed(&mut self) -> bool {
-        self.take_sent()
-            .is_none_or(|change| self.accepted.apply(&change))
+        let made = self.sent.pop_front();
+        made.is_none_or(|change| self.accepted.apply(&change))
     }
 
     /// The oldest change that was sent was refused.
     pub(super) fn refused(&mut self) -> Option<Change> {
-        self.take_sent()
+        self.sent.pop_front()
     }
 
     /// What the next connection is asked to be.
     pub(super) fn dial(&mut self) -> SessionSetup {
-        let waiting = self.waiting.drain(..);
-        self.open
-            .extend(waiting.map(|change| (Sent::Dialled, change)));
-        self.after(self.open_changes()).whole()
+        // A dial that came to nothing may have been for changes already.
+        let mut changes = self.dialled.take().map_or(Vec::new(), |last| last.changes);
+        changes.extend(self.waiting.drain(..));
+        let state = self.after(self.sent.iter().chain(&changes));
+        let setup = state.clone().whole();
+        self.dialled = Some(Dialled { state, changes });
+        setup
     }
 
     /// The dialled connection is there: gives the changes that are made by it.
     pub(super) fn opened(&mut self) -> Vec<Change> {
-        let mut made = Vec::new();
-        for (sent, change) in std::mem::take(&mut self.open) {
-            self.accepted.apply(&change);
-            if sent == Sent::Dialled {
-                made.push(change);
-            }
-        }
-        made
+        let Some(Dialled { state, changes }) = self.dialled.take() else {
+            return Vec::new();
+        };
+        self.accepted = state;
+        self.sent.clear();
+        changes
     }
 
     /// No connection came of the dial, and the old one goes on: what it was to change waits again.
     pub(super) fn kept(&mut self) {
-        let (dialled, sent) = std::mem::take(&mut self.open)
-            .into_iter()
-            .partition(|(sent, _)| *sent == Sent::Dialled);
-        self.open = sent;
-        for (_, change) in VecDeque::into_iter(dialled).rev() {
-            self.waiting.push_front(change);
+        if let Some(dialled) = self.dialled.take() {
+            for change in dialled.changes.into_iter().rev() {
+                self.waiting.push_front(change);
+            }
         }
     }
 
-    /// The provider does not take what it was last asked to be: everything it has not confirmed is
-    /// given up.
-    pub(super) fn give_up(&mut self) -> Vec<Change> {
-        let open = std::mem::take(&mut self.open);
-        open.into_iter().map(|(_, change)| change).collect()
+    /// The provider does not take what it was last asked to be: that is given up. `is_open`: on the
+    /// old connection, which goes on, it may still take what was sent there.
+    pub(super) fn give_up(&mut self, is_open: bool) -> Vec<Change> {
+        let dialled = self.dialled.take();
+        let mut given_up = Vec::new();
+        if !is_open {
+            given_up.extend(self.sent.drain(..));
+        }
+        given_up.extend(dialled.into_iter().flat_map(|dialled| dialled.changes));
+        given_up
     }
 
     // ----- inside
 
-    fn take_sent(&mut self) -> Option<Change> {
-        let place = self.open.iter().position(|(sent, _)| *sent == Sent::Live)?;
-        self.open.remove(place).map(|(_, change)| change)
-    }
-
-    fn open_changes(&self) -> impl Iterator<Item = &Change> {
-        self.open.iter().map(|(_, change)| change)
-    }
-
-    /// The changes that the present connection was told of and has not confirmed, newest first.
-    fn live(&self) -> impl Iterator<Item = &Change> {
-        let live = self
-            .open
-            .iter()
-            .rev()
-            .filter(|(sent, _)| *sent == Sent::Live);
-        live.map(|(_, change)| change)
-    }
-
-    fn after<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> State {
-        let mut state = self.accepted.clone();
-        for change in changes {
-            state.apply(change);
+    fn wanted_state(&self) -> State {
+        match &self.dialled {
+            Some(dialled) => dialled.state.after(&self.waiting),
+            None => self.after(self.sent.iter().chain(&self.waiting)),
         }
-        state
+    }
+
+    fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> State {
+        self.accepted.after(changes)
     }
 }
 
@@ -292,6 +286,14 @@ impl Change {
 }
 
 impl State {
+    fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let mut state = self.clone();
+        for change in changes {
+            state.apply(change);
+        }
+        state
+    }
+
     fn apply(&mut self, change: &Change) -> bool {
         self.setup.update(&change.update);
         self.has_own_tools |= change.has_own_tools();

@@ -180,7 +180,9 @@ impl Call {
             }
             _ => true,
         };
-        let gives_up = is_suspect && self.setup.has_open();
+        let is_changed = self.setup.dials_changes()
+            || (!self.connection.is_open() && self.setup.awaits_answer());
+        let gives_up = is_suspect && is_changed;
         if gives_up {
             self.give_up_changes(now, error);
         }
@@ -188,11 +190,12 @@ impl Call {
     }
 
     pub(super) fn give_up_changes(&mut self, now: Moment, error: &ProviderError) {
-        if self.connection.is_open() {
+        let is_open = self.connection.is_open();
+        if is_open {
             // The answers that were meant for another one.
             self.send_held();
         }
-        let refused = self.setup.give_up();
+        let refused = self.setup.give_up(is_open);
         self.tell_refusal(now, &refused, error, false);
     }
 

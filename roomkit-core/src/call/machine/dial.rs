@@ -24,7 +24,7 @@ impl Call {
         let support = capabilities.history;
         let (resumes, resumes_changed) = (capabilities.resumes, capabilities.resumes_changed);
         let mut setup = self.setup.dial();
-        if self.setup.is_dialled_changed() && !resumes_changed {
+        if self.setup.dials_changes() && !resumes_changed {
             // It stands for the session as it was.
             self.history.spend_token();
         }

@@ -2,6 +2,7 @@
 
 mod audio;
 mod changes;
+mod changes_random;
 mod faults;
 mod given;
 mod handover;
