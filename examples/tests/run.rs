@@ -145,3 +145,22 @@ fn log_channel() {
         ],
     );
 }
+
+#[test]
+fn agents() {
+    says(
+        "agents",
+        &[
+            "triage: Welcome to Acme. What can I do?",
+            "-- triage hands over to billing",
+            "billing: Billing here. Which invoice?",
+            "-- invoice 7",
+            "billing: Invoice 7 is paid.",
+            "-- news for 1 session",
+            "billing: Your receipt is in your inbox.",
+            "-- billing hands over to triage",
+            "triage: Anything else?",
+            "agents changed: 2",
+        ],
+    );
+}

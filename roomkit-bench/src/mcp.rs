@@ -121,7 +121,7 @@ async fn compare(over: &str, options: &Options, bare: &Bare, server: McpServer) 
         let call = ToolInvocation::new(session.clone(), call_id, "echo", arguments.clone());
         let answer = tools.call(call).await?;
         bridge_times.push(ms(began.elapsed()) * 1000.0);
-        if answer.0 != json!("hello") {
+        if answer.value != json!("hello") {
             return Err("the bridge got another answer".into());
         }
     }

@@ -1,7 +1,11 @@
 //! Errors. Each says what was wrong and what to do; [`ProviderError::kind`] and friends say what a
 //! program can decide by.
 
+mod live;
+
 use std::fmt;
+
+pub use live::{DeliverError, UpdateError};
 
 use crate::id::{ChannelId, EventId, RoomId, SessionId};
 

@@ -1,6 +1,6 @@
 //! What is reported of a live session: the payloads of hooks and observers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -124,6 +124,8 @@ pub enum HandOverReason {
     MaxAge,
     /// The host asked for it.
     Host,
+    /// The session was changed in a way that takes another connection.
+    Changed,
     /// The connection was lost, with the error's code.
     Lost(String),
 }
@@ -136,6 +138,7 @@ impl HandOverReason {
             Self::Expiring => "expiring",
             Self::MaxAge => "max_age",
             Self::Host => "host",
+            Self::Changed => "changed",
             Self::Lost(_) => "lost",
         }
     }
@@ -168,6 +171,20 @@ impl HandOverOutcome {
             Self::Failed => "failed",
         }
     }
+}
+
+/// Another agent speaks with the caller.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeAgentEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// Who spoke before, if that was an agent.
+    pub from: Option<Arc<str>>,
+    /// Who speaks now.
+    pub to: Option<Arc<str>>,
+    /// When.
+    pub timestamp: Timestamp,
 }
 
 /// The user spoke, or asked for silence, while an answer was audible.

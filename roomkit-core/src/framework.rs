@@ -136,6 +136,8 @@ pub enum FrameworkEventKind {
     RecordingFinished,
     /// A session's recording failed, and what came after is not in it: `error`.
     RecordingFailed,
+    /// Another agent speaks for a session: `from` (or null), `to`.
+    AgentChanged,
     /// A tool call was let through or refused before its handler ran.
     BeforeToolUse,
     /// A tool call was answered.
@@ -170,6 +172,7 @@ impl FrameworkEventKind {
             Self::RecordingResumed => "recording_resumed",
             Self::RecordingFinished => "recording_finished",
             Self::RecordingFailed => "recording_failed",
+            Self::AgentChanged => "agent_changed",
             Self::BeforeToolUse => "before_tool_use",
             Self::ToolCall => "tool_call",
         }

@@ -9,6 +9,7 @@ mod capabilities;
 mod command;
 mod event;
 mod setup;
+mod update;
 
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use capabilities::{Continuation, HistorySupport, ProviderCapabilities};
-pub use command::{ProviderCommand, Role, SessionUpdate};
+pub use command::{ProviderCommand, Role};
 pub use event::{ProviderEvent, ResponseStatus, Usage};
 pub use setup::{HistoryItem, ResumeToken, SessionSetup};
+pub use update::{SessionUpdate, UpdateSupport, UpdateWay};
 
+use crate::error::ConfigError;
 pub use crate::error::{ProviderError, ProviderErrorKind};
 
 /// A speech-to-speech service. One value serves many sessions.
@@ -35,6 +38,21 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
 
     /// What a connection can do when a session overrides nothing.
     fn capabilities(&self) -> ProviderCapabilities;
+
+    /// Checks a change of a session that is set up with `setup`, without sending anything, and says
+    /// how it can be made; what it does not change is not looked at. Unless implemented every value
+    /// is taken, in the ways of [`ProviderCapabilities::updates`].
+    ///
+    /// # Errors
+    /// A value that can be seen to be wrong; the error names the field.
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        let _ = (setup, update);
+        Ok(self.capabilities().updates)
+    }
 
     /// Opens one connection and returns when the vendor is ready for audio, not merely when the
     /// socket is open. Dropping the future abandons the attempt and leaves nothing behind.

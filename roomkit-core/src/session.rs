@@ -48,6 +48,7 @@ struct Live {
     metadata: Map<String, Value>,
     stats: SessionStats,
     recording: RecordingState,
+    agent: Option<Arc<str>>,
 }
 
 impl RealtimeSession {
@@ -73,6 +74,7 @@ impl RealtimeSession {
                 metadata,
                 stats: SessionStats::default(),
                 recording: RecordingState::Off,
+                agent: None,
             }),
         }))
     }
@@ -120,6 +122,15 @@ impl RealtimeSession {
     /// What it has come to so far: turns and how long they took, interruptions, tokens.
     pub fn stats(&self) -> SessionStats {
         self.live().stats
+    }
+
+    /// The agent that speaks with the caller now, if agents do.
+    pub fn agent(&self) -> Option<Arc<str>> {
+        self.live().agent.clone()
+    }
+
+    pub(crate) fn set_agent(&self, agent: Option<Arc<str>>) {
+        self.live().agent = agent;
     }
 
     pub(crate) fn set_stats(&self, stats: SessionStats) {

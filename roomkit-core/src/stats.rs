@@ -27,6 +27,8 @@ pub struct SessionStats {
     pub interruptions: u32,
     /// Calls of tools.
     pub tool_calls: u32,
+    /// How often another agent took over.
+    pub agent_changes: u32,
     /// Moves to another provider connection that began.
     pub hand_overs: u32,
     /// Tokens, as far as the provider tells them.

@@ -109,11 +109,30 @@ impl ToolInvocation {
 
 /// What a tool gives back: JSON or text. Anything that turns into a JSON value will do.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ToolOutput(pub Value);
+#[non_exhaustive]
+pub struct ToolOutput {
+    /// What the model reads.
+    pub value: Value,
+    /// The agent of the channel that the caller is handed to with this answer.
+    pub hand_off: Option<String>,
+}
+
+impl ToolOutput {
+    /// Hands the caller to this agent of the channel: the model reads the answer and goes on as
+    /// that agent. Where that cannot be, it reads why instead.
+    #[must_use]
+    pub fn hand_off(mut self, agent: impl Into<String>) -> Self {
+        self.hand_off = Some(agent.into());
+        self
+    }
+}
 
 impl<T: Into<Value>> From<T> for ToolOutput {
     fn from(value: T) -> Self {
-        Self(value.into())
+        Self {
+            value: value.into(),
+            hand_off: None,
+        }
     }
 }
 

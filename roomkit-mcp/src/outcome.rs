@@ -44,7 +44,7 @@ pub(crate) fn of(result: CallToolResult, cap: usize) -> Result<ToolOutput, ToolE
     if !is_error {
         return Ok(match value {
             Value::String(text) if text.is_empty() => json!({ "status": "ok" }).into(),
-            value => ToolOutput(value),
+            value => ToolOutput::from(value),
         });
     }
     Err(ToolError::new(match value {
@@ -172,7 +172,7 @@ mod tests {
     fn result(value: Value) -> Result<Value, String> {
         let result: CallToolResult = serde_json::from_value(value).unwrap();
         of(result, 1000)
-            .map(|output| output.0)
+            .map(|output| output.value)
             .map_err(|error| error.0)
     }
 

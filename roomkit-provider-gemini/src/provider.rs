@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use roomkit_core::{
     provider::{
         ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError, ProviderErrorKind,
-        RealtimeVoiceProvider, SessionSetup,
+        RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
@@ -89,6 +89,24 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
 
     fn capabilities(&self) -> ProviderCapabilities {
         self.config.session.capabilities(&self.target)
+    }
+
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        let mut changed = setup.clone();
+        changed
+            .provider_changes
+            .extend(update.provider_config.clone());
+        changed.temperature = update.temperature.or(changed.temperature);
+        if let Some(tools) = &update.tools {
+            changed.tools.clone_from(tools);
+        }
+        let encoder = Encoder::new(&self.target, &self.config.session, &changed)?;
+        encoder.setup(&changed)?;
+        Ok(encoder.capabilities().updates)
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use roomkit_core::{
-    provider::{Continuation, HistorySupport, SessionSetup},
+    provider::{Continuation, HistorySupport, SessionSetup, UpdateSupport, UpdateWay},
     registry::Registry,
     tool::ToolDefinition,
 };
@@ -199,11 +199,14 @@ fn capabilities_follow_model_and_settings() {
     assert_eq!(plain.continuation, Continuation::Automatic);
     assert_eq!(plain.history, HistorySupport::Text);
     assert!(plain.interrupts_itself && plain.transcribes_user && plain.resumes && plain.pings);
-    assert!(plain.images && !plain.truncates && !plain.overlaps && !plain.updates);
+    assert!(plain.images && !plain.truncates && !plain.overlaps);
+    let by_hand_over = UpdateSupport::all(UpdateWay::NewConnection);
+    assert_eq!(plain.updates, by_hand_over);
+    assert!(plain.resumes_changed);
     assert!(!plain.text_during_tools && !plain.text_during_responses);
     assert_eq!(plain.catch_up, 4);
     let newest = of(LIVE_38, json!({}));
-    assert!(newest.updates && newest.text_during_tools);
+    assert!(newest.updates.system_prompt == UpdateWay::Live && newest.text_during_tools);
     assert!(!of(LIVE_38, json!({ "tool_behavior": "blocking" })).text_during_tools);
     assert!(of(LIVE_31, json!({ "tool_behavior": "non_blocking" })).text_during_tools);
     assert!(!of(LIVE_38, json!({ "no_interruption": true })).interrupts_itself);

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use roomkit_core::{
     provider::{
         ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError, ProviderErrorKind,
-        RealtimeVoiceProvider, SessionSetup,
+        RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
@@ -77,6 +77,14 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
 
     fn capabilities(&self) -> ProviderCapabilities {
         self.config.session.capabilities()
+    }
+
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        Encoder::new(self.config.dialect, &self.config.session, setup)?.check_update(update)
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

@@ -1,7 +1,10 @@
 //! What is accepted, what is refused and in which words.
 #![allow(clippy::unwrap_used)]
 
-use roomkit_core::{provider::Continuation, registry::Registry};
+use roomkit_core::{
+    provider::{Continuation, UpdateWay},
+    registry::Registry,
+};
 use roomkit_provider_openai::{
     AudioCodec, OpenAIConfig, OpenAIRealtimeProvider, OpenAISessionConfig, Transcription,
     TurnDetection,
@@ -259,7 +262,8 @@ fn a2_capabilities_follow_the_settings() {
     assert_eq!((plain.input_rate, plain.output_rate), (24_000, 24_000));
     assert_eq!(plain.continuation, Continuation::Explicit);
     assert!(plain.interrupts_itself && plain.truncates && plain.transcribes_user);
-    assert!(plain.updates && plain.images);
+    assert_eq!(plain.updates.voice, UpdateWay::LiveUntilVoice);
+    assert!(plain.updates.tools == UpdateWay::Live && plain.images);
     let mixed = of(json!({ "output_codec": "pcmu" }));
     assert_eq!((mixed.input_rate, mixed.output_rate), (24_000, 8_000));
     assert!(!of(json!({ "turn_detection": null })).interrupts_itself);

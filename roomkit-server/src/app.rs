@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     any_transport::AnyTransport,
-    config::{ChannelConfig, Config, TransportConfig},
+    config::{AgentConfig, ChannelConfig, Config, TransportConfig},
     dashboards::Dashboards,
     demo_tools,
     error::{ServerError, within},
@@ -95,6 +95,7 @@ impl App {
             None => voice,
         };
         config.channel.check()?;
+        let voice = voice.agents(config.agents.iter().map(AgentConfig::agent));
         let voice = configured(voice, &config.channel).build();
         let voice = voice.map_err(|error| match error {
             ConfigError::Field { field, problem } => {
@@ -199,6 +200,12 @@ fn configured(
     }
     if let Some(temperature) = config.temperature {
         voice = voice.temperature(temperature);
+    }
+    if let Some(greeting) = &config.greeting {
+        voice = voice.greeting(greeting);
+    }
+    if let Some(agent) = &config.first_agent {
+        voice = voice.first_agent(agent);
     }
     if let Some(seconds) = config.idle_timeout_s {
         voice = voice.idle_timeout(Duration::from_secs(seconds));

@@ -14,8 +14,8 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use crate::auth::AuthConfig;
 use crate::error::{ServerError, within};
+pub use crate::{agents::AgentConfig, auth::AuthConfig};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub transports: Vec<TransportConfig>,
     /// What calls are like.
     pub channel: ChannelConfig,
+    /// Who the AI of a call can be; default nobody in particular.
+    pub agents: Vec<AgentConfig>,
     /// The MCP servers whose tools the AI may call; default none.
     pub mcp: Vec<McpServer>,
     /// Whether calls are recorded; default not.
@@ -57,6 +59,7 @@ impl Default for Config {
                 TransportConfig::new("websocket", "/ws"),
             ],
             channel: ChannelConfig::default(),
+            agents: Vec::new(),
             mcp: Vec::new(),
             recording: None,
             limits: LimitsConfig::default(),
@@ -170,6 +173,10 @@ pub struct ChannelConfig {
     pub temperature: Option<f32>,
     /// The provider's settings for each session, where it has some besides its own.
     pub provider_config: Map<String, Value>,
+    /// What the AI says first; default nothing.
+    pub greeting: Option<String>,
+    /// Who the AI is at first, by the name of one of `agents`; default what this table says.
+    pub first_agent: Option<String>,
     /// Ends a call in which nobody has spoken for so many seconds; default never.
     pub idle_timeout_s: Option<u64>,
     /// Ends a call that has lasted so many seconds; default never.
@@ -237,6 +244,7 @@ impl ChannelConfig {
     /// A setting of the library under the name it has in this file, which says its unit.
     pub(crate) fn name_in_file(&self, field: &str) -> String {
         match field {
+            field if field.starts_with("agents") => field.into(),
             "seed_history" => self.seed_field().into(),
             "playout_lead" => "channel.playout_lead_ms".into(),
             "idle_timeout" | "max_duration" | "connect_timeout" | "hold" | "max_connection_age"

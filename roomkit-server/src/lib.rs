@@ -4,6 +4,7 @@
 //! into a listening server, [`Server::run`] serves until it is told to stop. Everything the server
 //! can do comes from the facade crate: what it cannot do with that, no other program can.
 
+mod agents;
 mod any_transport;
 mod app;
 mod auth;

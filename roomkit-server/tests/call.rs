@@ -329,3 +329,43 @@ async fn c5_a_frame_beyond_all_limits_ends_that_call_only() {
     bystander.speak().await;
     bystander.words("assistant", "echo of").await;
 }
+
+const AGENTS: &str = r#"
+[channel]
+first_agent = "triage"
+
+[[agents]]
+name = "triage"
+system_prompt = "Find out what they need."
+greeting = "Welcome to Acme."
+hands_off_to = ["billing"]
+
+[[agents]]
+name = "billing"
+system_prompt = "Talk about invoices."
+greeting = "Billing here."
+hands_off_to = ["triage"]
+"#;
+
+#[tokio::test]
+async fn k7_s9_an_agent_greets_the_caller_and_hands_them_on() {
+    let server = TestServer::start(AGENTS).await;
+    let (mut caller, _) = server.session("?room=lobby").await;
+    caller.words("assistant", "Welcome to Acme.").await;
+    let who = async || {
+        let room = server.get("/rooms/lobby").await.json();
+        room["sessions"][0]["agent"].clone()
+    };
+    assert_eq!(who().await, "triage");
+    let words = r#"use hand_off {"agent": "billing"}"#;
+    caller.send(json!({"type": "text", "text": words})).await;
+    caller.words("assistant", "Billing here.").await;
+    assert_eq!(who().await, "billing");
+}
+
+#[tokio::test]
+async fn s9_a_greeting_needs_no_agent() {
+    let server = TestServer::start("[channel]\ngreeting = 'Good morning.'").await;
+    let (mut caller, _) = server.session("").await;
+    caller.words("assistant", "Good morning.").await;
+}

@@ -259,6 +259,37 @@ async fn a_message_becomes_an_event() {
 }
 
 #[tokio::test]
+async fn r11_a_delivery_is_brought_up_with_the_caller() {
+    let server = TestServer::start("").await;
+    let (mut caller, _) = server.session("?room=lobby").await;
+    let delivery = json!({"text": "your taxi is here"});
+    let accepted = server.post("/rooms/lobby/deliveries", delivery).await;
+    assert_eq!(
+        (accepted.status, accepted.json()),
+        (202, json!({"sessions": 1}))
+    );
+    caller.words("assistant", "your taxi is here").await;
+    for (body, field) in [
+        (json!({"text": " "}), "text"),
+        (json!({"text": "x", "strategy": "later"}), "strategy"),
+        (
+            json!({"text": "x", "strategy": "queued", "wait_ms": 5}),
+            "wait_ms",
+        ),
+        (json!({"text": "x", "wait_ms": 600_001}), "wait_ms"),
+    ] {
+        let answer = server.post("/rooms/lobby/deliveries", body).await;
+        let problem = answer.is_error(400, "bad_request");
+        assert!(problem.contains(field), "{problem}");
+    }
+    caller.hang_up().await;
+    server
+        .post("/rooms/nowhere/deliveries", json!({"text": "x"}))
+        .await
+        .is_error(404, "room_not_found");
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_used_names_its_field() {
     let server = TestServer::start("").await;
     let (_caller, _) = server.session("?room=lobby").await;

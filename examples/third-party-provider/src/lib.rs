@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use roomkit_core::{
     provider::{
         ConnectionInfo, Continuation, HistorySupport, ProviderCapabilities, ProviderConnection,
-        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup,
+        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, UpdateWay,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
@@ -72,6 +72,8 @@ impl RealtimeVoiceProvider for TinCanProvider {
         capabilities.resumes = true;
         capabilities.history = HistorySupport::Text;
         capabilities.pings = true;
+        // Nothing changes on a live connection; there are no settings of the vendor's own at all.
+        capabilities.updates.provider_config = UpdateWay::Never;
         capabilities
     }
 

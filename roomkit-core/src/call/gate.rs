@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::io::{ToolAnswer, ToolRequest};
+use super::{
+    io::{ToolAnswer, ToolRequest},
+    setup::Change,
+};
 use crate::{
     error::ConfigError,
     event::{RealtimeToolCallEvent, RealtimeToolResultEvent},
@@ -17,9 +20,10 @@ use crate::{
     kit::RoomKit,
     session::RealtimeSession,
     tool::{
-        FIND_TOOLS, Index, Reporter, Tool, ToolDefinition, ToolHandler, ToolInvocation, ToolRules,
-        ToolSearch,
+        FIND_TOOLS, Index, Reporter, Tool, ToolDefinition, ToolHandler, ToolInvocation, ToolOutput,
+        ToolRules, ToolSearch,
     },
+    voice::Agents,
 };
 
 /// The tools of a session: what the model is told, what arguments must be, and who answers.
@@ -137,13 +141,12 @@ impl Toolbox {
         &self.definitions
     }
 
-    /// The rules of the tools that have some of their own.
-    pub(crate) fn rules(&self) -> HashMap<String, ToolRules> {
-        self.entries
-            .iter()
-            .map(|(name, entry)| (name.clone(), entry.definition.rules))
-            .filter(|(_, rules)| !rules.is_default())
-            .collect()
+    /// How calls of this tool are run.
+    pub(crate) fn rules(&self, name: &str) -> ToolRules {
+        let entry = self.entries.get(name);
+        entry
+            .map(|entry| entry.definition.rules)
+            .unwrap_or_default()
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, String> {
@@ -212,11 +215,11 @@ impl Entry {
     }
 }
 
-/// A call that is over.
-pub(crate) struct Finished {
-    pub(crate) answer: ToolAnswer,
-    /// The tools it has found, if that is what it was for.
-    pub(crate) found: Option<Vec<String>>,
+impl From<ToolAnswer> for Finished {
+    fn from(answer: ToolAnswer) -> Self {
+        let change = None;
+        Self { answer, change }
+    }
 }
 
 /// What a tool call needs of its session.
@@ -226,6 +229,14 @@ pub(crate) struct ToolContext {
     pub(crate) scope: HookScope,
     pub(crate) session: RealtimeSession,
     pub(crate) toolbox: Arc<Toolbox>,
+    pub(crate) agents: Arc<Agents>,
+}
+
+/// What came of a tool call.
+pub(crate) struct Finished {
+    pub(crate) answer: ToolAnswer,
+    /// What the session becomes with it.
+    pub(crate) change: Option<Change>,
 }
 
 impl ToolContext {
@@ -242,10 +253,9 @@ impl ToolContext {
             name,
             arguments,
         } = request;
-        let mut found = None;
-        let answer = match self.admit(&call_id, &name, &arguments).await {
+        let finished = match self.admit(&call_id, &name, &arguments).await {
             Ok((handler, arguments)) => {
-                found = self.toolbox.find(&name, &arguments);
+                let found = self.toolbox.find(&name, &arguments);
                 let session = self.session.clone();
                 let call = ToolInvocation {
                     session,
@@ -255,12 +265,19 @@ impl ToolContext {
                     cancelled,
                     reporter,
                 };
-                self.answer(handler, call).await
+                let mut finished = self.answer(handler, call).await;
+                if let Some(found) = found {
+                    finished.change = Some(Change::of_search(self.toolbox.showing(&found)));
+                }
+                finished
             }
-            Err(refusal) => ToolAnswer::error(&refusal),
+            Err(refusal) => ToolAnswer::error(&refusal).into(),
         };
+        let Finished { answer, change } = finished;
         let answer = self.review(call_id, name, answer).await;
-        Finished { answer, found }
+        // Whom a hook keeps from handing over stays, and what it keeps from the model is not declared.
+        let change = change.filter(|_| !answer.is_error);
+        Finished { answer, change }
     }
 
     /// The gate: the name, the arguments, the hook, and the arguments again.
@@ -310,23 +327,37 @@ impl ToolContext {
         Ok((handler, arguments))
     }
 
-    async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> ToolAnswer {
+    async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> Finished {
         let name = call.name.clone();
         // The time limit is the machine's, which drops this future when it is over.
         match guard::call(Duration::MAX, handler.call(call)).await {
-            Ok(Ok(output)) => ToolAnswer {
-                output: match output.0 {
-                    Value::String(text) => text,
-                    value => value.to_string(),
-                },
-                is_error: false,
-            },
-            Ok(Err(error)) => ToolAnswer::error(&error.0),
+            Ok(Ok(output)) => self.outcome(output),
+            Ok(Err(error)) => ToolAnswer::error(&error.0).into(),
             Err(failure) => {
                 tracing::error!(tool = name, %failure, "a tool handler failed");
-                ToolAnswer::error(&format!("tool `{name}` failed"))
+                ToolAnswer::error(&format!("tool `{name}` failed")).into()
             }
         }
+    }
+
+    fn outcome(&self, output: ToolOutput) -> Finished {
+        let ToolOutput {
+            mut value,
+            hand_off,
+        } = output;
+        let change = match hand_off.map(|agent| self.agents.hand_off(&agent, &mut value)) {
+            None => None,
+            Some(Ok(change)) => Some(change),
+            Some(Err(error)) => return ToolAnswer::error(&error.to_string()).into(),
+        };
+        let answer = ToolAnswer {
+            output: match value {
+                Value::String(text) => text,
+                value => value.to_string(),
+            },
+            is_error: false,
+        };
+        Finished { answer, change }
     }
 
     async fn review(&self, call_id: CallId, name: String, answer: ToolAnswer) -> ToolAnswer {

@@ -1,22 +1,21 @@
 //! What goes into the call machine and what comes out of it.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::gate::Toolbox;
+use super::{gate::Toolbox, setup::Change};
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId},
     provider::{
-        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderEvent, ResumeToken,
-        Role, SessionUpdate, Usage,
+        ConnectionInfo, ProviderCommand, ProviderError, ProviderEvent, Role, SessionSetup, Usage,
     },
     recording::{RecordingDecision, RecordingState, Side},
     stats::SessionStats,
-    tool::ToolRules,
     transport::{ClientCommand, ClientEvent},
+    voice::DeliveryStrategy,
 };
 
 /// A point in time, counted from the beginning of the call. The machine has no clock of its own.
@@ -41,8 +40,9 @@ pub(crate) enum Input {
     ToolProgress(CallId, String),
     /// A tool has an answer.
     ToolFinished(CallId, ToolAnswer),
-    /// The tools have changed: these have rules of their own now.
-    ToolRules(HashMap<String, ToolRules>),
+    /// A tool has an answer, and with it the session changes: it becomes another agent, or the model
+    /// is told of the tools that were found.
+    ToolChanges(CallId, ToolAnswer, Change),
     /// The host wants something.
     Command(Command),
     /// What the channel's binding in the room allows has changed.
@@ -77,9 +77,14 @@ pub(crate) enum Command {
     /// Manual turns: the user has finished; an answer is wanted.
     ActivityEnd,
     /// Change the session.
-    Update(SessionUpdate),
+    Update(Box<Change>),
     /// The sources' tools have changed: these are the session's now, unless it was given others.
     Redeclare(Arc<Toolbox>),
+    /// Give text to the AI, at the right moment.
+    Deliver {
+        text: String,
+        strategy: DeliveryStrategy,
+    },
     /// Send the vendor a message of its own.
     Raw(Value),
     /// Give the conversation a new provider connection.
@@ -161,10 +166,10 @@ impl fmt::Debug for Sound {
 }
 
 /// How the conversation is taken up on a new connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dial {
-    pub(crate) resume: Option<ResumeToken>,
-    pub(crate) history: Vec<HistoryItem>,
+    /// What the connection is asked to be, with what it takes up.
+    pub(crate) setup: SessionSetup,
     /// How long it may take until the provider is ready.
     pub(crate) within: Duration,
 }
@@ -235,6 +240,11 @@ pub(crate) enum News {
         text: String,
         role: Role,
         silent: bool,
+    },
+    /// Another agent speaks with the caller.
+    AgentChanged {
+        from: Option<Arc<str>>,
+        to: Option<Arc<str>>,
     },
     /// The conversation moves to a new provider connection, or has.
     HandOver(HandOverPhase),

@@ -24,12 +24,15 @@ mod machine;
 mod outbox;
 mod playout;
 mod publisher;
+mod setup;
 mod tools;
 mod uplink;
+mod vendor_changes;
 mod words;
 
 pub(crate) use driver::{NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Moment, Permissions, Sound};
-pub(crate) use machine::CallSettings;
+pub(crate) use machine::{CallSettings, Opening, greeting_note};
 pub(crate) use publisher::telling;
+pub(crate) use setup::{Change, Setup};

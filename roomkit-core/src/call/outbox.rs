@@ -37,6 +37,14 @@ pub(super) struct ClientWire(pub(super) Box<dyn ClientSink>);
 /// The provider's sink.
 pub(super) struct ProviderWire(pub(super) Box<dyn ProviderSink>);
 
+/// A command could not be sent.
+#[derive(Debug)]
+pub(super) struct SendFailure {
+    pub(super) error: ProviderError,
+    /// It was a change of the session.
+    pub(super) is_of_update: bool,
+}
+
 impl Wire for ClientWire {
     type Command = ClientCommand;
     type Error = TransportError;
@@ -55,13 +63,15 @@ impl Wire for ClientWire {
 
 impl Wire for ProviderWire {
     type Command = ProviderCommand;
-    type Error = ProviderError;
+    type Error = SendFailure;
 
-    fn send(
-        &mut self,
-        command: ProviderCommand,
-    ) -> impl Future<Output = Result<(), ProviderError>> + Send {
-        self.0.send(command)
+    async fn send(&mut self, command: ProviderCommand) -> Result<(), SendFailure> {
+        let is_of_update = matches!(command, ProviderCommand::Update(_));
+        let sent = self.0.send(command).await;
+        sent.map_err(|error| SendFailure {
+            error,
+            is_of_update,
+        })
     }
 
     fn is_audio(command: &ProviderCommand) -> bool {

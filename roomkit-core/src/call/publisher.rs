@@ -238,6 +238,7 @@ impl Publisher {
                     .notify(&self.scope, Notice::TextInjected(event))
                     .await;
             }
+            News::AgentChanged { from, to } => self.agent_changed(kit, at, from, to).await,
             News::HandOver(phase) => self.hand_over(kit, at, phase).await,
             News::Error { error, is_fatal } => {
                 self.to_client(ServerMessage::Error {

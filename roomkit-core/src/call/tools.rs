@@ -20,8 +20,6 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct ToolLedger {
     limit: usize,
     timeout: Duration,
-    /// Of the tools that have some of their own.
-    rules: HashMap<String, ToolRules>,
     seen: HashMap<CallId, Seen>,
     answered: VecDeque<(CallId, ToolAnswer)>,
     open: Vec<Open>,
@@ -75,7 +73,6 @@ impl ToolLedger {
         Self {
             limit: limit.max(1),
             timeout,
-            rules: HashMap::new(),
             seen: HashMap::new(),
             answered: VecDeque::new(),
             open: Vec::new(),
@@ -83,15 +80,14 @@ impl ToolLedger {
         }
     }
 
-    /// Takes the rules of the tools that have some of their own. Calls that were made before keep
-    /// theirs.
-    pub(super) fn set_rules(&mut self, rules: HashMap<String, ToolRules>) {
-        self.rules = rules;
-    }
-
     /// The provider wants a call, on the connection of this number. A call that was made before,
     /// on this connection or an earlier one, is not run again (K1).
-    pub(super) fn call(&mut self, request: ToolRequest, connection: u32) -> Called {
+    pub(super) fn call(
+        &mut self,
+        request: ToolRequest,
+        connection: u32,
+        rules: ToolRules,
+    ) -> Called {
         let asked = fingerprint(&request);
         let call_id = request.call_id.clone();
         let before = self
@@ -112,7 +108,6 @@ impl ToolLedger {
             }
             _ => {}
         }
-        let rules = self.rules.get(&request.name).copied().unwrap_or_default();
         self.open.push(Open {
             request,
             connection,
@@ -311,30 +306,40 @@ mod tests {
     #[test]
     fn k1_an_id_is_called_once() {
         let mut ledger = ToolLedger::new(4, ms(100));
-        assert_eq!(ledger.call(request("a"), 1), Called::New);
+        assert_eq!(ledger.call(request("a"), 1, ToolRules::new()), Called::New);
         assert_eq!(
-            ledger.call(request("a"), 1),
+            ledger.call(request("a"), 1, ToolRules::new()),
             Called::Known,
             "while it is open"
         );
         assert!(ledger.close(&"a".into()).is_some());
-        assert_eq!(ledger.call(request("a"), 1), Called::Known, "and after");
+        assert_eq!(
+            ledger.call(request("a"), 1, ToolRules::new()),
+            Called::Known,
+            "and after"
+        );
     }
 
     #[test]
     fn k1_a_call_that_is_made_again_on_another_connection_is_not_run_again() {
         let mut ledger = ToolLedger::new(4, ms(100));
-        ledger.call(request("a"), 1);
-        assert_eq!(ledger.call(request("a"), 2), Called::Known);
+        ledger.call(request("a"), 1, ToolRules::new());
+        assert_eq!(
+            ledger.call(request("a"), 2, ToolRules::new()),
+            Called::Known
+        );
         let closed = ledger.close(&"a".into()).unwrap();
         assert_eq!(closed.connection, 2, "the later one gets the answer");
         let answer = ToolAnswer::error("no");
         ledger.remember("a".into(), answer.clone());
-        assert_eq!(ledger.call(request("a"), 3), Called::Answered(answer));
+        assert_eq!(
+            ledger.call(request("a"), 3, ToolRules::new()),
+            Called::Answered(answer)
+        );
         let mut other = request("a");
         other.arguments = "{\"x\":1}".into();
         assert_eq!(
-            ledger.call(other, 4),
+            ledger.call(other, 4, ToolRules::new()),
             Called::New,
             "a vendor that counts anew on every connection means another call"
         );
@@ -344,7 +349,7 @@ mod tests {
     fn k3_the_limit_holds_and_the_next_one_follows() {
         let mut ledger = ToolLedger::new(2, ms(100));
         for id in ["a", "b", "c"] {
-            ledger.call(request(id), 1);
+            ledger.call(request(id), 1, ToolRules::new());
             ledger.clear(id.into());
         }
         assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
@@ -358,7 +363,7 @@ mod tests {
     #[test]
     fn k3_a_late_call_is_closed_once() {
         let mut ledger = ToolLedger::new(2, ms(100));
-        ledger.call(request("a"), 1);
+        ledger.call(request("a"), 1, ToolRules::new());
         ledger.clear("a".into());
         ledger.start_next(ms(0));
         assert!(ledger.close_expired(ms(99)).is_none());
@@ -375,9 +380,8 @@ mod tests {
 
     fn with_rules(rules: ToolRules, ids: &[&str]) -> ToolLedger {
         let mut ledger = ToolLedger::new(4, ms(100));
-        ledger.set_rules(HashMap::from([("f".to_owned(), rules)]));
         for id in ids {
-            ledger.call(request(id), 1);
+            ledger.call(request(id), 1, rules);
             ledger.clear((*id).into());
         }
         ledger
@@ -391,7 +395,7 @@ mod tests {
             name: "g".into(),
             ..request("c")
         };
-        ledger.call(other.clone(), 1);
+        ledger.call(other.clone(), 1, ToolRules::new());
         ledger.clear("c".into());
         assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
         assert_eq!(ledger.start_next(ms(0)), Some(other), "it overtakes");

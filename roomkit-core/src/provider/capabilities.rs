@@ -4,6 +4,7 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use super::{ProviderCommand, ProviderEvent, SessionSetup};
+use super::{UpdateSupport, UpdateWay};
 
 /// What a connection takes, gives and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct ProviderCapabilities {
     /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
     /// the engine may wait a moment for it before it publishes the answer (contract T1).
     pub transcribes_user: bool,
-    /// It takes [`ProviderCommand::Update`] on a live connection.
-    pub updates: bool,
+    /// How the settings of a live session can be changed.
+    pub updates: UpdateSupport,
     /// It takes [`ProviderCommand::Image`].
     pub images: bool,
     /// It takes text and images while a tool call waits for its result. Otherwise the engine keeps
@@ -36,6 +37,9 @@ pub struct ProviderCapabilities {
     /// It gives out [`ProviderEvent::Resumable`] tokens and takes them in
     /// [`SessionSetup::resume`].
     pub resumes: bool,
+    /// With such a token a connection may be set up otherwise than the one before. If not, a
+    /// session that was changed is told the conversation instead.
+    pub resumes_changed: bool,
     /// What it can make of [`SessionSetup::history`].
     pub history: HistorySupport,
     /// A conversation may have a second connection while the first is still open, so that a
@@ -62,11 +66,12 @@ impl ProviderCapabilities {
             interrupts_itself: false,
             truncates: false,
             transcribes_user: false,
-            updates: false,
+            updates: UpdateSupport::all(UpdateWay::NewConnection),
             images: false,
             text_during_tools: true,
             text_during_responses: true,
             resumes: false,
+            resumes_changed: false,
             history: HistorySupport::None,
             overlaps: false,
             pings: false,

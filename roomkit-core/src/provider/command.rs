@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::SessionUpdate;
 #[cfg(doc)]
-use super::{Continuation, ProviderCapabilities};
-use crate::{
-    id::{CallId, ItemId},
-    tool::ToolDefinition,
-};
+use super::{Continuation, ProviderCapabilities, ProviderEvent};
+use crate::id::{CallId, ItemId};
 
 /// What the engine asks of a provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,28 +66,15 @@ pub enum ProviderCommand {
     ActivityStart,
     /// The user has finished (only with manual turns).
     ActivityEnd,
-    /// Changes the live session; `None` keeps what is.
+    /// Changes the live session; `None` keeps what is. Only what
+    /// [`updates`](ProviderCapabilities::updates) allows. A provider that can tell says
+    /// [`ProviderEvent::Updated`] or [`ProviderEvent::UpdateRefused`] to each, in their order.
     Update(SessionUpdate),
     /// One message in the vendor's own form, sent as it is.
     Raw(Value),
     /// Asks the vendor's end of the connection for a sign of life
     /// ([`pings`](ProviderCapabilities::pings)). It stays in order with everything else.
     Ping,
-}
-
-/// A change to a live session. Fields that are `None` stay as they are.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SessionUpdate {
-    /// New instructions.
-    pub system_prompt: Option<String>,
-    /// Another voice.
-    pub voice: Option<String>,
-    /// The whole new list of tools.
-    pub tools: Option<Vec<ToolDefinition>>,
-    /// Another temperature.
-    pub temperature: Option<f32>,
-    /// The vendor's own settings to change.
-    pub provider_config: Option<Map<String, Value>>,
 }
 
 /// Who said something.

@@ -88,8 +88,11 @@ pub enum ProviderEvent {
     ResponseRefused,
     /// Tokens spent outside a response, such as on transcription.
     Usage(Usage),
-    /// A [`ProviderCommand::Update`] took effect.
+    /// The oldest [`ProviderCommand::Update`] that was not answered took effect.
     Updated,
+    /// The oldest [`ProviderCommand::Update`] that was not answered was refused, all of it; the
+    /// session is as it was before.
+    UpdateRefused(ProviderError),
     /// The connection will be closed by the vendor, after this time if it says so.
     GoAway {
         /// How long the connection has left.

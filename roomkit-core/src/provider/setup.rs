@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What one connection is asked to be. Its Debug output leaves out what may be confidential.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SessionSetup {
     /// Whose connection it is, for logs.
@@ -28,6 +28,9 @@ pub struct SessionSetup {
     pub tools: Vec<ToolDefinition>,
     /// The vendor's own settings for this session, checked by the provider.
     pub provider_config: Map<String, Value>,
+    /// What was changed of these since the session began, oldest first. How settings go together
+    /// only the provider knows, so it lays them over each other, in this order.
+    pub provider_changes: Vec<Map<String, Value>>,
     /// Take up the conversation this token stands for. Given only to a provider that
     /// [`resumes`](ProviderCapabilities::resumes). When the vendor refuses it, `connect` fails and
     /// the engine tries again without.
@@ -48,13 +51,19 @@ impl SessionSetup {
             temperature: None,
             tools: Vec::new(),
             provider_config: Map::new(),
+            provider_changes: Vec::new(),
             resume: None,
             history: Vec::new(),
         }
     }
 
+    /// The vendor's own settings and the changes of them, each a layer over the one before.
+    pub fn provider_layers(&self) -> impl Iterator<Item = &Map<String, Value>> {
+        std::iter::once(&self.provider_config).chain(&self.provider_changes)
+    }
+
     /// Makes a change to a live session part of what later connections are asked to be; but for the
-    /// vendor's own settings, which only the provider can lay over each other.
+    /// vendor's own settings.
     pub(crate) fn update(&mut self, update: &SessionUpdate) {
         if let Some(prompt) = &update.system_prompt {
             self.system_prompt = Some(prompt.clone());

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{channel::RealtimeVoiceChannel, observers::Observers, seed::HistorySeed};
+use super::{agent::Agent, channel::RealtimeVoiceChannel, observers::Observers, seed::HistorySeed};
 use crate::{
     audio,
     call::{CallSettings, Shared},
@@ -31,6 +31,9 @@ pub struct RealtimeVoiceChannelBuilder {
     pub(super) inject_ai_text: bool,
     pub(super) seed: Option<HistorySeed>,
     pub(super) recording: Option<Recording>,
+    pub(super) greeting: Option<String>,
+    pub(super) agents: Vec<Agent>,
+    pub(super) first_agent: Option<String>,
     pub(super) shared: Shared,
 }
 
@@ -70,10 +73,14 @@ impl RealtimeVoiceChannelBuilder {
             inject_ai_text: false,
             seed: None,
             recording: None,
+            greeting: None,
+            agents: Vec::new(),
+            first_agent: None,
             shared: Shared {
                 provider,
                 transport,
                 observers: Observers::default(),
+                agents: Arc::default(),
                 emit_transcription_events: true,
                 emit_partials: true,
                 client_stats: false,
@@ -265,6 +272,26 @@ impl RealtimeVoiceChannelBuilder {
     /// Lets sessions be recorded; without it none is (contract V1).
     pub fn recording(mut self, recording: Recording) -> Self {
         self.recording = Some(recording);
+        self
+    }
+
+    /// What the AI says first, as soon as a session is active. It is said once: no later provider
+    /// connection repeats it.
+    pub fn greeting(mut self, greeting: impl Into<String>) -> Self {
+        self.greeting = Some(greeting.into());
+        self
+    }
+
+    /// Adds agents that sessions can begin as or become.
+    pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        self.agents.extend(agents);
+        self
+    }
+
+    /// Who the AI is at first in every session that does not say otherwise: one of the
+    /// [`agents`](Self::agents).
+    pub fn first_agent(mut self, name: impl Into<String>) -> Self {
+        self.first_agent = Some(name.into());
         self
     }
 

@@ -19,18 +19,27 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
-    observers::Observers, options::SessionOptions, recording::recording_of, seed::HistorySeed,
+    REALTIME_VOICE,
+    agent::AgentRef,
+    agents::{Agents, Ground, Known},
+    builder::RealtimeVoiceChannelBuilder,
+    in_room::permissions_of,
+    observers::Observers,
+    options::SessionOptions,
+    recording::recording_of,
+    seed::HistorySeed,
     sources::Sources,
 };
 use crate::{
-    call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
-    error::{ConfigError, RoomError, StartError},
+    call::{
+        CallSettings, Command, NewCall, Opening, PermissionCell, Setup, Shared, Toolbox, telling,
+    },
+    error::{ConfigError, RoomError, StartError, UpdateError},
     event::EndReason,
     hook::HookScope,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     kit::{RoomKit, WeakRoomKit},
-    provider::{RealtimeVoiceProvider, SessionSetup},
+    provider::{RealtimeVoiceProvider, SessionSetup, UpdateWay},
     recording::Recording,
     room::RoomStatus,
     session::RealtimeSession,
@@ -66,6 +75,8 @@ pub(super) struct Inner {
     pub(super) inject_ai_text: bool,
     seed: Option<HistorySeed>,
     recording: Option<Recording>,
+    greeting: Option<String>,
+    first_agent: Option<AgentRef>,
     pub(super) kit: OnceLock<WeakRoomKit>,
     pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
@@ -120,13 +131,28 @@ impl RealtimeVoiceChannel {
             tool_handler,
             ..
         } = builder;
-        let updates = builder.shared.provider.capabilities().updates;
-        let tool_search = builder.tool_search.filter(|_| updates);
+        let mut shared = builder.shared;
+        let updates = shared.provider.capabilities().updates;
+        let is_told = updates.tools == UpdateWay::Live;
+        let tool_search = builder.tool_search.filter(|_| is_told);
         let toolbox = Toolbox::new(tools.clone(), tool_handler.as_ref())?;
         let toolbox = Arc::new(toolbox.searched(tool_search.as_ref())?);
+        let ground = Ground {
+            setup: &setup,
+            provider: &*shared.provider,
+            tool_handler: tool_handler.as_ref(),
+            tool_search: tool_search.as_ref(),
+        };
+        let agents = Agents::new(&builder.agents, &ground)?;
+        let first_agent = builder.first_agent.map(AgentRef::from);
+        if let Some(agent) = &first_agent {
+            let unknown = |error: UpdateError| ConfigError::field("first_agent", error.to_string());
+            agents.find(agent, &ground).map_err(unknown)?;
+        }
+        shared.agents = Arc::new(agents);
         Ok(Self(Arc::new(Inner {
             id,
-            shared: Arc::new(builder.shared),
+            shared: Arc::new(shared),
             setup,
             toolbox: tool_sources.is_empty().then_some(toolbox),
             tools,
@@ -139,6 +165,8 @@ impl RealtimeVoiceChannel {
             inject_ai_text: builder.inject_ai_text,
             seed: builder.seed,
             recording: builder.recording,
+            greeting: builder.greeting,
+            first_agent,
             kit: OnceLock::new(),
             closed: AtomicBool::new(false),
             sessions: Mutex::new(HashMap::new()),
@@ -191,16 +219,37 @@ impl RealtimeVoiceChannel {
         let recording = recording_of(inner.recording.as_ref(), &options)?;
         inner.follow_sources();
         let listing = inner.sources.changes();
-        let toolbox = inner.toolbox(&options).await?;
+        let agent = options.agent.as_ref().or(inner.first_agent.as_ref());
+        let agent = agent.map(|agent| inner.agent(agent)).transpose();
+        let agent = agent.map_err(|error| ConfigError::field("agent", error.to_string()))?;
+        let toolbox = match &agent {
+            Some(agent) if options.tools.is_none() => Arc::clone(&agent.toolbox),
+            _ => inner.toolbox(&options).await?,
+        };
+        let has_own_tools = options.tools.is_some() || agent.is_some();
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();
         setup.tools = toolbox.definitions().to_vec();
-        options.apply(&mut setup);
-        if let Some(seed) = inner.seed {
-            setup.history = seed.read(&kit, &room, &inner.id).await?;
+        if let Some(agent) = &agent {
+            agent.apply(&mut setup);
         }
+        options.apply(&mut setup);
+        let history = match inner.seed {
+            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
+            None => Vec::new(),
+        };
+        let greeting = options.greeting.clone();
+        let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
+        session.set_agent(name.clone());
+        let opening = Opening {
+            setup: Setup::new(setup, toolbox, has_own_tools, name),
+            history,
+            greeting: greeting
+                .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
+                .or_else(|| inner.greeting.clone()),
+        };
 
         let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
         let (mailbox, commands) = mpsc::channel(MAILBOX);
@@ -212,7 +261,7 @@ impl RealtimeVoiceChannel {
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
-            follows_sources: options.tools.is_none(),
+            follows_sources: !has_own_tools,
         })?;
         if inner.sources.changes() != listing {
             // They changed between the listing and the moment the session could be found.
@@ -252,9 +301,8 @@ impl RealtimeVoiceChannel {
             mailbox: commands,
             idle,
             link,
-            toolbox,
+            opening,
             recording: recording.map(|recording| recording.sink),
-            setup,
             ready,
             registered: Box::new(registered),
         };
@@ -322,6 +370,17 @@ impl Inner {
     fn kit(&self) -> Result<RoomKit, StartError> {
         let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
         kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
+    }
+
+    /// The agent that is meant.
+    pub(super) fn agent(&self, agent: &AgentRef) -> Result<Arc<Known>, UpdateError> {
+        let ground = Ground {
+            setup: &self.setup,
+            provider: &*self.shared.provider,
+            tool_handler: self.tool_handler.as_ref(),
+            tool_search: self.tool_search.as_ref(),
+        };
+        self.shared.agents.find(agent, &ground)
     }
 
     fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {

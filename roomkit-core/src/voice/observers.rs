@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use super::RealtimeVoiceChannel;
 use crate::{
     event::{
-        RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent, RealtimeSpeechEvent,
-        RealtimeToolCallEvent, RealtimeToolProgressEvent, RealtimeTranscriptionEvent,
-        RealtimeTurnEvent,
+        RealtimeAgentEvent, RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent,
+        RealtimeSpeechEvent, RealtimeToolCallEvent, RealtimeToolProgressEvent,
+        RealtimeTranscriptionEvent, RealtimeTurnEvent,
     },
     guard,
     session::RealtimeSession,
@@ -109,6 +109,15 @@ impl RealtimeVoiceChannel {
         self.observers().hand_over.add(observer);
     }
 
+    /// Observes another agent taking over in a session.
+    pub fn on_agent_change<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeAgentEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().agent.add(observer);
+    }
+
     /// Observes how long each question of the user's had to wait for its answer.
     pub fn on_turn<F, Fut>(&self, observer: F)
     where
@@ -140,6 +149,7 @@ pub(crate) struct Observers {
     pub(crate) response_start: Observed<RealtimeResponseEvent>,
     pub(crate) hand_over: Observed<RealtimeHandOverEvent>,
     pub(crate) response_end: Observed<RealtimeResponseEvent>,
+    pub(crate) agent: Observed<RealtimeAgentEvent>,
     pub(crate) turn: Observed<RealtimeTurnEvent>,
     pub(crate) error: Observed<RealtimeErrorEvent>,
 }

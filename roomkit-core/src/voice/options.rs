@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::agent::AgentRef;
 use crate::{provider::SessionSetup, tool::Tool};
 
 /// Overrides of the channel's settings for one session (contract S5). What is not set stays as the
@@ -15,6 +16,8 @@ pub struct SessionOptions {
     pub(super) provider_config: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
     pub(super) record: Option<bool>,
+    pub(super) greeting: Option<String>,
+    pub(super) agent: Option<AgentRef>,
 }
 
 impl SessionOptions {
@@ -55,6 +58,21 @@ impl SessionOptions {
     #[must_use]
     pub fn provider_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.provider_config.insert(key.into(), value.into());
+        self
+    }
+
+    /// What the AI says first, instead of the channel's or the agent's greeting.
+    #[must_use]
+    pub fn greeting(mut self, greeting: impl Into<String>) -> Self {
+        self.greeting = Some(greeting.into());
+        self
+    }
+
+    /// Who the AI is at first: an agent of the channel by its name, or any by value. What else is
+    /// set here wins over what the agent has.
+    #[must_use]
+    pub fn agent(mut self, agent: impl Into<AgentRef>) -> Self {
+        self.agent = Some(agent.into());
         self
     }
 

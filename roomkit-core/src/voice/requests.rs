@@ -6,11 +6,10 @@ use tokio::sync::mpsc;
 
 use super::channel::RealtimeVoiceChannel;
 use crate::{
-    call::{Command, Toolbox},
+    call::Command,
     error::{ProviderError, ProviderErrorKind, SessionError},
-    provider::{Role, SessionUpdate},
+    provider::Role,
     session::{RealtimeSession, RealtimeSessionState},
-    tool::Tool,
 };
 
 impl RealtimeVoiceChannel {
@@ -70,23 +69,6 @@ impl RealtimeVoiceChannel {
     /// With manual turns: the user has finished, and an answer is wanted.
     pub fn activity_end(&self, session: &RealtimeSession) -> Result<(), SessionError> {
         self.command(session, Command::ActivityEnd)
-    }
-
-    /// Changes this session, and no other (contract S5). New tools replace the old ones; a tool of
-    /// a known name keeps its handler, the others are answered by the channel's.
-    pub fn update_session(
-        &self,
-        session: &RealtimeSession,
-        update: SessionUpdate,
-    ) -> Result<(), SessionError> {
-        self.needs(
-            "changes of a live session",
-            self.inner().shared.provider.capabilities().updates,
-        )?;
-        if let Some(tools) = &update.tools {
-            Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
-        }
-        self.command(session, Command::Update(update))
     }
 
     /// Gives the conversation a new provider connection, in the next quiet moment and at the latest

@@ -75,8 +75,7 @@ impl Inner {
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
     }
 
-    /// Begins to follow the changes of sources, where they tell and the provider takes them in the
-    /// middle of a conversation. Once for the life of the channel.
+    /// Begins to follow the changes of sources, where they tell. Once for the life of the channel.
     pub(super) fn follow_sources(self: &Arc<Self>) {
         self.sources.follower.get_or_init(|| {
             let told: Vec<_> = self
@@ -85,7 +84,7 @@ impl Inner {
                 .iter()
                 .filter_map(|source| source.changes())
                 .collect();
-            if told.is_empty() || !self.shared.provider.capabilities().updates {
+            if told.is_empty() {
                 return None;
             }
             let again = stream::unfold(Arc::clone(&self.sources.again), |again| async {

@@ -112,7 +112,7 @@ async fn a_source_is_built_by_its_name() {
     let listed = soon(source.tools()).await.unwrap();
     assert_eq!(listed[0].name, "say");
     let invocation: ToolInvocation = invocation("say", json!({"text": "a"}));
-    assert_eq!(soon(source.call(invocation)).await.unwrap().0, "a");
+    assert_eq!(soon(source.call(invocation)).await.unwrap().value, "a");
 
     let wrong = registry.tool_source("mcp", json!({"url": http.url, "prefx": "a"}));
     let error = wrong.err().unwrap().to_string();

@@ -21,7 +21,7 @@ pub(crate) fn invocation(name: &str, arguments: Value) -> ToolInvocation {
 /// Calls a tool; an error as its text.
 pub(crate) async fn call(tools: &McpTools, name: &str, arguments: Value) -> Result<Value, String> {
     let answered = soon(tools.call(invocation(name, arguments))).await;
-    answered.map(|output| output.0).map_err(|error| error.0)
+    answered.map(|output| output.value).map_err(|error| error.0)
 }
 
 pub(crate) async fn names(tools: &McpTools) -> Vec<String> {

@@ -336,18 +336,21 @@ impl Engine {
             match self.config.with(changes) {
                 Ok(config) if config.sample_rate != self.config.sample_rate => {
                     let problem = "sample_rate: cannot be changed in a live session";
-                    return self.complain(ProviderErrorKind::InvalidRequest, problem);
+                    return self.refuse(problem);
                 }
                 Ok(config) => self.config = config,
-                Err(error) => {
-                    return self.complain(ProviderErrorKind::InvalidRequest, error.to_string());
-                }
+                Err(error) => return self.refuse(error.to_string()),
             }
         }
         if let Some(tools) = update.tools {
             self.tools = tools.into_iter().map(|tool| tool.name).collect();
         }
         self.out.push_back(ProviderEvent::Updated);
+    }
+
+    fn refuse(&mut self, problem: impl Into<String>) {
+        let error = ProviderError::new(ProviderErrorKind::InvalidRequest, problem);
+        self.out.push_back(ProviderEvent::UpdateRefused(error));
     }
 
     fn complain(&mut self, kind: ProviderErrorKind, problem: impl Into<String>) {

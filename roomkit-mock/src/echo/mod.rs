@@ -28,7 +28,8 @@ use async_trait::async_trait;
 use roomkit_core::{
     provider::{
         ConnectionInfo, Continuation, ProviderCapabilities, ProviderConnection, ProviderError,
-        ProviderErrorKind, RealtimeVoiceProvider, SessionSetup,
+        ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport,
+        UpdateWay,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
@@ -61,6 +62,13 @@ impl EchoProvider {
     }
 }
 
+impl EchoProvider {
+    fn config_of(&self, setup: &SessionSetup) -> Result<EchoConfig, ConfigError> {
+        let mut layers = setup.provider_layers().cloned();
+        layers.try_fold(self.config.clone(), |config, layer| config.with(layer))
+    }
+}
+
 #[async_trait]
 impl RealtimeVoiceProvider for EchoProvider {
     fn name(&self) -> &'static str {
@@ -75,8 +83,22 @@ impl RealtimeVoiceProvider for EchoProvider {
         capabilities(&self.config)
     }
 
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        let now = self.config_of(setup)?;
+        let changed = now.with(update.provider_config.clone().unwrap_or_default())?;
+        let mut support = capabilities(&changed).updates;
+        if changed.sample_rate != now.sample_rate {
+            support.provider_config = UpdateWay::Never;
+        }
+        Ok(support)
+    }
+
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
-        let config = self.config.with(setup.provider_config).map_err(|error| {
+        let config = self.config_of(&setup).map_err(|error| {
             ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
         })?;
         let mut info = ConnectionInfo::new(capabilities(&config));
@@ -93,7 +115,7 @@ fn capabilities(config: &EchoConfig) -> ProviderCapabilities {
     capabilities.interrupts_itself = true;
     capabilities.truncates = true;
     capabilities.transcribes_user = true;
-    capabilities.updates = true;
+    capabilities.updates = UpdateSupport::all(UpdateWay::Live);
     capabilities.images = true;
     capabilities
 }

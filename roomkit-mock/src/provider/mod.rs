@@ -11,7 +11,7 @@ use roomkit_core::{
     id::SessionId,
     provider::{
         ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError,
-        RealtimeVoiceProvider, SessionSetup,
+        RealtimeVoiceProvider, SessionSetup, UpdateSupport, UpdateWay,
     },
 };
 
@@ -67,7 +67,7 @@ impl MockRealtimeProvider {
         let mut capabilities = ProviderCapabilities::new(24_000, 24_000);
         capabilities.interrupts_itself = true;
         capabilities.truncates = true;
-        capabilities.updates = true;
+        capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.images = true;
         Self {
             model: None,

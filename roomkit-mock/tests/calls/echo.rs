@@ -161,7 +161,7 @@ async fn r3_s5_it_takes_text_images_and_updates() {
         tools: Some(Vec::new()),
         ..SessionUpdate::default()
     };
-    voice.update_session(&session, update).unwrap();
+    voice.update_session(&session, update).await.unwrap();
     voice
         .inject_text(&session, "what time is it", Role::User, false)
         .unwrap();

@@ -2,7 +2,10 @@
 #![cfg(feature = "mock")]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
+mod agents;
 mod audio;
+mod changes;
+mod deliveries;
 mod echo;
 mod ends;
 mod handover;

@@ -449,6 +449,7 @@ async fn s5_changing_a_live_session_changes_that_one_only() {
     house
         .voice
         .update_session(&ann.session, update.clone())
+        .await
         .unwrap();
     let sent = ann
         .ai

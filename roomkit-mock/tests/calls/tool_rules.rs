@@ -6,7 +6,7 @@ use roomkit_core::{
     RealtimeSession,
     client_protocol::{ServerMessage, ToolCallStatus},
     error::ConfigError,
-    provider::{ProviderCommand, RealtimeVoiceProvider},
+    provider::{ProviderCommand, RealtimeVoiceProvider, UpdateSupport, UpdateWay},
     tool::{
         Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolRules,
         ToolSearch,
@@ -175,12 +175,12 @@ async fn a_large_catalogue_is_searched_and_what_was_found_is_declared() {
     let after = call.ai.commands();
     let [
         ..,
-        ProviderCommand::Update(update),
         ProviderCommand::ToolResult { output, .. },
+        ProviderCommand::Update(update),
         ProviderCommand::Respond,
     ] = after.as_slice()
     else {
-        panic!("declared, then told, then asked: {after:?}");
+        panic!("told, declared, and then asked: {after:?}");
     };
     let declared = update.tools.as_ref().unwrap();
     assert_eq!(names(declared), ["find_tools", "hang_up", "cancel_order"]);
@@ -239,7 +239,7 @@ async fn few_tools_or_a_provider_that_takes_no_others_declare_all() {
     assert_eq!(house.provider.connects()[0].tools.len(), 30);
 
     let mut plain = MockRealtimeProvider::new().capabilities();
-    plain.updates = false;
+    plain.updates = UpdateSupport::all(UpdateWay::NewConnection);
     let provider = MockRealtimeProvider::new().with_capabilities(plain);
     let house = House::of(provider, MockRealtimeTransport::new(), searched).await;
     house.call().await;

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use roomkit_core::{
     SessionOptions,
-    provider::{ProviderCommand, RealtimeVoiceProvider, SessionUpdate},
+    provider::{
+        HistorySupport, ProviderCommand, RealtimeVoiceProvider, SessionUpdate, UpdateSupport,
+        UpdateWay,
+    },
     tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
 };
 use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
@@ -108,12 +111,16 @@ async fn s5_a_session_with_tools_of_its_own_keeps_them() {
     let own = SessionUpdate {
         tools: Some(vec![ToolDefinition::new(
             "a",
-            "",
+            "the session's own",
             json!({"type": "object"}),
         )]),
         ..SessionUpdate::default()
     };
-    house.voice.update_session(&changed.session, own).unwrap();
+    house
+        .voice
+        .update_session(&changed.session, own)
+        .await
+        .unwrap();
     assert_eq!(update(&changed).await, ["a"]);
     let watched = house.call().await;
     shelf.put(&["c"]);
@@ -129,10 +136,36 @@ async fn s5_a_session_with_tools_of_its_own_keeps_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_takes_no_changes_is_not_told() {
+async fn k8_h1_a_provider_that_takes_no_changes_gets_another_connection() {
+    let shelf = Shelf::new(&["a"]);
+    let mut rigid = MockRealtimeProvider::new().capabilities();
+    rigid.updates = UpdateSupport::all(UpdateWay::NewConnection);
+    rigid.history = HistorySupport::Text;
+    let provider = MockRealtimeProvider::new().with_capabilities(rigid);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
+        voice.tool_source(shelf.clone())
+    })
+    .await;
+    let call = house.call().await;
+    shelf.put(&["b"]);
+    house.provider.wait_for_attempts(2).await;
+    let setup = house.provider.connects().pop().unwrap();
+    let names: Vec<_> = setup.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["b"]);
+    settle().await;
+    let call = Call {
+        ai: house.provider.session(call.session.id()),
+        ..call
+    };
+    call.ai.simulate_tool_call("c1", "b", "{}");
+    assert_eq!(result(&call).await, "shelf did b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_a_provider_that_can_neither_change_nor_be_told_keeps_its_tools() {
     let shelf = Shelf::new(&["a"]);
     let mut plain = MockRealtimeProvider::new().capabilities();
-    plain.updates = false;
+    plain.updates = UpdateSupport::all(UpdateWay::NewConnection);
     let provider = MockRealtimeProvider::new().with_capabilities(plain);
     let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
         voice.tool_source(shelf.clone())

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use roomkit_core::{
-    provider::{Continuation, HistorySupport, ProviderCapabilities},
+    provider::{Continuation, HistorySupport, ProviderCapabilities, UpdateSupport, UpdateWay},
     registry::ConfigError,
 };
 use serde::{Deserialize, Serialize};
@@ -161,12 +161,18 @@ impl GeminiSessionConfig {
         // Also with manual turns: the beginning of an activity stops the answer.
         capabilities.interrupts_itself = !self.no_interruption;
         capabilities.transcribes_user = self.input_transcription.is_some();
-        capabilities.updates = target.family.updates();
+        capabilities.updates = UpdateSupport::all(UpdateWay::NewConnection);
+        if target.family.updates() {
+            capabilities.updates.system_prompt = UpdateWay::Live;
+            capabilities.updates.tools = UpdateWay::Live;
+        }
         capabilities.images = target.family.converses();
         capabilities.text_during_tools = !target.blocks(self);
         // It would interrupt the answer, as the user's voice does.
         capabilities.text_during_responses = false;
         capabilities.resumes = self.session_resumption;
+        // "You can change any of the configuration parameters except the model" with a handle.
+        capabilities.resumes_changed = true;
         capabilities.history = if target.family.converses() {
             HistorySupport::Text
         } else {

@@ -61,8 +61,11 @@ impl Encoder {
         defaults: &GeminiSessionConfig,
         setup: &SessionSetup,
     ) -> Result<Self, ConfigError> {
-        let session = defaults.with_overrides(&setup.provider_config);
-        let session = session
+        let session = setup
+            .provider_layers()
+            .try_fold(defaults.clone(), |session, layer| {
+                session.with_overrides(layer)
+            })
             .and_then(|session| target.check(&session).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
         within("temperature", setup.temperature, 0.0, 2.0)?;

@@ -5,7 +5,7 @@
 //! vendor.
 
 use roomkit_core::{
-    provider::{Continuation, HistorySupport, ProviderCapabilities},
+    provider::{Continuation, HistorySupport, ProviderCapabilities, UpdateSupport, UpdateWay},
     registry::ConfigError,
 };
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,10 @@ impl OpenAISessionConfig {
         capabilities.truncates = true;
         capabilities.interrupts_itself = self.turn_detection.interrupts();
         capabilities.transcribes_user = self.transcription.is_some();
-        capabilities.updates = true;
+        capabilities.updates = UpdateSupport::all(UpdateWay::Live);
+        // "Cannot update a conversation's voice if assistant audio is present."
+        capabilities.updates.voice = UpdateWay::LiveUntilVoice;
+        capabilities.updates.temperature = UpdateWay::Never;
         capabilities.images = true;
         // There is no token to resume with, but items can be made of all that was said and done.
         capabilities.resumes = false;

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use self::cumulative::Cumulative;
 use super::{
     calls::Calls,
+    encode::UPDATE,
     message::{
         ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
         WireUsage, kind_of, text_of,
@@ -295,6 +296,10 @@ impl Decoder {
         if vendor_error.is_benign() {
             tracing::debug!(%error, "the vendor had nothing to do");
             return None;
+        }
+        let event_id = body.event_id.as_ref().map(Text::as_str);
+        if event_id.is_some_and(|id| id.starts_with(UPDATE)) {
+            return Some(ProviderEvent::UpdateRefused(error));
         }
         Some(ProviderEvent::Error(error))
     }

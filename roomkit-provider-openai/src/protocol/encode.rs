@@ -7,6 +7,7 @@ use roomkit_core::{
     audio::g711,
     provider::{
         ProviderCommand, ProviderError, ProviderErrorKind, Role, SessionSetup, SessionUpdate,
+        UpdateSupport, UpdateWay,
     },
     registry::ConfigError,
 };
@@ -18,6 +19,9 @@ use super::{
     session::{self, Common},
 };
 use crate::config::{Dialect, OpenAISessionConfig, Voice, in_section};
+
+/// What the ids of changes begin with, so that a refusal is known for what it is.
+pub(super) const UPDATE: &str = "update_";
 
 /// Turns commands into the vendor's client events.
 #[derive(Debug, Clone)]
@@ -37,8 +41,11 @@ impl Encoder {
         defaults: &OpenAISessionConfig,
         setup: &SessionSetup,
     ) -> Result<Self, ConfigError> {
-        let mut session = defaults
-            .with_overrides(&setup.provider_config)
+        let mut session = setup
+            .provider_layers()
+            .try_fold(defaults.clone(), |session, layer| {
+                session.with_overrides(layer)
+            })
             .and_then(|session| session.check(dialect).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
         if let Some(voice) = &setup.voice {
@@ -174,6 +181,26 @@ impl Encoder {
         question.into_iter().chain([image]).collect()
     }
 
+    /// Checks a change of this session: gives how it can be made.
+    ///
+    /// # Errors
+    /// When `update.provider_config` does not fit; the error names the field.
+    pub fn check_update(&self, update: &SessionUpdate) -> Result<UpdateSupport, ConfigError> {
+        let nothing = serde_json::Map::new();
+        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
+        let changed = self
+            .session
+            .with_overrides(overrides)
+            .and_then(|session| session.check(self.dialect).map(|()| session))
+            .map_err(|error| in_section("provider_config", error))?;
+        let mut support = self.session.capabilities().updates;
+        if changed.capabilities() != self.session.capabilities() {
+            // The engine relies on what it was told of a connection.
+            support.provider_config = UpdateWay::NewConnection;
+        }
+        Ok(support)
+    }
+
     fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
@@ -188,7 +215,7 @@ impl Encoder {
             return Err(ProviderError::new(
                 ProviderErrorKind::Unsupported,
                 "codecs, the kind of turn detection, `interrupt_response` and transcription on or \
-                 off are fixed for a connection; set them when the session starts",
+                 off are fixed for a connection; they take another one",
             ));
         }
         if let Some(voice) = &update.voice {
@@ -208,7 +235,7 @@ impl Encoder {
 
     fn session_update(&mut self, session: serde_json::Value) -> Result<String, ProviderError> {
         to_frame(&ClientEvent::SessionUpdate {
-            event_id: self.event_id("update_"),
+            event_id: self.event_id(UPDATE),
             session,
         })
     }

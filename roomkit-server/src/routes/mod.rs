@@ -1,5 +1,6 @@
 //! The HTTP surface: page, rooms, dashboards, health.
 
+mod deliveries;
 mod events;
 mod health;
 mod input;
@@ -34,6 +35,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/rooms/{room}", get(rooms::describe).delete(rooms::close))
         .route("/rooms/{room}/timeline", get(rooms::timeline))
         .route("/rooms/{room}/messages", post(rooms::post_message))
+        .route("/rooms/{room}/deliveries", post(deliveries::post_delivery))
         .route("/rooms/{room}/events", get(events::watch))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

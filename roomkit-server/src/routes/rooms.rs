@@ -17,7 +17,7 @@ use crate::{app::App, error::room_rejection, host::SUPERVISOR};
 /// Most rooms or events in one answer.
 const MAX_PAGE: usize = 1000;
 /// Longest message, in characters.
-const MAX_TEXT_CHARS: usize = 16_384;
+pub(super) const MAX_TEXT_CHARS: usize = 16_384;
 /// Longest idempotency key, in characters.
 const MAX_KEY_CHARS: usize = 128;
 
@@ -98,6 +98,9 @@ struct DescribedSession {
     id: SessionId,
     participant_id: ParticipantId,
     state: RealtimeSessionState,
+    /// Who speaks with the caller, where agents do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
     created_at: jiff::Timestamp,
 }
 
@@ -148,6 +151,7 @@ fn described_session(session: &RealtimeSession) -> DescribedSession {
         id: session.id().clone(),
         participant_id: session.participant_id().clone(),
         state: session.state(),
+        agent: session.agent().map(|name| name.to_string()),
         created_at: session.created_at(),
     }
 }

@@ -11,6 +11,7 @@
 
 mod answers;
 mod bad_tools;
+mod changes;
 mod cuts;
 mod dials;
 mod gemini;

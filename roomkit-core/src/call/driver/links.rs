@@ -9,8 +9,8 @@ use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
 use crate::{
     audio::{Resampler, level_dbfs},
     call::{
-        gate::Toolbox,
         io::{Command, Dial, Input},
+        outbox::SendFailure,
         publisher::ToPublisher,
     },
     client_protocol::ServerMessage,
@@ -27,56 +27,26 @@ use crate::{
 };
 
 impl Driver {
-    /// Keeps what a command means for who answers tool calls. False: it means no more than that.
-    pub(super) fn takes_tools(&mut self, command: &Command) -> bool {
-        match command {
-            Command::Update(update) => self.has_own_tools |= update.tools.is_some(),
-            Command::Redeclare(_) if self.has_own_tools => return false,
-            Command::Redeclare(toolbox) => {
-                let before = Arc::clone(&self.toolbox);
-                self.use_tools(Arc::clone(toolbox));
-                return before.definitions() != toolbox.definitions();
+    /// Lets the provider check a change before anything is sent. `None`: it is refused.
+    pub(super) fn checked(&mut self, mut command: Command) -> Option<Command> {
+        if let Command::Update(change) = &mut command {
+            let setup = self.call.setup();
+            match self.shared.provider.check_update(&setup, &change.update) {
+                Ok(support) => change.support = support,
+                Err(error) => {
+                    change.answer(Err(error.into()));
+                    return None;
+                }
             }
-            _ => {}
         }
-        true
-    }
-
-    /// Answers tool calls with these from now on.
-    pub(super) fn use_tools(&mut self, toolbox: Arc<Toolbox>) {
-        self.feed(Input::ToolRules(toolbox.rules()));
-        self.toolbox = toolbox;
-    }
-
-    /// Tells the model of what it has found.
-    pub(super) fn show_tools(&mut self, found: &[String]) {
-        let toolbox = Arc::new(self.toolbox.showing(found));
-        if toolbox.definitions() != self.toolbox.definitions() {
-            self.toolbox = Arc::clone(&toolbox);
-            self.feed(Input::Command(Command::Redeclare(toolbox)));
-        }
+        Some(command)
     }
 
     pub(super) fn send_to_provider(&mut self, mut command: ProviderCommand) {
-        let mut dropped = None;
-        if let ProviderCommand::Update(update) = &command {
-            self.setup.update(update);
-            if let Some(config) = &update.provider_config
-                && !self.changes.push(config)
-            {
-                dropped = Some("vendor_settings");
-            }
-            if let Some(tools) = &update.tools
-                && tools != self.toolbox.definitions()
-                // The channel has checked them.
-                && let Ok(toolbox) = self.toolbox.redeclared(tools)
-            {
-                self.use_tools(Arc::new(toolbox));
-            }
-        }
         let Some(provider) = &mut self.provider else {
             return;
         };
+        let mut dropped = None;
         let pushed = if let ProviderCommand::Audio(pcm) = &mut command {
             if let Some(resampler) = &mut self.inbound {
                 *pcm = resampler.process(pcm);
@@ -174,11 +144,8 @@ impl Driver {
 
     /// Begins to open another connection, once the one that was left is closed.
     pub(super) fn dial(&mut self, dial: Dial) {
-        let mut setup = self.setup.clone();
-        setup.resume = dial.resume;
-        setup.history = dial.history;
         let hanging_up = self.hanging_up.take();
-        let connect = connect(Arc::clone(&self.shared.provider), setup, dial.within);
+        let connect = connect(Arc::clone(&self.shared.provider), dial.setup, dial.within);
         self.connecting = Some(
             async move {
                 if let Some(closed) = hanging_up {
@@ -251,13 +218,20 @@ impl Driver {
 
     /// A send that failed because of what was sent is reported; any other means that the
     /// connection is gone, for which the provider's own last word is the better reason.
-    pub(super) fn provider_send_failed(&mut self, error: ProviderError) {
+    pub(super) fn provider_send_failed(&mut self, failure: SendFailure) {
+        let SendFailure {
+            error,
+            is_of_update,
+        } = failure;
         let about_the_command = matches!(
             error.kind(),
             ProviderErrorKind::Unsupported
                 | ProviderErrorKind::InvalidRequest
                 | ProviderErrorKind::InvalidConfig
         );
+        if about_the_command && is_of_update {
+            return self.feed(Input::Provider(ProviderEvent::UpdateRefused(error)));
+        }
         if about_the_command {
             return self.feed(Input::Provider(ProviderEvent::Error(error)));
         }

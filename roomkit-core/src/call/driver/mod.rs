@@ -1,6 +1,5 @@
 //! Runs a call: one task that owns both links and the machine.
 
-mod changes;
 mod finish;
 mod links;
 mod recording;
@@ -23,13 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
-use changes::VendorChanges;
-
 use super::{
-    gate::{Finished, ToolContext, Toolbox},
+    gate::{Finished, ToolContext},
     io::{Action, Command, Input, Moment, News, Permissions, ToolRequest},
     machine::Call,
-    outbox::{ClientWire, Outbox, ProviderWire},
+    outbox::{ClientWire, Outbox, ProviderWire, SendFailure},
     publisher::{FromPublisher, ToPublisher},
 };
 use crate::{
@@ -39,7 +36,7 @@ use crate::{
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
-    provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
+    provider::{ProviderConnection, ProviderEvent, Role},
     recording::{Recorder, RecordingError, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
@@ -77,10 +74,6 @@ struct Driver {
     client: Outbox<ClientWire>,
     client_events: BoxStream<'static, ClientEvent>,
 
-    /// What every provider connection of this session is asked to be.
-    setup: SessionSetup,
-    /// Changes of the vendor's own settings since then.
-    changes: VendorChanges,
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
     /// The last provider connection that was left, on its way out.
@@ -95,9 +88,6 @@ struct Driver {
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
     registered: Box<dyn Send>,
 
-    toolbox: Arc<Toolbox>,
-    /// The host gave this session tools of its own, so that sources change them no more.
-    has_own_tools: bool,
     tools: JoinSet<(CallId, Finished)>,
     running: HashMap<CallId, (AbortHandle, CancellationToken)>,
     reporter: Reporter,
@@ -140,7 +130,7 @@ enum Happening {
     Progress(CallId, String),
     Connected(Result<ProviderConnection, ProviderError>),
     ClientSent(Result<(), TransportError>),
-    ProviderSent(Result<(), ProviderError>),
+    ProviderSent(Result<(), SendFailure>),
     RecordingFailed(RecordingError),
     StartAbandoned,
     Timer,
@@ -233,7 +223,7 @@ impl Driver {
                 ));
             }
             Happening::Mailbox(Some(command)) => {
-                if self.takes_tools(&command) {
+                if let Some(command) = self.checked(command) {
                     self.feed(Input::Command(command));
                 }
             }
@@ -246,17 +236,16 @@ impl Driver {
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));
             }
-            Happening::Tool(call_id, finished) => {
+            Happening::Tool(call_id, Finished { answer, change }) => {
                 self.running.remove(&call_id);
                 // What it told before it was done comes before.
                 while let Ok((call_id, progress)) = self.reports.try_recv() {
                     self.feed(Input::ToolProgress(call_id, progress));
                 }
-                if let Some(found) = finished.found {
-                    // Before the result, so that they can be called as soon as the model knows it.
-                    self.show_tools(&found);
-                }
-                self.feed(Input::ToolFinished(call_id, finished.answer));
+                self.feed(match change {
+                    Some(change) => Input::ToolChanges(call_id, answer, change),
+                    None => Input::ToolFinished(call_id, answer),
+                });
             }
             Happening::ToolDropped => {}
             Happening::Progress(call_id, progress) => {
@@ -278,8 +267,8 @@ impl Driver {
                 }
             }
             Happening::ProviderSent(sent) => {
-                if let Err(error) = sent {
-                    self.provider_send_failed(error);
+                if let Err(failure) = sent {
+                    self.provider_send_failed(failure);
                 }
             }
             Happening::RecordingFailed(error) => self.recording_failed(error),
@@ -308,8 +297,8 @@ impl Driver {
         if client_failed {
             self.feed(Input::ClientGone);
         }
-        if let Some(Err(error)) = provider {
-            self.provider_send_failed(error);
+        if let Some(Err(failure)) = provider {
+            self.provider_send_failed(failure);
             return true;
         }
         client_failed
@@ -328,6 +317,9 @@ impl Driver {
                 Action::HangUp => self.hang_up(),
                 Action::ToClient(command) => self.send_to_client(command),
                 Action::Publish(publication) => {
+                    if let News::AgentChanged { to, .. } = &publication.what {
+                        self.session.set_agent(to.clone());
+                    }
                     let partial = matches!(
                         publication.what,
                         News::Partial { .. } | News::ToolProgress { .. }
@@ -362,7 +354,8 @@ impl Driver {
             kit,
             scope: self.scope.clone(),
             session: self.session.clone(),
-            toolbox: Arc::clone(&self.toolbox),
+            agents: Arc::clone(&self.shared.agents),
+            toolbox: self.call.toolbox_for(&request.call_id),
         };
         let call_id = request.call_id.clone();
         let cancelled = CancellationToken::new();

@@ -20,15 +20,13 @@ use tokio::{
 };
 
 use super::{
-    AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, changes::VendorChanges, links::connect,
-    recording::recorder,
+    AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, links::connect, recording::recorder,
 };
 use crate::{
     audio::Resampler,
     call::{
-        gate::Toolbox,
         io::{Command, Input, Permissions},
-        machine::{Call, CallSettings},
+        machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
         publisher::{Publisher, ToPublisher},
     },
@@ -38,15 +36,12 @@ use crate::{
     framework::FrameworkEventKind,
     hook::HookScope,
     kit::WeakRoomKit,
-    provider::{
-        ProviderCapabilities, ProviderCommand, ProviderConnection, RealtimeVoiceProvider,
-        SessionSetup, SessionUpdate,
-    },
+    provider::{ProviderCapabilities, ProviderConnection, RealtimeVoiceProvider},
     recording::{RecordingSink, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
-    voice::Observers,
+    voice::{Agents, Observers},
 };
 
 /// What all sessions of a channel have in common.
@@ -54,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) provider: Arc<dyn RealtimeVoiceProvider>,
     pub(crate) transport: Arc<dyn RealtimeAudioTransport>,
     pub(crate) observers: Observers,
+    pub(crate) agents: Arc<Agents>,
     pub(crate) emit_transcription_events: bool,
     pub(crate) emit_partials: bool,
     pub(crate) client_stats: bool,
@@ -98,10 +94,10 @@ pub(crate) struct NewCall {
     pub(crate) mailbox: mpsc::Receiver<Command>,
     pub(crate) idle: watch::Sender<bool>,
     pub(crate) link: ClientLink,
-    pub(crate) toolbox: Arc<Toolbox>,
+    /// What the session is, and what it begins with.
+    pub(crate) opening: Opening,
     /// Where it is recorded to, if it may be.
     pub(crate) recording: Option<Arc<dyn RecordingSink>>,
-    pub(crate) setup: SessionSetup,
     /// Told when the session is active, or why it never will be. Its receiver's end takes the
     /// start back.
     pub(crate) ready: oneshot::Sender<Result<(), StartError>>,
@@ -149,26 +145,22 @@ impl Driver {
             recording: recorder.as_ref().map(|recorder| recorder.queue.clone()),
             call,
         };
-        let mut setup = new.setup;
-        let seed = std::mem::take(&mut setup.history);
-        let mut first = setup.clone();
-        first.history.clone_from(&seed);
+        let mut first = new.opening.setup.wanted();
+        first.history.clone_from(&new.opening.history);
         let provider = Arc::clone(&shared.provider);
         let connecting = connect(provider, first, shared.connect_timeout);
-        let mut driver = Self {
+        Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
             session,
             kit,
             scope,
-            call: Call::new(settings, permissions.get(), seed),
+            call: Call::new(settings, permissions.get(), new.opening),
             began,
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
             client_events: new.link.events,
-            setup,
-            changes: VendorChanges::default(),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -180,8 +172,6 @@ impl Driver {
             idle: new.idle,
             ready: Some(new.ready),
             registered: new.registered,
-            toolbox: Arc::clone(&new.toolbox),
-            has_own_tools: false,
             tools: JoinSet::new(),
             running: HashMap::new(),
             reporter: Reporter::new(reports),
@@ -195,9 +185,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
-        };
-        driver.use_tools(new.toolbox);
-        driver
+        }
     }
 
     /// The provider is ready: the client is told, if it is the first connection; then held audio
@@ -208,14 +196,7 @@ impl Driver {
         self.resample(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
-        let mut outbox = Outbox::new(ProviderWire(sink));
-        for change in self.changes.iter() {
-            // It is new, and has room for more than are kept.
-            let _ = outbox.push(ProviderCommand::Update(SessionUpdate {
-                provider_config: Some(change.clone()),
-                ..SessionUpdate::default()
-            }));
-        }
+        let outbox = Outbox::new(ProviderWire(sink));
         self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {
             self.feed(Input::Connected(info));

@@ -22,6 +22,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 const GO_AWAY: Duration = Duration::from_secs(10);
 /// The host waits so long for a quiet moment at most.
 const HOST_PATIENCE: Duration = Duration::from_secs(20);
+/// The same when a caller waits for another agent.
+const URGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Signs of life are asked for this often while audio is sent, and otherwise that often.
 const PING_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -40,6 +42,8 @@ pub(super) struct Connection {
     since: Moment,
     /// It has done something useful.
     proven: bool,
+    /// The AI's voice has come over it.
+    pub(super) has_spoken: bool,
     /// Attempts since the last connection that was proven.
     pub(super) failures: u32,
     pub(super) plan: Option<Plan>,
@@ -83,6 +87,8 @@ pub(super) struct Plan {
     pub(super) reason: HandOverReason,
     pub(super) from: Moment,
     pub(super) deadline: Moment,
+    /// It need not be quiet: it is enough that no response runs.
+    pub(super) is_urgent: bool,
 }
 
 /// A hand-over that happens.
@@ -102,6 +108,7 @@ impl Connection {
             state: State::Starting,
             since: Moment::ZERO,
             proven: false,
+            has_spoken: false,
             failures: 0,
             plan: None,
             run: None,
@@ -166,8 +173,21 @@ impl Connection {
                 reason,
                 from,
                 deadline,
+                is_urgent: false,
             });
         }
+    }
+
+    /// Plans to be gone as soon as no response runs: the model waits for nothing else.
+    pub(super) fn plan_at_once(&mut self, now: Moment, reason: HandOverReason) {
+        let earlier = self.plan.as_ref().map(|plan| plan.deadline);
+        let deadline = now + URGENT_PATIENCE;
+        self.plan = Some(Plan {
+            reason,
+            from: now,
+            deadline: earlier.map_or(deadline, |earlier| earlier.min(deadline)),
+            is_urgent: true,
+        });
     }
 
     /// Plans to be gone before a known end.
@@ -197,6 +217,7 @@ impl Connection {
     /// A new connection is there.
     pub(super) fn opened(&mut self, now: Moment) {
         self.proven = self.number == 0;
+        self.has_spoken = false;
         self.number += 1;
         self.state = State::Open;
         self.plan = None;

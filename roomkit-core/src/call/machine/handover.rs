@@ -6,29 +6,26 @@
 //! conversation so far. When it is there, it hears what the old one may not have understood, then
 //! what came meanwhile, and is asked for the answer that is owed, if one is.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use super::{
-    Call, Given, Held, Wanted,
+    Call, Given, Wanted,
     connection::{Connection, Run, State},
 };
 use crate::{
     call::{
-        history::{open_calls, tool_note},
-        io::{Action, Dial, Moment, News, ToolAnswer},
+        history::tool_note,
+        io::{Action, Moment, News, ToolAnswer},
         tools::Closed,
     },
     client_protocol::ServerMessage,
     event::{HandOverOutcome, HandOverPhase, HandOverReason, ResponsePhase},
     provider::{
-        ConnectionInfo, HistoryItem, HistorySupport, ProviderCommand, ProviderError,
-        ProviderErrorKind, Role,
+        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderErrorKind, Role,
     },
     transport::ClientCommand,
 };
 
-/// A new connection that is not ready by then is given up and tried again.
-const DIAL_LIMIT: Duration = Duration::from_secs(10);
 impl Call {
     // ----- a connection comes
 
@@ -57,10 +54,15 @@ impl Call {
         }
         self.tell_what_came_meanwhile();
         self.send_held();
+        self.changes_are_made(now);
+        self.make_waiting_changes(now);
         if is_first {
             self.last_busy = now;
             self.stats.ready_after = now;
             self.begin_recording(now);
+            if let Some(greeting) = self.greeting.take() {
+                self.greet(now, &greeting);
+            }
             return;
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the
@@ -115,7 +117,7 @@ impl Call {
 
     /// What waited goes out, except for audio, which has a pace. Results of calls that this
     /// connection does not know become words.
-    fn send_held(&mut self) {
+    pub(super) fn send_held(&mut self) {
         for held in std::mem::take(&mut self.held) {
             self.give(held);
         }
@@ -199,8 +201,18 @@ impl Call {
         if token_is_suspect && !out_of_attempts && self.history.spend_token() {
             return self.dial(fallback);
         }
+        if self.gives_up_changes(now, &error, out_of_attempts) {
+            self.connection.failures = 0;
+            if fallback {
+                self.keep_connection(now, error, false);
+            } else {
+                self.dial(false);
+            }
+            return;
+        }
         if fallback {
-            return self.keep_connection(now, error, out_of_attempts);
+            let again = !is_permanent(&error) && !out_of_attempts;
+            return self.keep_connection(now, error, again);
         }
         if is_permanent(&error) || out_of_attempts {
             return self.fail(now, error);
@@ -209,17 +221,22 @@ impl Call {
         self.wait_to_dial(now);
     }
 
-    /// No new connection could be had, but the old one is still good.
-    fn keep_connection(&mut self, now: Moment, error: ProviderError, out_of_attempts: bool) {
+    /// No new connection could be had, but the old one is still good. `again`: it is tried again.
+    fn keep_connection(&mut self, now: Moment, error: ProviderError, again: bool) {
         self.connection.state = State::Open;
         self.uplink.reopen();
-        if !is_permanent(&error) && !out_of_attempts {
+        if again {
+            self.setup.kept();
             let reason = match &self.connection.run {
                 Some(run) => run.reason.clone(),
                 None => HandOverReason::Host,
             };
-            let again = now + self.connection.backoff();
-            self.connection.plan_for_host(again, reason);
+            let at = now + self.connection.backoff();
+            self.connection.plan_for_host(at, reason);
+        } else {
+            self.give_up_changes(now, &error);
+            self.make_waiting_changes(now);
+            self.connection.owed = false;
         }
         self.finish_hand_over(now, Some(HandOverOutcome::Kept), Duration::ZERO);
         self.words.tell(now, News::Unnoticed(error));
@@ -302,60 +319,6 @@ impl Call {
     pub(super) fn abandon_hand_over(&mut self, now: Moment) {
         let held = self.uplink.held();
         self.finish_hand_over(now, Some(HandOverOutcome::Failed), held);
-    }
-
-    pub(super) fn dial(&mut self, fallback: bool) {
-        self.connection.state = State::Dialling { fallback };
-        let Some(capabilities) = &self.provider else {
-            return;
-        };
-        let support = capabilities.history;
-        let token = self.history.token().filter(|_| capabilities.resumes);
-        let resume = token.cloned();
-        let history = self.history.snapshot(self.words.untold(), support);
-        self.connection.next_calls = match support {
-            HistorySupport::Full => open_calls(&history),
-            _ => HashSet::new(),
-        };
-        self.connection.told_until = match support {
-            HistorySupport::None => u64::MAX,
-            _ => self.words.order(),
-        };
-        if support != HistorySupport::None && !fallback {
-            self.forget_what_is_told();
-        }
-        if let Some(run) = &mut self.connection.run {
-            run.attempts += 1;
-            run.outcome = match (&resume, support) {
-                (Some(_), _) => HandOverOutcome::Resumed,
-                (None, HistorySupport::None) => HandOverOutcome::Fresh,
-                (None, _) => HandOverOutcome::Replayed,
-            };
-        }
-        self.out.push_back(Action::Dial(Dial {
-            resume,
-            history,
-            within: DIAL_LIMIT,
-        }));
-    }
-
-    /// What waits and is part of the history that is told to the new connection waits no more.
-    fn forget_what_is_told(&mut self) {
-        let is_told = |held: &Held| held.order > 0 && !self.history.covers(held.order);
-        let wants_answer = |held: &&Held| match &held.what {
-            Given::Command(ProviderCommand::Text { respond, .. }) => *respond && is_told(held),
-            Given::Command(_) => false,
-            Given::Result(..) => self.tools.is_settled(),
-        };
-        let waits = self.held.iter().chain(&self.deferred);
-        self.connection.owed |= waits.filter(wants_answer).count() > 0;
-        self.held.retain(|held| !is_told(held));
-        self.deferred.retain(|held| !is_told(held));
-    }
-
-    fn wait_to_dial(&mut self, now: Moment) {
-        let until = now + self.connection.backoff();
-        self.connection.state = State::Waiting(until);
     }
 
     fn tell_client_of_outage(&mut self) {

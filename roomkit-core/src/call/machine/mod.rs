@@ -1,27 +1,39 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod changes;
 mod connection;
+mod dial;
+mod given;
 mod handover;
 mod latency;
 mod outgoing;
 mod provider;
 mod recording;
 mod requests;
+mod settings;
+mod settle;
 #[cfg(test)]
 mod tests;
-mod tools;
+mod tool_calls;
 mod turns;
 mod watch;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use connection::Connection;
 
+pub(crate) use self::{given::greeting_note, settings::CallSettings};
 use self::{latency::TurnClock, recording::Tape};
 use super::{
+    gate::Toolbox,
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer},
-    playout::{Due, Pace, Playout},
+    playout::{Pace, Playout},
+    setup::Setup,
     tools::{Closed, ToolLedger},
     uplink::Uplink,
     words::Words,
@@ -29,11 +41,9 @@ use super::{
 use crate::{
     audio,
     event::{EndReason, ResponsePhase},
-    id::ResponseId,
-    provider::{HistoryItem, ProviderCapabilities, ProviderCommand},
-    recording::RecordingTerms,
+    id::{CallId, ResponseId},
+    provider::{HistoryItem, ProviderCapabilities, ProviderCommand, SessionSetup},
     stats::SessionStats,
-    transport::ClientCommand,
 };
 
 /// Commands that wait for a provider connection; more than a host sends in its right mind.
@@ -48,35 +58,13 @@ const OWES_AFTER_GIVEN: Duration = Duration::from_secs(30);
 /// Interrupted responses whose late audio is still recognised.
 const STALE_RESPONSES: usize = 8;
 
-/// What a host decides about its calls.
-#[derive(Debug, Clone)]
-pub(crate) struct CallSettings {
-    /// How far ahead of real time audio is sent to this client.
-    pub(crate) lead: Duration,
-    /// How late audio may come to this client without a gap being heard.
-    pub(crate) jitter_buffer: Duration,
-    /// How much audio may wait for the client.
-    pub(crate) backlog: Duration,
-    /// How long an answer's words wait for the question's transcript.
-    pub(crate) transcript_wait: Duration,
-    pub(crate) tool_limit: usize,
-    pub(crate) tool_timeout: Duration,
-    pub(crate) tool_result_cap: usize,
-    pub(crate) interruptions: bool,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) max_duration: Option<Duration>,
-    /// How much of the user's audio is held while there is no provider connection.
-    pub(crate) hold: Duration,
-    /// How many new connections are tried in a row before the call is given up.
-    pub(crate) reconnect_attempts: u32,
-    /// A provider connection is replaced before it is older than this.
-    pub(crate) max_connection_age: Option<Duration>,
-    /// The rate of this client's microphone, in Hz.
-    pub(crate) input_rate: u32,
-    /// Whether the call can be recorded, and who decides it.
-    pub(crate) recording: Option<RecordingTerms>,
-    /// Makes this call's waits differ from those of others.
-    pub(crate) seed: u64,
+/// How a call begins.
+pub(crate) struct Opening {
+    pub(crate) setup: Setup,
+    /// What was said before.
+    pub(crate) history: Vec<HistoryItem>,
+    /// What the AI says first.
+    pub(crate) greeting: Option<String>,
 }
 
 /// One call. See the [module](super) for how to run it.
@@ -94,6 +82,15 @@ pub(crate) struct Call {
     /// Words that wait until they do no harm: until no tool call waits, or no response runs.
     deferred: Vec<Held>,
     history: History,
+    /// What the session is asked to be.
+    setup: Setup,
+    told_agent: Option<Arc<str>>,
+    /// Who answers the calls that have not started, as it was when they were made (contract K5).
+    calls: HashMap<CallId, Arc<Toolbox>>,
+    /// What is said first, until it was asked for.
+    greeting: Option<String>,
+    /// Texts that wait until nobody speaks.
+    deliveries: VecDeque<given::Waiting>,
     stats: SessionStats,
     /// What of it the world knows.
     told_stats: SessionStats,
@@ -168,12 +165,13 @@ enum Wanted {
 }
 
 impl Call {
-    /// `seed` is what was said before this call.
-    pub(crate) fn new(
-        settings: CallSettings,
-        permissions: Permissions,
-        seed: Vec<HistoryItem>,
-    ) -> Self {
+    /// What the session is asked to be holds what was said before this call.
+    pub(crate) fn new(settings: CallSettings, permissions: Permissions, opening: Opening) -> Self {
+        let Opening {
+            setup,
+            history,
+            greeting,
+        } = opening;
         let pace = Pace {
             lead: settings.lead,
             jitter_buffer: settings.jitter_buffer,
@@ -193,7 +191,12 @@ impl Call {
             uplink,
             held: Vec::new(),
             deferred: Vec::new(),
-            history: History::new(seed),
+            history: History::new(history),
+            told_agent: setup.agent(),
+            setup,
+            calls: HashMap::new(),
+            greeting,
+            deliveries: VecDeque::new(),
             stats: SessionStats::default(),
             told_stats: SessionStats::default(),
             turn: TurnClock::default(),
@@ -233,7 +236,10 @@ impl Call {
             Input::ToolProgress(call_id, progress) => {
                 self.on_tool_progress(now, call_id, progress);
             }
-            Input::ToolRules(rules) => self.tools.set_rules(rules),
+            Input::ToolChanges(call_id, answer, change) => match self.tools.close(&call_id) {
+                Some(closed) => self.answer_with_change(now, closed, answer, change),
+                None => self.out.push_back(Action::Dropped("late_tool_result")),
+            },
             Input::Command(command) => self.on_command(now, command),
             Input::Permissions(permissions) => self.on_permissions(now, permissions),
             Input::RecordingFailed => self.recording_failed(),
@@ -267,6 +273,7 @@ impl Call {
             silence,
             self.uplink.next_wake().map(|at| at.max(now)),
             self.connection_wake(now),
+            self.delivery_wake(now),
             self.words.next_wake(),
             self.tools.next_wake(now),
             wanted,
@@ -281,108 +288,14 @@ impl Call {
         .min()
     }
 
+    /// What the session is to be once all changes are made.
+    pub(crate) fn setup(&self) -> SessionSetup {
+        self.setup.wanted()
+    }
+
     /// What the call has come to so far.
     pub(crate) fn stats(&self) -> SessionStats {
         self.stats
-    }
-
-    // ----- after every input
-
-    fn settle(&mut self, now: Moment) {
-        if self.ended {
-            return;
-        }
-        if self.settings.max_duration.is_some_and(|limit| now >= limit) {
-            return self.end(now, EndReason::MaxDuration);
-        }
-        self.run_tools(now);
-        self.send_deferred();
-        self.send_voice(now);
-        self.ask_for_response(now);
-        self.play(now);
-        self.record_heard(now);
-        self.watch_connection(now);
-        if self.ended {
-            return;
-        }
-        self.publish(now);
-        self.tell_stats();
-        self.watch_idleness(now);
-    }
-
-    fn tell_stats(&mut self) {
-        if self.stats != self.told_stats {
-            self.told_stats = self.stats;
-            self.out.push_back(Action::Stats(self.stats));
-        }
-    }
-
-    fn play(&mut self, now: Moment) {
-        while let Some(due) = self.playout.poll(now) {
-            match due {
-                Due::Audio(pcm) if self.permissions.voice => {
-                    if !self.assistant_speaking {
-                        self.assistant_speaking = true;
-                        self.tell_at_once(now, News::AssistantSpeaking(true));
-                    }
-                    if let Some(tape) = &mut self.tape {
-                        tape.sent(&self.playout, pcm.clone());
-                    }
-                    self.send_to_client(ClientCommand::Audio(pcm));
-                    if let Some(latency) = self.turn.audio_sent(now, self.playout.sent()) {
-                        self.stats.turns += 1;
-                        self.stats.last_turn = Some(latency);
-                        self.stats.slowest_turn = self.stats.slowest_turn.max(latency.sent);
-                    }
-                }
-                Due::Audio(_) => {}
-                Due::EndOfResponse => self.send_to_client(ClientCommand::EndOfResponse),
-            }
-        }
-    }
-
-    fn publish(&mut self, now: Moment) {
-        while let Some(publication) = self.words.poll(now, &self.playout) {
-            self.history.record(publication.order, &publication.what);
-            self.out.push_back(Action::Publish(publication));
-        }
-        let silent = self.playout.is_silent(now)
-            && self
-                .response
-                .as_ref()
-                .is_none_or(|response| response.interrupted);
-        if silent {
-            if std::mem::take(&mut self.assistant_speaking) {
-                self.tell_at_once(now, News::AssistantSpeaking(false));
-            }
-            if self.words.is_settled_whole() {
-                self.playout.forget_played(now);
-            }
-        }
-    }
-
-    fn watch_idleness(&mut self, now: Moment) {
-        let idle = self.response.is_none()
-            && !self.user_speaking
-            && self.wanted == Wanted::No
-            && self.tools.is_settled()
-            && self.playout.is_silent(now);
-        // A caller who waits for a tool is not one who has gone, even if the conversation may go on.
-        if !(idle && self.idle && self.tools.is_empty()) {
-            self.last_busy = now;
-        }
-        if idle != self.idle {
-            self.idle = idle;
-            self.out.push_back(Action::Idle(idle));
-        }
-        if self.provider.is_some()
-            && self
-                .settings
-                .idle_timeout
-                .is_some_and(|limit| idle && now >= self.last_busy + limit)
-        {
-            self.end(now, EndReason::IdleTimeout);
-        }
     }
 
     // ----- the end

@@ -42,6 +42,7 @@ impl Call {
                     item_id,
                     content_index,
                 };
+                self.connection.has_spoken = true;
                 self.on_voice(now, response_id.as_ref(), item, pcm);
             }
             ProviderEvent::Transcript {
@@ -107,7 +108,8 @@ impl Call {
                 }
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
-            ProviderEvent::Updated => {}
+            ProviderEvent::Updated => self.on_update_confirmed(),
+            ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
             }

@@ -4,10 +4,13 @@ use bytes::Bytes;
 
 use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
-    call::io::{Action, Command, Moment, News, Permissions},
+    call::{
+        io::{Action, Command, Moment, News, Permissions},
+        setup::Change,
+    },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
-    provider::{ProviderCommand, Role, SessionUpdate},
+    provider::{ProviderCommand, Role, UpdateSupport, UpdateWay},
     recording::RecordingDecision,
     transport::{ClientCommand, ClientEvent},
 };
@@ -80,15 +83,7 @@ impl Call {
                 if !silent {
                     self.chain_depth = chain_depth;
                 }
-                self.words.tell(
-                    now,
-                    News::Injected {
-                        text: text.clone(),
-                        role,
-                        silent,
-                    },
-                );
-                self.give_text(now, text, role, silent);
+                self.inject(now, text, role, silent);
             }
             Command::Image {
                 mime_type,
@@ -122,13 +117,13 @@ impl Call {
                     self.wanted = Wanted::NotBefore(now);
                 }
             }
-            Command::Update(update) => self.send_to_provider(ProviderCommand::Update(update)),
+            Command::Update(change) => self.on_change(now, *change),
             Command::Redeclare(toolbox) => {
-                self.send_to_provider(ProviderCommand::Update(SessionUpdate {
-                    tools: Some(toolbox.definitions().to_vec()),
-                    ..SessionUpdate::default()
-                }));
+                let support = self.provider.as_ref().map(|provider| provider.updates);
+                let support = support.unwrap_or(UpdateSupport::all(UpdateWay::Live));
+                self.on_change(now, Change::of_sources(toolbox, support));
             }
+            Command::Deliver { text, strategy } => self.on_deliver(now, text, strategy),
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),

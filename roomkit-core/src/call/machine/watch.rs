@@ -1,6 +1,9 @@
 //! What the connection to the provider needs after every input (contracts H1, H5).
 
-use super::{Call, Wanted, connection::State};
+use super::{
+    Call, Wanted,
+    connection::{Plan, State},
+};
 use crate::{call::io::Moment, provider::ProviderCommand};
 
 impl Call {
@@ -19,7 +22,7 @@ impl Call {
         }
         if let Some(plan) = &self.connection.plan
             && now >= plan.from
-            && (now >= plan.deadline || self.is_quiet(now))
+            && (now >= plan.deadline || self.is_moment_for(plan, now))
         {
             let reason = plan.reason.clone();
             return self.begin_planned(now, reason);
@@ -54,14 +57,7 @@ impl Call {
             if now < plan.from {
                 return plan.from;
             }
-            // Silence in the room wakes the machine anyhow.
-            let owed = self.owes.map(|owes| owes.until);
-            let waits = [owed, self.words.awaits_user_until()];
-            let until = waits
-                .into_iter()
-                .flatten()
-                .filter(|until| *until > now)
-                .max();
+            let until = self.may_be_quiet_at(now);
             until.map_or(plan.deadline, |until| until.min(plan.deadline))
         });
         [life, plan, connection.overdue_at()]
@@ -74,8 +70,28 @@ impl Call {
         self.provider.as_ref().is_some_and(|p| p.pings)
     }
 
+    /// When nothing is owed any more, if that is what a quiet moment waits for. Silence in the room
+    /// wakes the machine anyhow.
+    pub(super) fn may_be_quiet_at(&self, now: Moment) -> Option<Moment> {
+        let owed = self.owes.map(|owes| owes.until);
+        let waits = [owed, self.words.awaits_user_until()];
+        waits
+            .into_iter()
+            .flatten()
+            .filter(|until| *until > now)
+            .max()
+    }
+
+    fn is_moment_for(&self, plan: &Plan, now: Moment) -> bool {
+        if plan.is_urgent {
+            self.response.is_none()
+        } else {
+            self.is_quiet(now)
+        }
+    }
+
     /// Nobody speaks, nothing is audible, nothing is owed (contract H1).
-    fn is_quiet(&self, now: Moment) -> bool {
+    pub(super) fn is_quiet(&self, now: Moment) -> bool {
         self.response.is_none()
             && !self.user_speaking
             && self.wanted == Wanted::No

@@ -1,10 +1,12 @@
-//! Tells of hand-overs: framework events, metrics, observers.
+//! Tells of hand-overs and of changes of the agent: framework events, metrics, observers.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::Publisher;
 use crate::{
-    event::{HandOverPhase, HandOverReason, RealtimeHandOverEvent},
+    event::{HandOverPhase, HandOverReason, RealtimeAgentEvent, RealtimeHandOverEvent},
     framework::{FrameworkEvent, FrameworkEventKind},
     kit::RoomKit,
 };
@@ -20,6 +22,31 @@ impl Publisher {
             timestamp: at,
         };
         self.shared.observers.hand_over.tell(event).await;
+    }
+
+    pub(super) async fn agent_changed(
+        &self,
+        kit: &RoomKit,
+        at: Timestamp,
+        from: Option<Arc<str>>,
+        to: Option<Arc<str>>,
+    ) {
+        metrics::counter!("roomkit_agent_changes_total").increment(1);
+        let event = FrameworkEvent::new(FrameworkEventKind::AgentChanged)
+            .room(self.session.room_id())
+            .channel(self.session.channel_id())
+            .session(self.session.id())
+            .data("from", from.as_deref())
+            .data("to", to.as_deref());
+        kit.emit(event);
+        let session = self.session.clone();
+        let event = || RealtimeAgentEvent {
+            session,
+            from,
+            to,
+            timestamp: at,
+        };
+        self.shared.observers.agent.tell(event).await;
     }
 
     fn count(&self, phase: &HandOverPhase) {

@@ -125,6 +125,7 @@ fn kinds(events: &[ProviderEvent]) -> Vec<&'static str> {
             ProviderEvent::Transcript { .. } => "answer",
             ProviderEvent::ToolCall { .. } => "tool call",
             ProviderEvent::Updated => "updated",
+            ProviderEvent::UpdateRefused(_) => "update refused",
             ProviderEvent::Error(_) => "error",
             ProviderEvent::Closed(_) => "closed",
             _ => "other",
@@ -327,7 +328,7 @@ fn s5_updates_change_tools_and_settings_and_bad_ones_nothing() {
     };
     talk.tell(update("silence_ms", json!(9)))
         .tell(update("sample_rate", json!(8000)));
-    assert_eq!(kinds(&talk.now()), ["error"]);
+    assert_eq!(kinds(&talk.now()), ["update refused"]);
     assert!(talk.engine.tools.contains("weather"));
     talk.tell(update("silence_ms", json!(100)));
     assert_eq!(kinds(&talk.now()), ["updated"]);

@@ -173,9 +173,20 @@ impl Call {
 
     /// Ends the call, and the house.
     pub(crate) async fn end(self, house: House) {
+        self.finish(&house).await;
+        house.close().await;
+    }
+
+    /// Ends the call, and the house, in which the vendor had something to object to.
+    pub(crate) async fn end_refused(self, house: House) {
+        self.finish(&house).await;
+        assert_ne!(house.fake.violations(), []);
+        house.close_refused().await;
+    }
+
+    async fn finish(&self, house: &House) {
         soon("the end", house.voice.end_session(&self.session)).await;
         assert_eq!(self.client.close_reasons(), ["host"]);
-        house.close().await;
     }
 }
 

@@ -81,7 +81,10 @@ impl Scripted {
     }
 
     fn history(&self) -> Vec<HistoryItem> {
-        self.dials().pop().map(|(_, dial)| dial.history).unwrap()
+        self.dials()
+            .pop()
+            .map(|(_, dial)| dial.setup.history)
+            .unwrap()
     }
 
     /// What went to the provider since the last connection came: audio by its number.
@@ -181,9 +184,9 @@ fn h1_a_planned_hand_over_waits_for_a_quiet_moment() {
     call.pass(ms(400));
     let (at, dial) = call.dials().remove(0);
     assert_eq!(at, call.now, "the moment it is quiet");
-    assert_eq!(dial.resume, Some(ResumeToken::new("t1")));
+    assert_eq!(dial.setup.resume, Some(ResumeToken::new("t1")));
     assert_eq!(
-        dial.history,
+        dial.setup.history,
         [
             message(Role::User, "question 2"),
             message(Role::Assistant, "answer 2")
@@ -478,12 +481,19 @@ fn h2_a_token_that_is_refused_is_tried_once() {
     let mut call = resuming_call();
     turn(&mut call, "1");
     call.token("stale").lost();
-    assert_eq!(call.dials()[0].1.resume, Some(ResumeToken::new("stale")));
-    assert_eq!(call.dials()[0].1.history, []);
+    assert_eq!(
+        call.dials()[0].1.setup.resume,
+        Some(ResumeToken::new("stale"))
+    );
+    assert_eq!(call.dials()[0].1.setup.history, []);
     call.dial_fails(ProviderErrorKind::InvalidConfig);
     let (at, dial) = call.dials().remove(1);
-    assert_eq!((at, dial.resume), (call.now, None), "at once, and without");
-    assert_eq!(dial.history.len(), 2, "so the conversation is told");
+    assert_eq!(
+        (at, dial.setup.resume),
+        (call.now, None),
+        "at once, and without"
+    );
+    assert_eq!(dial.setup.history.len(), 2, "so the conversation is told");
     call.connects(resuming());
     assert_eq!(call.finished()[0].1, HandOverOutcome::Replayed);
 }

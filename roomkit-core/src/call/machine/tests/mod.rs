@@ -1,7 +1,10 @@
 //! Scripted calls on a virtual clock. No task, no socket: a rule is a few lines.
 
 mod audio;
+mod changes;
+mod changes_random;
 mod faults;
+mod given;
 mod handover;
 mod random;
 mod recording;
@@ -10,17 +13,22 @@ mod tools;
 mod turns;
 mod words;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Call, CallSettings};
+use super::{Call, CallSettings, Opening};
 use crate::{
     audio as pcm,
-    call::io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer},
+    call::{
+        gate::Toolbox,
+        io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer},
+        setup::Setup,
+    },
     event::ResponsePhase,
     provider::{
         ConnectionInfo, ProviderCapabilities, ProviderCommand, ProviderEvent, ResponseStatus, Role,
+        SessionSetup,
     },
     transport::{ClientCommand, ClientEvent},
 };
@@ -56,6 +64,17 @@ fn settings() -> CallSettings {
     }
 }
 
+/// A session without tools, and nothing said before.
+fn opening() -> Opening {
+    let toolbox = Toolbox::new(Vec::new(), None).unwrap();
+    let setup = SessionSetup::new("s".into());
+    Opening {
+        setup: Setup::new(setup, Arc::new(toolbox), false, None),
+        history: Vec::new(),
+        greeting: None,
+    }
+}
+
 fn capabilities() -> ProviderCapabilities {
     let mut capabilities = ProviderCapabilities::new(RATE, RATE);
     capabilities.interrupts_itself = true;
@@ -82,11 +101,15 @@ impl Scripted {
     }
 
     fn unconnected(settings: CallSettings) -> Self {
+        Self::opened(settings, opening())
+    }
+
+    fn opened(settings: CallSettings, opening: Opening) -> Self {
         let permissions = Permissions {
             microphone: true,
             voice: true,
         };
-        let call = Call::new(settings, permissions, Vec::new());
+        let call = Call::new(settings, permissions, opening);
         Self {
             call,
             now: Moment::ZERO,

@@ -1,13 +1,30 @@
 //! Tool calls (contracts K1 to K4, K6, K7).
 
+use serde_json::json;
+
 use super::*;
-use crate::{event::EndReason, tool::ToolRules};
+use crate::{
+    event::EndReason,
+    tool::{ToolDefinition, ToolRules},
+};
 
 /// A call in which the tool `g` has these rules.
 fn with_rules(capabilities: ProviderCapabilities, rules: ToolRules) -> Scripted {
-    let mut call = Scripted::with(settings(), capabilities);
-    let rules = std::collections::HashMap::from([("g".to_owned(), rules)]);
-    call.feed(Input::ToolRules(rules));
+    with_settings_and_rules(settings(), capabilities, rules)
+}
+
+fn with_settings_and_rules(
+    settings: CallSettings,
+    capabilities: ProviderCapabilities,
+    rules: ToolRules,
+) -> Scripted {
+    let tool = ToolDefinition::new("g", "", json!({})).rules(rules);
+    let toolbox = Toolbox::new(vec![tool.into()], None).unwrap();
+    let setup = SessionSetup::new("s".into());
+    let mut opening = opening();
+    opening.setup = Setup::new(setup, Arc::new(toolbox), false, None);
+    let mut call = Scripted::opened(settings, opening);
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities)));
     call
 }
 
@@ -214,9 +231,8 @@ fn s6_who_waits_for_a_tool_is_not_idle_for_the_limit_but_idle_for_the_host() {
         ..settings()
     };
     let rules = ToolRules::new().speak_while_running(true);
-    let mut call = Scripted::with(limited, capabilities());
-    let rules = std::collections::HashMap::from([("g".to_owned(), rules)]);
-    call.feed(Input::ToolRules(rules)).response("r1");
+    let mut call = with_settings_and_rules(limited, capabilities(), rules);
+    call.response("r1");
     call.tool_call_of("g", "slow").tool_cleared("slow");
     call.response_ends("r1", ResponseStatus::Completed);
     call.pass(ms(20_000));

@@ -12,6 +12,7 @@ use crate::{
     id::CallId,
     provider::{
         ConnectionInfo, ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent, Role,
+        SessionSetup,
     },
     transport::ClientEvent,
 };
@@ -117,7 +118,7 @@ impl World {
             microphone: true,
             voice: true,
         };
-        let call = Call::new(settings, permissions, Vec::new());
+        let call = Call::new(settings, permissions, super::super::opening());
         let mut world = Self {
             rng,
             style,
@@ -145,8 +146,7 @@ impl World {
         };
         world.write_script();
         world.connect(&Dial {
-            resume: None,
-            history: Vec::new(),
+            setup: SessionSetup::new("s".into()),
             within: ms(10_000),
         });
         world
@@ -467,7 +467,7 @@ impl World {
         if self.style == Style::Resuming && self.current.is_some() {
             self.violation("dials before it hangs up");
         }
-        for item in &dial.history {
+        for item in &dial.setup.history {
             match item {
                 HistoryItem::ToolResult { call_id, .. } => {
                     self.told.insert(call_id.to_string());
@@ -481,7 +481,7 @@ impl World {
         let (takes, outcome) = match trouble {
             Some(DialTrouble::Slow(time)) => (time, Ok(dial.clone())),
             Some(DialTrouble::Fails(kind)) => (ms(200), Err(kind)),
-            Some(DialTrouble::TokenRefused) if dial.resume.is_some() => {
+            Some(DialTrouble::TokenRefused) if dial.setup.resume.is_some() => {
                 (ms(200), Err(ProviderErrorKind::InvalidConfig))
             }
             _ => (self.rng.ms(30, 500), Ok(dial.clone())),
@@ -506,9 +506,9 @@ impl World {
 
     fn connect(&mut self, dial: &Dial) {
         let id = self.lines.len();
-        let mut vendor = Vendor::new(self.style, id, &dial.history);
+        let mut vendor = Vendor::new(self.style, id, &dial.setup.history);
         let again = match &self.lines.last() {
-            Some(line) if dial.resume.is_some() && self.rng.chance(30) => {
+            Some(line) if dial.setup.resume.is_some() && self.rng.chance(30) => {
                 line.vendor.made.last().cloned()
             }
             _ => None,

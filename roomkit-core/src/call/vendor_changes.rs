@@ -13,7 +13,7 @@ const CAPACITY: usize = 128;
 /// How settings go together only the provider knows: some are shorthands for others, some exclude
 /// each other. So changes are not merged. But a change of which everything was set again later has
 /// no effect any more and is forgotten: what is kept does not grow with the number of changes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct VendorChanges(VecDeque<Map<String, Value>>);
 
 impl VendorChanges {

@@ -1,8 +1,11 @@
-//! The calls of tools: from the model's wish to its answer (contracts K1 to K4, K7).
+//! Calls of tools: from the provider's wish to its one answer (contracts K1, K2, K7).
+
+use std::sync::Arc;
 
 use super::{Call, OWES_AFTER_GIVEN};
 use crate::{
     call::{
+        gate::Toolbox,
         io::{Action, Moment, News, ToolAnswer, ToolRequest},
         tools::{Called, Closed},
     },
@@ -16,9 +19,12 @@ impl Call {
         if let Some(closed) = self.tools.close_other(&request, connection) {
             self.cancel_tool(now, closed.request);
         }
-        match self.tools.call(request.clone(), connection) {
+        let toolbox = self.setup.toolbox();
+        let rules = toolbox.rules(&request.name);
+        match self.tools.call(request.clone(), connection, rules) {
             Called::New => {
                 self.stats.tool_calls += 1;
+                self.calls.insert(request.call_id.clone(), toolbox);
                 self.words.release();
                 self.words.tell_answer(now, News::ToolCall(request));
             }
@@ -86,7 +92,24 @@ impl Call {
         }
     }
 
-    fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+    /// Who answers a call that is to start: whoever did when it was made.
+    pub(crate) fn toolbox_for(&mut self, call_id: &CallId) -> Arc<Toolbox> {
+        let toolbox = self.calls.remove(call_id);
+        toolbox.unwrap_or_else(|| self.setup.toolbox())
+    }
+
+    pub(super) fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+        let answer = self.note_answer(now, &closed, answer);
+        self.give_result(now, closed, answer);
+    }
+
+    /// Remembers and tells what a call was answered, in the form the model reads.
+    pub(super) fn note_answer(
+        &mut self,
+        now: Moment,
+        closed: &Closed,
+        answer: ToolAnswer,
+    ) -> ToolAnswer {
         let answer = answer.capped(self.settings.tool_result_cap);
         let ToolRequest { call_id, name, .. } = closed.request.clone();
         self.tools.remember(call_id.clone(), answer.clone());
@@ -96,11 +119,11 @@ impl Call {
             answer: answer.clone(),
         };
         self.words.tell(now, done);
-        self.give_result(now, closed, answer);
+        answer
     }
 
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
-    fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
+    pub(super) fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
         self.send_tool_result(self.words.order(), closed, answer);
         if self.tools.is_settled() {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
@@ -110,6 +133,7 @@ impl Call {
 
     pub(super) fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
         let ToolRequest { call_id, name, .. } = request;
+        self.calls.remove(&call_id);
         self.out.push_back(Action::CancelTool(call_id.clone()));
         self.words.tell(now, News::ToolCancelled { call_id, name });
     }

@@ -1,0 +1,77 @@
+//! The next connection: what it is asked to be, and what it is told of the conversation.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{Call, Given, Held, connection::State};
+use crate::{
+    call::{
+        history::open_calls,
+        io::{Action, Dial, Moment},
+    },
+    event::HandOverOutcome,
+    provider::{HistorySupport, ProviderCommand},
+};
+
+/// A new connection that is not ready by then is given up and tried again.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+
+impl Call {
+    pub(super) fn dial(&mut self, fallback: bool) {
+        self.connection.state = State::Dialling { fallback };
+        let Some(capabilities) = &self.provider else {
+            return;
+        };
+        let support = capabilities.history;
+        let (resumes, resumes_changed) = (capabilities.resumes, capabilities.resumes_changed);
+        let mut setup = self.setup.dial();
+        if self.setup.dials_changes() && !resumes_changed {
+            // It stands for the session as it was.
+            self.history.spend_token();
+        }
+        let token = self.history.token().filter(|_| resumes);
+        let resume = token.cloned();
+        let history = self.history.snapshot(self.words.untold(), support);
+        self.connection.next_calls = match support {
+            HistorySupport::Full => open_calls(&history),
+            _ => HashSet::new(),
+        };
+        self.connection.told_until = match support {
+            HistorySupport::None => u64::MAX,
+            _ => self.words.order(),
+        };
+        if support != HistorySupport::None && !fallback {
+            self.forget_what_is_told();
+        }
+        if let Some(run) = &mut self.connection.run {
+            run.attempts += 1;
+            run.outcome = match (&resume, support) {
+                (Some(_), _) => HandOverOutcome::Resumed,
+                (None, HistorySupport::None) => HandOverOutcome::Fresh,
+                (None, _) => HandOverOutcome::Replayed,
+            };
+        }
+        setup.resume = resume;
+        setup.history = history;
+        let within = DIAL_LIMIT;
+        self.out.push_back(Action::Dial(Dial { setup, within }));
+    }
+
+    /// What waits and is part of the history that is told to the new connection waits no more.
+    pub(super) fn forget_what_is_told(&mut self) {
+        let is_told = |held: &Held| held.order > 0 && !self.history.covers(held.order);
+        let wants_answer = |held: &&Held| match &held.what {
+            Given::Command(ProviderCommand::Text { respond, .. }) => *respond && is_told(held),
+            Given::Command(_) => false,
+            Given::Result(..) => self.tools.is_settled(),
+        };
+        let waits = self.held.iter().chain(&self.deferred);
+        self.connection.owed |= waits.filter(wants_answer).count() > 0;
+        self.held.retain(|held| !is_told(held));
+        self.deferred.retain(|held| !is_told(held));
+    }
+
+    pub(super) fn wait_to_dial(&mut self, now: Moment) {
+        let until = now + self.connection.backoff();
+        self.connection.state = State::Waiting(until);
+    }
+}

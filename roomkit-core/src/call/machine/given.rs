@@ -1,0 +1,108 @@
+//! Words the host gives the model at the right moment: greetings and deliveries.
+
+use super::Call;
+use crate::{
+    call::io::{Action, Moment, News},
+    provider::Role,
+    voice::DeliveryStrategy,
+};
+
+/// Texts that may wait for the call to be idle.
+const DELIVERIES: usize = 256;
+
+/// A text that waits until nobody speaks.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    text: String,
+    /// It is not kept for longer.
+    deadline: Option<Moment>,
+    /// It may go together with others.
+    joins: bool,
+}
+
+impl Call {
+    /// Gives the model text that somebody wrote.
+    pub(super) fn inject(&mut self, now: Moment, text: String, role: Role, silent: bool) {
+        let injected = News::Injected {
+            text: text.clone(),
+            role,
+            silent,
+        };
+        self.words.tell(now, injected);
+        self.give_text(now, text, role, silent);
+    }
+
+    /// Has the model speak first.
+    pub(super) fn greet(&mut self, now: Moment, greeting: &str) {
+        self.inject(now, greeting_note(greeting), Role::System, false);
+    }
+
+    pub(super) fn on_deliver(&mut self, now: Moment, text: String, strategy: DeliveryStrategy) {
+        let (deadline, joins) = match strategy {
+            DeliveryStrategy::Immediate => {
+                self.chain_depth = 0;
+                return self.inject(now, text, Role::User, false);
+            }
+            DeliveryStrategy::WaitForIdle(limit) => (Some(now + limit), false),
+            DeliveryStrategy::Queued => (None, true),
+        };
+        if self.deliveries.len() < DELIVERIES {
+            self.deliveries.push_back(Waiting {
+                text,
+                deadline,
+                joins,
+            });
+        } else {
+            self.out.push_back(Action::Dropped("delivery"));
+        }
+    }
+
+    /// Delivers what waits, if nobody speaks and nothing is owed, or it has waited long enough: one
+    /// text, or all that go together.
+    pub(super) fn deliver(&mut self, now: Moment) {
+        let is_quiet = self.connection.is_open() && self.is_quiet(now);
+        let is_due = |waiting: &Waiting| waiting.deadline.is_some_and(|at| now >= at);
+        let place = if is_quiet {
+            Some(0)
+        } else {
+            self.deliveries.iter().position(is_due)
+        };
+        if let Some(first) = place.and_then(|place| self.deliveries.remove(place)) {
+            let text = self.with_joining(first);
+            self.chain_depth = 0;
+            self.inject(now, text, Role::User, false);
+            self.ask_for_response(now);
+        }
+    }
+
+    /// When that is to be looked at, if nothing happens.
+    pub(super) fn delivery_wake(&self, now: Moment) -> Option<Moment> {
+        self.deliveries.front()?;
+        let deadlines = self
+            .deliveries
+            .iter()
+            .filter_map(|waiting| waiting.deadline);
+        [deadlines.min(), self.may_be_quiet_at(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn with_joining(&mut self, first: Waiting) -> String {
+        let mut text = first.text;
+        if first.joins {
+            while self.deliveries.front().is_some_and(|next| next.joins)
+                && let Some(next) = self.deliveries.pop_front()
+            {
+                text.push_str("\n\n");
+                text.push_str(&next.text);
+            }
+        }
+        text
+    }
+}
+
+/// What the model is told so that it speaks first.
+pub(crate) fn greeting_note(greeting: &str) -> String {
+    format!("[Speak first now. Greet the caller in these words: {greeting}]")
+}

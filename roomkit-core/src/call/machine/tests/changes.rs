@@ -1,0 +1,426 @@
+//! Changes of a live session, and agents that hand the caller on (contracts S5, K5, K7).
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::{
+    call::{io::Dial, setup::Change},
+    error::UpdateError,
+    event::{HandOverOutcome, HandOverPhase, HandOverReason},
+    provider::{
+        Continuation, HistoryItem, HistorySupport, ProviderError, ProviderErrorKind, ResumeToken,
+        SessionUpdate, UpdateSupport, UpdateWay,
+    },
+    voice::Updated,
+};
+
+type Answer = oneshot::Receiver<Result<Updated, UpdateError>>;
+
+/// Tells everything, and changes nothing on a live connection.
+fn rigid() -> ProviderCapabilities {
+    let mut capabilities = capabilities();
+    capabilities.history = HistorySupport::Full;
+    capabilities
+}
+
+fn prompt(prompt: &str) -> SessionUpdate {
+    SessionUpdate {
+        system_prompt: Some(prompt.into()),
+        ..SessionUpdate::default()
+    }
+}
+
+fn voice(voice: &str) -> SessionUpdate {
+    SessionUpdate {
+        voice: Some(voice.into()),
+        ..SessionUpdate::default()
+    }
+}
+
+fn all(way: UpdateWay) -> UpdateSupport {
+    UpdateSupport::all(way)
+}
+
+fn agent(name: &str, way: UpdateWay) -> Change {
+    Change {
+        agent: Some(name.into()),
+        ..Change::new(prompt(&format!("you are {name}")), all(way))
+    }
+}
+
+fn refusal(kind: ProviderErrorKind) -> ProviderError {
+    ProviderError::new(kind, "no").with_code("not_so")
+}
+
+impl Scripted {
+    fn change(&mut self, mut change: Change) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        change.reply = Some(reply);
+        self.command(Command::Update(Box::new(change)));
+        answer
+    }
+
+    fn connected(&mut self, capabilities: ProviderCapabilities) -> &mut Self {
+        self.feed(Input::Connected(ConnectionInfo::new(capabilities)))
+    }
+
+    fn fails(&mut self, kind: ProviderErrorKind) -> &mut Self {
+        self.feed(Input::DialFailed(refusal(kind)))
+    }
+
+    fn dialled(&self) -> Vec<Dial> {
+        self.log
+            .iter()
+            .filter_map(|(_, action)| match action {
+                Action::Dial(dial) => Some(dial.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn updates(&self) -> Vec<SessionUpdate> {
+        self.to_provider()
+            .into_iter()
+            .filter_map(|command| match command {
+                ProviderCommand::Update(update) => Some(update),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The codes of the errors that only the host is told.
+    fn complaints(&self) -> Vec<String> {
+        self.news()
+            .into_iter()
+            .filter_map(|news| match news {
+                News::Unnoticed(error) => Some(error.code().to_owned()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn agents(&self) -> Vec<String> {
+        self.news()
+            .into_iter()
+            .filter_map(|news| match news {
+                News::AgentChanged { to, .. } => Some(to.unwrap_or("nobody".into()).to_string()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn outcomes(&self) -> Vec<(HandOverReason, HandOverOutcome)> {
+        self.news()
+            .into_iter()
+            .filter_map(|news| match news {
+                News::HandOver(HandOverPhase::Finished {
+                    reason, outcome, ..
+                }) => Some((reason, outcome)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// A tool that hands the caller over has its answer.
+    fn hands_off(&mut self, call_id: &str, change: Change) -> &mut Self {
+        let answer = ToolAnswer {
+            output: "handed over".into(),
+            is_error: false,
+        };
+        self.feed(Input::ToolChanges(call_id.into(), answer, change))
+    }
+
+    /// What of these kinds went to the provider, in order.
+    fn order(&self) -> Vec<&'static str> {
+        self.to_provider()
+            .iter()
+            .filter_map(|command| match command {
+                ProviderCommand::ToolResult { .. } => Some("result"),
+                ProviderCommand::Update(_) => Some("update"),
+                ProviderCommand::Respond => Some("respond"),
+                ProviderCommand::Text { .. } => Some("text"),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn s5_what_can_be_changed_live_is_sent_at_once_and_kept_for_later_connections() {
+    let mut call = Scripted::with(settings(), rigid());
+    let mut answer = call.change(Change::new(prompt("be kind"), all(UpdateWay::Live)));
+    assert_eq!(answer.try_recv().unwrap(), Ok(Updated::Live));
+    assert_eq!(call.updates(), [prompt("be kind")]);
+    call.provider(ProviderEvent::Closed(None));
+    let dial = call.dialled().pop().unwrap();
+    assert_eq!(dial.setup.system_prompt.as_deref(), Some("be kind"));
+}
+
+#[test]
+fn s5_what_is_so_already_is_not_sent() {
+    let mut call = Scripted::with(settings(), rigid());
+    for _ in 0..2 {
+        call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    }
+    assert_eq!(call.updates(), [voice("bass")]);
+}
+
+#[test]
+fn s5_h1_what_takes_another_connection_waits_for_a_quiet_moment() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.response("r1").voice("r1", "i1", ms(400));
+    let change = Change::new(voice("bass"), all(UpdateWay::NewConnection));
+    let mut answer = call.change(change);
+    assert_eq!(answer.try_recv().unwrap(), Ok(Updated::OnHandOver));
+    // What comes later waits behind it, whatever it takes.
+    let mut later = call.change(Change::new(voice("alto"), all(UpdateWay::Live)));
+    assert_eq!(later.try_recv().unwrap(), Ok(Updated::OnHandOver));
+    call.pass(ms(100));
+    assert_eq!(call.dialled(), [], "the AI speaks");
+    call.response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(600));
+    let dial = call.dialled().pop().unwrap();
+    assert_eq!(dial.setup.voice.as_deref(), Some("alto"));
+    call.connected(rigid());
+    let expected = (HandOverReason::Changed, HandOverOutcome::Replayed);
+    assert_eq!(call.outcomes(), [expected]);
+    assert_eq!(call.updates(), []);
+    assert_eq!(call.dialled().len(), 1);
+}
+
+#[test]
+fn s5_a_voice_is_changed_live_until_it_was_heard() {
+    let mut call = Scripted::with(settings(), rigid());
+    let change = |name: &str| Change::new(voice(name), all(UpdateWay::LiveUntilVoice));
+    let mut early = call.change(change("bass"));
+    assert_eq!(early.try_recv().unwrap(), Ok(Updated::Live));
+    call.answer("r1", "hello", ms(100)).pass(ms(500));
+    let mut late = call.change(change("alto"));
+    assert_eq!(late.try_recv().unwrap(), Ok(Updated::OnHandOver));
+}
+
+#[test]
+fn s5_what_cannot_be_changed_is_refused_with_its_name() {
+    let mut call = Scripted::with(settings(), rigid());
+    let mut never = call.change(Change::new(voice("bass"), all(UpdateWay::Never)));
+    let unsupported = Err(UpdateError::Unsupported { field: "voice" });
+    assert_eq!(never.try_recv().unwrap(), unsupported);
+    // A provider that can be told nothing would forget the caller.
+    let mut call = Scripted::new();
+    let mut lost = call.change(Change::new(voice("bass"), all(UpdateWay::NewConnection)));
+    assert_eq!(lost.try_recv().unwrap(), unsupported);
+    call.pass(Duration::from_secs(60));
+    assert_eq!((call.dialled(), call.updates()), (vec![], vec![]));
+}
+
+#[test]
+fn s5_a_change_that_is_refused_later_is_told_and_taken_back() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    call.change(Change::new(prompt("be kind"), all(UpdateWay::Live)));
+    let refused = refusal(ProviderErrorKind::InvalidRequest);
+    call.provider(ProviderEvent::UpdateRefused(refused))
+        .provider(ProviderEvent::Updated);
+    assert_eq!(call.complaints(), ["update_refused"]);
+    assert!(call.to_client().is_empty(), "the caller need not know");
+    call.provider(ProviderEvent::Closed(None));
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.voice, None);
+    assert_eq!(setup.system_prompt.as_deref(), Some("be kind"));
+}
+
+#[test]
+fn s5_h3_a_changed_connection_that_is_refused_costs_the_change_and_not_the_call() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.change(Change::new(voice("nobody"), all(UpdateWay::NewConnection)));
+        call.fails(ProviderErrorKind::InvalidConfig);
+        if overlaps {
+            let expected = (HandOverReason::Changed, HandOverOutcome::Kept);
+            assert_eq!(call.outcomes(), [expected]);
+            assert_eq!(call.dialled().len(), 1, "the old connection is good");
+        } else {
+            let dials = call.dialled();
+            let voices: Vec<_> = dials
+                .iter()
+                .map(|dial| dial.setup.voice.as_deref())
+                .collect();
+            assert_eq!(voices, [Some("nobody"), None]);
+            call.connected(capabilities);
+        }
+        assert_eq!(call.complaints()[0], "update_refused");
+        call.text("hello", false);
+        assert_eq!(call.asked(), 1, "the call goes on");
+        call.pass(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn s5_h2_a_network_that_is_down_costs_no_change() {
+    let mut capabilities = rigid();
+    capabilities.overlaps = true;
+    let mut call = Scripted::with(settings(), capabilities.clone());
+    call.change(Change::new(voice("bass"), all(UpdateWay::NewConnection)));
+    call.fails(ProviderErrorKind::Network)
+        .pass(Duration::from_secs(21));
+    let dials = call.dialled();
+    assert_eq!(dials.len(), 2);
+    assert_eq!(dials[1].setup.voice.as_deref(), Some("bass"));
+}
+
+#[test]
+fn s5_a_token_of_the_session_as_it_was_is_not_used_where_it_would_bring_that_back() {
+    for resumes_changed in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.resumes = true;
+        capabilities.resumes_changed = resumes_changed;
+        let mut call = Scripted::with(settings(), capabilities);
+        call.text("remember me", true);
+        call.provider(ProviderEvent::Resumable(ResumeToken::new("t")));
+        call.change(Change::new(voice("bass"), all(UpdateWay::NewConnection)));
+        call.pass(Duration::from_secs(20));
+        let setup = call.dialled().pop().unwrap().setup;
+        assert_eq!(setup.resume.is_some(), resumes_changed);
+        assert_eq!(setup.history.is_empty(), resumes_changed);
+    }
+}
+
+#[test]
+fn s5_what_is_changed_while_there_is_no_connection_is_part_of_the_next_one() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.provider(ProviderEvent::Closed(None));
+    call.change(Change::new(prompt("be kind"), all(UpdateWay::Live)));
+    call.connected(rigid());
+    assert_eq!(call.updates(), [prompt("be kind")], "it was dialled before");
+    call.provider(ProviderEvent::Closed(None)).pass(ms(1_000));
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.system_prompt.as_deref(), Some("be kind"));
+}
+
+#[test]
+fn k8_tools_of_a_source_change_by_hand_over_where_they_must() {
+    let mut call = Scripted::with(settings(), rigid());
+    let tools = Toolbox::new(
+        vec![crate::tool::ToolDefinition::new("f", "", serde_json::json!({})).into()],
+        None,
+    );
+    call.command(Command::Redeclare(Arc::new(tools.unwrap())));
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.tools[0].name, "f");
+}
+
+#[test]
+fn k7_the_next_agent_answers_and_it_is_asked_once() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.response("r1")
+        .tool_call("c1")
+        .response_ends("r1", ResponseStatus::Completed)
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(call.order(), ["result", "update", "respond"]);
+    call.pass(ms(1));
+    assert_eq!(call.agents(), ["billing"]);
+    assert_eq!(call.call.stats().agent_changes, 1);
+}
+
+#[test]
+fn k7_a_provider_that_goes_on_by_itself_is_another_before_it_does() {
+    let mut capabilities = rigid();
+    capabilities.continuation = Continuation::Automatic;
+    let mut call = Scripted::with(settings(), capabilities);
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(call.order(), ["update", "result"]);
+}
+
+#[test]
+fn k7_h1_an_agent_that_takes_another_connection_answers_there_and_nobody_before() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.response("r1")
+            .tool_call("c1")
+            .tool_cleared("c1")
+            .hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        assert_eq!(call.dialled(), [], "the old agent finishes its sentence");
+        call.response_ends("r1", ResponseStatus::Completed);
+        assert_eq!(call.order(), [""; 0], "but it hears of no result");
+        let setup = call.dialled().pop().unwrap().setup;
+        assert_eq!(setup.system_prompt.as_deref(), Some("you are billing"));
+        assert!(
+            matches!(setup.history.last(), Some(HistoryItem::ToolResult { call_id, .. }) if call_id.as_str() == "c1"),
+            "{:?}",
+            setup.history
+        );
+        call.connected(capabilities);
+        assert_eq!(call.order(), ["respond"], "overlaps: {overlaps}");
+        call.pass(ms(1));
+        assert_eq!(call.agents(), ["billing"]);
+    }
+}
+
+#[test]
+fn k2_k7_a_hand_off_that_the_provider_refuses_leaves_the_caller_with_who_there_was() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        call.fails(ProviderErrorKind::InvalidConfig);
+        if overlaps {
+            assert_eq!(call.order(), ["result", "text", "respond"]);
+        } else {
+            let told = call.dialled().pop().unwrap().setup.history;
+            assert!(
+                matches!(&told[..], [.., HistoryItem::Message { text, .. }] if text.contains("did not work")),
+                "{told:?}"
+            );
+            call.connected(capabilities);
+            assert_eq!(call.order(), ["respond"]);
+        }
+        assert_eq!(call.agents(), [""; 0]);
+        assert_eq!(call.complaints()[0], "update_refused");
+    }
+}
+
+#[test]
+fn k2_a_hand_off_that_cannot_be_is_an_answer_the_model_reads() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Never));
+    let output = call.to_provider().into_iter().find_map(|c| match c {
+        ProviderCommand::ToolResult {
+            output, is_error, ..
+        } => Some((output, is_error)),
+        _ => None,
+    });
+    let (output, is_error) = output.unwrap();
+    assert!(is_error && output.contains("system_prompt"), "{output}");
+    assert_eq!(call.agents(), [""; 0]);
+}
+
+#[test]
+fn k5_a_call_of_the_agent_before_is_answered_by_its_own_tools() {
+    let mut call = Scripted::with(settings(), rigid());
+    let tools = |name: &str| {
+        let tool = crate::tool::ToolDefinition::new(name, "", serde_json::json!({}));
+        Arc::new(Toolbox::new(vec![tool.into()], None).unwrap())
+    };
+    call.tool_call("c1");
+    let next = Change {
+        toolbox: Some(tools("g")),
+        ..agent("billing", UpdateWay::Live)
+    };
+    call.change(next);
+    call.tool_call("c2");
+    assert_eq!(call.call.toolbox_for(&"c1".into()).definitions(), []);
+    let now = call.call.toolbox_for(&"c2".into());
+    assert_eq!(now.definitions()[0].name, "g");
+}

@@ -1,0 +1,338 @@
+//! What a session is asked to be, and the changes of it that are on their way (contract S5).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{gate::Toolbox, vendor_changes::VendorChanges};
+use crate::{
+    error::UpdateError,
+    provider::{ProviderCommand, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
+    voice::Updated,
+};
+
+/// Changes a provider may leave without an answer; of more than these the oldest is taken as made.
+const UNANSWERED: usize = 32;
+
+/// Whose tools a change brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ToolsFrom {
+    /// The host's, for this session: sources change them no more.
+    Host,
+    /// The sources', which change again with them.
+    Sources,
+    /// Whoever's they were: the model is told of others among them.
+    Search,
+}
+
+/// A change of a live session.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) update: SessionUpdate,
+    /// How the provider can make it.
+    pub(crate) support: UpdateSupport,
+    /// Who answers the new tools, unless those answer who did.
+    pub(crate) toolbox: Option<Arc<Toolbox>>,
+    /// Whose tools these are.
+    pub(crate) tools_from: ToolsFrom,
+    /// Who the AI is from then on.
+    pub(crate) agent: Option<Arc<str>>,
+    /// What is to be said as soon as it is made.
+    pub(crate) greeting: Option<String>,
+    /// Who wants to know what comes of it.
+    pub(crate) reply: Option<oneshot::Sender<Result<Updated, UpdateError>>>,
+}
+
+impl Change {
+    /// A change of settings.
+    pub(crate) fn new(update: SessionUpdate, support: UpdateSupport) -> Self {
+        Self {
+            update,
+            support,
+            toolbox: None,
+            tools_from: ToolsFrom::Host,
+            agent: None,
+            greeting: None,
+            reply: None,
+        }
+    }
+
+    /// The tools of the sources have changed.
+    pub(crate) fn of_sources(toolbox: Arc<Toolbox>, support: UpdateSupport) -> Self {
+        Self::of_tools(toolbox, ToolsFrom::Sources, support)
+    }
+
+    /// The model has found tools; only a provider that takes them live has a search.
+    pub(crate) fn of_search(toolbox: Toolbox) -> Self {
+        let support = UpdateSupport::all(UpdateWay::Live);
+        Self::of_tools(Arc::new(toolbox), ToolsFrom::Search, support)
+    }
+
+    fn of_tools(toolbox: Arc<Toolbox>, tools_from: ToolsFrom, support: UpdateSupport) -> Self {
+        let update = SessionUpdate {
+            tools: Some(toolbox.definitions().to_vec()),
+            ..SessionUpdate::default()
+        };
+        Self {
+            toolbox: Some(toolbox),
+            tools_from,
+            ..Self::new(update, support)
+        }
+    }
+
+    /// What the provider is told of it, if there is anything to tell.
+    pub(super) fn command(&self) -> Option<ProviderCommand> {
+        let update = self.update.clone();
+        (update != SessionUpdate::default()).then_some(ProviderCommand::Update(update))
+    }
+
+    /// Tells who wants to know it what comes of the change.
+    pub(crate) fn answer(&mut self, result: Result<Updated, UpdateError>) {
+        if let Some(reply) = self.reply.take() {
+            // Who does not wait does not want to know.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// What the session is, and what it is about to become.
+pub(crate) struct Setup {
+    accepted: State,
+    /// Changes that were sent and that the provider may still refuse, oldest first.
+    sent: VecDeque<Change>,
+    /// The connection that is being dialled.
+    dialled: Option<Dialled>,
+    /// Changes that wait for a connection, oldest first.
+    waiting: VecDeque<Change>,
+}
+
+/// What a connection that is being dialled is asked to be. Whatever becomes of the old one
+/// meanwhile, this is what it is if it comes.
+struct Dialled {
+    state: State,
+    /// What no connection was asked for before.
+    changes: Vec<Change>,
+}
+
+#[derive(Clone)]
+struct State {
+    setup: SessionSetup,
+    vendor: VendorChanges,
+    toolbox: Arc<Toolbox>,
+    /// The host gave this session tools of its own, so that sources change them no more.
+    has_own_tools: bool,
+    agent: Option<Arc<str>>,
+}
+
+impl Setup {
+    pub(crate) fn new(
+        setup: SessionSetup,
+        toolbox: Arc<Toolbox>,
+        has_own_tools: bool,
+        agent: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            accepted: State {
+                setup,
+                vendor: VendorChanges::default(),
+                toolbox,
+                has_own_tools,
+                agent,
+            },
+            sent: VecDeque::new(),
+            dialled: None,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// What the session is to be once all changes are made.
+    pub(super) fn wanted(&self) -> SessionSetup {
+        self.wanted_state().whole()
+    }
+
+    /// Who answers calls that the model makes now.
+    pub(super) fn toolbox(&self) -> Arc<Toolbox> {
+        let latest = self
+            .sent
+            .iter()
+            .rev()
+            .find_map(|sent| sent.toolbox.as_ref());
+        Arc::clone(latest.unwrap_or(&self.accepted.toolbox))
+    }
+
+    /// Who the AI is now.
+    pub(super) fn agent(&self) -> Option<Arc<str>> {
+        let latest = self.sent.iter().rev().find_map(|sent| sent.agent.as_ref());
+        latest.or(self.accepted.agent.as_ref()).cloned()
+    }
+
+    pub(super) fn has_own_tools(&self) -> bool {
+        self.wanted_state().has_own_tools
+    }
+
+    /// Something waits for a connection, and what comes later waits behind it.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The provider owes an answer to a change that was sent.
+    pub(super) fn awaits_answer(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// The connection that is being dialled is asked to be something that none was before.
+    pub(super) fn dials_changes(&self) -> bool {
+        let dialled = self.dialled.as_ref();
+        dialled.is_some_and(|dialled| !dialled.changes.is_empty())
+    }
+
+    /// Completes a change: its tools get their handlers, and what is so already is left out.
+    pub(super) fn complete(&self, change: &mut Change) {
+        let state = self.wanted_state();
+        let update = &mut change.update;
+        if let Some(tools) = &update.tools
+            && change.toolbox.is_none()
+            // The channel has checked them.
+            && let Ok(toolbox) = state.toolbox.redeclared(tools)
+        {
+            change.toolbox = Some(Arc::new(toolbox));
+        }
+        let setup = state.setup;
+        update.system_prompt = update
+            .system_prompt
+            .take_if(|prompt| setup.system_prompt.as_ref() != Some(prompt));
+        update.voice = update
+            .voice
+            .take_if(|voice| setup.voice.as_ref() != Some(voice));
+        update.temperature = update
+            .temperature
+            .take_if(|temperature| setup.temperature != Some(*temperature));
+        update.tools = update.tools.take_if(|tools| setup.tools != *tools);
+    }
+
+    // ----- the way of a change
+
+    /// It was sent on the present connection. False: the oldest of too many vendor's settings was
+    /// forgotten for it.
+    pub(super) fn sent(&mut self, change: Change) -> bool {
+        if change.update == SessionUpdate::default() {
+            // Nothing that the provider could refuse.
+            return self.accepted.apply(&change);
+        }
+        self.sent.push_back(change);
+        self.sent.len() <= UNANSWERED || self.confirmed()
+    }
+
+    /// It waits for a connection.
+    pub(super) fn wait(&mut self, change: Change) {
+        self.waiting.push_back(change);
+    }
+
+    /// What has waited, now that there is a connection.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Change> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// The oldest change that was sent was made. False as for [`sent`](Self::sent).
+    pub(super) fn confirmed(&mut self) -> bool {
+        let made = self.sent.pop_front();
+        made.is_none_or(|change| self.accepted.apply(&change))
+    }
+
+    /// The oldest change that was sent was refused.
+    pub(super) fn refused(&mut self) -> Option<Change> {
+        self.sent.pop_front()
+    }
+
+    /// What the next connection is asked to be.
+    pub(super) fn dial(&mut self) -> SessionSetup {
+        // A dial that came to nothing may have been for changes already.
+        let mut changes = self.dialled.take().map_or(Vec::new(), |last| last.changes);
+        changes.extend(self.waiting.drain(..));
+        let state = self.after(self.sent.iter().chain(&changes));
+        let setup = state.clone().whole();
+        self.dialled = Some(Dialled { state, changes });
+        setup
+    }
+
+    /// The dialled connection is there: gives the changes that are made by it.
+    pub(super) fn opened(&mut self) -> Vec<Change> {
+        let Some(Dialled { state, changes }) = self.dialled.take() else {
+            return Vec::new();
+        };
+        self.accepted = state;
+        self.sent.clear();
+        changes
+    }
+
+    /// No connection came of the dial, and the old one goes on: what it was to change waits again.
+    pub(super) fn kept(&mut self) {
+        if let Some(dialled) = self.dialled.take() {
+            for change in dialled.changes.into_iter().rev() {
+                self.waiting.push_front(change);
+            }
+        }
+    }
+
+    /// The provider does not take what it was last asked to be: that is given up. `is_open`: on the
+    /// old connection, which goes on, it may still take what was sent there.
+    pub(super) fn give_up(&mut self, is_open: bool) -> Vec<Change> {
+        let dialled = self.dialled.take();
+        let mut given_up = Vec::new();
+        if !is_open {
+            given_up.extend(self.sent.drain(..));
+        }
+        given_up.extend(dialled.into_iter().flat_map(|dialled| dialled.changes));
+        given_up
+    }
+
+    // ----- inside
+
+    fn wanted_state(&self) -> State {
+        match &self.dialled {
+            Some(dialled) => dialled.state.after(&self.waiting),
+            None => self.after(self.sent.iter().chain(&self.waiting)),
+        }
+    }
+
+    fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> State {
+        self.accepted.after(changes)
+    }
+}
+
+impl Change {
+    fn has_own_tools(&self) -> bool {
+        self.toolbox.is_some() && self.tools_from == ToolsFrom::Host
+    }
+}
+
+impl State {
+    fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let mut state = self.clone();
+        for change in changes {
+            state.apply(change);
+        }
+        state
+    }
+
+    fn apply(&mut self, change: &Change) -> bool {
+        self.setup.update(&change.update);
+        self.has_own_tools |= change.has_own_tools();
+        if let Some(toolbox) = &change.toolbox {
+            self.toolbox = Arc::clone(toolbox);
+        }
+        if let Some(agent) = &change.agent {
+            self.agent = Some(Arc::clone(agent));
+        }
+        change
+            .update
+            .provider_config
+            .as_ref()
+            .is_none_or(|config| self.vendor.push(config))
+    }
+
+    fn whole(mut self) -> SessionSetup {
+        self.setup.provider_changes = self.vendor.iter().cloned().collect();
+        self.setup
+    }
+}

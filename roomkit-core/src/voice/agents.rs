@@ -1,0 +1,182 @@
+//! The agents of a channel, checked and ready to take over.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::agent::{Agent, AgentRef, Which};
+use crate::{
+    call::{Change, Toolbox, greeting_note},
+    error::{ConfigError, UpdateError},
+    provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
+    tool::{ToolHandler, ToolSearch},
+};
+
+/// The agents of a channel by name.
+#[derive(Debug, Default)]
+pub(crate) struct Agents(HashMap<String, Arc<Known>>);
+
+/// An agent as sessions become it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: Arc<str>,
+    about: String,
+    /// The whole of it: what it does not set is the channel's.
+    pub(super) update: SessionUpdate,
+    support: UpdateSupport,
+    pub(super) toolbox: Arc<Toolbox>,
+    pub(super) greeting: Option<String>,
+}
+
+/// What agents are laid over.
+pub(super) struct Ground<'a> {
+    pub(super) setup: &'a SessionSetup,
+    pub(super) provider: &'a dyn RealtimeVoiceProvider,
+    pub(super) tool_handler: Option<&'a Arc<dyn ToolHandler>>,
+    pub(super) tool_search: Option<&'a ToolSearch>,
+}
+
+impl Agents {
+    /// Checks the agents of a channel: their names, their tools, what the provider thinks of them,
+    /// and whom they hand callers to.
+    pub(super) fn new(agents: &[Agent], ground: &Ground<'_>) -> Result<Self, ConfigError> {
+        let mut known = HashMap::new();
+        let about = |name: &str| {
+            let agent = agents.iter().find(|agent| agent.name == name);
+            agent.map(|agent| agent.about.clone()).unwrap_or_default()
+        };
+        for agent in agents {
+            for name in &agent.successors {
+                if !agents.iter().any(|agent| agent.name == *name) {
+                    let field = format!("agents.{}.hands_off_to", agent.name);
+                    let problem = format!("names `{name}`, which is no agent of the channel");
+                    return Err(ConfigError::field(field, problem));
+                }
+            }
+            let ready = Arc::new(Known::new(agent, ground, about)?);
+            if known.insert(agent.name.clone(), ready).is_some() {
+                let problem = format!("two agents are called `{}`; rename one", agent.name);
+                return Err(ConfigError::field("agents", problem));
+            }
+        }
+        Ok(Self(known))
+    }
+
+    /// The agent that is meant.
+    pub(super) fn find(
+        &self,
+        agent: &AgentRef,
+        ground: &Ground<'_>,
+    ) -> Result<Arc<Known>, UpdateError> {
+        match &agent.0 {
+            Which::Named(name) => self.named(name),
+            Which::Given(agent) => {
+                for name in &agent.successors {
+                    self.named(name)?;
+                }
+                let about = |name: &str| self.named(name).map(|known| known.about.clone());
+                let known = Known::new(agent, ground, |name| about(name).unwrap_or_default())?;
+                Ok(Arc::new(known))
+            }
+        }
+    }
+
+    /// What becomes of a session whose model hands the caller over. The greeting goes into what the
+    /// model reads: so it is asked to go on once, and does with it (contract K7).
+    pub(crate) fn hand_off(&self, name: &str, answer: &mut Value) -> Result<Change, UpdateError> {
+        let known = self.named(name)?;
+        if let Some(greeting) = &known.greeting {
+            let note = greeting_note(greeting);
+            match answer {
+                Value::Object(answer) => {
+                    answer.insert("next".to_owned(), note.into());
+                }
+                Value::String(answer) => {
+                    answer.push('\n');
+                    answer.push_str(&note);
+                }
+                answer => *answer = serde_json::json!({ "result": answer.take(), "next": note }),
+            }
+        }
+        Ok(Change {
+            greeting: None,
+            ..known.change()
+        })
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Known>, UpdateError> {
+        self.0.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            UpdateError::UnknownAgent {
+                name: name.to_owned(),
+                known: if known.is_empty() {
+                    "none; add some with `agents` of its builder".to_owned()
+                } else {
+                    known.join(", ")
+                },
+            }
+        })
+    }
+}
+
+impl Known {
+    fn new(
+        agent: &Agent,
+        ground: &Ground<'_>,
+        about: impl Fn(&str) -> String,
+    ) -> Result<Self, ConfigError> {
+        if agent.name.trim().is_empty() {
+            return Err(ConfigError::field("agents.name", "is empty; name it"));
+        }
+        let place = |error: ConfigError| {
+            ConfigError::field(format!("agents.{}", agent.name), error.to_string())
+        };
+        let toolbox = Toolbox::new(agent.all_tools(about), ground.tool_handler)
+            .and_then(|toolbox| toolbox.searched(ground.tool_search))
+            .map_err(place)?;
+        let config = &agent.provider_config;
+        let update = SessionUpdate {
+            system_prompt: Some(agent.system_prompt.clone()),
+            voice: agent.voice.clone().or_else(|| ground.setup.voice.clone()),
+            temperature: agent.temperature.or(ground.setup.temperature),
+            tools: Some(toolbox.definitions().to_vec()),
+            provider_config: (!config.is_empty()).then(|| config.clone()),
+        };
+        super::update::check(&update).map_err(place)?;
+        let support = ground
+            .provider
+            .check_update(ground.setup, &update)
+            .map_err(place)?;
+        Ok(Self {
+            name: agent.name.as_str().into(),
+            about: agent.about.clone(),
+            update,
+            support,
+            toolbox: Arc::new(toolbox),
+            greeting: agent.greeting.clone(),
+        })
+    }
+
+    /// Lays the agent over what a new session is asked to be.
+    pub(super) fn apply(&self, setup: &mut SessionSetup) {
+        setup.update(&self.update);
+        let settings = self.update.provider_config.clone();
+        setup.provider_config.extend(settings.unwrap_or_default());
+    }
+
+    /// What makes a session this agent.
+    pub(super) fn change(&self) -> Change {
+        let mut update = self.update.clone();
+        if self.support.temperature == UpdateWay::Never {
+            // The vendor takes none at any time.
+            update.temperature = None;
+        }
+        Change {
+            toolbox: Some(Arc::clone(&self.toolbox)),
+            agent: Some(Arc::clone(&self.name)),
+            greeting: self.greeting.clone(),
+            ..Change::new(update, self.support)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Proactive delivery: words for the caller that nobody asked for.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::channel::RealtimeVoiceChannel;
+use crate::{
+    call::Command,
+    error::{DeliverError, RoomError},
+    id::RoomId,
+    room::RoomStatus,
+};
+
+/// When a text is given to the AI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryStrategy {
+    /// Now. An answer that runs is not cut short: this one follows it.
+    Immediate,
+    /// When nobody speaks and nothing is owed (contract A8); and all the same when that has not
+    /// come after this time.
+    WaitForIdle(Duration),
+    /// When nobody speaks and nothing is owed, together with all others that wait, with a blank
+    /// line between them.
+    Queued,
+}
+
+impl DeliveryStrategy {
+    /// Waits for a quiet moment, for 15 s at most.
+    pub const WAIT_FOR_IDLE: Self = Self::WaitForIdle(Duration::from_secs(15));
+}
+
+impl Default for DeliveryStrategy {
+    fn default() -> Self {
+        Self::WAIT_FOR_IDLE
+    }
+}
+
+/// Who a text was given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// How many sessions took it. Each delivers it when its own moment has come.
+    pub sessions: usize,
+}
+
+impl RealtimeVoiceChannel {
+    /// Has the AI bring something up in every session of the room: it is given the text as the
+    /// user's and answers it. It is up to each call when: nobody is talked over, however short the
+    /// silence was. A text that waits is gone when its session ends.
+    ///
+    /// # Errors
+    /// When the room is not there or closed, nobody is on the line in it, or no session could take
+    /// the text.
+    pub async fn deliver(
+        &self,
+        room: impl Into<RoomId>,
+        text: impl Into<String>,
+        strategy: DeliveryStrategy,
+    ) -> Result<Delivered, DeliverError> {
+        let (room, text) = (room.into(), text.into());
+        if text.trim().is_empty() {
+            return Err(DeliverError::Empty);
+        }
+        let inner = self.inner();
+        let registered = inner.kit.get().and_then(crate::WeakRoomKit::upgrade);
+        let kit = registered
+            .filter(|_| !inner.closed.load(Ordering::Acquire))
+            .ok_or_else(|| RoomError::ChannelNotRegistered(inner.id.clone()))?;
+        if kit.room(&room).await?.status != RoomStatus::Active {
+            return Err(RoomError::Closed(room).into());
+        }
+        kit.binding(&room, &inner.id).await?;
+        let (mut sessions, mut failure) = (0, None);
+        for session in self.room_sessions(&room) {
+            let text = text.clone();
+            match self.command(&session, Command::Deliver { text, strategy }) {
+                Ok(()) => sessions += 1,
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if sessions == 0 => Err(error.into()),
+            _ if sessions == 0 => Err(DeliverError::NoSession(room)),
+            _ => Ok(Delivered { sessions }),
+        }
+    }
+}

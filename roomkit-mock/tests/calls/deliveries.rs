@@ -1,0 +1,100 @@
+//! Greetings and proactive delivery (contracts S9, R11), through the public API.
+
+use roomkit_core::{
+    SessionOptions,
+    error::{DeliverError, RoomError},
+    provider::{HistorySupport, ProviderCommand, RealtimeVoiceProvider, Role},
+    room::NewEvent,
+    voice::{DeliveryStrategy, HistorySeed},
+};
+use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+
+use crate::support::{Call, DESK, House, ROOM, settle, soon};
+
+fn texts(call: &Call) -> Vec<String> {
+    let texts = call.ai.injected_texts().into_iter();
+    texts.map(|given| given.text).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_the_greeting_is_asked_for_once_also_with_a_past_and_another_connection() {
+    let mut capabilities = MockRealtimeProvider::new().capabilities();
+    capabilities.history = HistorySupport::Full;
+    let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
+        voice
+            .greeting("Good morning!")
+            .seed_history(HistorySeed::Turns(5))
+    })
+    .await;
+    house
+        .kit
+        .send_event(ROOM, DESK, NewEvent::text("they called before"))
+        .await
+        .unwrap();
+    let call = house.call().await;
+    call.ai
+        .wait_for_command(|c| *c == ProviderCommand::Respond)
+        .await;
+    assert_eq!(house.provider.connects()[0].history.len(), 1);
+    assert!(texts(&call)[0].contains("Good morning!"));
+    call.ai.simulate_response_start(None);
+    call.ai
+        .simulate_transcription("Good morning!", Role::Assistant, true, None);
+    call.ai.simulate_response_end(None);
+    settle().await;
+    call.ai.simulate_closed(None);
+    house.provider.wait_for_attempts(2).await;
+    settle().await;
+    let next = house.provider.session(call.session.id());
+    assert_eq!((next.injected_texts().len(), next.responds()), (0, 0));
+
+    let other = house
+        .call_with(SessionOptions::new().greeting("Good evening!"))
+        .await;
+    settle().await;
+    assert!(texts(&other)[0].contains("Good evening!"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_a_delivery_reaches_every_session_of_the_room_in_its_own_quiet_moment() {
+    let house = House::new().await;
+    let (ann, bob) = (house.call().await, house.call().await);
+    ann.ai.simulate_response_start(None);
+    settle().await;
+    let strategy = DeliveryStrategy::default();
+    let delivered = soon(house.voice.deliver(ROOM, "your taxi is here", strategy)).await;
+    assert_eq!(delivered.unwrap().sessions, 2);
+    settle().await;
+    assert_eq!(texts(&bob), ["your taxi is here"]);
+    assert!(texts(&ann).is_empty());
+    assert_eq!(bob.ai.injected_texts()[0].role, Role::User);
+    ann.ai.simulate_response_end(None);
+    settle().await;
+    assert_eq!(texts(&ann), ["your taxi is here"]);
+    assert_eq!(ann.ai.responds(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_what_cannot_be_delivered_says_why() {
+    let house = House::new().await;
+    let now = DeliveryStrategy::Immediate;
+    let deliver = |room: &'static str, text: &'static str| house.voice.deliver(room, text, now);
+    let none = soon(deliver(ROOM, "hello")).await;
+    assert_eq!(none, Err(DeliverError::NoSession(ROOM.into())));
+    assert_eq!(soon(deliver(ROOM, " ")).await, Err(DeliverError::Empty));
+    let unknown = Err(DeliverError::Room(RoomError::NotFound("attic".into())));
+    assert_eq!(soon(deliver("attic", "hello")).await, unknown);
+    house.kit.create_room("cellar").await.unwrap();
+    let foreign = soon(deliver("cellar", "hello")).await;
+    assert!(
+        matches!(
+            foreign,
+            Err(DeliverError::Room(RoomError::NotAttached { .. }))
+        ),
+        "{foreign:?}"
+    );
+    house.kit.close_room("cellar").await.unwrap();
+    let closed = Err(DeliverError::Room(RoomError::Closed("cellar".into())));
+    assert_eq!(soon(deliver("cellar", "hello")).await, closed);
+}
