@@ -12,6 +12,7 @@ mod options;
 mod requests;
 mod seed;
 mod sources;
+mod start;
 mod update;
 
 pub use agent::{Agent, AgentRef};
