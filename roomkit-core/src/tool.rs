@@ -179,8 +179,8 @@ pub trait ToolSource: ToolHandler {
     async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError>;
 
     /// Tells that [`tools`](Self::tools) would say something else than before, for sources whose
-    /// list changes. Live sessions get the new list where the provider takes it in the middle of a
-    /// conversation ([`ProviderCapabilities::updates`](crate::provider::ProviderCapabilities)).
+    /// list changes. Live sessions get the new list, by another provider connection where it can be
+    /// given only so ([`ProviderCapabilities::updates`](crate::provider::ProviderCapabilities)).
     fn changes(&self) -> Option<BoxStream<'static, ()>> {
         None
     }

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use roomkit_core::{
-    provider::{Continuation, HistorySupport, SessionSetup, UpdateSupport, UpdateWay},
+    provider::{
+        Continuation, HistorySupport, RealtimeVoiceProvider, SessionSetup, SessionUpdate,
+        UpdateSupport, UpdateWay,
+    },
     registry::Registry,
     tool::ToolDefinition,
 };
@@ -273,4 +276,33 @@ fn x1_debug_shows_no_secret() {
     };
     let provider = GeminiLiveProvider::new(config).unwrap();
     assert!(!format!("{provider:?}").contains("hunter2"), "{provider:?}");
+}
+
+#[test]
+fn s5_a_change_is_checked_without_the_vendor() {
+    let provider = build(json!({"api_key": "k", "model": LIVE_38})).unwrap();
+    let setup = SessionSetup::new("s".into());
+    let good = SessionUpdate {
+        voice: Some("Puck".into()),
+        provider_config: Some(map(json!({"silence_duration_ms": 700}))),
+        ..SessionUpdate::default()
+    };
+    let support = provider.check_update(&setup, &good).unwrap();
+    assert_eq!(support.system_prompt, UpdateWay::Live);
+    assert_eq!(support.voice, UpdateWay::NewConnection);
+    let hot = SessionUpdate {
+        temperature: Some(7.0),
+        ..SessionUpdate::default()
+    };
+    let long = SessionUpdate {
+        provider_config: Some(map(json!({"silence_duration_ms": 90_000}))),
+        ..SessionUpdate::default()
+    };
+    for (update, field) in [
+        (hot, "temperature"),
+        (long, "provider_config.silence_duration_ms"),
+    ] {
+        let error = provider.check_update(&setup, &update).unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
+    }
 }

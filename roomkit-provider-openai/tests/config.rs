@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use roomkit_core::{
-    provider::{Continuation, UpdateWay},
+    provider::{Continuation, SessionSetup, SessionUpdate, UpdateWay},
     registry::Registry,
 };
 use roomkit_provider_openai::{
-    AudioCodec, OpenAIConfig, OpenAIRealtimeProvider, OpenAISessionConfig, Transcription,
-    TurnDetection,
+    AudioCodec, Dialect, OpenAIConfig, OpenAIRealtimeProvider, OpenAISessionConfig, Transcription,
+    TurnDetection, protocol::Encoder,
 };
 use serde_json::{Map, Value, json};
 
@@ -291,4 +291,45 @@ fn no_key_is_needed_where_none_is_sent() {
     assert!(build(config).is_ok());
     // An environment variable that Cargo always sets.
     assert!(build(json!({ "api_key_env": "CARGO_PKG_NAME" })).is_ok());
+}
+
+#[test]
+fn s5_how_a_setting_of_a_live_session_changes_depends_on_what_the_engine_was_told() {
+    let setup = SessionSetup::new("s".into());
+    let defaults = OpenAISessionConfig::default();
+    let encoder = Encoder::new(Dialect::OpenAI, &defaults, &setup).unwrap();
+    let way = |settings: Value| {
+        let update = SessionUpdate {
+            provider_config: settings.as_object().cloned(),
+            ..SessionUpdate::default()
+        };
+        let support = encoder.check_update(&update);
+        support.map(|support| support.provider_config)
+    };
+    assert_eq!(way(json!({"speed": 1.2})), Ok(UpdateWay::Live));
+    assert_eq!(way(json!({"eagerness": "low"})), Ok(UpdateWay::Live));
+    assert_eq!(way(json!({"codec": "pcmu"})), Ok(UpdateWay::NewConnection));
+    let off = way(json!({"turn_detection": null}));
+    assert_eq!(off, Ok(UpdateWay::NewConnection));
+    let error = way(json!({"speed": 9})).unwrap_err().to_string();
+    assert!(error.contains("provider_config.speed"), "{error}");
+}
+
+#[test]
+fn s5_changes_are_layers_over_what_the_session_began_with() {
+    let mut setup = SessionSetup::new("s".into());
+    let map = |value: Value| value.as_object().cloned().unwrap();
+    setup.provider_config = map(json!({"speed": 1.1, "codec": "pcmu"}));
+    setup.provider_changes = vec![
+        map(json!({"input_codec": "pcm"})),
+        map(json!({"speed": 1.2})),
+    ];
+    let defaults = OpenAISessionConfig::default();
+    let encoder = Encoder::new(Dialect::OpenAI, &defaults, &setup).unwrap();
+    let capabilities = encoder.session().capabilities();
+    assert_eq!(
+        (capabilities.input_rate, capabilities.output_rate),
+        (24_000, 8000)
+    );
+    assert_eq!(encoder.session().speed, Some(1.2));
 }

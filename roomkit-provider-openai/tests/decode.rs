@@ -427,3 +427,19 @@ fn what_is_unknown_is_passed_over_and_what_is_broken_is_told_without_its_content
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
+
+#[test]
+fn s5_a_change_that_is_refused_is_known_by_its_id() {
+    let error = |event_id: &str| {
+        let frame = json!({"type": "error", "event_id": "event_1", "error": {
+            "type": "invalid_request_error", "code": "cannot_update_voice",
+            "message": "Cannot update a conversation's voice if assistant audio is present.",
+            "event_id": event_id}});
+        decode(&frame.to_string()).remove(0)
+    };
+    let ProviderEvent::UpdateRefused(refusal) = error("update_3") else {
+        panic!("it is the refusal of a change");
+    };
+    assert_eq!(refusal.code(), "cannot_update_voice");
+    assert!(matches!(error("respond_3"), ProviderEvent::Error(_)));
+}

@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 25] = [
+const METRICS: [(&str, Kind, &str); 26] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -31,6 +31,11 @@ const METRICS: [(&str, Kind, &str); 25] = [
         "roomkit_admission_sessions",
         Kind::Gauge,
         "Places taken by calls",
+    ),
+    (
+        "roomkit_agent_changes_total",
+        Kind::Counter,
+        "Sessions that another agent took over",
     ),
     (
         "roomkit_dropped_total",

@@ -3,52 +3,38 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REALTIME_VOICE,
     agent::AgentRef,
     agents::{Agents, Ground, Known},
     builder::RealtimeVoiceChannelBuilder,
-    in_room::permissions_of,
     observers::Observers,
-    options::SessionOptions,
-    recording::recording_of,
     seed::HistorySeed,
     sources::Sources,
 };
 use crate::{
-    call::{
-        CallSettings, Command, NewCall, Opening, PermissionCell, Setup, Shared, Toolbox, telling,
-    },
-    error::{ConfigError, RoomError, StartError, UpdateError},
+    call::{CallSettings, Command, PermissionCell, Shared, Toolbox, telling},
+    error::{ConfigError, UpdateError},
     event::EndReason,
-    hook::HookScope,
-    id::{ChannelId, ParticipantId, RoomId, SessionId},
-    kit::{RoomKit, WeakRoomKit},
+    id::{ChannelId, RoomId, SessionId},
+    kit::WeakRoomKit,
     provider::{RealtimeVoiceProvider, SessionSetup, UpdateWay},
     recording::Recording,
-    room::RoomStatus,
     session::RealtimeSession,
     tool::{Tool, ToolHandler, ToolSearch},
-    transport::{AudioOffer, Connection, RealtimeAudioTransport, TransportError},
+    transport::RealtimeAudioTransport,
 };
 
-/// Commands a session may have waiting.
-const MAILBOX: usize = 256;
 /// How long the end of a session is waited for.
 const ENDING: Duration = Duration::from_secs(15);
 
@@ -61,7 +47,7 @@ pub struct RealtimeVoiceChannel(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) id: ChannelId,
     pub(super) shared: Arc<Shared>,
-    setup: SessionSetup,
+    pub(super) setup: SessionSetup,
     pub(super) tools: Vec<Tool>,
     pub(super) sources: Sources,
     pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
@@ -69,14 +55,14 @@ pub(super) struct Inner {
     pub(super) tool_search: Option<ToolSearch>,
     /// The tools of every session that has none of its own, when no source has to be asked.
     pub(super) toolbox: Option<Arc<Toolbox>>,
-    call: CallSettings,
-    lead: Option<Duration>,
-    max_sessions: Option<usize>,
+    pub(super) call: CallSettings,
+    pub(super) lead: Option<Duration>,
+    pub(super) max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
-    seed: Option<HistorySeed>,
-    recording: Option<Recording>,
-    greeting: Option<String>,
-    first_agent: Option<AgentRef>,
+    pub(super) seed: Option<HistorySeed>,
+    pub(super) recording: Option<Recording>,
+    pub(super) greeting: Option<String>,
+    pub(super) first_agent: Option<AgentRef>,
     pub(super) kit: OnceLock<WeakRoomKit>,
     pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
@@ -89,27 +75,10 @@ pub(super) struct Live {
     /// The only senders; when the channel goes, the sessions notice it by this.
     pub(super) mailbox: mpsc::Sender<Command>,
     pub(super) permissions: Arc<PermissionCell>,
-    idle: watch::Receiver<bool>,
-    ended: CancellationToken,
+    pub(super) idle: watch::Receiver<bool>,
+    pub(super) ended: CancellationToken,
     /// Its tools are the channel's, and change with them.
     pub(super) follows_sources: bool,
-}
-
-/// Takes a session out of the channel's list when it is over, however that came about.
-struct Registered {
-    channel: Weak<Inner>,
-    session: RealtimeSession,
-    ended: CancellationToken,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.session.end();
-        if let Some(channel) = self.channel.upgrade() {
-            channel.sessions().remove(self.session.id());
-        }
-        self.ended.cancel();
-    }
 }
 
 impl RealtimeVoiceChannel {
@@ -186,135 +155,6 @@ impl RealtimeVoiceChannel {
 
     // ----- sessions
 
-    /// Starts a session: whole, or not at all (contract S1). Dropping the future takes it back.
-    pub async fn start_session(
-        &self,
-        room: impl Into<RoomId>,
-        participant: impl Into<ParticipantId>,
-        connection: impl Into<Connection>,
-    ) -> Result<RealtimeSession, StartError> {
-        self.start_session_with(room, participant, connection, SessionOptions::new())
-            .await
-    }
-
-    /// Starts a session that differs from the channel's settings.
-    pub async fn start_session_with(
-        &self,
-        room: impl Into<RoomId>,
-        participant: impl Into<ParticipantId>,
-        connection: impl Into<Connection>,
-        options: SessionOptions,
-    ) -> Result<RealtimeSession, StartError> {
-        let (room, connection) = (room.into(), connection.into());
-        let inner = &self.0;
-        if inner.closed.load(Ordering::Acquire) {
-            return Err(StartError::Closed);
-        }
-        let kit = inner.kit()?;
-        let record = kit.room(&room).await?;
-        if record.status != RoomStatus::Active {
-            return Err(RoomError::Closed(room).into());
-        }
-        let binding = kit.binding(&room, &inner.id).await?;
-        let recording = recording_of(inner.recording.as_ref(), &options)?;
-        inner.follow_sources();
-        let listing = inner.sources.changes();
-        let agent = options.agent.as_ref().or(inner.first_agent.as_ref());
-        let agent = agent.map(|agent| inner.agent(agent)).transpose();
-        let agent = agent.map_err(|error| ConfigError::field("agent", error.to_string()))?;
-        let toolbox = match &agent {
-            Some(agent) if options.tools.is_none() => Arc::clone(&agent.toolbox),
-            _ => inner.toolbox(&options).await?,
-        };
-        let has_own_tools = options.tools.is_some() || agent.is_some();
-
-        let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
-        let mut setup = inner.setup.clone();
-        setup.session_id = session.id().clone();
-        setup.tools = toolbox.definitions().to_vec();
-        if let Some(agent) = &agent {
-            agent.apply(&mut setup);
-        }
-        options.apply(&mut setup);
-        let history = match inner.seed {
-            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
-            None => Vec::new(),
-        };
-        let greeting = options.greeting.clone();
-        let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
-        session.set_agent(name.clone());
-        let opening = Opening {
-            setup: Setup::new(setup, toolbox, has_own_tools, name),
-            history,
-            greeting: greeting
-                .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
-                .or_else(|| inner.greeting.clone()),
-        };
-
-        let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
-        let (mailbox, commands) = mpsc::channel(MAILBOX);
-        let (idle, is_idle) = watch::channel(true);
-        let ended = CancellationToken::new();
-        let registered = inner.register(Live {
-            session: session.clone(),
-            mailbox,
-            permissions: Arc::clone(&permissions),
-            idle: is_idle,
-            ended: ended.clone(),
-            follows_sources: !has_own_tools,
-        })?;
-        if inner.sources.changes() != listing {
-            // They changed between the listing and the moment the session could be found.
-            inner.sources.tell_again();
-        }
-        // The room may have been closed, or the channel detached, just before the session could be
-        // found by that.
-        permissions.set(permissions_of(&*kit.binding(&room, &inner.id).await?));
-
-        let capabilities = inner.shared.provider.capabilities();
-        let offer = AudioOffer {
-            input_rate: capabilities.input_rate,
-            output_rate: capabilities.output_rate,
-        };
-        let limit = inner.shared.connect_timeout;
-        let accepting = inner.shared.transport.accept(&session, connection, offer);
-        let link = timeout(limit, accepting).await.unwrap_or_else(|_| {
-            let problem = format!("the transport did not accept it within {limit:?}");
-            Err(TransportError::Refused(problem))
-        })?;
-        session.merge_metadata(link.info.metadata.clone());
-        let mut call = inner.call.clone();
-        call.lead = inner.lead.unwrap_or(link.info.lead);
-        call.jitter_buffer = link.info.jitter_buffer;
-        call.input_rate = link.info.input_rate;
-        call.recording = recording.as_ref().map(|recording| recording.terms);
-        call.seed = RandomState::new().hash_one(session.id());
-
-        let (ready, is_ready) = oneshot::channel();
-        let task = NewCall {
-            shared: Arc::clone(&inner.shared),
-            session: session.clone(),
-            kit: kit.downgrade(),
-            scope: HookScope::new(&room, &inner.id, REALTIME_VOICE),
-            settings: call,
-            permissions,
-            mailbox: commands,
-            idle,
-            link,
-            opening,
-            recording: recording.map(|recording| recording.sink),
-            ready,
-            registered: Box::new(registered),
-        };
-        drop(kit);
-        inner.tasks.spawn(task.run());
-        match is_ready.await {
-            Ok(Ok(())) => Ok(session),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StartError::Ended("it failed inside".into())),
-        }
-    }
-
     /// Ends a session and returns when it is over. Ending it twice is no error (contract S3).
     pub async fn end_session(&self, session: &RealtimeSession) {
         self.0
@@ -357,7 +197,7 @@ impl RealtimeVoiceChannel {
         timeout(limit, all).await.is_ok()
     }
 
-    pub(super) fn inner(&self) -> &Inner {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
 
@@ -367,11 +207,6 @@ impl RealtimeVoiceChannel {
 }
 
 impl Inner {
-    fn kit(&self) -> Result<RoomKit, StartError> {
-        let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
-        kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
-    }
-
     /// The agent that is meant.
     pub(super) fn agent(&self, agent: &AgentRef) -> Result<Arc<Known>, UpdateError> {
         let ground = Ground {
@@ -381,25 +216,6 @@ impl Inner {
             tool_search: self.tool_search.as_ref(),
         };
         self.shared.agents.find(agent, &ground)
-    }
-
-    fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {
-        let (session, ended) = (live.session.clone(), live.ended.clone());
-        let mut sessions = self.sessions();
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StartError::Closed);
-        }
-        if let Some(limit) = self.max_sessions
-            && sessions.len() >= limit
-        {
-            return Err(StartError::TooManySessions(limit));
-        }
-        sessions.insert(session.id().clone(), live);
-        Ok(Registered {
-            channel: Arc::downgrade(self),
-            session,
-            ended,
-        })
     }
 
     /// Ends the sessions that are meant and returns when they are over; but one whose own hook or

@@ -13,6 +13,7 @@ mod recording;
 mod requests;
 mod seed;
 mod sources;
+mod start;
 mod update;
 
 pub use agent::{Agent, AgentRef};

@@ -1,0 +1,207 @@
+//! Starts sessions: whole, or not at all (contract S1).
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Weak, atomic::Ordering},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    REALTIME_VOICE,
+    channel::{Inner, Live, RealtimeVoiceChannel},
+    in_room::permissions_of,
+    options::SessionOptions,
+    recording::recording_of,
+};
+use crate::{
+    call::{NewCall, Opening, PermissionCell, Setup},
+    error::{ConfigError, RoomError, StartError},
+    hook::HookScope,
+    id::{ParticipantId, RoomId},
+    kit::{RoomKit, WeakRoomKit},
+    room::RoomStatus,
+    session::RealtimeSession,
+    transport::{AudioOffer, Connection, TransportError},
+};
+
+/// Commands a session may have waiting.
+const MAILBOX: usize = 256;
+
+/// Takes a session out of the channel's list when it is over, however that came about.
+struct Registered {
+    channel: Weak<Inner>,
+    session: RealtimeSession,
+    ended: CancellationToken,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.session.end();
+        if let Some(channel) = self.channel.upgrade() {
+            channel.sessions().remove(self.session.id());
+        }
+        self.ended.cancel();
+    }
+}
+
+impl RealtimeVoiceChannel {
+    /// Starts a session: whole, or not at all (contract S1). Dropping the future takes it back.
+    pub async fn start_session(
+        &self,
+        room: impl Into<RoomId>,
+        participant: impl Into<ParticipantId>,
+        connection: impl Into<Connection>,
+    ) -> Result<RealtimeSession, StartError> {
+        self.start_session_with(room, participant, connection, SessionOptions::new())
+            .await
+    }
+
+    /// Starts a session that differs from the channel's settings.
+    pub async fn start_session_with(
+        &self,
+        room: impl Into<RoomId>,
+        participant: impl Into<ParticipantId>,
+        connection: impl Into<Connection>,
+        options: SessionOptions,
+    ) -> Result<RealtimeSession, StartError> {
+        let (room, connection) = (room.into(), connection.into());
+        let inner = self.inner();
+        if inner.closed.load(Ordering::Acquire) {
+            return Err(StartError::Closed);
+        }
+        let kit = inner.kit()?;
+        let record = kit.room(&room).await?;
+        if record.status != RoomStatus::Active {
+            return Err(RoomError::Closed(room).into());
+        }
+        let binding = kit.binding(&room, &inner.id).await?;
+        let recording = recording_of(inner.recording.as_ref(), &options)?;
+        inner.follow_sources();
+        let listing = inner.sources.changes();
+        let agent = options.agent.as_ref().or(inner.first_agent.as_ref());
+        let agent = agent.map(|agent| inner.agent(agent)).transpose();
+        let agent = agent.map_err(|error| ConfigError::field("agent", error.to_string()))?;
+        let toolbox = match &agent {
+            Some(agent) if options.tools.is_none() => Arc::clone(&agent.toolbox),
+            _ => inner.toolbox(&options).await?,
+        };
+        let has_own_tools = options.tools.is_some() || agent.is_some();
+
+        let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
+        let mut setup = inner.setup.clone();
+        setup.session_id = session.id().clone();
+        setup.tools = toolbox.definitions().to_vec();
+        if let Some(agent) = &agent {
+            agent.apply(&mut setup);
+        }
+        options.apply(&mut setup);
+        let history = match inner.seed {
+            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
+            None => Vec::new(),
+        };
+        let greeting = options.greeting.clone();
+        let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
+        session.set_agent(name.clone());
+        let opening = Opening {
+            setup: Setup::new(setup, toolbox, has_own_tools, name),
+            history,
+            greeting: greeting
+                .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
+                .or_else(|| inner.greeting.clone()),
+        };
+
+        let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
+        let (mailbox, commands) = mpsc::channel(MAILBOX);
+        let (idle, is_idle) = watch::channel(true);
+        let ended = CancellationToken::new();
+        let registered = inner.register(Live {
+            session: session.clone(),
+            mailbox,
+            permissions: Arc::clone(&permissions),
+            idle: is_idle,
+            ended: ended.clone(),
+            follows_sources: !has_own_tools,
+        })?;
+        if inner.sources.changes() != listing {
+            // They changed between the listing and the moment the session could be found.
+            inner.sources.tell_again();
+        }
+        // The room may have been closed, or the channel detached, just before the session could be
+        // found by that.
+        permissions.set(permissions_of(&*kit.binding(&room, &inner.id).await?));
+
+        let capabilities = inner.shared.provider.capabilities();
+        let offer = AudioOffer {
+            input_rate: capabilities.input_rate,
+            output_rate: capabilities.output_rate,
+        };
+        let limit = inner.shared.connect_timeout;
+        let accepting = inner.shared.transport.accept(&session, connection, offer);
+        let link = timeout(limit, accepting).await.unwrap_or_else(|_| {
+            let problem = format!("the transport did not accept it within {limit:?}");
+            Err(TransportError::Refused(problem))
+        })?;
+        session.merge_metadata(link.info.metadata.clone());
+        let mut call = inner.call.clone();
+        call.lead = inner.lead.unwrap_or(link.info.lead);
+        call.jitter_buffer = link.info.jitter_buffer;
+        call.input_rate = link.info.input_rate;
+        call.recording = recording.as_ref().map(|recording| recording.terms);
+        call.seed = RandomState::new().hash_one(session.id());
+
+        let (ready, is_ready) = oneshot::channel();
+        let task = NewCall {
+            shared: Arc::clone(&inner.shared),
+            session: session.clone(),
+            kit: kit.downgrade(),
+            scope: HookScope::new(&room, &inner.id, REALTIME_VOICE),
+            settings: call,
+            permissions,
+            mailbox: commands,
+            idle,
+            link,
+            opening,
+            recording: recording.map(|recording| recording.sink),
+            ready,
+            registered: Box::new(registered),
+        };
+        drop(kit);
+        inner.tasks.spawn(task.run());
+        match is_ready.await {
+            Ok(Ok(())) => Ok(session),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Ended("it failed inside".into())),
+        }
+    }
+}
+
+impl Inner {
+    fn kit(&self) -> Result<RoomKit, StartError> {
+        let kit = self.kit.get().and_then(WeakRoomKit::upgrade);
+        kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
+    }
+
+    fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {
+        let (session, ended) = (live.session.clone(), live.ended.clone());
+        let mut sessions = self.sessions();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StartError::Closed);
+        }
+        if let Some(limit) = self.max_sessions
+            && sessions.len() >= limit
+        {
+            return Err(StartError::TooManySessions(limit));
+        }
+        sessions.insert(session.id().clone(), live);
+        Ok(Registered {
+            channel: Arc::downgrade(self),
+            session,
+            ended,
+        })
+    }
+}
