@@ -30,8 +30,8 @@ use crate::{
 const QUEUE: usize = 1024;
 /// How long one call of a sink may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How long the end of a recording is waited for.
-const ENDING: Duration = Duration::from_secs(5);
+/// How long the end of a recording is waited for, with all that still stands in its queue.
+const ENDING: Duration = Duration::from_secs(8);
 
 /// Something for the recording. Times are the call's.
 #[derive(Debug)]
