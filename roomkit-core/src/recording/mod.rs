@@ -31,6 +31,7 @@ mod recorder;
 mod sink;
 mod timeline;
 mod track;
+mod unrecorded;
 
 use std::{fmt, sync::Arc};
 
