@@ -271,22 +271,28 @@ impl Tape {
     async fn write(&mut self) -> Result<(), RecordingError> {
         while let Some(block) = self.timeline.next_block(self.now) {
             called(self.writer.audio(block)).await?;
-        }
-        let missed = self.shared.missed.load(Ordering::Relaxed);
-        if missed > self.told_missed {
-            let pieces = missed - std::mem::replace(&mut self.told_missed, missed);
-            let kind = RecordingMarkKind::Missed { pieces };
-            self.mark(self.now, kind).await?;
+            self.mark_missed().await?;
         }
         Ok(())
+    }
+
+    /// Marks what is missing and has not been marked, if something is.
+    async fn mark_missed(&mut self) -> Result<(), RecordingError> {
+        let missed = self.shared.missed.load(Ordering::Relaxed);
+        let pieces = missed - std::mem::replace(&mut self.told_missed, missed);
+        if pieces == 0 {
+            return Ok(());
+        }
+        self.mark(self.now, RecordingMarkKind::Missed { pieces })
+            .await
     }
 
     async fn finish(mut self, end: Moment) -> Result<RecordingSummary, RecordingError> {
         while let Some(block) = self.timeline.last_block(end) {
             called(self.writer.audio(block)).await?;
         }
-        let missed = self.shared.missed.load(Ordering::Relaxed);
-        let summary = RecordingSummary::new(self.timeline.length(), missed);
+        self.mark_missed().await?;
+        let summary = RecordingSummary::new(self.timeline.length(), self.told_missed);
         called(self.writer.finish(summary)).await?;
         Ok(summary)
     }
