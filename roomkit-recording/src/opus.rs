@@ -87,8 +87,7 @@ impl OggOpus {
         let last = packets.split_off(packets.len().saturating_sub(1));
         self.put(&packets)?;
         self.file
-            .write_all(&self.pages.page(Kind::Last, end * self.scale, &last))?;
-        self.file.sync_all()
+            .write_all(&self.pages.page(Kind::Last, end * self.scale, &last))
     }
 
     fn encode(&mut self) -> io::Result<Vec<Vec<u8>>> {

@@ -136,8 +136,7 @@ impl RecordingWriter for FileWriter {
     async fn finish(&mut self, summary: RecordingSummary) -> Result<(), RecordingError> {
         self.work(move |files| {
             files.audio.finish()?;
-            files.note(&Line::End(summary))?;
-            files.sidecar.sync_all()
+            files.note(&Line::End(summary))
         })
         .await
     }
@@ -219,7 +218,8 @@ impl Audio {
 
     fn finish(&mut self) -> io::Result<()> {
         match self {
-            Self::Wav(file) => file.finish(),
+            // It is whole after each block.
+            Self::Wav(_) => Ok(()),
             Self::OggOpus(file) => file.finish(),
         }
     }

@@ -38,10 +38,6 @@ impl Wav {
         self.file.seek(SeekFrom::End(0))?;
         Ok(())
     }
-
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.file.sync_all()
-    }
 }
 
 /// The header of a file with so many bytes of audio. Where they are too many for a WAV it is one of

@@ -6,11 +6,17 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
 };
 
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
-use support::TestServer;
+use support::{Socket, TestServer, soon};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 /// A directory for one test, gone when dropped.
 struct Directory(PathBuf);
@@ -144,6 +150,46 @@ async fn v1_a_call_is_recorded_once_its_caller_consents() {
     let [left, right] = sides(&directory.files("wav")[0]);
     assert!(left.iter().all(|sample| *sample == 0));
     assert!(loud(&right).1 > 0);
+}
+
+#[tokio::test]
+async fn v5_a_process_that_is_killed_loses_less_than_a_second() {
+    let directory = Directory::new("killed");
+    fs::create_dir_all(&directory.0).unwrap();
+    let file = directory.0.join("server.toml");
+    fs::write(&file, directory.settings("consent = \"given\"")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_roomkit-server"))
+        .args(["--listen", "127.0.0.1:0", "--config"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let line = soon(lines.next_line()).await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap();
+    let opened = Socket::open(address.parse().unwrap(), "/ws", &[]).await;
+    let mut caller = opened.unwrap();
+    assert_eq!(caller.until("recording").await["state"], "on");
+    let began = Instant::now();
+    caller.send(json!({"type": "text", "text": "hello"})).await;
+    caller.words("assistant", "hello").await;
+    let lived = began.elapsed();
+    soon(program.kill()).await.unwrap();
+
+    let [left, right] = sides(&directory.files("wav")[0]);
+    assert_eq!(left.len(), right.len());
+    let kept = Duration::from_millis(left.len() as u64 / 24);
+    assert!(
+        kept + Duration::from_secs(1) > lived,
+        "{kept:?} of {lived:?}"
+    );
+    assert!(loud(&right).1 > 0, "the answer is there");
+    let lines = sidecar(&directory.files("jsonl")[0]);
+    assert_eq!(lines[0]["type"], "session");
+    assert!(lines.iter().all(|line| line["type"] != "end"));
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ mod recorder;
 mod sink;
 mod timeline;
 mod track;
+mod unrecorded;
 
 use std::{fmt, sync::Arc};
 
@@ -71,7 +72,7 @@ impl Recording {
     }
 
     /// Whether the client may consent, pause and resume by its `recording` message; it may not
-    /// unless this is set to true.
+    /// unless this is set to true. The last word counts, whether the host's or the client's.
     pub fn client_decides(mut self, decides: bool) -> Self {
         self.terms.client_decides = decides;
         self

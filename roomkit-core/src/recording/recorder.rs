@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use super::{
     RecordingDecision, RecordingError, RecordingInfo, RecordingMark, RecordingMarkKind,
     RecordingSink, RecordingSummary, RecordingWriter,
     timeline::{BLOCK, Timeline},
+    unrecorded::Unrecorded,
 };
 use crate::{
     call::{Moment, Sound},
@@ -30,8 +31,8 @@ use crate::{
 const QUEUE: usize = 1024;
 /// How long one call of a sink may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How long the end of a recording is waited for.
-const ENDING: Duration = Duration::from_secs(5);
+/// How long the end of a recording is waited for, with all that still stands in its queue.
+const ENDING: Duration = Duration::from_secs(8);
 
 /// Something for the recording. Times are the call's.
 #[derive(Debug)]
@@ -54,10 +55,38 @@ pub(crate) enum Piece {
 #[derive(Debug, Clone)]
 pub(crate) struct RecorderQueue {
     pieces: mpsc::Sender<Piece>,
-    missed: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What has to be known of a recording even where its queue is full.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Pieces that are missing.
+    missed: AtomicU64,
+    unrecorded: Mutex<Unrecorded>,
+}
+
+impl Shared {
+    fn unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl RecorderQueue {
+    /// Recording begins or goes on.
+    pub(crate) fn record(&self, at: Moment, piece: Piece) -> bool {
+        self.shared.unrecorded().ends(at);
+        self.give(piece)
+    }
+
+    /// Nothing is kept from here on.
+    pub(crate) fn pause(&self, at: Moment, piece: Piece) -> bool {
+        self.shared.unrecorded().begins(at);
+        self.give(piece)
+    }
+
     /// Gives a piece to the recording. False: it does not keep up, and the piece is missing.
     pub(crate) fn give(&self, piece: Piece) -> bool {
         // A recording that is over takes nothing more, and misses nothing.
@@ -66,7 +95,7 @@ impl RecorderQueue {
             Err(mpsc::error::TrySendError::Full(_))
         );
         if is_full {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+            self.shared.missed.fetch_add(1, Ordering::Relaxed);
         }
         !is_full
     }
@@ -84,13 +113,13 @@ impl Recorder {
     pub(crate) fn start(sink: Arc<dyn RecordingSink>, info: RecordingInfo, began: Instant) -> Self {
         let (pieces, from_call) = mpsc::channel(QUEUE);
         let (failure, failed) = oneshot::channel();
-        let missed = Arc::default();
+        let shared = Arc::default();
         let queue = RecorderQueue {
             pieces,
-            missed: Arc::clone(&missed),
+            shared: Arc::clone(&shared),
         };
         let task = tokio::spawn(async move {
-            match record(sink, info, began, from_call, missed).await {
+            match record(sink, info, began, from_call, shared).await {
                 Ok(summary) => summary,
                 Err(error) => {
                     let _ = failure.send(error);
@@ -144,7 +173,7 @@ async fn record(
     mut info: RecordingInfo,
     began: Instant,
     mut pieces: mpsc::Receiver<Piece>,
-    missed: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 ) -> Result<Option<RecordingSummary>, RecordingError> {
     let (zero, consent) = loop {
         match pieces.recv().await {
@@ -160,9 +189,8 @@ async fn record(
     let mut tape = Tape {
         writer: called(sink.open(info)).await?,
         timeline: Timeline::new(rate, zero),
-        unrecorded: Unrecorded::before(zero),
         now: zero,
-        missed,
+        shared,
         told_missed: 0,
     };
     loop {
@@ -194,10 +222,9 @@ async fn called<T>(
 struct Tape {
     writer: Box<dyn RecordingWriter>,
     timeline: Timeline,
-    unrecorded: Unrecorded,
     /// How far the call is, as far as is known here.
     now: Moment,
-    missed: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     told_missed: u64,
 }
 
@@ -207,33 +234,28 @@ impl Tape {
             Piece::Sound(sound) => {
                 self.now = self.now.max(sound.begins);
                 if !self.timeline.push(&sound) {
-                    self.missed.fetch_add(1, Ordering::Relaxed);
+                    self.shared.missed.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(())
             }
             Piece::Paused { at, by } => {
                 self.now = self.now.max(at);
-                self.unrecorded.begins(at);
                 self.mark(at, RecordingMarkKind::Paused { by }).await
             }
             Piece::Resumed { at, by } => {
                 self.now = self.now.max(at);
-                self.unrecorded.ends(at);
                 self.mark(at, RecordingMarkKind::Resumed { by }).await
             }
             Piece::Mark { at, kind } => {
-                let is_kept = match kind {
+                let until = match kind {
                     // Words cannot be cut where the pause was.
-                    RecordingMarkKind::Transcript { .. } => {
-                        !self.unrecorded.touches(at, self.now.max(at))
-                    }
-                    _ => !self.unrecorded.touches(at, at),
+                    RecordingMarkKind::Transcript { .. } => self.now.max(at),
+                    _ => at,
                 };
-                if is_kept {
-                    self.mark(at, kind).await
-                } else {
-                    Ok(())
+                if self.shared.unrecorded().touches(at, until) {
+                    return Ok(());
                 }
+                self.mark(at, kind).await
             }
             // It has begun, and its end is seen where pieces come from.
             Piece::Begins { .. } | Piece::Ends { .. } => Ok(()),
@@ -249,63 +271,29 @@ impl Tape {
     async fn write(&mut self) -> Result<(), RecordingError> {
         while let Some(block) = self.timeline.next_block(self.now) {
             called(self.writer.audio(block)).await?;
-        }
-        let missed = self.missed.load(Ordering::Relaxed);
-        if missed > self.told_missed {
-            let pieces = missed - std::mem::replace(&mut self.told_missed, missed);
-            let kind = RecordingMarkKind::Missed { pieces };
-            self.mark(self.now, kind).await?;
+            self.mark_missed().await?;
         }
         Ok(())
+    }
+
+    /// Marks what is missing and has not been marked, if something is.
+    async fn mark_missed(&mut self) -> Result<(), RecordingError> {
+        let missed = self.shared.missed.load(Ordering::Relaxed);
+        let pieces = missed - std::mem::replace(&mut self.told_missed, missed);
+        if pieces == 0 {
+            return Ok(());
+        }
+        self.mark(self.now, RecordingMarkKind::Missed { pieces })
+            .await
     }
 
     async fn finish(mut self, end: Moment) -> Result<RecordingSummary, RecordingError> {
         while let Some(block) = self.timeline.last_block(end) {
             called(self.writer.audio(block)).await?;
         }
-        let missed = self.missed.load(Ordering::Relaxed);
-        let summary = RecordingSummary::new(self.timeline.length(), missed);
+        self.mark_missed().await?;
+        let summary = RecordingSummary::new(self.timeline.length(), self.told_missed);
         called(self.writer.finish(summary)).await?;
         Ok(summary)
-    }
-}
-
-/// The times from which nothing is kept.
-#[derive(Debug)]
-struct Unrecorded {
-    since: Option<Moment>,
-    /// Only as many as words may reach back to.
-    earlier: Vec<(Moment, Moment)>,
-}
-
-impl Unrecorded {
-    /// Pauses that are remembered.
-    const MOST: usize = 64;
-
-    fn before(zero: Moment) -> Self {
-        Self {
-            since: None,
-            earlier: vec![(Moment::ZERO, zero)],
-        }
-    }
-
-    fn begins(&mut self, at: Moment) {
-        self.since.get_or_insert(at);
-    }
-
-    fn ends(&mut self, at: Moment) {
-        if let Some(since) = self.since.take() {
-            if self.earlier.len() >= Self::MOST {
-                self.earlier.remove(0);
-            }
-            self.earlier.push((since, at));
-        }
-    }
-
-    fn touches(&self, from: Moment, to: Moment) -> bool {
-        let now = self.since.map(|since| (since, Moment::MAX));
-        let mut pauses = self.earlier.iter().copied().chain(now);
-        pauses.any(|(start, end)| from < end && to > start)
-            || self.since.is_some_and(|since| from >= since)
     }
 }

@@ -43,7 +43,8 @@ pub trait RecordingWriter: Send + 'static {
     /// utterance later than its audio.
     async fn mark(&mut self, mark: RecordingMark) -> Result<(), RecordingError>;
 
-    /// That was all.
+    /// That was all. Together with what still waits to be written it may take 8 s; what takes longer,
+    /// an upload say, is better done in a task of its own.
     async fn finish(&mut self, summary: RecordingSummary) -> Result<(), RecordingError>;
 }
 

@@ -15,8 +15,9 @@ use crate::audio::{BYTES_PER_SAMPLE, Resampler, level_dbfs};
 const JITTER: Duration = Duration::from_millis(60);
 /// The same where it is known to follow: only how late it is heard is not exactly known.
 const FOLLOWING: Duration = Duration::from_secs(1);
-/// Audio is recorded so late at most; what is later is left out.
-const LATEST: Duration = Duration::from_secs(2);
+/// Audio is recorded so late at most; what is later is left out. Transports let no more than this
+/// through at once (contract C5).
+const LATEST: Duration = Duration::from_secs(5);
 /// What is less loud than this is a pause, in dBFS.
 const QUIET: f32 = -50.0;
 

@@ -338,6 +338,9 @@ impl RealtimeVoiceChannelBuilder {
             let problem = format!("is {lead:?}; give it 20 ms to 5 s");
             return Err(ConfigError::field("playout_lead", problem));
         }
+        if let Some(recording) = &self.recording {
+            audio::check_client_rate("recording", recording.sink.sample_rate())?;
+        }
         if self.seed.is_some() {
             let provider = &self.shared.provider;
             if provider.capabilities().history == HistorySupport::None {

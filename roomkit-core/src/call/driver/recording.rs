@@ -10,8 +10,8 @@ use crate::{
     framework::{FrameworkEvent, FrameworkEventKind},
     kit::WeakRoomKit,
     recording::{
-        Piece, Recorder, RecordingDecision, RecordingError, RecordingInfo, RecordingSink,
-        RecordingState, RecordingSummary,
+        Piece, Recorder, RecorderQueue, RecordingDecision, RecordingError, RecordingInfo,
+        RecordingSink, RecordingState, RecordingSummary,
     },
     session::RealtimeSession,
 };
@@ -37,32 +37,31 @@ impl Driver {
         self.recording = state;
         self.session.set_recording(state);
         let at = self.began.elapsed();
-        let (piece, kind) = match (before, state) {
-            (RecordingState::Paused, RecordingState::On) => (
-                Piece::Resumed { at, by },
-                FrameworkEventKind::RecordingResumed,
-            ),
-            (_, RecordingState::On) => (
-                Piece::Begins { at, by },
-                FrameworkEventKind::RecordingStarted,
-            ),
-            (_, RecordingState::Paused) => (
-                Piece::Paused { at, by },
-                FrameworkEventKind::RecordingPaused,
-            ),
+        let kind = match (before, state) {
+            (RecordingState::Paused, RecordingState::On) => {
+                self.tell_recorder(|queue| queue.record(at, Piece::Resumed { at, by }));
+                FrameworkEventKind::RecordingResumed
+            }
+            (_, RecordingState::On) => {
+                self.tell_recorder(|queue| queue.record(at, Piece::Begins { at, by }));
+                FrameworkEventKind::RecordingStarted
+            }
+            (_, RecordingState::Paused) => {
+                self.tell_recorder(|queue| queue.pause(at, Piece::Paused { at, by }));
+                FrameworkEventKind::RecordingPaused
+            }
             (_, RecordingState::Off | RecordingState::Waiting) => return,
         };
-        self.give_recorder(piece);
         self.announce(kind, |event| event.data("by", by.as_str()));
     }
 
     pub(super) fn record(&mut self, sound: Sound) {
-        self.give_recorder(Piece::Sound(sound));
+        self.tell_recorder(|queue| queue.give(Piece::Sound(sound)));
     }
 
-    fn give_recorder(&mut self, piece: Piece) {
+    fn tell_recorder(&mut self, tell: impl FnOnce(&RecorderQueue) -> bool) {
         if let Some(recorder) = &self.recorder
-            && !recorder.queue.give(piece)
+            && !tell(&recorder.queue)
         {
             self.dropped("recording_slow");
         }

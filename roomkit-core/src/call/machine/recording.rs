@@ -25,6 +25,8 @@ const UNHEARD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Tape {
     terms: RecordingTerms,
+    /// Who gave the consent that there is before the session is live.
+    consented: RecordingDecision,
     state: RecordingState,
     /// When recording last began or went on.
     since: Moment,
@@ -49,6 +51,7 @@ impl Tape {
     pub(super) fn new(terms: RecordingTerms) -> Self {
         Self {
             terms,
+            consented: RecordingDecision::Settings,
             state: RecordingState::Waiting,
             since: Moment::ZERO,
             unheard: VecDeque::new(),
@@ -133,7 +136,7 @@ impl Call {
     pub(super) fn begin_recording(&mut self, now: Moment) {
         match &self.tape {
             Some(tape) if tape.terms.consent == Consent::Given => {
-                self.record(now, true, RecordingDecision::Settings);
+                self.record(now, true, tape.consented);
             }
             Some(tape) => self.tell_recording(tape.state, RecordingDecision::Settings),
             None => {}
@@ -165,6 +168,12 @@ impl Call {
         let Some(tape) = &mut self.tape else {
             return;
         };
+        if self.connection.number == 0 {
+            // It begins with the session, or does not.
+            tape.terms.consent = if on { Consent::Given } else { Consent::Ask };
+            tape.consented = by;
+            return;
+        }
         let state = match (on, tape.state) {
             (true, RecordingState::Waiting | RecordingState::Paused) => RecordingState::On,
             (false, RecordingState::On) => RecordingState::Paused,

@@ -174,8 +174,8 @@ fn v2_lateness_is_bounded() {
         .filter(|_| tape.say(Side::Caller, ms(10_000), ms(20), 1000))
         .count();
     assert!(
-        (100..=121).contains(&kept),
-        "two seconds of 20: {kept} frames"
+        (250..=271).contains(&kept),
+        "five seconds of 20: {kept} frames"
     );
 }
 
@@ -203,15 +203,15 @@ fn v2_each_side_is_resampled_and_a_new_rate_in_the_middle_is_no_gap() {
 #[test]
 fn v2_a_long_call_keeps_both_sides_together() {
     let mut tape = Tape::new();
-    // A microphone runs 300 ppm too slow, and speaks two seconds in three.
-    let length = 1_200_000_u64;
+    // A microphone runs 1000 ppm too slow, and speaks two seconds in three.
+    let length = 300_000_u64;
     let mut said = 0.0;
     let mut last = 0;
     while said < length as f64 {
         let at = said as u64;
         let value = if at % 3000 < 2000 { 100 } else { 0 };
         tape.say(Side::Caller, ms(at), ms(20), value);
-        said += 20.006;
+        said += 20.02;
         if at % 60_000 < 20 {
             tape.say(Side::Ai, ms(at), ms(20), 7);
             last = at;

@@ -147,6 +147,32 @@ fn v1_the_client_decides_where_it_may() {
 }
 
 #[test]
+fn v1_what_the_client_wants_before_the_session_is_live_holds_from_its_beginning() {
+    for (consent, on) in [(Consent::Ask, true), (Consent::Given, false)] {
+        let terms = RecordingTerms {
+            consent,
+            client_decides: true,
+        };
+        let mut call = Scripted::unconnected(CallSettings {
+            recording: Some(terms),
+            ..settings()
+        });
+        call.client(ClientEvent::Recording(on)).speaks(ms(100));
+        assert_eq!(call.client_reads(), [], "`session_started` comes first");
+        call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+        call.speaks(ms(100));
+        if on {
+            let begun = (RecordingState::On, RecordingDecision::Client);
+            assert_eq!(call.recording_states(), [begun]);
+            assert_eq!(call.tape(Side::Caller), [(100, 100)]);
+        } else {
+            assert_eq!(call.client_reads(), [RecordingState::Waiting]);
+            assert_eq!(call.tape(Side::Caller), []);
+        }
+    }
+}
+
+#[test]
 fn v1_a_pause_is_exact_on_both_sides() {
     let mut call = recorded(Consent::Given, false);
     call.answer("r1", "hello", ms(1000));
