@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** The server's settings that make its tools those of the AI. */
-export const toolServer = `[[mcp]]\ncommand = ${JSON.stringify(process.execPath)}\nargs = [${JSON.stringify(fileURLToPath(import.meta.url))}]\n`;
+export const toolServer = `[[mcp]]\ntell_progress = true\ncommand = ${JSON.stringify(process.execPath)}\nargs = [${JSON.stringify(fileURLToPath(import.meta.url))}]\n`;
 
 const WAIT = {
   name: "wait",
