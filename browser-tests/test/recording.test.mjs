@@ -66,6 +66,10 @@ test("v1 a recording that fails says so and cannot be begun again", async (conte
   wire.say({ type: "recording", state: "off" });
   await page.getByRole("status").filter({ hasText: "Recording failed" }).waitFor();
   assert.equal(await button(page).isVisible(), false);
+  wire.say({ type: "recording", state: "off" });
+  wire.say({ type: "speaking", who: "assistant", speaking: true });
+  await until(page, () => window.roomkit.speaking === "assistant");
+  assert.equal(await button(page).isVisible(), false, "not even where that is said again");
   await page.click("#toggle");
   await until(page, () => window.roomkit.state === "ended");
   assert.equal(await indicator(page).isVisible(), false);

@@ -27,14 +27,10 @@ export class RecordingControl {
     button.addEventListener("click", () => ask(this.#state !== "on"));
   }
 
-  get state() {
-    return this.#state;
-  }
-
   /** @param {"on" | "paused" | "off"} state as the server says it */
   show(state) {
     // What was on is off only because it went wrong, and then cannot be begun again.
-    this.#failed = state === "off" && this.#state !== undefined && this.#state !== "off";
+    this.#failed ||= state === "off" && (this.#state === "on" || this.#state === "paused");
     this.#state = state;
     this.#draw();
   }
