@@ -10,6 +10,7 @@ mod figures;
 mod floor;
 mod handover;
 mod load;
+mod mcp;
 mod process;
 mod ws;
 
@@ -47,6 +48,10 @@ enum Command {
     LoadWebrtc(calls::load::Options),
     /// What Opus alone costs, as one line of JSON.
     Codec,
+    /// Calls of a tool through the bridge to MCP, beside a bare client.
+    Mcp(mcp::Options),
+    /// Runs an MCP server with one tool.
+    McpServer(mcp::ServerOptions),
     /// Runs the floor relay.
     Floor {
         /// Where callers connect.
@@ -71,6 +76,8 @@ fn main() -> Outcome<()> {
         Command::FloorWebrtc { listen } => runtime.block_on(calls::floor::run(listen)),
         Command::LoadWebrtc(options) => runtime.block_on(calls::load::run(&options)),
         Command::Codec => calls::codec::run(),
+        Command::Mcp(options) => runtime.block_on(mcp::run(&options)),
+        Command::McpServer(options) => runtime.block_on(mcp::serve(&options)),
         Command::Handover(options) => runtime.block_on(handover::run(&options)),
         Command::Floor { listen, upstream } => runtime.block_on(floor::run(listen, &upstream)),
         Command::Load(options) => runtime.block_on(load::run(&options)),

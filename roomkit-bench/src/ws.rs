@@ -1,6 +1,6 @@
 //! The WebSocket measurement: floor and server, one after the other, in several rounds.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
 use tokio::time::sleep;
@@ -26,6 +26,12 @@ pub(crate) struct Options {
     /// Rounds; floor and server take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Let the server record every call into this directory.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// What it records with.
+    #[arg(long, default_value = "ogg_opus")]
+    sink: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +125,8 @@ async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
                 format!(
                     "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"openai\"\n\
                      config = {{ base_url = \"{upstream}\" }}\n\
-                     [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n"
+                     [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n{}",
+                    recording(options)
                 ),
             )?;
             let arguments = ["--config".to_owned(), config.display().to_string()];
@@ -164,6 +171,18 @@ async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
         active: active.saturating_sub(before) as f64 / sessions,
         report: serde_json::from_str(&line)?,
     })
+}
+
+/// The part of the server's settings that lets it record.
+fn recording(options: &Options) -> String {
+    let Some(directory) = &options.record else {
+        return String::new();
+    };
+    format!(
+        "[recording]\nsink = '{}'\nconsent = 'given'\nconfig = {{ directory = '{}' }}\n",
+        options.sink,
+        directory.display()
+    )
 }
 
 fn callers(sessions: usize, seconds: u64, silent: bool) -> Outcome<Process> {

@@ -35,6 +35,26 @@ pub enum ProviderErrorKind {
     Server,
 }
 
+impl ProviderErrorKind {
+    /// The kind as it appears in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Quota => "quota",
+            Self::Policy => "policy",
+            Self::InvalidConfig => "invalid_config",
+            Self::InvalidRequest => "invalid_request",
+            Self::Unsupported => "unsupported",
+            Self::RateLimited => "rate_limited",
+            Self::SessionExpired => "session_expired",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// A failure of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
@@ -162,7 +182,7 @@ pub enum ConfigError {
          of the facade crate, or for a crate of your own by a line `use your_crate as _;`"
     )]
     Unknown {
-        /// Provider, transport or tool source.
+        /// Provider, transport, tool source or recording sink.
         what: &'static str,
         /// The name asked for.
         name: String,
@@ -172,7 +192,7 @@ pub enum ConfigError {
     /// Two plugins claim one name.
     #[error("two plugins register the {what} name `{name}`; link only one of them")]
     Duplicate {
-        /// Provider, transport or tool source.
+        /// Provider, transport, tool source or recording sink.
         what: &'static str,
         /// The name.
         name: String,
@@ -262,6 +282,15 @@ pub enum SessionError {
     /// What is to be changed cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The session is not recorded, or its recording has failed.
+    #[error(
+        "session {0} is not recorded; give its channel a recording with `recording`, and leave \
+         `record(false)` out of the session's options"
+    )]
+    NotRecorded(SessionId),
+    /// Nobody has consented to a recording yet.
+    #[error("nobody has consented to the recording of session {0}; call `grant_recording` first")]
+    NoConsent(SessionId),
 }
 
 /// A failure of a room operation.

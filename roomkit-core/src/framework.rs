@@ -126,6 +126,16 @@ pub enum FrameworkEventKind {
     HandOverStarted,
     /// It has, or could not: `reason`, `outcome`, `duration_ms`, `held_ms`, `attempts`.
     HandOverFinished,
+    /// A session's recording began: `by`.
+    RecordingStarted,
+    /// A session's recording was paused: `by`.
+    RecordingPaused,
+    /// A session's recording goes on: `by`.
+    RecordingResumed,
+    /// A session's recording is whole: `duration_ms`, and how many pieces of it are `missed`.
+    RecordingFinished,
+    /// A session's recording failed, and what came after is not in it: `error`.
+    RecordingFailed,
     /// A tool call was let through or refused before its handler ran.
     BeforeToolUse,
     /// A tool call was answered.
@@ -155,6 +165,11 @@ impl FrameworkEventKind {
             Self::SessionEnded => "session_ended",
             Self::HandOverStarted => "hand_over_started",
             Self::HandOverFinished => "hand_over_finished",
+            Self::RecordingStarted => "recording_started",
+            Self::RecordingPaused => "recording_paused",
+            Self::RecordingResumed => "recording_resumed",
+            Self::RecordingFinished => "recording_finished",
+            Self::RecordingFailed => "recording_failed",
             Self::BeforeToolUse => "before_tool_use",
             Self::ToolCall => "tool_call",
         }

@@ -7,7 +7,7 @@
 //!
 //! - [`RoomKit`] is where rooms and channels live.
 //! - [`RealtimeVoiceChannel`] starts sessions and decides all that is to be decided in a call.
-//! - [`provider`], [`transport`], [`tool`] and [`channel`] are what others implement.
+//! - [`provider`], [`transport`], [`tool`], [`recording`] and [`channel`] are what others implement.
 //! - [`registry`] finds plugins by name.
 //!
 //! ```
@@ -47,6 +47,7 @@ pub mod hook;
 pub mod id;
 pub mod kit;
 pub mod provider;
+pub mod recording;
 pub mod registry;
 pub mod room;
 pub mod session;

@@ -16,7 +16,10 @@ use serde_json::Value;
 pub use inventory;
 
 pub use crate::error::ConfigError;
-use crate::{provider::RealtimeVoiceProvider, tool::ToolSource, transport::RealtimeAudioTransport};
+use crate::{
+    provider::RealtimeVoiceProvider, recording::RecordingSink, tool::ToolSource,
+    transport::RealtimeAudioTransport,
+};
 
 macro_rules! plugins {
     ($($(#[$doc:meta])* $plugin:ident, $builds:ty, $what:literal,
@@ -93,6 +96,9 @@ plugins! {
     /// A source of tools that can be built by name.
     ToolSourcePlugin, dyn ToolSource, "tool source",
         register_tool_source, tool_source, tool_sources, tool_sources;
+    /// A sink of recordings that can be built by name.
+    RecordingSinkPlugin, dyn RecordingSink, "recording sink",
+        register_recording_sink, recording_sink, recording_sinks, recording_sinks;
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a &'static str>) -> String {

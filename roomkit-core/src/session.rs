@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     id::{ChannelId, ParticipantId, RoomId, SessionId},
+    recording::RecordingState,
     stats::SessionStats,
 };
 
@@ -46,6 +47,7 @@ struct Live {
     provider_session_id: Option<String>,
     metadata: Map<String, Value>,
     stats: SessionStats,
+    recording: RecordingState,
 }
 
 impl RealtimeSession {
@@ -70,6 +72,7 @@ impl RealtimeSession {
                 provider_session_id: None,
                 metadata,
                 stats: SessionStats::default(),
+                recording: RecordingState::Off,
             }),
         }))
     }
@@ -121,6 +124,15 @@ impl RealtimeSession {
 
     pub(crate) fn set_stats(&self, stats: SessionStats) {
         self.live().stats = stats;
+    }
+
+    /// Whether it is recorded at this moment.
+    pub fn recording(&self) -> RecordingState {
+        self.live().recording
+    }
+
+    pub(crate) fn set_recording(&self, state: RecordingState) {
+        self.live().recording = state;
     }
 
     pub(crate) fn set_provider_session_id(&self, id: Option<String>) {

@@ -157,6 +157,8 @@ pub enum ClientEvent {
     /// How much audio the client has played since the later of `session_started` and the last
     /// `clear_audio`.
     Playback(Duration),
+    /// Wants the call to be recorded, or not from now on.
+    Recording(bool),
     /// Wants a `pong` with the same id.
     Ping(Option<Value>),
     /// Wants to end the session.

@@ -8,6 +8,7 @@ const MESSAGES: &[&str] = &[
     r#"{"type":"playback","played_ms":1234.5}"#,
     r#"{"type":"ping","id":{"deep":[[[[{}]]]]}}"#,
     r#"{"type":"mute","muted":true}"#,
+    r#"{"type":"recording","on":false}"#,
     r#"{"type":"session.created","event_id":"e","session":{"type":"realtime","object":"realtime.session","id":"sess_1","model":"gpt-realtime-2.1","expires_at":1789728574,"audio":{"input":{"format":{"type":"audio/pcm","rate":24000},"turn_detection":null}}}}"#,
     r#"{"type":"input_audio_buffer.speech_started","event_id":"e","audio_start_ms":1216,"item_id":"item_u1"}"#,
     r#"{"type":"input_audio_buffer.speech_stopped","event_id":"e","audio_end_ms":2944,"item_id":"item_u1"}"#,

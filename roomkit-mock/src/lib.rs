@@ -4,6 +4,7 @@
 //!
 //! - [`MockRealtimeProvider`] and [`MockRealtimeTransport`] stand in for the vendor and for the
 //!   callers. They record everything, in order, and say whatever the test wants said.
+//! - [`MockRecordingSink`] keeps recordings of calls in memory, or fails as it is told to.
 //! - [`EchoProvider`] answers for itself: it hears speech by its energy, plays it back, answers
 //!   text with tones and calls tools. A whole call without a key; registered as `echo`.
 //!
@@ -69,6 +70,8 @@ mod gate;
 #[cfg(feature = "mock")]
 pub mod provider;
 #[cfg(feature = "mock")]
+pub mod recording;
+#[cfg(feature = "mock")]
 pub mod transport;
 #[cfg(any(feature = "mock", feature = "fault-proxy"))]
 mod watched;
@@ -78,6 +81,7 @@ pub use {
     echo::{EchoConfig, EchoProvider},
     gate::Gate,
     provider::{MockProviderConnection, MockRealtimeProvider},
+    recording::MockRecordingSink,
     transport::{MockClient, MockConnection, MockRealtimeTransport},
 };
 

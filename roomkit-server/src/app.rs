@@ -20,6 +20,7 @@ use crate::{
     demo_tools,
     error::{ServerError, within},
     host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
+    metrics::Exporter,
     routes,
     tidy::Tidying,
 };
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) ways_in: Arc<[WayIn]>,
     /// The MCP servers, if there are any.
     pub(crate) mcp: Option<McpTools>,
+    /// What shows the metrics, if they are shown.
+    pub(crate) exporter: Option<Exporter>,
 }
 
 /// A mounted transport, as a client has to know it.
@@ -87,6 +90,10 @@ impl App {
             Some(tools) => voice.tool_source(Arc::new(tools.clone())),
             None => voice,
         };
+        let voice = match &config.recording {
+            Some(recording) => voice.recording(recording.build(&registry)?),
+            None => voice,
+        };
         config.channel.check()?;
         let voice = configured(voice, &config.channel).build();
         let voice = voice.map_err(|error| match error {
@@ -110,6 +117,7 @@ impl App {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
             mcp,
+            exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,

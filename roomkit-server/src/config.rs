@@ -3,13 +3,19 @@
 use std::{fmt, fs, path::Path};
 
 use roomkit::{
-    error::ConfigError, http::AdmissionConfig, mcp::McpServer, tool::ToolSearch, voice::HistorySeed,
+    error::ConfigError,
+    http::AdmissionConfig,
+    mcp::McpServer,
+    recording::{Consent, Recording},
+    registry::Registry,
+    tool::ToolSearch,
+    voice::HistorySeed,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use crate::auth::AuthConfig;
-use crate::error::ServerError;
+use crate::error::{ServerError, within};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,12 +31,16 @@ pub struct Config {
     pub channel: ChannelConfig,
     /// The MCP servers whose tools the AI may call; default none.
     pub mcp: Vec<McpServer>,
+    /// Whether calls are recorded; default not.
+    pub recording: Option<RecordingConfig>,
     /// Who may connect, and how many.
     pub limits: LimitsConfig,
     /// Who has to show a token.
     pub auth: AuthConfig,
     /// What becomes of rooms.
     pub rooms: RoomsConfig,
+    /// What the server tells of its work.
+    pub metrics: MetricsConfig,
     /// What to log, as directives of `tracing`; default `info`.
     pub log: String,
     /// How long calls may go on after the server was told to stop, in seconds; default 30.
@@ -48,9 +58,11 @@ impl Default for Config {
             ],
             channel: ChannelConfig::default(),
             mcp: Vec::new(),
+            recording: None,
             limits: LimitsConfig::default(),
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
+            metrics: MetricsConfig::default(),
             log: "info".into(),
             drain_s: 30,
         }
@@ -234,6 +246,47 @@ impl ChannelConfig {
     }
 }
 
+/// Recordings of calls.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingConfig {
+    /// The registered name of what keeps them, such as `ogg_opus` or `wav`.
+    pub sink: String,
+    /// Its own settings, such as `directory`.
+    #[serde(default)]
+    pub config: Value,
+    /// `given`: callers have consented before they call, and every call is recorded. `ask`: a call
+    /// is recorded once its caller consents. Default `ask`.
+    #[serde(default = "ask")]
+    pub consent: Consent,
+    /// Whether a caller may begin, pause and resume the recording; default true with `ask`, where
+    /// nobody else could consent, and false with `given`.
+    pub client_decides: Option<bool>,
+}
+
+fn ask() -> Consent {
+    Consent::Ask
+}
+
+impl RecordingConfig {
+    /// What keeps the recordings, and who allows them.
+    pub(crate) fn build(&self, registry: &Registry) -> Result<Recording, ConfigError> {
+        let asks = self.consent == Consent::Ask;
+        let client_decides = self.client_decides.unwrap_or(asks);
+        if asks && !client_decides {
+            let problem =
+                "is false, so nobody can consent; leave it out, or set `consent = \"given\"`";
+            return Err(ConfigError::field("recording.client_decides", problem));
+        }
+        let sink = registry
+            .recording_sink(&self.sink, self.config.clone())
+            .map_err(within("recording.config"))?;
+        Ok(Recording::new(sink)
+            .consent(self.consent)
+            .client_decides(client_decides))
+    }
+}
+
 /// Who may connect, and how many: the fields of [`AdmissionConfig`], and one for rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -284,6 +337,21 @@ impl LimitsConfig {
             retry_after_seconds: self.retry_after_seconds,
             trusted_proxies: self.trusted_proxies,
         })
+    }
+}
+
+/// What the server tells of its work.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Whether metrics are collected and shown at `/metrics`, to those who show a token where one is
+    /// needed; default true.
+    pub enabled: bool,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 
@@ -389,6 +457,7 @@ mod tests {
             ("[limits]\nmax_session = 1", "max_session"),
             ("[auth]\ntoken = 'a'", "token"),
             ("[rooms]\nclose = true", "close"),
+            ("[recording]\nsink = 'wav'\nconsnt = 'ask'", "consnt"),
             ("[[mcp]]\nurl = 'http://a'\nprefx = 'a'", "prefx"),
         ] {
             let error = parsed(text).unwrap_err();

@@ -15,6 +15,7 @@ mod error;
 mod host;
 mod log;
 mod mcp;
+mod metrics;
 mod routes;
 mod serve;
 mod server;

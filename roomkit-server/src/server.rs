@@ -9,6 +9,7 @@ use tokio::{
     sync::watch,
     time::timeout,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{app::App, config::Config, error::ServerError, mcp, serve::serve};
 
@@ -63,6 +64,8 @@ impl Server {
         let (stopping, is_stopping) = watch::channel(false);
         let head_time = app.admission.handshake_time();
         let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
+        let exporter = app.exporter.clone();
+        let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
         tracing::info!(address = %self.address, "ready");
 
         stop.await;

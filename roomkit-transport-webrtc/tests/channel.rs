@@ -57,6 +57,11 @@ async fn c3_the_messages_are_those_of_the_websocket() {
     client.say(&tone(24_000, 440.0, 20)).await;
     ai.wait_for_commands(before + 1, |it| matches!(it, ProviderCommand::Audio(_)))
         .await;
+    client.send(&json!({"type": "recording", "on": true})).await;
+    assert_eq!(
+        client.message("error").await["code"],
+        "recording_unavailable"
+    );
     client.send(&json!({"type": "end"})).await;
     assert_eq!(
         client.message("session_ended").await["reason"],

@@ -68,6 +68,10 @@ fn c1_text_frames() {
         ),
         (r#"{"type":"interrupt"}"#, Some(ClientEvent::Interrupt)),
         (
+            r#"{"type":"recording","on":true}"#,
+            Some(ClientEvent::Recording(true)),
+        ),
+        (
             r#"{"type":"mute","muted":false}"#,
             Some(ClientEvent::Mute(false)),
         ),

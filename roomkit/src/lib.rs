@@ -15,6 +15,8 @@ pub use roomkit_mock as mock;
 pub use roomkit_provider_gemini as gemini;
 #[cfg(feature = "openai")]
 pub use roomkit_provider_openai as openai;
+#[cfg(feature = "recording")]
+pub use roomkit_recording as recording_files;
 #[cfg(feature = "webrtc")]
 pub use roomkit_transport_webrtc as webrtc;
 #[cfg(feature = "websocket")]

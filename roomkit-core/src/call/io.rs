@@ -1,7 +1,8 @@
 //! What goes into the call machine and what comes out of it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::gate::Toolbox;
@@ -12,6 +13,7 @@ use crate::{
         ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderEvent, ResumeToken,
         Role, SessionUpdate, Usage,
     },
+    recording::{RecordingDecision, RecordingState, Side},
     stats::SessionStats,
     tool::ToolRules,
     transport::{ClientCommand, ClientEvent},
@@ -45,6 +47,8 @@ pub(crate) enum Input {
     Command(Command),
     /// What the channel's binding in the room allows has changed.
     Permissions(Permissions),
+    /// The recording went wrong, and is over.
+    RecordingFailed,
     /// The clock moved on.
     Tick,
 }
@@ -62,7 +66,7 @@ pub(crate) enum Command {
     /// Show it an image.
     Image {
         mime_type: String,
-        data: bytes::Bytes,
+        data: Bytes,
         prompt: Option<String>,
         silent: bool,
     },
@@ -80,6 +84,8 @@ pub(crate) enum Command {
     Raw(Value),
     /// Give the conversation a new provider connection.
     HandOver,
+    /// Record it from here on, or not.
+    Record(bool),
     /// End the session.
     End(EndReason),
 }
@@ -121,10 +127,37 @@ pub(crate) enum Action {
     Idle(bool),
     /// What the call has come to has changed.
     Stats(SessionStats),
+    /// Whether the call is recorded has changed, and who wanted it.
+    Recording(RecordingState, RecordingDecision),
+    /// Put this into the recording.
+    Record(Sound),
     /// Something was dropped; count it.
     Dropped(&'static str),
     /// End the call. Nothing follows.
     End(EndReason),
+}
+
+/// What was said or heard: PCM16 mono.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Sound {
+    pub(crate) side: Side,
+    /// When it began.
+    pub(crate) begins: Moment,
+    /// It goes on where the sound of that side before it ends.
+    pub(crate) follows: bool,
+    pub(crate) rate: u32,
+    pub(crate) pcm: Bytes,
+}
+
+impl fmt::Debug for Sound {
+    /// Without the audio (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sound")
+            .field("side", &self.side)
+            .field("begins", &self.begins)
+            .field("bytes", &self.pcm.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the conversation is taken up on a new connection.

@@ -30,6 +30,6 @@ mod words;
 
 pub(crate) use driver::{NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
-pub(crate) use io::{Command, Permissions};
+pub(crate) use io::{Command, Moment, Permissions, Sound};
 pub(crate) use machine::CallSettings;
 pub(crate) use publisher::telling;

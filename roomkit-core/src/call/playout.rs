@@ -251,11 +251,6 @@ impl Playout {
         self.queue.is_empty() && self.position(now) >= self.sent
     }
 
-    /// How much was handed out since the last clear, which is how far the client's stream has come.
-    pub(super) fn sent(&self) -> Duration {
-        self.sent
-    }
-
     /// Where in the client's stream what is queued next begins.
     pub(super) fn end(&self) -> Duration {
         self.sent + self.queued
@@ -330,12 +325,37 @@ impl Playout {
 
     /// How much of what was handed out has been heard: what the pacing clock says, and never more
     /// than the client has reported.
-    fn position(&self, now: Moment) -> Duration {
-        let by_clock = self.sent.saturating_sub(self.play_end.saturating_sub(now));
+    pub(super) fn position(&self, now: Moment) -> Duration {
+        let by_clock = self.position_by_clock(now);
         match self.report {
             Some(report) => by_clock.min(report.played + now.saturating_sub(report.at)),
             None => by_clock,
         }
+    }
+
+    /// By how much the client is behind the pacing clock, as it reports.
+    pub(super) fn lag(&self, now: Moment) -> Duration {
+        self.position_by_clock(now)
+            .saturating_sub(self.position(now))
+    }
+
+    fn position_by_clock(&self, now: Moment) -> Duration {
+        self.sent.saturating_sub(self.play_end.saturating_sub(now))
+    }
+
+    /// How much was handed out since the last clear: the scale of [`position`](Self::position).
+    pub(super) fn sent(&self) -> Duration {
+        self.sent
+    }
+
+    /// When the last sample that was handed out will have been played, by the pacing clock.
+    pub(super) fn play_end(&self) -> Moment {
+        self.play_end
+    }
+
+    /// The rate of what comes out, in Hz.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate
     }
 }
 

@@ -3,6 +3,7 @@
 //! One task for each session, because it runs host code: however long that takes, audio goes on.
 
 mod handover;
+mod recording;
 mod transcript;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use crate::{
     id::{CallId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{Role, Usage},
+    recording::RecorderQueue,
     session::RealtimeSession,
     stats::{SessionStats, TurnLatency},
 };
@@ -79,6 +81,8 @@ pub(super) struct Publisher {
     pub(super) scope: HookScope,
     /// The wall clock when the call's clock was at zero.
     pub(super) began: Timestamp,
+    /// The recording of the session, if there may be one.
+    pub(super) recording: Option<RecorderQueue>,
     pub(super) call: mpsc::Sender<FromPublisher>,
 }
 
@@ -149,6 +153,7 @@ impl Publisher {
     }
 
     async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {
+        self.mark_news(at, &news);
         match news {
             News::UserSpeaking(speaking) => self.user_speaking(kit, at, speaking).await,
             News::AssistantSpeaking(speaking) => {
@@ -348,6 +353,9 @@ impl Publisher {
         name: String,
         status: ToolCallStatus,
     ) {
+        if let Some(outcome) = outcome(status) {
+            metrics::counter!("roomkit_tool_calls_total", "outcome" => outcome).increment(1);
+        }
         self.show(kit, EphemeralKind::ToolCall, at, |event| {
             event
                 .data("tool_call_id", call_id.as_str())
@@ -364,6 +372,12 @@ impl Publisher {
 
     /// Tells the host.
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
+        let labels = [
+            ("provider", self.shared.provider.name().to_owned()),
+            ("kind", error.kind().as_str().to_owned()),
+            ("fatal", is_fatal.to_string()),
+        ];
+        metrics::counter!("roomkit_provider_errors_total", &labels).increment(1);
         let event = RealtimeErrorEvent {
             session: self.session.clone(),
             code: error.code().to_owned(),
@@ -405,5 +419,15 @@ impl Publisher {
 
     fn time(&self, at: Moment) -> Timestamp {
         self.began.saturating_add(at).unwrap_or(self.began)
+    }
+}
+
+/// How a call ended, if it has.
+fn outcome(status: ToolCallStatus) -> Option<&'static str> {
+    match status {
+        ToolCallStatus::Started => None,
+        ToolCallStatus::Completed => Some("completed"),
+        ToolCallStatus::Failed => Some("failed"),
+        ToolCallStatus::Cancelled => Some("cancelled"),
     }
 }

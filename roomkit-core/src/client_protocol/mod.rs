@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     id::{CallId, ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
+    recording::RecordingState,
     stats::SessionStats,
     transport::ClientEvent,
 };
@@ -81,6 +82,11 @@ pub enum ServerMessage {
     Reconnecting,
     /// The connection to the AI is back.
     Reconnected,
+    /// Whether the call is recorded from now on.
+    Recording {
+        /// `on`, `paused` or `off`.
+        state: RecordingState,
+    },
     /// Something went wrong.
     Error {
         /// For programs.
@@ -153,12 +159,13 @@ struct Kind {
     r#type: String,
 }
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "audio",
     "text",
     "interrupt",
     "mute",
     "playback",
+    "recording",
     "ping",
     "end",
 ];
@@ -170,6 +177,7 @@ enum Control {
     Interrupt {},
     Mute { muted: bool },
     Playback { played_ms: f64 },
+    Recording { on: bool },
     Ping { id: Option<Value> },
     End {},
 }
@@ -203,6 +211,7 @@ impl<'a> ClientMessage<'a> {
                     .map_err(|_| BadMessage(format!("playback: `played_ms` is {played_ms}")))?;
                 ClientEvent::Playback(played)
             }
+            Control::Recording { on } => ClientEvent::Recording(on),
             Control::Ping { id } => ClientEvent::Ping(id),
             Control::End {} => ClientEvent::End,
         }))
@@ -240,6 +249,10 @@ mod tests {
                 r#"{"type":"playback","played_ms":20.5}"#,
                 ClientEvent::Playback(Duration::from_micros(20_500)),
             ),
+            (
+                r#"{"type":"recording","on":true}"#,
+                ClientEvent::Recording(true),
+            ),
             (r#"{"type":"ping"}"#, ClientEvent::Ping(None)),
             (
                 r#"{"type":"ping","id":7}"#,
@@ -268,6 +281,7 @@ mod tests {
             r#"{"type":"audio","data":7}"#,
             r#"{"type":"text"}"#,
             r#"{"type":"mute","muted":"yes"}"#,
+            r#"{"type":"recording","on":"yes"}"#,
             r#"{"type":"playback","played_ms":-1}"#,
             r#"{"type":"playback","played_ms":1e300}"#,
         ] {
@@ -295,6 +309,18 @@ mod tests {
                     who: Role::Assistant,
                 },
                 json!({"type": "speaking", "speaking": true, "who": "assistant"}),
+            ),
+            (
+                ServerMessage::Recording {
+                    state: RecordingState::Paused,
+                },
+                json!({"type": "recording", "state": "paused"}),
+            ),
+            (
+                ServerMessage::Recording {
+                    state: RecordingState::Waiting,
+                },
+                json!({"type": "recording", "state": "off"}),
             ),
             (
                 ServerMessage::SessionEnded {

@@ -11,6 +11,7 @@ use crate::{
     error::ConfigError,
     id::{ChannelId, SessionId},
     provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup},
+    recording::Recording,
     tool::{Tool, ToolHandler, ToolSearch, ToolSource},
     transport::RealtimeAudioTransport,
 };
@@ -29,6 +30,7 @@ pub struct RealtimeVoiceChannelBuilder {
     pub(super) max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
     pub(super) seed: Option<HistorySeed>,
+    pub(super) recording: Option<Recording>,
     pub(super) shared: Shared,
 }
 
@@ -60,12 +62,14 @@ impl RealtimeVoiceChannelBuilder {
                 reconnect_attempts: 5,
                 max_connection_age: None,
                 input_rate: audio::DEFAULT_RATE,
+                recording: None,
                 seed: 0,
             },
             lead: None,
             max_sessions: None,
             inject_ai_text: false,
             seed: None,
+            recording: None,
             shared: Shared {
                 provider,
                 transport,
@@ -255,6 +259,12 @@ impl RealtimeVoiceChannelBuilder {
     /// was written. Without it a session knows only its system prompt and what comes after.
     pub fn seed_history(mut self, seed: HistorySeed) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Lets sessions be recorded; without it none is (contract V1).
+    pub fn recording(mut self, recording: Recording) -> Self {
+        self.recording = Some(recording);
         self
     }
 

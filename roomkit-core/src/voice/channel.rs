@@ -20,7 +20,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     REALTIME_VOICE, builder::RealtimeVoiceChannelBuilder, in_room::permissions_of,
-    observers::Observers, options::SessionOptions, seed::HistorySeed, sources::Sources,
+    observers::Observers, options::SessionOptions, recording::recording_of, seed::HistorySeed,
+    sources::Sources,
 };
 use crate::{
     call::{CallSettings, Command, NewCall, PermissionCell, Shared, Toolbox, telling},
@@ -30,6 +31,7 @@ use crate::{
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     kit::{RoomKit, WeakRoomKit},
     provider::{RealtimeVoiceProvider, SessionSetup},
+    recording::Recording,
     room::RoomStatus,
     session::RealtimeSession,
     tool::{Tool, ToolHandler, ToolSearch},
@@ -63,6 +65,7 @@ pub(super) struct Inner {
     max_sessions: Option<usize>,
     pub(super) inject_ai_text: bool,
     seed: Option<HistorySeed>,
+    recording: Option<Recording>,
     pub(super) kit: OnceLock<WeakRoomKit>,
     pub(super) closed: AtomicBool,
     sessions: Mutex<HashMap<SessionId, Live>>,
@@ -135,6 +138,7 @@ impl RealtimeVoiceChannel {
             max_sessions: builder.max_sessions,
             inject_ai_text: builder.inject_ai_text,
             seed: builder.seed,
+            recording: builder.recording,
             kit: OnceLock::new(),
             closed: AtomicBool::new(false),
             sessions: Mutex::new(HashMap::new()),
@@ -184,6 +188,7 @@ impl RealtimeVoiceChannel {
             return Err(RoomError::Closed(room).into());
         }
         let binding = kit.binding(&room, &inner.id).await?;
+        let recording = recording_of(inner.recording.as_ref(), &options)?;
         inner.follow_sources();
         let listing = inner.sources.changes();
         let toolbox = inner.toolbox(&options).await?;
@@ -233,6 +238,7 @@ impl RealtimeVoiceChannel {
         call.lead = inner.lead.unwrap_or(link.info.lead);
         call.jitter_buffer = link.info.jitter_buffer;
         call.input_rate = link.info.input_rate;
+        call.recording = recording.as_ref().map(|recording| recording.terms);
         call.seed = RandomState::new().hash_one(session.id());
 
         let (ready, is_ready) = oneshot::channel();
@@ -247,6 +253,7 @@ impl RealtimeVoiceChannel {
             idle,
             link,
             toolbox,
+            recording: recording.map(|recording| recording.sink),
             setup,
             ready,
             registered: Box::new(registered),

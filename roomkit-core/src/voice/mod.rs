@@ -5,6 +5,7 @@ mod channel;
 mod in_room;
 mod observers;
 mod options;
+mod recording;
 mod requests;
 mod seed;
 mod sources;

@@ -14,6 +14,7 @@ pub struct SessionOptions {
     pub(super) tools: Option<Vec<Tool>>,
     pub(super) provider_config: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
+    pub(super) record: Option<bool>,
 }
 
 impl SessionOptions {
@@ -61,6 +62,14 @@ impl SessionOptions {
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Whether this session is recorded: with true its people have consented, and recording begins
+    /// with it; with false it never does. Unless set the channel's recording says when.
+    #[must_use]
+    pub fn record(mut self, record: bool) -> Self {
+        self.record = Some(record);
         self
     }
 

@@ -7,6 +7,7 @@ mod echo;
 mod ends;
 mod handover;
 mod isolation;
+mod recording;
 mod rooms;
 mod starts;
 mod stats;

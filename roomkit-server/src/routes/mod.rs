@@ -3,6 +3,7 @@
 mod events;
 mod health;
 mod input;
+mod metrics;
 mod page;
 mod page_config;
 mod rooms;
@@ -28,6 +29,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/page/{file}", get(page::file))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route("/rooms", get(rooms::list))
         .route("/rooms/{room}", get(rooms::describe).delete(rooms::close))
         .route("/rooms/{room}/timeline", get(rooms::timeline))
@@ -42,7 +44,10 @@ pub(crate) fn router(app: App) -> Router {
 /// Whether a path is one of this server's own, and no place for a transport.
 pub(crate) fn is_reserved(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
-    matches!(first, Some("" | "page" | "rooms" | "healthz" | "readyz"))
+    matches!(
+        first,
+        Some("" | "page" | "rooms" | "healthz" | "readyz" | "metrics")
+    )
 }
 
 async fn unknown_path() -> Rejection {

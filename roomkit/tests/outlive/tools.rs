@@ -10,7 +10,7 @@ use roomkit::{
         fault_proxy::Cut,
     },
     provider::Role,
-    tool::{Tool, ToolDefinition},
+    tool::{Tool, ToolDefinition, ToolRules},
 };
 use serde_json::{Value, json};
 
@@ -179,6 +179,33 @@ async fn k2_a_result_that_is_lost_with_its_connection_is_told_to_the_next_one() 
         assert_eq!((results(&first), results(&next)), (1, 1));
         booking.ran_once();
         call.asked(2);
+        call.end(house).await;
+    })
+    .await;
+}
+
+/// The conversation goes on while it runs, and its result is spoken of when it is there.
+#[tokio::test]
+async fn k7_a_tool_during_which_the_model_may_speak_is_not_waited_for() {
+    with_both(|vendor| async move {
+        let booking = Booking::new();
+        let rules = ToolRules::new().speak_while_running(true);
+        let tool = booking.tool().rules(rules);
+        let setup = Setup::new(vendor).channel(move |channel| channel.tool(tool));
+        let house = setup.open().await;
+        let call = house.call().await;
+        house.fake.will_call("book", &oslo());
+        call.voice.say(ms(400)).await;
+        booking.runs().await;
+        call.turn(&house, "It is noon.").await;
+        house.fake.will_say("It is booked.", 200);
+        booking.allowed.open();
+        call.hears("It is booked.").await;
+        assert_eq!(results(&house.fake.peer(0).await), 1);
+        call.turn(&house, "Anything else?").await;
+        let said = ["It is noon.", "It is booked.", "Anything else?"];
+        assert_eq!(call.finals(Role::Assistant), said);
+        booking.ran_once();
         call.end(house).await;
     })
     .await;

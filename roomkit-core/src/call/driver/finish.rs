@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS};
+use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS, recording};
 use crate::{
     call::publisher::{FromPublisher, ToPublisher},
     client_protocol::ServerMessage,
@@ -17,6 +17,7 @@ use crate::{
 impl Driver {
     /// Takes everything down, each step whether or not the one before it worked (contract S3).
     pub(super) async fn finish(mut self, end: End) {
+        let ended_at = self.began.elapsed();
         self.session.end();
         drop(self.client_events);
         self.mailbox.close();
@@ -65,6 +66,11 @@ impl Driver {
         };
         let _ = timeout(LAST_WORDS, last_words).await;
         drop(self.from_publisher);
+        let closing_recording = self.recorder.take().map(|recorder| {
+            // Beside the rest as well, but after what was said has been told to it.
+            let (kit, session) = (self.kit.clone(), self.session.clone());
+            tokio::spawn(recording::finish(recorder, ended_at, kit, session))
+        });
 
         let goodbye = match &failure {
             Some(error) => ServerMessage::Error {
@@ -88,7 +94,8 @@ impl Driver {
             }
         });
         let _ = closed.await;
-        for task in closing_provider.into_iter().chain(self.hanging_up) {
+        let closing = closing_provider.into_iter().chain(self.hanging_up);
+        for task in closing.chain(closing_recording) {
             let _ = task.await;
         }
 

@@ -3,6 +3,7 @@
 mod changes;
 mod finish;
 mod links;
+mod recording;
 mod start;
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -39,6 +40,7 @@ use crate::{
     id::CallId,
     kit::WeakRoomKit,
     provider::{ProviderConnection, ProviderEvent, Role, SessionSetup},
+    recording::{Recorder, RecordingError, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
     transport::{ClientCommand, ClientEvent, LinkInfo},
@@ -106,6 +108,9 @@ struct Driver {
     publisher: JoinHandle<()>,
     audio_tap: Option<AudioTap>,
     levels: [Option<Moment>; 2],
+    recorder: Option<Recorder>,
+    /// Whether the call is recorded, as far as it was told.
+    recording: RecordingState,
 
     timer: std::pin::Pin<Box<Sleep>>,
     timer_is_set: bool,
@@ -136,6 +141,7 @@ enum Happening {
     Connected(Result<ProviderConnection, ProviderError>),
     ClientSent(Result<(), TransportError>),
     ProviderSent(Result<(), ProviderError>),
+    RecordingFailed(RecordingError),
     StartAbandoned,
     Timer,
 }
@@ -203,6 +209,7 @@ impl Driver {
             Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
                 Happening::Connected(connected)
             }
+            Some(error) = OptionFuture::from(self.recorder.as_mut().map(Recorder::failure)) => Happening::RecordingFailed(error),
             Some(()) = OptionFuture::from(self.ready.as_mut().map(oneshot::Sender::closed)) => {
                 Happening::StartAbandoned
             }
@@ -275,6 +282,7 @@ impl Driver {
                     self.provider_send_failed(error);
                 }
             }
+            Happening::RecordingFailed(error) => self.recording_failed(error),
             Happening::StartAbandoned => {
                 self.ready = None;
                 self.feed(Input::Command(Command::End(EndReason::Host)));
@@ -337,6 +345,8 @@ impl Driver {
                     self.idle.send_replace(idle);
                 }
                 Action::Stats(stats) => self.count(stats),
+                Action::Recording(state, by) => self.recording_changed(state, by),
+                Action::Record(sound) => self.record(sound),
                 Action::Dropped(reason) => self.dropped(reason),
                 Action::End(reason) => return Some(reason),
             }

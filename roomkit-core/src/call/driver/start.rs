@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, changes::VendorChanges, links::connect,
+    recording::recorder,
 };
 use crate::{
     audio::Resampler,
@@ -41,6 +42,7 @@ use crate::{
         ProviderCapabilities, ProviderCommand, ProviderConnection, RealtimeVoiceProvider,
         SessionSetup, SessionUpdate,
     },
+    recording::{RecordingSink, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
@@ -97,6 +99,8 @@ pub(crate) struct NewCall {
     pub(crate) idle: watch::Sender<bool>,
     pub(crate) link: ClientLink,
     pub(crate) toolbox: Arc<Toolbox>,
+    /// Where it is recorded to, if it may be.
+    pub(crate) recording: Option<Arc<dyn RecordingSink>>,
     pub(crate) setup: SessionSetup,
     /// Told when the session is active, or why it never will be. Its receiver's end takes the
     /// start back.
@@ -133,12 +137,16 @@ impl Driver {
         let (to_publisher, news) = mpsc::channel(NEWS);
         let (call, from_publisher) = mpsc::channel(64);
         let (reports, from_tools) = mpsc::channel(REPORTS);
+        let recorder = new
+            .recording
+            .map(|sink| recorder(sink, &shared, &session, began));
         let publisher = Publisher {
             shared: Arc::clone(&shared),
             session: session.clone(),
             kit: kit.clone(),
             scope: scope.clone(),
             began: Timestamp::now(),
+            recording: recorder.as_ref().map(|recorder| recorder.queue.clone()),
             call,
         };
         let mut setup = new.setup;
@@ -182,6 +190,8 @@ impl Driver {
             from_publisher,
             publisher: tokio::spawn(publisher.run(news)),
             levels: [None; 2],
+            recorder,
+            recording: RecordingState::Off,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
@@ -248,6 +258,8 @@ impl Driver {
         self.announce(FrameworkEventKind::SessionStarted, |event| event);
         self.tell(ToPublisher::Started, false);
         self.feed(Input::Connected(info));
+        // The host may ask as soon as it knows that the session is active.
+        self.session.set_recording(self.call.recording());
         let told = self
             .ready
             .take()

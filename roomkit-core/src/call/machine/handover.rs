@@ -60,6 +60,7 @@ impl Call {
         if is_first {
             self.last_busy = now;
             self.stats.ready_after = now;
+            self.begin_recording(now);
             return;
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the

@@ -5,6 +5,7 @@ mod handover;
 mod latency;
 mod outgoing;
 mod provider;
+mod recording;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use connection::Connection;
 
-use self::latency::TurnClock;
+use self::{latency::TurnClock, recording::Tape};
 use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer},
@@ -30,6 +31,7 @@ use crate::{
     event::{EndReason, ResponsePhase},
     id::ResponseId,
     provider::{HistoryItem, ProviderCapabilities, ProviderCommand},
+    recording::RecordingTerms,
     stats::SessionStats,
     transport::ClientCommand,
 };
@@ -71,6 +73,8 @@ pub(crate) struct CallSettings {
     pub(crate) max_connection_age: Option<Duration>,
     /// The rate of this client's microphone, in Hz.
     pub(crate) input_rate: u32,
+    /// Whether the call can be recorded, and who decides it.
+    pub(crate) recording: Option<RecordingTerms>,
     /// Makes this call's waits differ from those of others.
     pub(crate) seed: u64,
 }
@@ -111,6 +115,7 @@ pub(crate) struct Call {
     chain_depth: u32,
 
     playout: Playout,
+    tape: Option<Tape>,
     words: Words,
     tools: ToolLedger,
 
@@ -178,6 +183,7 @@ impl Call {
         let tools = ToolLedger::new(settings.tool_limit, settings.tool_timeout);
         let uplink = Uplink::new(settings.input_rate, settings.hold);
         let connection = Connection::new(settings.seed);
+        let tape = settings.recording.map(Tape::new);
         Self {
             settings,
             out: VecDeque::new(),
@@ -203,6 +209,7 @@ impl Call {
             wanted: Wanted::No,
             chain_depth: 0,
             playout,
+            tape,
             words,
             tools,
             idle: true,
@@ -228,7 +235,8 @@ impl Call {
             }
             Input::ToolRules(rules) => self.tools.set_rules(rules),
             Input::Command(command) => self.on_command(now, command),
-            Input::Permissions(permissions) => self.on_permissions(permissions),
+            Input::Permissions(permissions) => self.on_permissions(now, permissions),
+            Input::RecordingFailed => self.recording_failed(),
             Input::Tick => {}
         }
         self.settle(now);
@@ -250,7 +258,8 @@ impl Call {
             _ => None,
         };
         // While a response runs, silence is only a gap in it, unless somebody waits for it.
-        let silence = (self.response.is_none() || self.words.waits_to_be_heard())
+        let is_awaited = self.words.waits_to_be_heard() || self.tape_waits();
+        let silence = (self.response.is_none() || is_awaited)
             .then(|| self.playout.silent_at(now))
             .flatten();
         [
@@ -291,6 +300,7 @@ impl Call {
         self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);
+        self.record_heard(now);
         self.watch_connection(now);
         if self.ended {
             return;
@@ -314,6 +324,9 @@ impl Call {
                     if !self.assistant_speaking {
                         self.assistant_speaking = true;
                         self.tell_at_once(now, News::AssistantSpeaking(true));
+                    }
+                    if let Some(tape) = &mut self.tape {
+                        tape.sent(&self.playout, pcm.clone());
                     }
                     self.send_to_client(ClientCommand::Audio(pcm));
                     if let Some(latency) = self.turn.audio_sent(now, self.playout.sent()) {
@@ -383,6 +396,7 @@ impl Call {
         }
         self.words.interrupt(now, &self.playout);
         self.words.answer_ended(now);
+        self.record_cut(now);
         self.playout.clear(now);
         if self.response.take().is_some() {
             self.tell_response(now, ResponsePhase::Interrupted, None);

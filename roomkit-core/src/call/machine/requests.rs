@@ -8,13 +8,14 @@ use crate::{
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
     provider::{ProviderCommand, Role, SessionUpdate},
+    recording::RecordingDecision,
     transport::{ClientCommand, ClientEvent},
 };
 
 impl Call {
     pub(super) fn on_client(&mut self, now: Moment, event: ClientEvent) {
         match event {
-            ClientEvent::Audio(pcm) => self.on_microphone(pcm),
+            ClientEvent::Audio(pcm) => self.on_microphone(now, pcm),
             ClientEvent::Text(text) => {
                 if self.permissions.microphone {
                     self.chain_depth = 0;
@@ -40,6 +41,7 @@ impl Call {
                     turn.played = Some(waited);
                 }
             }
+            ClientEvent::Recording(on) => self.client_wants_recording(now, on),
             ClientEvent::Ping(id) => {
                 self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
             }
@@ -49,8 +51,9 @@ impl Call {
         }
     }
 
-    pub(super) fn on_microphone(&mut self, pcm: Bytes) {
+    pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {
         if self.permissions.microphone && !self.client_muted && !self.tools.mutes() {
+            self.record_voice(now, &pcm);
             self.send_to_provider(ProviderCommand::Audio(pcm));
         } else if self.user_speaking {
             // Muted in mid-sentence: without silence the provider would never see the sentence end.
@@ -58,8 +61,9 @@ impl Call {
         }
     }
 
-    pub(super) fn on_permissions(&mut self, permissions: Permissions) {
+    pub(super) fn on_permissions(&mut self, now: Moment, permissions: Permissions) {
         if self.permissions.voice && !permissions.voice {
+            self.record_cut(now);
             self.send_to_client(ClientCommand::Clear);
         }
         self.permissions = permissions;
@@ -126,6 +130,7 @@ impl Call {
                 }));
             }
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
+            Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             Command::End(reason) => self.end(now, reason),
         }

@@ -136,6 +136,7 @@ impl Call {
             return;
         }
         let heard_text = self.words.interrupt(now, &self.playout);
+        self.record_cut(now);
         let cut = self.playout.clear(now);
         self.turn.cleared();
         self.send_to_client(ClientCommand::Clear);

@@ -79,6 +79,7 @@ impl Publisher {
                 return;
             }
         };
+        self.mark_words(&event);
         self.to_client(ServerMessage::Transcription {
             text: event.text.clone(),
             role: event.role,

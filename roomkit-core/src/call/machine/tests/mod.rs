@@ -4,6 +4,7 @@ mod audio;
 mod faults;
 mod handover;
 mod random;
+mod recording;
 mod stats;
 mod tools;
 mod turns;
@@ -50,6 +51,7 @@ fn settings() -> CallSettings {
         reconnect_attempts: 5,
         max_connection_age: None,
         input_rate: RATE,
+        recording: None,
         seed: 1,
     }
 }
@@ -321,6 +323,8 @@ fn clone(action: &Action) -> Action {
         Action::CancelTool(call_id) => Action::CancelTool(call_id.clone()),
         Action::Idle(idle) => Action::Idle(*idle),
         Action::Stats(stats) => Action::Stats(*stats),
+        Action::Recording(state, by) => Action::Recording(*state, *by),
+        Action::Record(sound) => Action::Record(sound.clone()),
         Action::Dropped(reason) => Action::Dropped(reason),
         Action::End(reason) => Action::End(reason.clone()),
     }

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{event::EndReason, provider::ProviderError, provider::ProviderErrorKind};
+use crate::{
+    event::EndReason,
+    provider::{ProviderError, ProviderErrorKind},
+    recording::{Consent, RecordingTerms, Side},
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -25,6 +29,7 @@ enum Step {
     Interrupt,
     Mute(bool),
     Playback(u64),
+    Record(bool),
     Hiccup,
 }
 
@@ -47,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Interrupt),
         1 => any::<bool>().prop_map(Step::Mute),
         1 => (0..5000_u64).prop_map(Step::Playback),
+        1 => any::<bool>().prop_map(Step::Record),
         1 => Just(Step::Hiccup),
     ]
 }
@@ -91,6 +97,7 @@ fn run(call: &mut Scripted, step: &Step) {
         Step::Interrupt => call.client(ClientEvent::Interrupt),
         Step::Mute(muted) => call.client(ClientEvent::Mute(*muted)),
         Step::Playback(played) => call.client(ClientEvent::Playback(ms(*played))),
+        Step::Record(on) => call.command(Command::Record(*on)),
         Step::Hiccup => {
             let error = ProviderError::new(ProviderErrorKind::Server, "hiccup");
             call.provider(ProviderEvent::Error(error))
@@ -111,6 +118,10 @@ proptest! {
             settings.lead = ms(20);
             settings.jitter_buffer = ms(60);
         }
+        settings.recording = Some(RecordingTerms {
+            consent: Consent::Given,
+            client_decides: false,
+        });
         let (lead, jitter_buffer) = (settings.lead, settings.jitter_buffer);
         let mut call = Scripted::with(settings, capabilities());
         for step in &steps {
@@ -190,10 +201,40 @@ proptest! {
             }
         }
 
+        // V3: of the AI that much is recorded as was heard, by the clock; or less, where the client
+        // says so or recording was off.
+        let mut is_less = false;
+        for step in &steps {
+            is_less |= matches!(step, Step::Playback(_) | Step::Record(_));
+        }
+        let (mut sent, mut recorded, mut play_end) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        for (at, action) in &call.log {
+            match action {
+                Action::ToClient(ClientCommand::Audio(audio)) => {
+                    let length = pcm::duration_of(audio.len(), RATE);
+                    let goes_on = sent > Duration::ZERO && *at <= play_end + jitter_buffer;
+                    play_end = if goes_on { play_end } else { play_end.max(*at) } + length;
+                    sent += length;
+                }
+                Action::Record(sound) if sound.side == Side::Ai => {
+                    let length = pcm::duration_of(sound.pcm.len(), RATE);
+                    prop_assert!(sound.begins + length <= *at, "recorded before it was heard");
+                    recorded += length;
+                }
+                Action::ToClient(ClientCommand::Clear) | Action::End(_) => {
+                    let heard = sent.saturating_sub(play_end.saturating_sub(*at));
+                    prop_assert!(recorded <= heard, "{recorded:?} of {heard:?}");
+                    prop_assert!(is_less || recorded + ms(1) >= heard, "{recorded:?} of {heard:?}");
+                    (sent, recorded, play_end) = (Duration::ZERO, Duration::ZERO, *at);
+                }
+                _ => {}
+            }
+        }
+
         // S3: one end, and nothing after it.
         prop_assert!(matches!(call.log.last(), Some((_, Action::End(_)))));
         let ends = call.log.iter().filter(|(_, action)| matches!(action, Action::End(_))).count();
         prop_assert_eq!(ends, 1);
-        prop_assert!(call.call.tools.is_settled());
+        prop_assert!(call.call.tools.is_empty());
     }
 }

@@ -104,7 +104,7 @@ fn check_at_rest(world: &mut World) {
     if world.ended.is_some() {
         return;
     }
-    if !world.call.tools.is_settled() {
+    if !world.call.tools.is_empty() {
         world.violation("a tool call is still open");
     }
     if !world.call.uplink.is_clear() {

@@ -1,0 +1,254 @@
+//! What of a call is recorded, and when (contracts V1–V3).
+
+use super::*;
+use crate::{
+    client_protocol::ServerMessage,
+    recording::{Consent, RecordingDecision, RecordingState, RecordingTerms, Side},
+};
+
+fn recorded(consent: Consent, client_decides: bool) -> Scripted {
+    let terms = RecordingTerms {
+        consent,
+        client_decides,
+    };
+    let settings = CallSettings {
+        recording: Some(terms),
+        ..settings()
+    };
+    Scripted::with(settings, capabilities())
+}
+
+impl Scripted {
+    fn says(&mut self, length: Duration) -> &mut Self {
+        self.client(ClientEvent::Audio(sound(length)))
+    }
+
+    /// Speaks frame by frame, as a microphone does.
+    fn speaks(&mut self, length: Duration) -> &mut Self {
+        for _ in 0..length.as_millis() / 20 {
+            self.pass(ms(20)).says(ms(20));
+        }
+        self
+    }
+
+    fn records(&mut self, on: bool) -> &mut Self {
+        self.command(Command::Record(on))
+    }
+
+    /// What was recorded of a side, as runs: beginning and length in ms.
+    fn tape(&self, side: Side) -> Vec<(u128, u128)> {
+        let mut runs: Vec<(Moment, Moment)> = Vec::new();
+        for (at, action) in &self.log {
+            let Action::Record(sound) = action else {
+                continue;
+            };
+            if sound.side != side {
+                continue;
+            }
+            let ends = sound.begins + pcm::duration_of(sound.pcm.len(), sound.rate);
+            assert!(ends <= *at, "recorded before it was heard");
+            match runs.last_mut() {
+                Some((_, end)) if *end == sound.begins => *end = ends,
+                _ => runs.push((sound.begins, ends)),
+            }
+        }
+        runs.iter()
+            .map(|(start, end)| (start.as_millis(), end.saturating_sub(*start).as_millis()))
+            .collect()
+    }
+
+    fn recording_states(&self) -> Vec<(RecordingState, RecordingDecision)> {
+        let states = self.log.iter().filter_map(|(_, action)| match action {
+            Action::Recording(state, by) => Some((*state, *by)),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    fn client_reads(&self) -> Vec<RecordingState> {
+        let messages = self.to_client().into_iter();
+        let states = messages.filter_map(|command| match command {
+            ClientCommand::Message(ServerMessage::Recording { state }) => Some(state),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    fn error_codes(&self) -> Vec<String> {
+        let messages = self.to_client().into_iter();
+        let codes = messages.filter_map(|command| match command {
+            ClientCommand::Message(ServerMessage::Error { code, .. }) => Some(code),
+            _ => None,
+        });
+        codes.collect()
+    }
+}
+
+#[test]
+fn v1_nothing_is_recorded_unless_it_is_wanted() {
+    let mut call = Scripted::new();
+    call.says(ms(20)).answer("r1", "hello", ms(500));
+    call.records(true).pass(ms(1000));
+    assert_eq!(call.recording_states(), []);
+    assert_eq!(call.tape(Side::Caller), []);
+    assert_eq!(call.tape(Side::Ai), []);
+    assert_eq!(call.client_reads(), []);
+}
+
+#[test]
+fn v1_with_consent_it_begins_with_the_session() {
+    let mut call = recorded(Consent::Given, false);
+    assert_eq!(
+        call.recording_states(),
+        [(RecordingState::On, RecordingDecision::Settings)]
+    );
+    assert_eq!(call.client_reads(), [RecordingState::On]);
+    call.speaks(ms(400));
+    assert_eq!(call.tape(Side::Caller), [(0, 400)]);
+}
+
+#[test]
+fn v1_nothing_is_kept_before_consent() {
+    let mut call = recorded(Consent::Ask, false);
+    assert_eq!(call.client_reads(), [RecordingState::Waiting]);
+    call.answer("r1", "hello", ms(1000));
+    call.speaks(ms(500));
+    call.client(ClientEvent::Recording(true));
+    assert_eq!(call.error_codes(), ["recording_not_allowed"]);
+    assert_eq!(call.tape(Side::Caller), []);
+    call.records(true).speaks(ms(1000));
+    assert_eq!(call.tape(Side::Caller), [(500, 1000)]);
+    assert_eq!(
+        call.tape(Side::Ai),
+        [(500, 500)],
+        "the half of the answer that was heard with consent"
+    );
+}
+
+#[test]
+fn v1_the_client_decides_where_it_may() {
+    let mut call = recorded(Consent::Ask, true);
+    call.client(ClientEvent::Recording(false));
+    call.client(ClientEvent::Recording(true)).speaks(ms(100));
+    call.client(ClientEvent::Recording(true));
+    call.client(ClientEvent::Recording(false)).speaks(ms(100));
+    assert_eq!(
+        call.recording_states()[1..],
+        [
+            (RecordingState::On, RecordingDecision::Client),
+            (RecordingState::Paused, RecordingDecision::Client)
+        ]
+    );
+    assert_eq!(call.tape(Side::Caller), [(0, 100)]);
+
+    let mut other = Scripted::new();
+    other.client(ClientEvent::Recording(true));
+    assert_eq!(other.error_codes(), ["recording_unavailable"]);
+}
+
+#[test]
+fn v1_a_pause_is_exact_on_both_sides() {
+    let mut call = recorded(Consent::Given, false);
+    call.answer("r1", "hello", ms(1000));
+    call.pass(ms(310)).says(ms(310)).records(false);
+    call.pass(ms(200)).says(ms(200));
+    // A piece that is longer than the time since recording went on.
+    call.records(true).pass(ms(50)).says(ms(150));
+    call.pass(ms(1000));
+    assert_eq!(call.tape(Side::Caller), [(0, 310), (510, 50)]);
+    assert_eq!(call.tape(Side::Ai), [(0, 310), (510, 490)]);
+}
+
+#[test]
+fn v3_an_interrupted_answer_is_recorded_as_far_as_it_was_heard() {
+    let mut call = recorded(Consent::Given, false);
+    call.answer("r1", "one two three four five", ms(5000));
+    call.pass(ms(1005)).user_starts("u1");
+    call.pass(ms(1000)).user_stops("u1");
+    call.answer("r2", "yes", ms(200)).pass(ms(500));
+    assert_eq!(call.tape(Side::Ai), [(0, 1005), (2005, 200)]);
+}
+
+#[test]
+fn v3_what_was_heard_is_recorded_in_time_though_the_answer_goes_on_later() {
+    let mut call = recorded(Consent::Given, false);
+    call.response("r1").voice("r1", "a1", ms(500));
+    call.pass(ms(500));
+    assert_eq!(call.tape(Side::Ai), [(0, 500)]);
+    let wake = call.call.next_wake(call.now);
+    assert!(wake.is_none_or(|at| at > call.now), "{wake:?}");
+}
+
+#[test]
+fn v3_a_client_that_reports_what_it_played_is_believed() {
+    let mut call = recorded(Consent::Given, false);
+    call.answer("r1", "one two three four five", ms(5000));
+    call.pass(ms(500));
+    call.client(ClientEvent::Playback(ms(300)));
+    call.pass(ms(505)).user_starts("u1");
+    let recorded: u128 = call.tape(Side::Ai).iter().map(|run| run.1).sum();
+    assert_eq!(recorded, 805, "200 ms behind the clock");
+    let last = *call.tape(Side::Ai).last().unwrap();
+    assert_eq!(last.0 + last.1, 1005, "and heard just before it was cut");
+}
+
+#[test]
+fn v3_a_client_that_never_plays_anything_does_not_make_the_tape_grow() {
+    let mut call = recorded(Consent::Given, false);
+    call.answer("r1", "a long story", ms(40_000));
+    for _ in 0..30 {
+        call.pass(ms(1000)).client(ClientEvent::Playback(ms(0)));
+    }
+    let waiting = call.call.tape.as_ref().unwrap().waiting();
+    assert!(waiting <= ms(10_300), "{waiting:?}");
+    let recorded: u128 = call.tape(Side::Ai).iter().map(|run| run.1).sum();
+    assert!(recorded > 18_000);
+}
+
+#[test]
+fn v3_what_the_client_is_not_let_hear_or_say_is_not_recorded() {
+    let mut call = recorded(Consent::Given, false);
+    call.answer("r1", "hello", ms(1000)).pass(ms(300));
+    call.feed(Input::Permissions(Permissions {
+        microphone: false,
+        voice: false,
+    }));
+    call.speaks(ms(200));
+    call.feed(Input::Permissions(Permissions {
+        microphone: true,
+        voice: true,
+    }));
+    call.client(ClientEvent::Mute(true)).speaks(ms(100));
+    call.client(ClientEvent::Mute(false)).speaks(ms(100));
+    assert_eq!(call.tape(Side::Caller), [(600, 100)]);
+    let heard = call.tape(Side::Ai);
+    assert_eq!(heard[0], (0, 300));
+    // What was sent while it was muted is gone: 200 ms, and the lead.
+    assert!(heard[1..].iter().all(|run| run.0 >= 700), "{heard:?}");
+}
+
+#[test]
+fn v2_a_hand_over_leaves_no_gap_in_the_recording() {
+    let mut call = recorded(Consent::Given, false);
+    call.speaks(ms(200));
+    call.provider(ProviderEvent::Closed(None)).speaks(ms(300));
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+    call.speaks(ms(200));
+    assert_eq!(call.tape(Side::Caller), [(0, 700)]);
+    assert_eq!(call.client_reads(), [RecordingState::On]);
+}
+
+#[test]
+fn v4_a_recording_that_fails_is_told_and_the_call_goes_on() {
+    let mut call = recorded(Consent::Given, true);
+    call.speaks(ms(100)).feed(Input::RecordingFailed);
+    call.speaks(ms(100)).answer("r1", "hello", ms(200));
+    call.client(ClientEvent::Recording(true)).pass(ms(300));
+    assert_eq!(call.tape(Side::Caller), [(0, 100)]);
+    assert_eq!(call.heard(), ms(200));
+    assert_eq!(
+        call.client_reads(),
+        [RecordingState::On, RecordingState::Off]
+    );
+    assert_eq!(call.error_codes(), ["recording_unavailable"]);
+}

@@ -1,0 +1,311 @@
+//! Records one session, in a task of its own: however long the sink takes, the call goes on
+//! (contract V4).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::{
+    RecordingDecision, RecordingError, RecordingInfo, RecordingMark, RecordingMarkKind,
+    RecordingSink, RecordingSummary, RecordingWriter,
+    timeline::{BLOCK, Timeline},
+};
+use crate::{
+    call::{Moment, Sound},
+    guard,
+};
+
+/// Pieces that may wait for the sink: a call makes about a hundred a second.
+const QUEUE: usize = 1024;
+/// How long one call of a sink may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long the end of a recording is waited for.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Something for the recording. Times are the call's.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// It begins.
+    Begins { at: Moment, by: RecordingDecision },
+    /// From here on nothing is kept.
+    Paused { at: Moment, by: RecordingDecision },
+    /// It goes on.
+    Resumed { at: Moment, by: RecordingDecision },
+    /// Somebody was heard.
+    Sound(Sound),
+    /// Something happened.
+    Mark { at: Moment, kind: RecordingMarkKind },
+    /// The call is over.
+    Ends { at: Moment },
+}
+
+/// Where pieces wait for the recording; full or not, giving one costs no time.
+#[derive(Debug, Clone)]
+pub(crate) struct RecorderQueue {
+    pieces: mpsc::Sender<Piece>,
+    missed: Arc<AtomicU64>,
+}
+
+impl RecorderQueue {
+    /// Gives a piece to the recording. False: it does not keep up, and the piece is missing.
+    pub(crate) fn give(&self, piece: Piece) -> bool {
+        // A recording that is over takes nothing more, and misses nothing.
+        let is_full = matches!(
+            self.pieces.try_send(piece),
+            Err(mpsc::error::TrySendError::Full(_))
+        );
+        if is_full {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+        !is_full
+    }
+}
+
+/// A session's recording as its call sees it.
+pub(crate) struct Recorder {
+    pub(crate) queue: RecorderQueue,
+    failed: oneshot::Receiver<RecordingError>,
+    task: JoinHandle<Option<RecordingSummary>>,
+}
+
+impl Recorder {
+    /// Waits for the recording's beginning. `info` is completed then.
+    pub(crate) fn start(sink: Arc<dyn RecordingSink>, info: RecordingInfo, began: Instant) -> Self {
+        let (pieces, from_call) = mpsc::channel(QUEUE);
+        let (failure, failed) = oneshot::channel();
+        let missed = Arc::default();
+        let queue = RecorderQueue {
+            pieces,
+            missed: Arc::clone(&missed),
+        };
+        let task = tokio::spawn(async move {
+            match record(sink, info, began, from_call, missed).await {
+                Ok(summary) => summary,
+                Err(error) => {
+                    let _ = failure.send(error);
+                    None
+                }
+            }
+        });
+        Self {
+            queue,
+            failed,
+            task,
+        }
+    }
+
+    /// Why it went wrong before its end, as soon as it does.
+    pub(crate) async fn failure(&mut self) -> RecordingError {
+        (&mut self.failed).await.unwrap_or_else(|_| defect())
+    }
+
+    /// Ends the recording at that moment. What it came to, `None` if it never began, or why it
+    /// failed.
+    pub(crate) async fn finish(
+        mut self,
+        at: Moment,
+    ) -> Result<Option<RecordingSummary>, RecordingError> {
+        let ending = async {
+            // Here there is time to wait for a place in the queue.
+            let _ = self.queue.pieces.send(Piece::Ends { at }).await;
+            (&mut self.task).await
+        };
+        let Ok(ended) = timeout(ENDING, ending).await else {
+            self.task.abort();
+            return Err(RecordingError::new(format!(
+                "the sink did not finish within {ENDING:?}"
+            )));
+        };
+        match self.failed.try_recv() {
+            Ok(error) => Err(error),
+            Err(_) => ended.map_err(|_| defect()),
+        }
+    }
+}
+
+fn defect() -> RecordingError {
+    RecordingError::new("it failed inside")
+}
+
+/// The life of a recording; one that never begins leaves nothing behind.
+async fn record(
+    sink: Arc<dyn RecordingSink>,
+    mut info: RecordingInfo,
+    began: Instant,
+    mut pieces: mpsc::Receiver<Piece>,
+    missed: Arc<AtomicU64>,
+) -> Result<Option<RecordingSummary>, RecordingError> {
+    let (zero, consent) = loop {
+        match pieces.recv().await {
+            Some(Piece::Begins { at, by }) => break (at, by),
+            Some(Piece::Ends { .. }) | None => return Ok(None),
+            // What was before is not recorded.
+            Some(_) => {}
+        }
+    };
+    info.started_at = Timestamp::now();
+    info.consent = consent;
+    let rate = info.sample_rate;
+    let mut tape = Tape {
+        writer: called(sink.open(info)).await?,
+        timeline: Timeline::new(rate, zero),
+        unrecorded: Unrecorded::before(zero),
+        now: zero,
+        missed,
+        told_missed: 0,
+    };
+    loop {
+        let piece = match timeout(BLOCK, pieces.recv()).await {
+            Ok(Some(Piece::Ends { at })) => return tape.finish(at).await.map(Some),
+            Ok(Some(piece)) => Some(piece),
+            Ok(None) => return tape.finish(began.elapsed()).await.map(Some),
+            // Nobody speaks, and time goes on. Everything that is queued is older than this.
+            Err(_) => None,
+        };
+        match piece {
+            Some(piece) => tape.take(piece).await?,
+            None => tape.now = began.elapsed(),
+        }
+        tape.write().await?;
+    }
+}
+
+/// Awaits the sink, for no longer than it may take; a panic in it is a failure (contract S8).
+async fn called<T>(
+    call: impl Future<Output = Result<T, RecordingError>> + Send,
+) -> Result<T, RecordingError> {
+    guard::call(LIMIT, call)
+        .await
+        .unwrap_or_else(|failure| Err(RecordingError::new(format!("the sink failed: {failure}"))))
+}
+
+/// A recording that has begun.
+struct Tape {
+    writer: Box<dyn RecordingWriter>,
+    timeline: Timeline,
+    unrecorded: Unrecorded,
+    /// How far the call is, as far as is known here.
+    now: Moment,
+    missed: Arc<AtomicU64>,
+    told_missed: u64,
+}
+
+impl Tape {
+    async fn take(&mut self, piece: Piece) -> Result<(), RecordingError> {
+        match piece {
+            Piece::Sound(sound) => {
+                self.now = self.now.max(sound.begins);
+                if !self.timeline.push(&sound) {
+                    self.missed.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+            Piece::Paused { at, by } => {
+                self.now = self.now.max(at);
+                self.unrecorded.begins(at);
+                self.mark(at, RecordingMarkKind::Paused { by }).await
+            }
+            Piece::Resumed { at, by } => {
+                self.now = self.now.max(at);
+                self.unrecorded.ends(at);
+                self.mark(at, RecordingMarkKind::Resumed { by }).await
+            }
+            Piece::Mark { at, kind } => {
+                let is_kept = match kind {
+                    // Words cannot be cut where the pause was.
+                    RecordingMarkKind::Transcript { .. } => {
+                        !self.unrecorded.touches(at, self.now.max(at))
+                    }
+                    _ => !self.unrecorded.touches(at, at),
+                };
+                if is_kept {
+                    self.mark(at, kind).await
+                } else {
+                    Ok(())
+                }
+            }
+            // It has begun, and its end is seen where pieces come from.
+            Piece::Begins { .. } | Piece::Ends { .. } => Ok(()),
+        }
+    }
+
+    async fn mark(&mut self, at: Moment, kind: RecordingMarkKind) -> Result<(), RecordingError> {
+        let at = self.timeline.time(at);
+        called(self.writer.mark(RecordingMark::new(at, kind))).await
+    }
+
+    /// Writes all audio that is settled.
+    async fn write(&mut self) -> Result<(), RecordingError> {
+        while let Some(block) = self.timeline.next_block(self.now) {
+            called(self.writer.audio(block)).await?;
+        }
+        let missed = self.missed.load(Ordering::Relaxed);
+        if missed > self.told_missed {
+            let pieces = missed - std::mem::replace(&mut self.told_missed, missed);
+            let kind = RecordingMarkKind::Missed { pieces };
+            self.mark(self.now, kind).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, end: Moment) -> Result<RecordingSummary, RecordingError> {
+        while let Some(block) = self.timeline.last_block(end) {
+            called(self.writer.audio(block)).await?;
+        }
+        let missed = self.missed.load(Ordering::Relaxed);
+        let summary = RecordingSummary::new(self.timeline.length(), missed);
+        called(self.writer.finish(summary)).await?;
+        Ok(summary)
+    }
+}
+
+/// The times from which nothing is kept.
+#[derive(Debug)]
+struct Unrecorded {
+    since: Option<Moment>,
+    /// Only as many as words may reach back to.
+    earlier: Vec<(Moment, Moment)>,
+}
+
+impl Unrecorded {
+    /// Pauses that are remembered.
+    const MOST: usize = 64;
+
+    fn before(zero: Moment) -> Self {
+        Self {
+            since: None,
+            earlier: vec![(Moment::ZERO, zero)],
+        }
+    }
+
+    fn begins(&mut self, at: Moment) {
+        self.since.get_or_insert(at);
+    }
+
+    fn ends(&mut self, at: Moment) {
+        if let Some(since) = self.since.take() {
+            if self.earlier.len() >= Self::MOST {
+                self.earlier.remove(0);
+            }
+            self.earlier.push((since, at));
+        }
+    }
+
+    fn touches(&self, from: Moment, to: Moment) -> bool {
+        let now = self.since.map(|since| (since, Moment::MAX));
+        let mut pauses = self.earlier.iter().copied().chain(now);
+        pauses.any(|(start, end)| from < end && to > start)
+            || self.since.is_some_and(|since| from >= since)
+    }
+}

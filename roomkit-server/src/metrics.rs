@@ -1,0 +1,294 @@
+//! What the server tells of itself: the metrics of all parts, for Prometheus.
+
+use std::{fmt, sync::OnceLock, time::Duration};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use roomkit::error::ConfigError;
+
+/// How often what was measured is gathered, so that it does not pile up where nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Waits of callers and of calls, in seconds.
+const WAITS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
+];
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Every metric there is; `docs/metrics.md` lists them with their labels.
+const METRICS: [(&str, Kind, &str); 25] = [
+    (
+        "roomkit_admission_refused_total",
+        Kind::Counter,
+        "Clients that were refused, by reason",
+    ),
+    (
+        "roomkit_admission_sessions",
+        Kind::Gauge,
+        "Places taken by calls",
+    ),
+    (
+        "roomkit_dropped_total",
+        Kind::Counter,
+        "Audio, commands and results that were dropped, by reason",
+    ),
+    (
+        "roomkit_hand_over_held_seconds",
+        Kind::Histogram,
+        "The caller's audio held during a hand-over",
+    ),
+    (
+        "roomkit_hand_over_seconds",
+        Kind::Histogram,
+        "How long hand-overs took",
+    ),
+    (
+        "roomkit_hand_overs_total",
+        Kind::Counter,
+        "Moves to another provider connection, by reason and outcome",
+    ),
+    (
+        "roomkit_interruptions_total",
+        Kind::Counter,
+        "Answers cut short while they could be heard",
+    ),
+    (
+        "roomkit_mcp_calls_total",
+        Kind::Counter,
+        "Calls of tools of MCP servers",
+    ),
+    (
+        "roomkit_mcp_reconnects_total",
+        Kind::Counter,
+        "New connections to MCP servers",
+    ),
+    (
+        "roomkit_mcp_tools_left_out_total",
+        Kind::Counter,
+        "Tools of MCP servers that cannot be offered",
+    ),
+    (
+        "roomkit_provider_errors_total",
+        Kind::Counter,
+        "Errors of providers, by kind",
+    ),
+    (
+        "roomkit_provider_malformed_events_total",
+        Kind::Counter,
+        "Messages of providers that could not be read",
+    ),
+    (
+        "roomkit_provider_unknown_events_total",
+        Kind::Counter,
+        "Messages of providers of an unknown type",
+    ),
+    (
+        "roomkit_ready_seconds",
+        Kind::Histogram,
+        "From the start of a session until its provider was ready",
+    ),
+    (
+        "roomkit_recordings_total",
+        Kind::Counter,
+        "Recordings that ended, by outcome",
+    ),
+    (
+        "roomkit_sessions_active",
+        Kind::Gauge,
+        "Sessions that are active",
+    ),
+    (
+        "roomkit_sessions_ended_total",
+        Kind::Counter,
+        "Sessions that ended, by reason",
+    ),
+    (
+        "roomkit_sessions_started_total",
+        Kind::Counter,
+        "Sessions that became active",
+    ),
+    (
+        "roomkit_tokens_total",
+        Kind::Counter,
+        "Tokens read and written by the AI, by kind",
+    ),
+    (
+        "roomkit_tool_calls_total",
+        Kind::Counter,
+        "Calls of tools, by outcome",
+    ),
+    (
+        "roomkit_turn_latency_seconds",
+        Kind::Histogram,
+        "How long a question waited for its answer, by stage",
+    ),
+    (
+        "roomkit_webrtc_datagrams_lost_total",
+        Kind::Counter,
+        "Datagrams that were dropped, by reason",
+    ),
+    (
+        "roomkit_webrtc_inbound_frames_total",
+        Kind::Counter,
+        "Frames of callers, by what became of them",
+    ),
+    (
+        "roomkit_webrtc_outbound_frames_total",
+        Kind::Counter,
+        "Frames sent to callers, by kind",
+    ),
+    ("roomkit_server_info", Kind::Gauge, "1, with the version"),
+];
+
+/// The recorder of this process, once it is set; `None`: there was another one.
+static EXPORTER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Shows what was measured. A cheap handle.
+#[derive(Clone)]
+pub(crate) struct Exporter(PrometheusHandle);
+
+impl Exporter {
+    /// Collects metrics from now on, once for all servers of the process.
+    ///
+    /// # Errors
+    ///
+    /// When the process has another recorder already, set by a program around this library.
+    pub(crate) fn start() -> Result<Self, ConfigError> {
+        let exporter = EXPORTER.get_or_init(|| record().ok()).clone();
+        exporter.map(Self).ok_or_else(|| {
+            let problem =
+                "is true, and this process collects its metrics elsewhere; set it to false";
+            ConfigError::field("metrics.enabled", problem)
+        })
+    }
+
+    /// Everything, in the text format of Prometheus.
+    pub(crate) fn show(&self) -> String {
+        self.0.render()
+    }
+
+    /// Keeps what was measured from piling up where nobody asks for it. Never returns.
+    pub(crate) async fn tidy(self) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exporter")
+    }
+}
+
+fn record() -> Result<PrometheusHandle, Box<dyn std::error::Error>> {
+    let seconds = Matcher::Suffix("_seconds".into());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &WAITS)?;
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
+    for (name, kind, help) in METRICS {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(name, help),
+            Kind::Gauge => metrics::describe_gauge!(name, help),
+            Kind::Histogram => metrics::describe_histogram!(name, help),
+        }
+    }
+    metrics::gauge!("roomkit_server_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    fn workspace() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    }
+
+    fn known() -> BTreeSet<String> {
+        METRICS
+            .iter()
+            .map(|(name, ..)| (*name).to_owned())
+            .collect()
+    }
+
+    /// The names of metrics in a text; those of a histogram's parts are the histogram's.
+    fn names(text: &str) -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words
+            .filter(|word| word.starts_with("roomkit_"))
+            .map(|word| {
+                let parts = ["_bucket", "_sum", "_count"];
+                let whole = parts.iter().find_map(|part| word.strip_suffix(part));
+                whole.unwrap_or(word).to_owned()
+            })
+            .collect()
+    }
+
+    /// The names that macros of `metrics` are given in a folder of sources.
+    fn recorded(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                recorded(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                for macro_name in ["counter!(", "gauge!(", "histogram!("] {
+                    for call in source.split(macro_name).skip(1) {
+                        let name = call.trim_start().strip_prefix('"');
+                        let name = name.and_then(|rest| rest.split('"').next());
+                        found.extend(
+                            name.filter(|name| name.starts_with("roomkit_"))
+                                .map(str::to_owned),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_sources_is_described_and_there_is_no_other() {
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(workspace()).unwrap() {
+            let folder = entry.unwrap().path();
+            let is_crate = folder.join("Cargo.toml").exists() && folder.join("src").exists();
+            if is_crate {
+                recorded(&folder.join("src"), &mut found);
+            }
+        }
+        assert_eq!(found, known());
+    }
+
+    #[test]
+    fn the_page_on_metrics_lists_them_all() {
+        let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `roomkit_"));
+        let listed: BTreeSet<String> = rows.flat_map(names).collect();
+        assert_eq!(listed, known());
+    }
+
+    #[test]
+    fn dashboard_and_alerts_ask_for_metrics_that_exist() {
+        for file in ["grafana.json", "alerts.yml"] {
+            let path = workspace().join("roomkit-server/ops").join(file);
+            let text = fs::read_to_string(path).unwrap();
+            let asked = names(&text);
+            assert!(asked.len() > 5, "{file}: {asked:?}");
+            let unknown: Vec<_> = asked.difference(&known()).cloned().collect();
+            assert!(unknown.is_empty(), "{file}: {unknown:?}");
+        }
+        let dashboard = fs::read_to_string(workspace().join("roomkit-server/ops/grafana.json"));
+        let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
+        assert!(dashboard["panels"].as_array().unwrap().len() > 5);
+    }
+}
