@@ -1,4 +1,4 @@
-/** A fake Gemini Live server, and the line to it, which a test cuts and mends. */
+/** A fake Gemini Live or OpenAI Realtime server, and the line to it, which a test cuts and mends. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,18 +6,30 @@ import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { firstAddress } from "./server.mjs";
 
-const BINARY =
-  process.env.ROOMKIT_FAKE_GEMINI ??
-  fileURLToPath(new URL("../../target/release/roomkit-fake-gemini", import.meta.url));
+const VENDORS = {
+  gemini: {
+    binary: process.env.ROOMKIT_FAKE_GEMINI ?? built("roomkit-fake-gemini"),
+    config: (url) => `api_key = "AIza-test", base_url = "${url}"`,
+  },
+  openai: {
+    binary: process.env.ROOMKIT_FAKE_OPENAI ?? built("roomkit-fake-openai"),
+    config: (url) => `api_key = "sk-test", base_url = "${url}/v1/realtime"`,
+  },
+};
 
-/** @param {string[]} [options] more of the program's options */
-export async function startVendor(options = []) {
-  const child = spawn(BINARY, ["--listen", "127.0.0.1:0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
+function built(name) {
+  return fileURLToPath(new URL(`../../target/release/${name}`, import.meta.url));
+}
+
+/** @param {string[]} [options] more of the program's options @param {keyof VENDORS} [name] which vendor it plays */
+export async function startVendor(options = [], name = "gemini") {
+  const { binary, config } = VENDORS[name];
+  const child = spawn(binary, ["--listen", "127.0.0.1:0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const line = await openLine(new URL(await firstAddress(child.stdout)).port);
   return {
     /** The server's settings that make this its AI. */
-    settings: `[provider]\nname = "gemini"\nconfig = { api_key = "AIza-test", base_url = "${line.url}" }\n`,
+    settings: `[provider]\nname = "${name}"\nconfig = { ${config(line.url)} }\n`,
     /** Ends every connection, and lets nobody through until `mend`. */
     cut: line.cut,
     mend: line.mend,

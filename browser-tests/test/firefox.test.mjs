@@ -90,6 +90,16 @@ test("c3 Firefox: words go both ways through the DataChannel, and the voice is h
   context.diagnostic(JSON.stringify(await page.evaluate(receivedAudio)));
 });
 
+test("Firefox: tools are seen to run, and what answers cost", options, async (context) => {
+  const page = await call(context, firefox, server, { scripts: [silentMicrophone] });
+  await write(page, "use current_time {}");
+  await said(page, "assistant", "current_time answered");
+  assert.match(await textOf(page, ".tool[data-status=completed]"), /^current_time done in (< )?\d+ ms$/);
+  await until(page, () => document.querySelector(".turn summary") !== null);
+  assert.match(await textOf(page, ".turn summary"), /^\d+ tokens in, \d+ out$/);
+  assert.equal(await textOf(page, "#total-tool-calls"), "1");
+});
+
 test("c3 Firefox: a tone comes back at its pitch, and clean", options, async (context) => {
   const page = await call(context, firefox, server, { scripts: [listenIn] });
   await until(page, () => window.roomkit.speaking === "user");

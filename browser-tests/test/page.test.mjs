@@ -68,6 +68,10 @@ for (const width of [320, 390]) {
     await page.fill("#text", `A word of some length: ${"Donaudampfschifffahrt".repeat(6)}`);
     await page.press("#text", "Enter");
     await said(page, "assistant", "Donaudampf");
+    await page.click(".turn summary");
+    await page.fill("#text", "use current_time {}");
+    await page.press("#text", "Enter");
+    await page.locator(".tool[data-status=completed]").waitFor();
     await page.locator("#timeline .event").first().waitFor();
     const { content, window: inner } = await page.evaluate(() => ({
       content: document.documentElement.scrollWidth,

@@ -4,13 +4,17 @@ import { audioSupported, explainMicrophone, openAudio, openMicrophone } from "./
 import { Clock } from "./clock.js";
 import { ConnectionPanel } from "./connection-panel.js";
 import { Devices } from "./devices.js";
+import { RecordingControl } from "./recording.js";
 import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
 import { Sound } from "./sound.js";
 import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
 import { StatusView } from "./status.js";
+import { ToolCalls } from "./tool-calls.js";
+import { Totals } from "./totals.js";
 import { Transcript } from "./transcript.js";
 import { Transports } from "./transports.js";
+import { Turns } from "./turns.js";
 
 /** Milliseconds for which the page says that the assistant is there again. */
 const RECONNECTED_MS = 5000;
@@ -38,7 +42,19 @@ const transcript = new Transcript({
   announcer: byId("announcer"),
 });
 const clock = new Clock((time) => (byId("clock").textContent = time));
-const roomPanel = new RoomPanel({ status, transcript, askForToken });
+const tools = new ToolCalls(transcript);
+const turns = new Turns(transcript);
+const totals = new Totals();
+const recording = new RecordingControl(
+  {
+    button: byId("record"),
+    label: byId("record-label"),
+    hint: byId("record-hint"),
+    indicator: byId("recording"),
+  },
+  (on) => page.call?.record(on),
+);
+const roomPanel = new RoomPanel({ status, transcript, tools, askForToken });
 const transports = new Transports();
 const connection = new ConnectionPanel(transports, () => update({}));
 const devices = new Devices(
@@ -134,12 +150,20 @@ function listen(call) {
       sound.clear();
       update({ playing: false });
     },
-    transcription: (message) => transcript.show(message),
+    transcription: (message) => {
+      transcript.show(message);
+      turns.follow();
+    },
     speaking: (message) => showSpeaking(message),
-    tool_call: (message) => transcript.showTool(message),
+    tool_call: (message) => tools.show(message),
+    stats: (message) => {
+      totals.show(message);
+      turns.take(message);
+    },
+    recording: ({ state }) => showRecording(state),
     reconnecting: () => reconnecting(),
     reconnected: () => reconnected(call),
-    error: ({ code, message }) => status.banner(message ?? code ?? "The server reported an error."),
+    error: (problem) => showError(problem),
     closed: (end) => callClosed(end),
   };
   for (const [type, handle] of Object.entries(handlers)) {
@@ -154,6 +178,8 @@ function sessionStarted(call, session) {
     sound.startFrames(call, session);
   }
   connection.watch(call);
+  turns.start();
+  totals.clear();
   clock.start();
   byId("clock").hidden = false;
   update({ phase: "live" });
@@ -174,6 +200,19 @@ function showSpeaking({ who, speaking }) {
 function showLatency(milliseconds) {
   page.latencies.push(milliseconds);
   connection.showReadouts();
+  turns.heard(milliseconds);
+}
+
+function showRecording(state) {
+  recording.show(state);
+  page.recording = state;
+}
+
+function showError({ code, message }) {
+  if (code === "recording_not_allowed" || code === "recording_unavailable") {
+    recording.refuse();
+  }
+  status.banner(message ?? code ?? "The server reported an error.");
 }
 
 /** The server has lost the assistant and looks for it. Until then it keeps what it is sent. */
@@ -218,8 +257,10 @@ async function hangUp() {
 }
 
 function callClosed({ started, code, reason, error, refusal, unreachable }) {
+  recording.clear();
   if (started) {
     transcript.settle();
+    tools.settle();
     transcript.showNote("Call ended");
     roomPanel.settle();
     if (reason === "room_closed") {
@@ -241,6 +282,7 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
     call: undefined,
     transport: undefined,
     connection: "closed",
+    recording: undefined,
     note: undefined,
     muted: false,
     userSpeaking: false,

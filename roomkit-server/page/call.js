@@ -40,6 +40,11 @@ export class Call extends EventTarget {
     this.send({ type: "mute", muted });
   }
 
+  /** @param {boolean} on whether the person lets the call be recorded from here on */
+  record(on) {
+    this.send({ type: "recording", on });
+  }
+
   // ---- for the transports ----
 
   /** Takes one message of the server's. */

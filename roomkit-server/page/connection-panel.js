@@ -1,12 +1,11 @@
 /** The connection's side of the page: which transport, what state it is in, and how well it does. */
 
+import { milliseconds, NOTHING, percent } from "./format.js";
 import { page } from "./state.js";
 import { NAMES } from "./transports.js";
 
 /** Milliseconds between two looks at a connection. */
 const SAMPLE_MS = 1000;
-/** What stands where nothing is known. */
-const NOTHING = "–";
 
 const STATES = {
   closed: "not connected",
@@ -76,14 +75,6 @@ export class ConnectionPanel {
     const losses = [[lossIn, "in"], [lossOut, "out"]].filter(([loss]) => loss !== undefined);
     byId("loss").textContent = losses.map(([loss, way]) => `${percent(loss)} ${way}`).join(", ") || NOTHING;
   }
-}
-
-function milliseconds(value) {
-  return value === undefined ? NOTHING : `${value < 1 ? "< 1" : Math.round(value)} ms`;
-}
-
-function percent(share) {
-  return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 }
 
 function median(values) {

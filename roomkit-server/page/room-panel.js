@@ -12,6 +12,7 @@ const byId = (id) => document.getElementById(id);
 export class RoomPanel {
   #status;
   #transcript;
+  #tools;
   #askForToken;
   #timeline = new Timeline({
     list: byId("timeline"),
@@ -26,9 +27,10 @@ export class RoomPanel {
   #watched = -1;
 
   /** @param {(then: () => void) => void} askForToken called where the server wants one first */
-  constructor({ status, transcript, askForToken }) {
+  constructor({ status, transcript, tools, askForToken }) {
     this.#status = status;
     this.#transcript = transcript;
+    this.#tools = tools;
     this.#askForToken = askForToken;
     byId("whisper-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -84,6 +86,7 @@ export class RoomPanel {
   close() {
     this.#closed = true;
     this.#timeline.settle();
+    this.#tools.settle();
     this.#allowWhisper(undefined);
   }
 
@@ -131,8 +134,19 @@ export class RoomPanel {
 
   #ephemeral(event) {
     this.#timeline.showLive(event);
-    if (page.call === undefined && event.kind === "transcription") {
+    if (event.kind === "tool_call") {
+      this.#toolCall(event.data);
+    } else if (page.call === undefined && event.kind === "transcription") {
       this.#overhear({ ...event.data, is_final: false });
+    }
+  }
+
+  /** A call's own messages say all of a tool but its progress. */
+  #toolCall({ tool_call_id: id, name, status, progress }) {
+    if (status === "running") {
+      this.#tools.progress({ call_id: id, progress });
+    } else if (page.call === undefined) {
+      this.#tools.show({ call_id: id, name, status });
     }
   }
 

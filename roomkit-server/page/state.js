@@ -18,6 +18,8 @@ export const page = {
   stats: {},
   /** For each turn of the last call, milliseconds from the end of the user's speech to the answer's first sound. */
   latencies: [],
+  /** Whether the call is recorded: on, paused or off; undefined where the server says nothing of it. */
+  recording: undefined,
   /** True while the loudspeaker has something to play. */
   playing: false,
   call: undefined,
@@ -105,6 +107,10 @@ Object.defineProperty(window, "roomkit", {
     },
     get muted() {
       return page.muted;
+    },
+    /** Whether the call is recorded: on, paused or off; undefined where it cannot be. */
+    get recording() {
+      return page.recording;
     },
     get sessionId() {
       return page.session?.session_id;

@@ -1,12 +1,6 @@
-/** The conversation as bubbles: partials grow in place, a final replaces them. */
+/** The conversation as bubbles: partials grow in place, a final replaces them. Rows of other kinds stand between them. */
 
 const NAMES = { user: "You", assistant: "Assistant", system: "System" };
-const TOOL_WORDS = {
-  started: "is running",
-  completed: "is done",
-  failed: "failed",
-  cancelled: "was cancelled",
-};
 
 export class Transcript {
   #list;
@@ -14,7 +8,6 @@ export class Transcript {
   #announcer;
   /** Bubbles that wait for their final, in order of appearance. */
   #open = [];
-  #tools = new Map();
   /** Texts shown when they were typed, which the server may send back as a transcription. */
   #typed = [];
 
@@ -61,24 +54,35 @@ export class Transcript {
     this.#keepInView(bubble.element);
   }
 
-  /** @param {{ name: string, status: string, call_id?: string }} call */
-  showTool({ name, status, call_id: id }) {
-    let line = this.#tools.get(id ?? name);
-    if (!line) {
-      line = element("li", "tool");
-      this.#tools.set(id ?? name, line);
-      this.#append(line);
-    }
-    line.dataset.status = status;
-    line.replaceChildren(element("b", "", name), ` ${TOOL_WORDS[status] ?? status}`);
-    this.#keepInView(line);
-  }
-
   /** A line across the conversation, such as the end of a call. */
   showNote(text) {
-    const line = element("li", "note", text);
-    this.#append(line);
-    this.#keepInView(line);
+    this.append(element("li", "note", text));
+  }
+
+  /**
+   * Puts in a row of another kind.
+   *
+   * @param {Element} row
+   * @param {Element} [after] the row that it comes after, if not the last
+   */
+  append(row, after = this.#list.lastElementChild) {
+    this.#empty.hidden = true;
+    if (after) {
+      after.after(row);
+    } else {
+      this.#list.append(row);
+    }
+    this.#keepInView(row);
+  }
+
+  /** The latest bubble of this role. */
+  latest(role) {
+    return [...this.#list.querySelectorAll(`.bubble[data-role="${role}"]`)].at(-1);
+  }
+
+  /** Has a screen reader say it. */
+  announce(text) {
+    this.#announcer.textContent = text;
   }
 
   /**
@@ -103,7 +107,6 @@ export class Transcript {
       this.#finish(bubble, bubble.words.textContent, bubble.role === "assistant");
     }
     this.#typed = [];
-    this.#tools.clear();
   }
 
   #add(role, name, item) {
@@ -111,7 +114,7 @@ export class Transcript {
     bubble.element.dataset.role = role;
     bubble.element.classList.add("partial");
     bubble.element.append(element("span", "who", name), bubble.words);
-    this.#append(bubble.element);
+    this.append(bubble.element);
     this.#open.push(bubble);
     return bubble;
   }
@@ -128,12 +131,7 @@ export class Transcript {
       row.append(element("span", "mark", "interrupted"));
     }
     // Finals only: a screen reader that re-reads every partial would never get to the end of one.
-    this.#announcer.textContent = `${name}: ${text}`;
-  }
-
-  #append(row) {
-    this.#empty.hidden = true;
-    this.#list.append(row);
+    this.announce(`${name}: ${text}`);
   }
 
   /** Follows the newest words unless the reader has scrolled away from the end. */

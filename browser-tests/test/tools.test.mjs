@@ -1,0 +1,112 @@
+/** Calls of tools in the conversation: as they run, how they end, and who sees them. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { call, launch, open, said, until } from "../support/browser.mjs";
+import { startServer } from "../support/server.mjs";
+import { toolServer } from "../support/tool-server.mjs";
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer({ settings: toolServer });
+  browser = await launch("silent");
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+/** Has the echo call the tool. */
+async function use(page, name, options = {}) {
+  await page.fill("#text", `use ${name} ${JSON.stringify(options)}`);
+  await page.press("#text", "Enter");
+}
+
+const entry = (page, status) => page.locator(`.tool[data-status=${status}]`);
+
+for (const transport of ["webrtc", "websocket"]) {
+  test(`a tool is seen to run, and how long it took, over ${transport}`, async () => {
+    const page = await call(browser, server, { path: `/?transport=${transport}` });
+    await use(page, "wait", { seconds: 2 });
+    await entry(page, "started").waitFor();
+    const running = await entry(page, "started").innerText();
+    assert.match(running, /^wait\s+running \d\.\d s$/);
+    assert.equal(await entry(page, "started").getByRole("timer").count(), 1);
+    await until(page, (text) => document.querySelector(".tool").innerText !== text, running);
+
+    await entry(page, "completed").waitFor();
+    const [, took] = (await entry(page, "completed").innerText()).match(/^wait\s+done in (\d+(?:\.\d)?) s$/);
+    assert.ok(Number(took) >= 2, `2 s of waiting took ${took} s`);
+    await said(page, "assistant", "waited for 2 s");
+    const rows = await page.$$eval("#transcript > :is(.bubble, .tool)", (all) => all.map((row) => row.dataset.role ?? "tool"));
+    assert.deepEqual(rows, ["user", "tool", "assistant"], "it stands where it happened");
+    await page.close();
+  });
+}
+
+test("a quick tool says its milliseconds, and a screen reader is told", async () => {
+  const page = await call(browser, server);
+  await page.evaluate(() => {
+    const announcer = document.getElementById("announcer");
+    window.announced = [];
+    new MutationObserver(() => window.announced.push(announcer.textContent)).observe(announcer, { childList: true });
+  });
+  await use(page, "current_time");
+  await entry(page, "completed").waitFor();
+  assert.match(await entry(page, "completed").innerText(), /^current_time\s+done in (< )?\d+ ms$/);
+  await until(page, () => window.announced.some((text) => text.startsWith("Tool current_time done in")));
+  await page.close();
+});
+
+test("k3 several at once: one fails, two are cut off by the end of the call", async () => {
+  const page = await call(browser, server);
+  await use(page, "wait", { seconds: 3600 });
+  await entry(page, "started").first().waitFor();
+  await use(page, "wait", { seconds: 3600 });
+  await entry(page, "started").nth(1).waitFor();
+  await use(page, "wait", { fail: true });
+  await entry(page, "failed").waitFor();
+  assert.match(await entry(page, "failed").innerText(), /^wait\s+failed after /);
+  assert.equal(await entry(page, "started").count(), 2, "the others run on");
+  assert.equal(await page.textContent("#total-tool-calls"), "3");
+
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+  await entry(page, "cancelled").nth(1).waitFor();
+  assert.match(await entry(page, "cancelled").first().innerText(), /^wait\s+cancelled after /);
+  assert.equal(await entry(page, "started").count(), 0);
+  const shown = await entry(page, "cancelled").first().innerText();
+
+  // The next call numbers its calls anew; those of the last one stay as they are.
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  await use(page, "current_time");
+  await entry(page, "completed").waitFor();
+  assert.equal(await entry(page, "cancelled").first().innerText(), shown);
+  assert.equal(await page.locator(".tool").count(), 4);
+  await page.close();
+});
+
+test("k9 progress is seen, and who watches the room sees tools too", async () => {
+  const page = await call(browser, server);
+  const roomId = await page.evaluate(() => window.roomkit.roomId);
+  const watcher = await open(browser, server, { path: `/?room=${roomId}` });
+  await watcher.locator("#whisper:enabled").waitFor();
+  // Its socket is open once it has shown something live.
+  await page.fill("#text", "hello");
+  await page.press("#text", "Enter");
+  await watcher.locator(".bubble.partial").waitFor();
+  await said(page, "assistant", "hello");
+
+  await use(page, "wait", { seconds: 3, tell: "half of it" });
+  for (const view of [page, watcher]) {
+    await view.locator(".tool[data-status=started] .progress", { hasText: "half of it" }).waitFor();
+  }
+  for (const view of [page, watcher]) {
+    await entry(view, "completed").waitFor();
+    assert.equal(await view.locator(".tool .progress").textContent(), "", "what it was at is over");
+  }
+  await watcher.close();
+  await page.close();
+});

@@ -1,0 +1,108 @@
+/** Calls of tools as entries of the conversation: for how long each runs, and how it ended. */
+
+import { milliseconds, seconds } from "./format.js";
+import { element } from "./transcript.js";
+
+/** Milliseconds between two looks at the clock while something runs. */
+const TICK_MS = 100;
+
+/** How a call ended, with the time that took and without one, where the beginning was not seen. */
+const OUTCOMES = {
+  completed: ["done in", "done"],
+  failed: ["failed after", "failed"],
+  cancelled: ["cancelled after", "cancelled"],
+};
+
+export class ToolCalls {
+  #transcript;
+  /** The latest entry of each id. */
+  #entries = new Map();
+  #running = new Set();
+  #timer;
+
+  /** @param {import("./transcript.js").Transcript} transcript where they are shown */
+  constructor(transcript) {
+    this.#transcript = transcript;
+  }
+
+  /** @param {{ call_id: string, name: string, status: string }} call */
+  show({ call_id: id, name, status }) {
+    const entry = this.#entries.get(id);
+    if (this.#running.has(entry)) {
+      if (status !== "started") {
+        this.#end(entry, status);
+      }
+    } else if (status === "started") {
+      // An id that comes back after its end is another call.
+      this.#begin(this.#add(id, name));
+    } else if (!entry) {
+      this.#end(this.#add(id, name), status);
+    }
+  }
+
+  /** What a tool tells of its progress. A call that is not running here is somebody else's. */
+  progress({ call_id: id, progress }) {
+    const entry = this.#entries.get(id);
+    if (this.#running.has(entry)) {
+      entry.progress.textContent = progress;
+    }
+  }
+
+  /** The call is over, and with it what was still running. */
+  settle() {
+    for (const entry of [...this.#running]) {
+      this.#end(entry, "cancelled");
+    }
+  }
+
+  #add(id, name) {
+    const entry = {
+      name,
+      row: element("li", "tool"),
+      state: element("span", "state"),
+      progress: element("span", "progress"),
+      began: undefined,
+    };
+    entry.row.append(element("b", "", name), " ", entry.state, entry.progress);
+    this.#entries.set(id, entry);
+    this.#transcript.append(entry.row);
+    return entry;
+  }
+
+  #begin(entry) {
+    entry.began = performance.now();
+    entry.row.dataset.status = "started";
+    // A timer is not read out with each tick.
+    entry.state.setAttribute("role", "timer");
+    this.#running.add(entry);
+    this.#tick();
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
+    this.#transcript.announce(`Tool ${entry.name} is running`);
+  }
+
+  #end(entry, status) {
+    this.#running.delete(entry);
+    if (this.#running.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    const [after, alone] = OUTCOMES[status] ?? [status, status];
+    const text = entry.began === undefined ? alone : `${after} ${length(performance.now() - entry.began)}`;
+    entry.row.dataset.status = status;
+    entry.state.removeAttribute("role");
+    entry.state.textContent = text;
+    entry.progress.textContent = "";
+    this.#transcript.announce(`Tool ${entry.name} ${text}`);
+  }
+
+  #tick() {
+    const now = performance.now();
+    for (const { state, began } of this.#running) {
+      state.textContent = `running ${seconds(now - began)}`;
+    }
+  }
+}
+
+function length(took) {
+  return took < 1000 ? milliseconds(took) : seconds(took);
+}
