@@ -4,17 +4,17 @@
 
 mod handover;
 mod recording;
+mod tools;
 mod transcript;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
     driver::Shared,
-    io::{Moment, News, Publication, ToolAnswer, ToolRequest},
+    io::{Moment, News, Publication, ToolAnswer},
 };
 use crate::{
     client_protocol::{ServerMessage, ToolCallStatus},
@@ -23,8 +23,8 @@ use crate::{
     event::{
         EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
         RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
-        RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeToolCallEvent,
-        RealtimeToolProgressEvent, RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
+        RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeTranscriptionEvent,
+        RealtimeTurnEvent, ResponsePhase,
     },
     hook::{HookScope, Notice, Trigger},
     id::{CallId, SessionId},
@@ -297,80 +297,6 @@ impl Publisher {
             .await;
     }
 
-    async fn tool_call(&self, kit: &RoomKit, at: Timestamp, request: ToolRequest) {
-        let ToolRequest {
-            call_id,
-            name,
-            arguments,
-        } = request;
-        let session = self.session.clone();
-        let event = || RealtimeToolCallEvent {
-            session,
-            tool_call_id: call_id.clone(),
-            name: name.clone(),
-            arguments: match serde_json::from_str(&arguments) {
-                Ok(Value::Object(arguments)) => arguments,
-                _ => Map::from_iter([("raw".to_owned(), Value::String(arguments))]),
-            },
-            timestamp: at,
-        };
-        self.shared.observers.tool_call.tell(event).await;
-        self.tool_status(kit, at, call_id.clone(), name, ToolCallStatus::Started)
-            .await;
-        let _ = self.call.send(FromPublisher::ToolCleared(call_id)).await;
-    }
-
-    async fn tool_progress(
-        &self,
-        kit: &RoomKit,
-        at: Timestamp,
-        call_id: CallId,
-        name: String,
-        progress: String,
-    ) {
-        self.show(kit, EphemeralKind::ToolCall, at, |event| {
-            event
-                .data("tool_call_id", call_id.as_str())
-                .data("name", name.as_str())
-                .data("status", "running")
-                .data("progress", progress.as_str())
-        });
-        let session = self.session.clone();
-        let event = || RealtimeToolProgressEvent {
-            session,
-            tool_call_id: call_id,
-            name,
-            progress,
-            timestamp: at,
-        };
-        self.shared.observers.tool_progress.tell(event).await;
-    }
-
-    async fn tool_status(
-        &self,
-        kit: &RoomKit,
-        at: Timestamp,
-        call_id: CallId,
-        name: String,
-        status: ToolCallStatus,
-    ) {
-        if let Some(outcome) = outcome(status) {
-            metrics::counter!("roomkit_tool_calls_total", "outcome" => outcome).increment(1);
-        }
-        self.show(kit, EphemeralKind::ToolCall, at, |event| {
-            event
-                .data("tool_call_id", call_id.as_str())
-                .data("name", name.as_str())
-                .data("status", serde_json::to_value(status).unwrap_or_default())
-        });
-        self.to_client(ServerMessage::ToolCall {
-            call_id,
-            name,
-            status,
-        })
-        .await;
-    }
-
     /// Tells the host.
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
         let labels = [
@@ -420,15 +346,5 @@ impl Publisher {
 
     fn time(&self, at: Moment) -> Timestamp {
         self.began.saturating_add(at).unwrap_or(self.began)
-    }
-}
-
-/// How a call ended, if it has.
-fn outcome(status: ToolCallStatus) -> Option<&'static str> {
-    match status {
-        ToolCallStatus::Started => None,
-        ToolCallStatus::Completed => Some("completed"),
-        ToolCallStatus::Failed => Some("failed"),
-        ToolCallStatus::Cancelled => Some("cancelled"),
     }
 }

@@ -4,6 +4,7 @@ mod finish;
 mod links;
 mod recording;
 mod start;
+mod tools;
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -23,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
 use super::{
-    gate::{Finished, ToolContext},
-    io::{Action, Command, Input, Moment, News, Permissions, ToolRequest},
+    gate::Finished,
+    io::{Action, Command, Input, Moment, News, Permissions},
     machine::Call,
     outbox::{ClientWire, Outbox, ProviderWire, SendFailure},
     publisher::{FromPublisher, ToPublisher},
@@ -236,17 +237,7 @@ impl Driver {
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));
             }
-            Happening::Tool(call_id, Finished { answer, change }) => {
-                self.running.remove(&call_id);
-                // What it told before it was done comes before.
-                while let Ok((call_id, progress)) = self.reports.try_recv() {
-                    self.feed(Input::ToolProgress(call_id, progress));
-                }
-                self.feed(match change {
-                    Some(change) => Input::ToolChanges(call_id, answer, change),
-                    None => Input::ToolFinished(call_id, answer),
-                });
-            }
+            Happening::Tool(call_id, finished) => self.tool_finished(call_id, finished),
             Happening::ToolDropped => {}
             Happening::Progress(call_id, progress) => {
                 self.feed(Input::ToolProgress(call_id, progress));
@@ -327,12 +318,7 @@ impl Driver {
                     self.tell(ToPublisher::News(publication), partial);
                 }
                 Action::StartTool(request) => self.start_tool(request),
-                Action::CancelTool(call_id) => {
-                    if let Some((task, cancelled)) = self.running.remove(&call_id) {
-                        cancelled.cancel();
-                        task.abort();
-                    }
-                }
+                Action::CancelTool(call_id) => self.cancel_tool(&call_id),
                 Action::Idle(idle) => {
                     self.idle.send_replace(idle);
                 }
@@ -344,25 +330,6 @@ impl Driver {
             }
         }
         None
-    }
-
-    fn start_tool(&mut self, request: ToolRequest) {
-        let Some(kit) = self.kit.upgrade() else {
-            return;
-        };
-        let context = ToolContext {
-            kit,
-            scope: self.scope.clone(),
-            session: self.session.clone(),
-            agents: Arc::clone(&self.shared.agents),
-            toolbox: self.call.toolbox_for(&request.call_id),
-        };
-        let call_id = request.call_id.clone();
-        let cancelled = CancellationToken::new();
-        let run = context.run(request, cancelled.clone(), self.reporter.clone());
-        let id = call_id.clone();
-        let task = self.tools.spawn(async move { (id, run.await) });
-        self.running.insert(call_id, (task, cancelled));
     }
 
     // ----- the clock

@@ -1,0 +1,173 @@
+//! The ledger by itself.
+
+use super::*;
+
+fn request(id: &str) -> ToolRequest {
+    ToolRequest {
+        call_id: id.into(),
+        name: "f".into(),
+        arguments: "{}".into(),
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn k1_an_id_is_called_once() {
+    let mut ledger = ToolLedger::new(4, ms(100));
+    assert_eq!(ledger.call(request("a"), 1, ToolRules::new()), Called::New);
+    assert_eq!(
+        ledger.call(request("a"), 1, ToolRules::new()),
+        Called::Known,
+        "while it is open"
+    );
+    assert!(ledger.close(&"a".into()).is_some());
+    assert_eq!(
+        ledger.call(request("a"), 1, ToolRules::new()),
+        Called::Known,
+        "and after"
+    );
+}
+
+#[test]
+fn k1_a_call_that_is_made_again_on_another_connection_is_not_run_again() {
+    let mut ledger = ToolLedger::new(4, ms(100));
+    ledger.call(request("a"), 1, ToolRules::new());
+    assert_eq!(
+        ledger.call(request("a"), 2, ToolRules::new()),
+        Called::Known
+    );
+    let closed = ledger.close(&"a".into()).unwrap();
+    assert_eq!(closed.connection, 2, "the later one gets the answer");
+    let answer = ToolAnswer::error("no");
+    ledger.remember("a".into(), answer.clone());
+    assert_eq!(
+        ledger.call(request("a"), 3, ToolRules::new()),
+        Called::Answered(answer)
+    );
+    let mut other = request("a");
+    other.arguments = "{\"x\":1}".into();
+    assert_eq!(
+        ledger.call(other, 4, ToolRules::new()),
+        Called::New,
+        "a vendor that counts anew on every connection means another call"
+    );
+}
+
+#[test]
+fn k3_the_limit_holds_and_the_next_one_follows() {
+    let mut ledger = ToolLedger::new(2, ms(100));
+    for id in ["a", "b", "c"] {
+        ledger.call(request(id), 1, ToolRules::new());
+        ledger.clear(id.into());
+    }
+    assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
+    assert_eq!(ledger.start_next(ms(0)), Some(request("b")));
+    assert_eq!(ledger.start_next(ms(0)), None);
+    ledger.close(&"a".into());
+    assert_eq!(ledger.start_next(ms(50)), Some(request("c")));
+    assert_eq!(ledger.next_wake(ms(50)), Some(ms(100)));
+}
+
+#[test]
+fn k3_a_late_call_is_closed_once() {
+    let mut ledger = ToolLedger::new(2, ms(100));
+    ledger.call(request("a"), 1, ToolRules::new());
+    ledger.clear("a".into());
+    ledger.start_next(ms(0));
+    assert!(ledger.close_expired(ms(99)).is_none());
+    let (late, answer) = ledger.close_expired(ms(100)).unwrap();
+    assert_eq!(
+        (late.request.call_id.as_str(), answer.is_error),
+        ("a", true)
+    );
+    assert!(
+        ledger.close(&"a".into()).is_none(),
+        "its late result has nowhere to go"
+    );
+}
+
+fn with_rules(rules: ToolRules, ids: &[&str]) -> ToolLedger {
+    let mut ledger = ToolLedger::new(4, ms(100));
+    for id in ids {
+        ledger.call(request(id), 1, rules);
+        ledger.clear((*id).into());
+    }
+    ledger
+}
+
+#[test]
+fn k3_a_tool_may_have_limits_of_its_own() {
+    let rules = ToolRules::new().parallel(1).timeout(ms(500));
+    let mut ledger = with_rules(rules, &["a", "b"]);
+    let other = ToolRequest {
+        name: "g".into(),
+        ..request("c")
+    };
+    ledger.call(other.clone(), 1, ToolRules::new());
+    ledger.clear("c".into());
+    assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
+    assert_eq!(ledger.start_next(ms(0)), Some(other), "it overtakes");
+    assert_eq!(ledger.start_next(ms(0)), None);
+    assert!(ledger.close_expired(ms(499)).is_some_and(|(late, answer)| {
+        late.request.name == "g" && answer.output.contains("0.1 s")
+    }));
+    let (late, answer) = ledger.close_expired(ms(500)).unwrap();
+    assert_eq!(late.request, request("a"));
+    assert!(answer.output.contains("0.5 s"), "{answer:?}");
+    assert_eq!(ledger.start_next(ms(500)), Some(request("b")));
+}
+
+#[test]
+fn k3_a_call_taken_back_while_it_waits_for_its_tool_holds_up_nobody() {
+    let mut ledger = with_rules(ToolRules::new().parallel(1), &["a", "b", "c"]);
+    ledger.start_next(ms(0));
+    ledger.close(&"b".into());
+    assert_eq!(ledger.start_next(ms(0)), None);
+    ledger.close(&"a".into());
+    assert_eq!(ledger.start_next(ms(0)), Some(request("c")));
+}
+
+#[test]
+fn of_progress_that_comes_fast_the_latest_is_told() {
+    let mut ledger = with_rules(ToolRules::new(), &["a"]);
+    let a = "a".into();
+    assert!(
+        ledger.report(&a, "early".into()).is_none(),
+        "it does not run"
+    );
+    ledger.start_next(ms(0));
+    let mut told = Vec::new();
+    for (at, report) in [
+        (0, Some("1")),
+        (10, Some("2")),
+        (20, Some("3")),
+        (2000, None),
+    ] {
+        if let Some(report) = report {
+            assert!(ledger.report(&a, report.into()).is_some());
+        }
+        while let Some((request, progress)) = ledger.next_progress(ms(at)) {
+            told.push((at, request.call_id.to_string(), progress));
+        }
+    }
+    let expected = [(0, "a", "1"), (2000, "a", "3")];
+    let expected = expected.map(|(at, id, told)| (at, id.to_owned(), told.to_owned()));
+    assert_eq!(told, expected);
+    ledger.close(&a);
+    assert!(ledger.report(&a, "late".into()).is_none());
+    assert!(ledger.next_progress(ms(9000)).is_none());
+}
+
+#[test]
+fn k6_the_cap_cuts_at_a_character() {
+    let answer = ToolAnswer {
+        output: "äöü".repeat(10),
+        is_error: false,
+    };
+    assert_eq!(answer.clone().capped(30), answer);
+    let cut = answer.capped(4).output;
+    assert!(cut.starts_with("äöüä\n[cut: 30 characters"), "{cut}");
+}
