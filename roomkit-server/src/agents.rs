@@ -4,8 +4,7 @@ use roomkit::voice::Agent;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Somebody the AI can be. What is left out is as `[channel]` has it; but the tools of `[channel]`
-/// and of MCP servers are for calls without an agent.
+/// Somebody the AI can be. What is left out is as `[channel]` has it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
@@ -22,6 +21,9 @@ pub struct AgentConfig {
     pub temperature: Option<f32>,
     /// What it says when a caller comes to it; default nothing.
     pub greeting: Option<String>,
+    /// Whether it may call the tools of MCP servers and of `[channel]`; default true.
+    #[serde(default = "yes")]
+    pub tools: bool,
     /// The agents it may hand callers to; default none.
     #[serde(default)]
     pub hands_off_to: Vec<String>,
@@ -30,10 +32,15 @@ pub struct AgentConfig {
     pub provider_config: Map<String, Value>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl AgentConfig {
     pub(crate) fn agent(&self) -> Agent {
         let mut agent = Agent::new(&self.name, &self.system_prompt)
             .about(&self.about)
+            .channel_tools(self.tools)
             .hands_off_to(&self.hands_off_to);
         if let Some(voice) = &self.voice {
             agent = agent.voice(voice);

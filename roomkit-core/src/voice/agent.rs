@@ -15,7 +15,8 @@ use crate::tool::Tool;
 /// with [`RealtimeVoiceChannel::hand_off`](super::RealtimeVoiceChannel::hand_off), or when the
 /// model itself hands the caller over ([`hands_off_to`](Self::hands_off_to)).
 ///
-/// What an agent does not set is as the channel has it; but its tools are its own and no others.
+/// What an agent does not set is as the channel has it; but its tools are its own and no others,
+/// unless it has the [channel's tools](Self::channel_tools) too.
 ///
 /// ```
 /// use roomkit_core::voice::Agent;
@@ -39,6 +40,7 @@ pub struct Agent {
     pub(super) voice: Option<String>,
     pub(super) temperature: Option<f32>,
     pub(super) tools: Vec<Tool>,
+    pub(super) channel_tools: bool,
     pub(super) provider_config: Map<String, Value>,
     pub(super) greeting: Option<String>,
     pub(super) successors: Vec<String>,
@@ -54,6 +56,7 @@ impl Agent {
             voice: None,
             temperature: None,
             tools: Vec::new(),
+            channel_tools: false,
             provider_config: Map::new(),
             greeting: None,
             successors: Vec::new(),
@@ -87,6 +90,13 @@ impl Agent {
     /// Adds tools.
     pub fn tools<T: Into<Tool>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.tools.extend(tools.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether it has the tools of its channel too, and those of the channel's sources such as MCP
+    /// servers, as they are when it takes over. Of two tools of one name its own counts.
+    pub fn channel_tools(mut self, has: bool) -> Self {
+        self.channel_tools = has;
         self
     }
 

@@ -1,6 +1,10 @@
 //! The agents of a channel, checked and ready to take over.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use serde_json::Value;
 
@@ -9,23 +13,35 @@ use crate::{
     call::{Change, Toolbox, greeting_note},
     error::{ConfigError, UpdateError},
     provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
-    tool::{ToolHandler, ToolSearch},
+    tool::{Tool, ToolHandler, ToolSearch},
 };
 
-/// The agents of a channel by name.
-#[derive(Debug, Default)]
-pub(crate) struct Agents(HashMap<String, Arc<Known>>);
+/// The agents of a channel, and the tools that they may share.
+#[derive(Default)]
+pub(crate) struct Agents {
+    by_name: HashMap<String, Arc<Known>>,
+    /// The channel's tools and those of its sources, as they were listed last.
+    channel_tools: RwLock<Vec<Tool>>,
+}
 
 /// An agent as sessions become it.
-#[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: Arc<str>,
     about: String,
     /// The whole of it: what it does not set is the channel's.
     pub(super) update: SessionUpdate,
     support: UpdateSupport,
-    pub(super) toolbox: Arc<Toolbox>,
+    /// Its own tools.
+    toolbox: Arc<Toolbox>,
+    /// What makes another toolbox of them, if it has the channel's tools too.
+    shared: Option<Shared>,
     pub(super) greeting: Option<String>,
+}
+
+struct Shared {
+    own: Vec<Tool>,
+    tool_handler: Option<Arc<dyn ToolHandler>>,
+    tool_search: Option<ToolSearch>,
 }
 
 /// What agents are laid over.
@@ -59,7 +75,32 @@ impl Agents {
                 return Err(ConfigError::field("agents", problem));
             }
         }
-        Ok(Self(known))
+        Ok(Self {
+            by_name: known,
+            channel_tools: RwLock::default(),
+        })
+    }
+
+    /// Whether any of them has the channel's tools too.
+    pub(super) fn share_tools(&self) -> bool {
+        self.by_name.values().any(|agent| agent.shares_tools())
+    }
+
+    /// These are the channel's tools now.
+    pub(super) fn set_channel_tools(&self, tools: &[Tool]) {
+        let known = self.channel_tools.write();
+        *known.unwrap_or_else(PoisonError::into_inner) = tools.to_vec();
+    }
+
+    /// The tools of a session that is this agent.
+    pub(super) fn toolbox(&self, agent: &Known) -> Result<Arc<Toolbox>, ConfigError> {
+        let tools = self.channel_tools.read();
+        agent.toolbox(&tools.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What makes a session this agent.
+    pub(super) fn change(&self, agent: &Known) -> Result<Change, ConfigError> {
+        Ok(agent.change(self.toolbox(agent)?))
     }
 
     /// The agent that is meant.
@@ -100,13 +141,13 @@ impl Agents {
         }
         Ok(Change {
             greeting: None,
-            ..known.change()
+            ..self.change(&known)?
         })
     }
 
     fn named(&self, name: &str) -> Result<Arc<Known>, UpdateError> {
-        self.0.get(name).cloned().ok_or_else(|| {
-            let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        self.by_name.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
             known.sort_unstable();
             UpdateError::UnknownAgent {
                 name: name.to_owned(),
@@ -132,7 +173,8 @@ impl Known {
         let place = |error: ConfigError| {
             ConfigError::field(format!("agents.{}", agent.name), error.to_string())
         };
-        let toolbox = Toolbox::new(agent.all_tools(about), ground.tool_handler)
+        let own = agent.all_tools(about);
+        let toolbox = Toolbox::new(own.clone(), ground.tool_handler)
             .and_then(|toolbox| toolbox.searched(ground.tool_search))
             .map_err(place)?;
         let config = &agent.provider_config;
@@ -154,29 +196,70 @@ impl Known {
             update,
             support,
             toolbox: Arc::new(toolbox),
+            shared: agent.channel_tools.then(|| Shared {
+                own,
+                tool_handler: ground.tool_handler.cloned(),
+                tool_search: ground.tool_search.cloned(),
+            }),
             greeting: agent.greeting.clone(),
         })
     }
 
-    /// Lays the agent over what a new session is asked to be.
+    pub(super) fn shares_tools(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Its tools, with the channel's if it has those too.
+    fn toolbox(&self, channel: &[Tool]) -> Result<Arc<Toolbox>, ConfigError> {
+        let Some(shared) = &self.shared else {
+            return Ok(Arc::clone(&self.toolbox));
+        };
+        let name = |tool: &Tool| tool.definition.name.clone();
+        let is_own = |tool: &&Tool| shared.own.iter().any(|own| name(own) == name(tool));
+        let others = channel.iter().filter(|tool| !is_own(tool)).cloned();
+        let tools = shared.own.iter().cloned().chain(others).collect();
+        let toolbox = Toolbox::new(tools, shared.tool_handler.as_ref())?;
+        Ok(Arc::new(toolbox.searched(shared.tool_search.as_ref())?))
+    }
+
+    /// Lays the agent over what a new session is asked to be, but for its tools.
     pub(super) fn apply(&self, setup: &mut SessionSetup) {
-        setup.update(&self.update);
+        let update = SessionUpdate {
+            tools: None,
+            ..self.update.clone()
+        };
+        setup.update(&update);
         let settings = self.update.provider_config.clone();
         setup.provider_config.extend(settings.unwrap_or_default());
     }
 
-    /// What makes a session this agent.
-    pub(super) fn change(&self) -> Change {
+    fn change(&self, toolbox: Arc<Toolbox>) -> Change {
         let mut update = self.update.clone();
+        update.tools = Some(toolbox.definitions().to_vec());
         if self.support.temperature == UpdateWay::Never {
             // The vendor takes none at any time.
             update.temperature = None;
         }
         Change {
-            toolbox: Some(Arc::clone(&self.toolbox)),
+            toolbox: Some(toolbox),
             agent: Some(Arc::clone(&self.name)),
             greeting: self.greeting.clone(),
             ..Change::new(update, self.support)
         }
+    }
+}
+
+impl fmt::Debug for Agents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known")
+            .field("name", &self.name)
+            .field("toolbox", &self.toolbox)
+            .finish_non_exhaustive()
     }
 }

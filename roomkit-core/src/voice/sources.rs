@@ -54,25 +54,33 @@ impl Inner {
         if let (Some(toolbox), None) = (&self.toolbox, &options.tools) {
             return Ok(Arc::clone(toolbox));
         }
-        let mut tools = options.tools.clone().unwrap_or_else(|| self.tools.clone());
-        if options.tools.is_none() {
-            for source in &self.sources.all {
-                let limit = self.shared.connect_timeout;
-                let listed = timeout(limit, source.tools())
-                    .await
-                    .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
-                let listed = listed.map_err(|error| {
-                    ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
-                })?;
-                let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
-                tools.extend(listed.into_iter().map(|definition| Tool {
-                    definition,
-                    handler: Some(Arc::clone(&handler)),
-                }));
-            }
-        }
+        let tools = match &options.tools {
+            Some(tools) => tools.clone(),
+            None => self.list_tools().await?,
+        };
         let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
+    }
+
+    /// The channel's tools and those of its sources, which agents may share.
+    pub(super) async fn list_tools(&self) -> Result<Vec<Tool>, ConfigError> {
+        let mut tools = self.tools.clone();
+        for source in &self.sources.all {
+            let limit = self.shared.connect_timeout;
+            let listed = timeout(limit, source.tools())
+                .await
+                .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
+            let listed = listed.map_err(|error| {
+                ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
+            })?;
+            let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
+            tools.extend(listed.into_iter().map(|definition| Tool {
+                definition,
+                handler: Some(Arc::clone(&handler)),
+            }));
+        }
+        self.shared.agents.set_channel_tools(&tools);
+        Ok(tools)
     }
 
     /// Begins to follow the changes of sources, where they tell. Once for the life of the channel.

@@ -86,8 +86,14 @@ impl RealtimeVoiceChannel {
         let agent = options.agent.as_ref().or(inner.first_agent.as_ref());
         let agent = agent.map(|agent| inner.agent(agent)).transpose();
         let agent = agent.map_err(|error| ConfigError::field("agent", error.to_string()))?;
+        let agents = &inner.shared.agents;
+        let shares_tools = agent.as_ref().is_some_and(|agent| agent.shares_tools());
+        if shares_tools || agents.share_tools() {
+            // Its model may hand the caller to one of them at any time.
+            inner.list_tools().await?;
+        }
         let toolbox = match &agent {
-            Some(agent) if options.tools.is_none() => Arc::clone(&agent.toolbox),
+            Some(agent) if options.tools.is_none() => agents.toolbox(agent)?,
             _ => inner.toolbox(&options).await?,
         };
         let has_own_tools = options.tools.is_some() || agent.is_some();
@@ -95,10 +101,10 @@ impl RealtimeVoiceChannel {
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();
-        setup.tools = toolbox.definitions().to_vec();
         if let Some(agent) = &agent {
             agent.apply(&mut setup);
         }
+        setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
         let history = match inner.seed {
             Some(seed) => seed.read(&kit, &room, &inner.id).await?,

@@ -53,8 +53,13 @@ impl RealtimeVoiceChannel {
         session: &RealtimeSession,
         agent: impl Into<AgentRef>,
     ) -> Result<Updated, UpdateError> {
-        let agent = self.inner().agent(&agent.into())?;
-        self.change(session, agent.change()).await
+        let inner = self.inner();
+        let agent = inner.agent(&agent.into())?;
+        if agent.shares_tools() {
+            inner.list_tools().await?;
+        }
+        let change = inner.shared.agents.change(&agent)?;
+        self.change(session, change).await
     }
 
     async fn change(

@@ -1,5 +1,8 @@
 //! One agent hands the caller to another (contracts S5, S9, K5, K7), through the public API.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use roomkit_core::{
     RealtimeSession, RealtimeVoiceChannel, SessionOptions,
     error::{StartError, UpdateError},
@@ -9,7 +12,7 @@ use roomkit_core::{
         HistoryItem, HistorySupport, ProviderCommand, ProviderEvent, RealtimeVoiceProvider, Role,
         SessionUpdate, UpdateSupport, UpdateWay,
     },
-    tool::{Tool, ToolDefinition, ToolOutput},
+    tool::{Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
     voice::{Agent, HandOff, RealtimeVoiceChannelBuilder, Updated},
 };
 use roomkit_mock::{Gate, MockProviderConnection, MockRealtimeProvider, MockRealtimeTransport};
@@ -377,4 +380,89 @@ async fn s5_an_agent_that_the_vendor_refuses_leaves_the_one_before() {
     soon(house.voice.update_session(&call.session, update))
         .await
         .unwrap();
+}
+
+/// A tool that says its own name.
+fn named(name: &str) -> Tool {
+    let definition = ToolDefinition::new(name, "", json!({"type": "object"}));
+    Tool::new(
+        definition,
+        |_: RealtimeSession, name: String, _: Map<String, Value>| async { Ok(name.into()) },
+    )
+}
+
+/// A source with one tool.
+struct Library;
+
+#[async_trait]
+impl ToolHandler for Library {
+    async fn call(&self, call: ToolInvocation) -> Result<ToolOutput, ToolError> {
+        Ok(format!("library: {}", call.name).into())
+    }
+}
+
+#[async_trait]
+impl ToolSource for Library {
+    async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError> {
+        Ok(vec![named("find_book").definition])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_k8_an_agent_may_have_the_channels_tools_and_those_of_sources_too() {
+    let house = House::with(|voice| {
+        let clerk = billing().channel_tools(true).tool(named("clock"));
+        voice
+            .tools([named("clock"), named("hang_up")])
+            .tool_source(Arc::new(Library))
+            .agents([triage(), clerk])
+            .first_agent("triage")
+    })
+    .await;
+    let call = house.call().await;
+    let names = |tools: &[ToolDefinition]| -> Vec<String> {
+        tools.iter().map(|tool| tool.name.clone()).collect()
+    };
+    let setup = house.provider.connects().pop().unwrap();
+    assert_eq!(
+        names(&setup.tools),
+        ["hand_off"],
+        "triage has its own alone"
+    );
+    hand_off(&call.ai, "c1", "billing").await;
+    let commands = call.ai.commands();
+    let update = commands.iter().rev().find_map(|command| match command {
+        ProviderCommand::Update(update) => update.tools.clone(),
+        _ => None,
+    });
+    let declared = ["invoice", "clock", "hand_off", "hang_up", "find_book"];
+    assert_eq!(names(&update.unwrap()), declared, "each name once");
+    for name in ["clock", "find_book"] {
+        call.ai.simulate_tool_call(name, name, "{}");
+        settle().await;
+    }
+    let outputs: Vec<_> = call.ai.tool_results()[1..]
+        .iter()
+        .map(|r| r.output.clone())
+        .collect();
+    assert_eq!(outputs, ["clock", "library: find_book"]);
+
+    let options = SessionOptions::new().agent("billing");
+    house.call_with(options).await;
+    let setup = house.provider.connects().pop().unwrap();
+    assert_eq!(names(&setup.tools), declared, "also from the beginning");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_the_tools_of_a_session_come_before_those_of_its_agent() {
+    let house = House::with(two).await;
+    let options = SessionOptions::new()
+        .agent("billing")
+        .tools([named("clock")]);
+    let call = house.call_with(options).await;
+    let setup = house.provider.connects().pop().unwrap();
+    assert_eq!(setup.tools.len(), 1, "{:?}", setup.tools);
+    call.ai.simulate_tool_call("c1", "clock", "{}");
+    settle().await;
+    assert_eq!(call.ai.tool_results()[0].output, "clock");
 }
