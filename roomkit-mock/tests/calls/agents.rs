@@ -409,7 +409,7 @@ impl ToolSource for Library {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s9_k8_an_agent_may_have_the_channels_tools_and_those_of_sources_too() {
+async fn k8_an_agent_may_have_the_channels_tools_and_those_of_sources_too() {
     let house = House::with(|voice| {
         let clerk = billing().channel_tools(true).tool(named("clock"));
         voice
