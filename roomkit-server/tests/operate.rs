@@ -6,7 +6,9 @@ mod support;
 
 use std::net::UdpSocket;
 
+use clap::Parser;
 use jiff::Timestamp;
+use roomkit_server::{cli::Cli, config::Config};
 use serde_json::{Value, json};
 use support::{
     Socket, TestServer,
@@ -223,4 +225,38 @@ async fn c5_a_full_server_is_not_ready_until_a_place_is_free() {
     assert_eq!(server.get("/healthz").await.status, 200, "it works");
     caller.hang_up().await;
     soon(async { while server.get("/readyz").await.status != 200 {} }).await;
+}
+
+// ----- what goes with the program
+
+/// A file beside the program that runs it.
+fn of_ops(name: &str) -> String {
+    let ops = concat!(env!("CARGO_MANIFEST_DIR"), "/ops");
+    std::fs::read_to_string(format!("{ops}/{name}")).unwrap()
+}
+
+#[test]
+fn x4_the_unit_runs_the_program_and_waits_longer_than_calls_may_go_on() {
+    let unit = of_ops("roomkit-server.service");
+    let value = |key: &str| {
+        let mut lines = unit.lines();
+        let found = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("{key}: {unit}"))
+    };
+    Cli::try_parse_from(value("ExecStart").split(' ')).unwrap();
+    let patience: u64 = value("TimeoutStopSec").parse().unwrap();
+    // Beyond the calls, dashboards and requests have 2 s each to end, and MCP servers 10.
+    assert!(patience > Config::default().drain_s + 14);
+    assert_eq!(value("RestartPreventExitStatus"), "2");
+}
+
+#[test]
+fn the_container_runs_the_program() {
+    let file = of_ops("Containerfile");
+    let words = |key: &str| -> Vec<String> {
+        let mut lines = file.lines();
+        let list = lines.find_map(|line| line.strip_prefix(key));
+        serde_json::from_str(list.unwrap()).unwrap()
+    };
+    Cli::try_parse_from([words("ENTRYPOINT "), words("CMD ")].concat()).unwrap();
 }
