@@ -53,8 +53,10 @@ impl Server {
     }
 
     /// Checks a configuration as [`bind`](Self::bind) would, short of its effects: it listens nowhere,
-    /// contacts neither MCP servers nor vendors, and needs no port that a running server has. What a
-    /// recording needs of its directory is tried out.
+    /// contacts neither MCP servers nor vendors, and needs no port that a running server has: a
+    /// transport with UDP ports takes free ones for a moment. What remains, as far as the
+    /// configuration asks for it: the directory of recordings is made, and metrics are collected
+    /// from then on.
     ///
     /// # Errors
     ///
