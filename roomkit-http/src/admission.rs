@@ -129,6 +129,18 @@ impl Admission {
         counted(decision)
     }
 
+    /// Whether anybody at all would be let in now: the refusal is the one that [`admit`](Self::admit)
+    /// would give, `draining` or `full`. For load balancers; takes no place and counts no refusal.
+    pub fn ready(&self) -> Result<(), Rejection> {
+        if self.is_draining() {
+            return Err(self.unavailable("draining", "the server is about to stop"));
+        }
+        if self.0.limits.is_full() {
+            return Err(self.full());
+        }
+        Ok(())
+    }
+
     /// From now on [`admit`](Self::admit) refuses every request with 503 (contract X4). Sessions go on.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
@@ -137,6 +149,11 @@ impl Admission {
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether a hook decides who comes in.
+    pub fn authenticates(&self) -> bool {
+        self.0.authenticate.is_some()
     }
 
     /// How many places are taken.
@@ -199,12 +216,11 @@ impl Admission {
     }
 
     fn take_place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
-        if self.is_draining() {
-            return Err(self.unavailable("draining", "the server is about to stop"));
-        }
+        self.ready()?;
         let client = client_address(&parts.headers, peer, self.0.trusted_proxies);
         self.0.limits.take(client).map_err(|reached| match reached {
-            Reached::Process => self.unavailable("full", "the server has all its sessions"),
+            // The last place went between the two looks.
+            Reached::Process => self.full(),
             Reached::Address => Rejection::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_sessions",
@@ -260,6 +276,10 @@ impl Admission {
         }
     }
 
+    fn full(&self) -> Rejection {
+        self.unavailable("full", "the server has all its sessions")
+    }
+
     fn unavailable(&self, code: &'static str, message: &str) -> Rejection {
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
             .with_retry_after(self.0.retry_after)
@@ -276,7 +296,7 @@ fn counted<T>(decision: Result<T, Rejection>) -> Result<T, Rejection> {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
-            .field("authenticates", &self.0.authenticate.is_some())
+            .field("authenticates", &self.authenticates())
             .field("origins", &self.0.origins)
             .field("limits", &self.0.limits)
             .field("draining", &self.is_draining())

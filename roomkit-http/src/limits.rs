@@ -44,7 +44,7 @@ impl Limits {
             .by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if *self.total.borrow() >= self.per_process {
+        if self.is_full() {
             return Err(Reached::Process);
         }
         if let Some(client) = client {
@@ -64,6 +64,10 @@ impl Limits {
 
     pub(crate) fn max_sessions(&self) -> usize {
         self.per_process
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.sessions() >= self.per_process
     }
 
     pub(crate) fn sessions(&self) -> usize {

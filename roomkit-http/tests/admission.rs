@@ -111,6 +111,7 @@ async fn c5_limits_answer_429_and_503() {
     })
     .unwrap();
     let first = admit_from(&admission, "1.1.1.1").await.unwrap();
+    assert!(admission.ready().is_ok());
 
     let again = admit_from(&admission, "1.1.1.1").await;
     let (status, retry_after, body) = told(again.unwrap_err()).await;
@@ -124,6 +125,7 @@ async fn c5_limits_answer_429_and_503() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "full");
+    assert_eq!(admission.ready().unwrap_err().code(), "full");
 
     drop((first, second));
     assert!(admit_from(&admission, "1.1.1.1").await.is_ok());

@@ -23,6 +23,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    check::Checked,
     config::McpServer,
     error::McpError,
     progress::{McpProgress, Observers},
@@ -88,14 +89,24 @@ impl McpTools {
         Ok(tools)
     }
 
+    /// Finds out whether the settings can be used, without contacting anybody, and gives the names
+    /// that the servers have in errors, logs and metrics. No server at all is fine here.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn check(servers: impl IntoIterator<Item = McpServer>) -> Result<Vec<String>, ConfigError> {
+        let checked = checked(servers)?;
+        Ok(checked.into_iter().map(|server| server.name).collect())
+    }
+
     /// Connects in the background: whoever asks for the list first waits until each server has
     /// been tried once. Needs a tokio runtime.
     ///
     /// # Errors
     /// When a setting cannot be used, or there is no runtime.
     pub fn start(servers: impl IntoIterator<Item = McpServer>) -> Result<Self, ConfigError> {
-        let servers: Vec<McpServer> = servers.into_iter().collect();
-        if servers.is_empty() {
+        let settings = checked(servers)?;
+        if settings.is_empty() {
             let problem = "is empty; name at least one MCP server";
             return Err(ConfigError::field("servers", problem));
         }
@@ -103,26 +114,19 @@ impl McpTools {
             let problem = "need a tokio runtime; build them within one";
             ConfigError::field("servers", problem)
         })?;
-        let several = servers.len() > 1;
         let (counter, changed) = watch::channel(0);
         let observers = Observers::default();
-        let mut checked = Vec::new();
-        for (place, server) in servers.iter().enumerate() {
-            let server = server.check().map_err(|error| match error {
-                ConfigError::Field { field, problem } if several => {
-                    ConfigError::field(format!("servers[{place}].{field}"), problem)
-                }
-                other => other,
-            })?;
-            checked.push(Server::new(server, observers.clone(), counter.clone()));
-        }
+        let servers: Vec<Arc<Server>> = settings
+            .into_iter()
+            .map(|server| Server::new(server, observers.clone(), counter.clone()))
+            .collect();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for server in &checked {
+        for server in &servers {
             tasks.spawn_on(Arc::clone(server).run(stop.clone()), &runtime);
         }
         tasks.close();
         Ok(Self(Arc::new(Inner {
-            servers: checked,
+            servers,
             observers,
             changed,
             composed: AtomicBool::new(false),
@@ -216,6 +220,21 @@ impl McpTools {
         self.0.composed.store(true, Ordering::Relaxed);
         Ok(tools)
     }
+}
+
+/// All servers' settings; where there are several, an error says whose are meant.
+fn checked(servers: impl IntoIterator<Item = McpServer>) -> Result<Vec<Checked>, ConfigError> {
+    let servers: Vec<McpServer> = servers.into_iter().collect();
+    let several = servers.len() > 1;
+    let check = |(place, server): (usize, &McpServer)| {
+        server.check().map_err(|error| match error {
+            ConfigError::Field { field, problem } if several => {
+                ConfigError::field(format!("servers[{place}].{field}"), problem)
+            }
+            other => other,
+        })
+    };
+    servers.iter().enumerate().map(check).collect()
 }
 
 #[async_trait]

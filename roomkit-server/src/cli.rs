@@ -2,18 +2,50 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use serde_json::{Map, Value};
 
 use crate::{
-    config::{Config, ProviderConfig},
+    config::{Config, LogFormat, ProviderConfig},
     error::ServerError,
 };
 
 /// A speech-to-speech server: callers in a browser, a speech AI, and a room around them.
-#[derive(Debug, Clone, Default, Parser)]
-#[command(name = "roomkit-server", version, about)]
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "roomkit-server",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+    /// How to serve.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the program does besides serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Task {
+    /// Check the configuration as a start would, and say what would be served
+    ///
+    /// Listens nowhere and contacts neither MCP servers nor vendors. Exit code 0, or 2 and one line
+    /// that names the setting.
+    CheckConfig(Box<Settings>),
+    /// Print what completes this program's command line in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// The settings, as flags.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
     /// Configuration file (TOML); its settings are named like these flags
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -60,12 +92,26 @@ pub struct Cli {
     /// [default: info] [file: `log`]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+    /// What the log looks like [default: text] [file: `log_format`]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// Seconds that calls may go on after SIGTERM [default: 30] [file: `drain_s`]
     #[arg(long, value_name = "SECONDS")]
     pub drain_s: Option<u64>,
 }
 
 impl Cli {
+    /// The script that completes this command line, for a shell to read.
+    pub fn completions(shell: Shell) -> Vec<u8> {
+        let mut command = Self::command();
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, name, &mut script);
+        script
+    }
+}
+
+impl Settings {
     /// The file's settings, or the defaults, with the flags laid over them.
     ///
     /// # Errors
@@ -87,6 +133,7 @@ impl Cli {
         }
         set(&mut config.listen, self.listen);
         set(&mut config.log, self.log);
+        set(&mut config.log_format, self.log_format);
         set(&mut config.drain_s, self.drain_s);
         set(&mut config.limits.max_sessions, self.max_sessions);
         set(&mut config.limits.max_rooms, self.max_rooms);
@@ -120,13 +167,12 @@ mod tests {
 
     #[test]
     fn the_flags_are_well_formed() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
     #[test]
     fn without_flags_and_file_the_defaults_apply() {
-        let config = parsed(&[]).unwrap().into_config().unwrap();
+        let config = parsed(&[]).unwrap().settings.into_config().unwrap();
         assert_eq!(config.listen, "127.0.0.1:8080");
         assert_eq!(config.provider.name, "echo");
         let ways: Vec<(&str, &str)> = config
@@ -155,9 +201,11 @@ mod tests {
             "--auth-token-env=TOKENS",
             "--no-auth",
             "--log=debug",
+            "--log-format=json",
             "--drain-s=5",
         ])
         .unwrap()
+        .settings
         .into_config()
         .unwrap();
         assert_eq!(config.listen, "0.0.0.0:9");
@@ -178,6 +226,7 @@ mod tests {
         assert_eq!(config.auth.token_env.as_deref(), Some("TOKENS"));
         assert!(config.auth.no_auth);
         assert_eq!((config.log.as_str(), config.drain_s), ("debug", 5));
+        assert_eq!(config.log_format, LogFormat::Json);
     }
 
     #[test]
@@ -187,6 +236,11 @@ mod tests {
             (&["--max-sessions=many"], "many"),
             (&["--listen"], "--listen"),
             (&["stray"], "stray"),
+            (&["--log-format=xml"], "json"),
+            (&["check-config", "stray"], "stray"),
+            (&["--drain-s=1", "check-config"], "check-config"),
+            (&["completions"], "SHELL"),
+            (&["completions", "csh"], "bash"),
         ] {
             let error = parsed(arguments).unwrap_err();
             let line = error.to_string();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{ServerError, within};
-pub use crate::{agents::AgentConfig, auth::AuthConfig};
+pub use crate::{agents::AgentConfig, auth::AuthConfig, log::LogFormat};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// What to log, as directives of `tracing`; default `info`.
     pub log: String,
+    /// What the log looks like, `text` or `json`; default `text`.
+    pub log_format: LogFormat,
     /// How long calls may go on after the server was told to stop, in seconds; default 30.
     pub drain_s: u64,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             rooms: RoomsConfig::default(),
             metrics: MetricsConfig::default(),
             log: "info".into(),
+            log_format: LogFormat::Text,
             drain_s: 30,
         }
     }

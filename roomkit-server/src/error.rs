@@ -68,11 +68,13 @@ impl ServerError {
 }
 
 impl From<clap::Error> for ServerError {
-    /// clap explains itself over several lines; the first says what is wrong.
+    /// clap explains itself over several paragraphs; the first says what is wrong.
     fn from(error: clap::Error) -> Self {
         let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        Self::Usage(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+        let lines = text.lines().map(str::trim);
+        let first: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+        let line = first.join(" ");
+        Self::Usage(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
     }
 }
 

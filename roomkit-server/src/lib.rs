@@ -1,7 +1,8 @@
 //! A speech-to-speech server: roomkit as a program, with a page to talk to it.
 //!
-//! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::bind`] turns that
-//! into a listening server, [`Server::run`] serves until it is told to stop. Everything the server
+//! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::check`] says what
+//! it would come to, [`Server::bind`] turns it into a listening server, [`Server::run`] serves until
+//! it is told to stop. Everything the server
 //! can do comes from the facade crate: what it cannot do with that, no other program can.
 
 mod agents;
@@ -17,6 +18,7 @@ mod host;
 mod log;
 mod mcp;
 mod metrics;
+mod plan;
 mod routes;
 mod serve;
 mod server;
@@ -24,6 +26,7 @@ mod shutdown;
 mod tidy;
 
 pub use error::ServerError;
-pub use log::log_to_stderr;
+pub use log::{LogFormat, log_to_stderr};
+pub use plan::Plan;
 pub use server::Server;
 pub use shutdown::Signals;

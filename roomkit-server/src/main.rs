@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Parser;
-use roomkit_server::{Server, ServerError, Signals, cli::Cli};
+use roomkit_server::{
+    Server, ServerError, Signals,
+    cli::{Cli, Settings, Task},
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,16 +29,32 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), ServerError> {
-    let config = cli.into_config()?;
-    roomkit_server::log_to_stderr(&config.log)?;
+    match cli.task {
+        None => serve(cli.settings).await?,
+        Some(Task::CheckConfig(settings)) => {
+            let plan = Server::check(&settings.into_config()?).await?;
+            print(plan.to_string().as_bytes());
+        }
+        Some(Task::Completions { shell }) => print(&Cli::completions(shell)),
+    }
+    Ok(())
+}
+
+async fn serve(settings: Settings) -> Result<(), ServerError> {
+    let config = settings.into_config()?;
+    roomkit_server::log_to_stderr(&config.log, config.log_format)?;
     let signals = Signals::listen()?;
     let server = Server::bind(config).await?;
-    // The one line for programs; when nobody reads it, the server is no worse.
-    let mut stdout = io::stdout();
-    let _ = writeln!(stdout, "listening on http://{}", server.address());
-    let _ = stdout.flush();
+    // The one line for programs.
+    print(format!("listening on http://{}\n", server.address()).as_bytes());
     server.run(signals.stop()).await;
     Ok(())
+}
+
+/// When nobody reads it, the program is no worse.
+fn print(text: &[u8]) {
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
 }
 
 fn fail(error: &ServerError) -> ExitCode {

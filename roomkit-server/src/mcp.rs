@@ -14,16 +14,28 @@ pub(crate) async fn connect(servers: &[McpServer]) -> Result<Option<McpTools>, S
     }
     let tools = McpTools::connect(servers.iter().cloned()).await;
     tools.map(Some).map_err(|error| match error {
-        McpError::Config(ConfigError::Field { field, problem }) => {
-            // The library counts in `servers`, and does not where there is one.
+        McpError::Config(error) => in_file(error).into(),
+        other => ServerError::Mcp(other),
+    })
+}
+
+/// Finds out whether the settings can be used, without contacting anybody. Gives the servers' names.
+pub(crate) fn check(servers: &[McpServer]) -> Result<Vec<String>, ConfigError> {
+    McpTools::check(servers.iter().cloned()).map_err(in_file)
+}
+
+/// The library counts in `servers`, and does not where there is one.
+fn in_file(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Field { field, problem } => {
             let field = match field.strip_prefix("servers") {
                 Some(place) => format!("mcp{place}"),
                 None => format!("mcp[0].{field}"),
             };
-            ConfigError::field(field, problem).into()
+            ConfigError::field(field, problem)
         }
-        other => ServerError::Mcp(other),
-    })
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +72,9 @@ mod tests {
             (vec![McpServer::default()], "mcp[0].url"),
             (vec![good, McpServer::default()], "mcp[1].url"),
         ] {
+            let checked = check(&servers).unwrap_err();
             let error = connect(&servers).await.unwrap_err();
+            assert_eq!(error.to_string(), checked.to_string());
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().starts_with(place), "{error}");
         }

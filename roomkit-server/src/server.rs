@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{app::App, config::Config, error::ServerError, mcp, serve::serve};
+use crate::{app::App, config::Config, error::ServerError, log, mcp, plan::Plan, serve::serve};
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -50,6 +50,25 @@ impl Server {
             router,
             drain: Duration::from_secs(config.drain_s),
         })
+    }
+
+    /// Checks a configuration as [`bind`](Self::bind) would, short of its effects: it listens nowhere,
+    /// contacts neither MCP servers nor vendors, and needs no port that a running server has: a
+    /// transport with UDP ports takes free ones for a moment. What remains, as far as the
+    /// configuration asks for it: the directory of recordings is made, and metrics are collected
+    /// from then on.
+    ///
+    /// # Errors
+    ///
+    /// When a setting cannot be used.
+    pub async fn check(config: &Config) -> Result<Plan, ServerError> {
+        log::check(&config.log)?;
+        let address = resolve(&config.listen).await?;
+        let mcp = mcp::check(&config.mcp)?;
+        let (app, _router) = App::build(&on_free_ports(config), address, None)?;
+        let plan = Plan::new(config, address, mcp, app.admission.authenticates());
+        app.kit.close().await;
+        Ok(plan)
     }
 
     /// Where it listens.
@@ -92,6 +111,21 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// The same, but transports with a port of their own take a free one: theirs may be in use by the
+/// server whose next configuration this is.
+fn on_free_ports(config: &Config) -> Config {
+    let mut config = config.clone();
+    for transport in &mut config.transports {
+        if let Some(port) = transport.config.get_mut("udp_port")
+            // What is no port is the transport's to refuse.
+            && port.as_u64().is_some_and(|port| u16::try_from(port).is_ok())
+        {
+            *port = 0.into();
+        }
+    }
+    config
 }
 
 async fn resolve(listen: &str) -> Result<SocketAddr, ConfigError> {

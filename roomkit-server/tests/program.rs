@@ -4,114 +4,20 @@
 
 mod support;
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Output, Stdio},
-};
+use std::net::SocketAddr;
 
 use roomkit::mock::fake_gemini::FakeGemini;
 use serde_json::json;
-use support::{Socket, soon};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    net::TcpListener,
-    process::{Child, ChildStdout, Command},
+use support::{
+    Socket,
+    program::{File, Running, is_refusal, output, program},
+    soon,
 };
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roomkit-server"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env_remove("OPENAI_API_KEY")
-        .env_remove("AZURE_OPENAI_API_KEY")
-        .env_remove("GOOGLE_API_KEY")
-        .kill_on_drop(true);
-    command
-}
-
-async fn output(arguments: &[&str]) -> Output {
-    soon(program(arguments).output()).await.unwrap()
-}
-
-/// A configuration file that goes with the test.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let name = format!("roomkit-{}-{name}.toml", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-struct Running {
-    child: Child,
-    address: SocketAddr,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Running {
-    async fn start(arguments: &[&str]) -> Self {
-        let mut all = vec!["--listen", "127.0.0.1:0"];
-        all.extend(arguments);
-        let mut child = program(&all).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = soon(lines.next_line()).await.unwrap().unwrap();
-        let address = line
-            .strip_prefix("listening on http://")
-            .unwrap()
-            .parse()
-            .unwrap();
-        Self {
-            child,
-            address,
-            lines,
-        }
-    }
-
-    async fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.child.id().unwrap());
-        let sent = Command::new("sh").args(["-c", &command]).status().await;
-        assert!(sent.unwrap().success());
-    }
-
-    async fn exit_code(mut self) -> Option<i32> {
-        assert_eq!(
-            soon(self.lines.next_line()).await.unwrap(),
-            None,
-            "one line, and no more"
-        );
-        soon(self.child.wait()).await.unwrap().code()
-    }
-}
-
-/// One line on standard error, nothing on standard output, and the exit code.
-#[track_caller]
-fn is_refusal(output: &Output, code: i32, named: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in named {
-        assert!(stderr.contains(part), "{part}: {stderr}");
-    }
-}
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::Child,
+};
 
 #[tokio::test]
 async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {

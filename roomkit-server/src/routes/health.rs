@@ -1,6 +1,6 @@
 //! For load balancers and supervisors of processes.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use roomkit::http::Rejection;
 use serde_json::{Value, json};
 
@@ -11,16 +11,9 @@ pub(super) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// New calls are taken.
+/// New calls are taken; otherwise a caller would be refused in the same words.
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Value>, Rejection> {
-    if app.admission.is_draining() {
-        let message = "the server is about to stop";
-        return Err(Rejection::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "draining",
-            message,
-        ));
-    }
+    app.admission.ready()?;
     Ok(Json(
         json!({"status": "ready", "sessions": app.admission.sessions()}),
     ))

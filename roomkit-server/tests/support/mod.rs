@@ -6,6 +6,9 @@
 )]
 #![allow(dead_code)] // Each test file uses its own part of this.
 
+#[cfg(unix)]
+pub(crate) mod program;
+
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};

@@ -1,0 +1,125 @@
+//! The program itself, as a process.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+use super::soon;
+
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomkit-server"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("AZURE_OPENAI_API_KEY")
+        .env_remove("GOOGLE_API_KEY")
+        .kill_on_drop(true);
+    command
+}
+
+pub(crate) async fn output(arguments: &[&str]) -> Output {
+    soon(program(arguments).output()).await.unwrap()
+}
+
+/// A configuration file that goes with the test.
+pub(crate) struct File(PathBuf);
+
+impl File {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let name = format!("roomkit-{}-{name}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::with_log_to(Stdio::null(), arguments).await
+    }
+
+    /// Starts it, and reads its log to the end.
+    pub(crate) async fn with_log(arguments: &[&str]) -> (Self, JoinHandle<String>) {
+        let mut server = Self::with_log_to(Stdio::piped(), arguments).await;
+        let mut stderr = server.child.stderr.take().unwrap();
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).await.unwrap();
+            log
+        });
+        (server, log)
+    }
+
+    async fn with_log_to(log: Stdio, arguments: &[&str]) -> Self {
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        let mut child = program(&all).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        let address = line
+            .strip_prefix("listening on http://")
+            .unwrap()
+            .parse()
+            .unwrap();
+        Self {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id().unwrap());
+        let sent = Command::new("sh").args(["-c", &command]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    pub(crate) async fn exit_code(mut self) -> Option<i32> {
+        assert_eq!(
+            soon(self.lines.next_line()).await.unwrap(),
+            None,
+            "one line, and no more"
+        );
+        soon(self.child.wait()).await.unwrap().code()
+    }
+}
+
+/// One line on standard error, nothing on standard output, and the exit code.
+#[track_caller]
+pub(crate) fn is_refusal(output: &Output, code: i32, named: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in named {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
