@@ -17,11 +17,13 @@ mod host;
 mod log;
 mod mcp;
 mod metrics;
+mod minted;
 mod routes;
 mod serve;
 mod server;
 mod shutdown;
 mod tidy;
+mod used_tokens;
 
 pub use error::ServerError;
 pub use log::log_to_stderr;
