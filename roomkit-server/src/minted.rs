@@ -17,7 +17,7 @@ use ring::{
     digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
-use roomkit::http::{Identity, Purpose, Refusal, Rejection, Scopes};
+use roomkit::http::{Identity, Purpose, Refusal, Rejection, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -173,9 +173,12 @@ impl Minted {
         let payload = BASE64.decode(payload).ok()?;
         let claims: Claims = serde_json::from_slice(&payload).ok()?;
         let expires_at = claims.expires_at()?;
-        // Others who have the key are held to the same: what is used is remembered no longer.
-        let is_short_lived = expires_at <= now + MAX_LIFE + CLOCK_SKEW;
-        (is_short_lived && claims.id.len() <= MAX_ID_BYTES).then_some((claims, expires_at))
+        // Others who have the key are held to what this server would mint: short lives, because what
+        // is used is remembered no longer, and no offspring.
+        let would_be_minted = expires_at <= now + MAX_LIFE + CLOCK_SKEW
+            && claims.id.len() <= MAX_ID_BYTES
+            && !claims.grant.scopes.contains(Scope::Mint);
+        would_be_minted.then_some((claims, expires_at))
     }
 
     fn with_used<T>(&self, work: impl FnOnce(&mut UsedTokens) -> T) -> T {
@@ -224,3 +227,6 @@ fn failed() -> Rejection {
     let message = "the token could not be minted";
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", message)
 }
+
+#[cfg(test)]
+mod tests;
