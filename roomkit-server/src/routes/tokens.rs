@@ -95,3 +95,44 @@ impl Wish {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use roomkit::http::Purpose;
+    use serde_json::json;
+    use tokio_tungstenite::{connect_async, tungstenite::client::IntoClientRequest};
+
+    use super::*;
+    use crate::Server;
+
+    #[tokio::test]
+    async fn x2_what_a_token_says_of_its_holder_reaches_the_session() {
+        let settings = "listen = '127.0.0.1:0'\n[auth]\ntokens = ['key']";
+        let server = Server::bind(toml::from_str(settings).unwrap())
+            .await
+            .unwrap();
+        let (address, app) = (server.address(), server.app.clone());
+        let running = tokio::spawn(server.run(std::future::pending()));
+
+        let wish = json!({"scopes": ["call"], "metadata": {"customer": 4711}});
+        let wish: Wish = serde_json::from_value(wish).unwrap();
+        let life = Duration::from_secs(wish.expires_in_s);
+        assert_eq!(life.as_secs(), 60, "the default");
+        let minted = app.minted.unwrap();
+        let new = minted.mint(wish.grant(), life, Timestamp::now()).unwrap();
+        let new = serde_json::to_value(new).unwrap();
+        let token = new["token"].as_str().unwrap();
+
+        let url = format!("ws://{address}/ws?token={token}");
+        let request = url.into_client_request().unwrap();
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        let metadata = app.voice.sessions()[0].metadata().clone();
+        assert_eq!(metadata["customer"], 4711, "{first}");
+        assert_eq!(metadata["token_id"], new["id"]);
+        let again = minted.admit(token, Purpose::Session, Timestamp::now());
+        assert!(again.is_err(), "it was used");
+        running.abort();
+    }
+}
