@@ -3,12 +3,16 @@
 
 mod support;
 
-use std::env;
+use std::{env, fs, net::SocketAddr, process::Stdio};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;
 use serde_json::{Value, json};
-use support::{Answer, Socket, TestServer, refusal, request};
+use support::{Answer, Socket, TestServer, refusal, request, soon};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 /// A variable that cargo sets, as the key: a test cannot safely set one of its own.
 const KEY_VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
@@ -308,6 +312,55 @@ async fn x2_a_server_that_asks_nobody_mints_nothing() {
     let server = TestServer::start("").await;
     let answer = server.post("/tokens", json!({"scopes": ["call"]})).await;
     answer.is_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn x1_no_token_is_in_the_log_of_the_program_at_any_level() {
+    let path = env::temp_dir().join(format!("roomkit-{}-tokens.log", std::process::id()));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_roomkit-server"))
+        .args(["--listen", "127.0.0.1:0", "--log", "trace"])
+        .args(["--auth-token-env", "TOKENS"])
+        .env("TOKENS", "the-master-key")
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&path).unwrap())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = soon(lines.next_line()).await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+
+    let headers = [
+        ("authorization", "Bearer the-master-key"),
+        ("content-type", "application/json"),
+    ];
+    let wish = json!({"scopes": ["call", "watch"]}).to_string();
+    let answer = request(address, "POST", "/tokens", &headers, &wish).await;
+    let token = answer.json()["token"].as_str().unwrap().to_owned();
+    let protocols = format!("roomkit, token.{token}");
+    let headers = [("sec-websocket-protocol", protocols.as_str())];
+    let mut caller = Socket::open(address, "/ws", &headers).await.unwrap();
+    caller.until("session_started").await;
+    caller.hang_up().await;
+    // Used, for a read in the URL, and forged.
+    let in_the_url = format!("/ws?token={token}");
+    let used = request(address, "GET", &in_the_url, &[], "").await;
+    used.is_error(401, "token_used");
+    let read = format!("/rooms?token={token}");
+    assert_eq!(request(address, "GET", &read, &[], "").await.status, 200);
+    let forged = format!("/rooms?token={token}-forged");
+    let forged = request(address, "GET", &forged, &[], "").await;
+    forged.is_error(401, "unauthorized");
+
+    child.kill().await.unwrap();
+    let log = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(log.contains("ready"), "it is a log: {log}");
+    for secret in ["the-master-key", &token] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "X1");
+    }
 }
 
 // ----- WebRTC, whose clients send more than one request

@@ -156,6 +156,28 @@ fn x2_servers_of_one_key_take_each_others_tokens() {
 }
 
 #[test]
+fn x5_when_no_more_can_be_remembered_the_answer_is_503_and_nothing_is_forgotten() {
+    let (minted, used) = minted();
+    let unused = minted.mint(grant(), MINUTE, at(0)).unwrap().token;
+    assert!(minted.admit(&used, Purpose::Session, at(0)).is_ok());
+    let take = |id: usize| minted.with_used(|used| used.take(id.to_string(), at(50), at(0)));
+    let refused = (0..).find_map(|id| take(id).err());
+    assert_eq!(refused, Some(Unusable::Full));
+
+    let full = minted.admit(&unused, Purpose::Session, at(1));
+    assert_eq!(code(full), "too_many_tokens");
+    let full = minted.mint(grant(), MINUTE, at(1)).err().unwrap();
+    assert_eq!(
+        (full.status().as_u16(), full.code()),
+        (503, "too_many_tokens")
+    );
+    let again = minted.admit(&used, Purpose::Session, at(1));
+    assert_eq!(code(again), "token_used");
+    assert!(minted.admit(&unused, Purpose::Other, at(1)).is_ok());
+    assert!(minted.admit(&unused, Purpose::Session, at(50)).is_ok());
+}
+
+#[test]
 fn x1_debug_shows_no_key() {
     let shown = format!("{:?}", minted().0);
     assert_eq!(shown, "Minted(..)");
