@@ -19,10 +19,11 @@ use roomkit_core::error::ConfigError;
 use serde::Deserialize;
 
 use crate::{
-    auth::{AuthRequest, Authenticate, Identity, Refusal},
+    auth::{AuthRequest, Authenticate, Identity, Purpose},
     limits::{Limits, Permit, Reached},
     origin::OriginPolicy,
     rejection::Rejection,
+    scope::Scope,
 };
 
 /// The settings of the door.
@@ -97,7 +98,8 @@ impl Admission {
         Self::build(config, Some(Box::new(authenticate)))
     }
 
-    /// Decides on a request. `peer` is where its bytes come from, see [`peer_address`].
+    /// Decides on a request for a session, which needs [`Scope::Call`]. `peer` is where its bytes come
+    /// from, see [`peer_address`].
     ///
     /// The place is taken before the hook runs, so that a flood of strangers is bounded as well.
     pub async fn admit(
@@ -108,25 +110,29 @@ impl Admission {
         counted(self.decide(parts, peer).await)
     }
 
-    /// Takes a place for a request that has passed [`check`](Self::check), for a transport whose
-    /// clients send more than one request and only one of them becomes a session.
-    pub fn place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
-        counted(self.take_place(parts, peer))
-    }
-
     /// Decides on a request that becomes no session, such as one for what is beside the calls: by
-    /// origin and authentication alone. It takes no place, and is answered while the server is full
-    /// or draining.
+    /// origin, authentication and scope alone. It takes no place, and is answered while the server is
+    /// full or draining.
     pub async fn check(
         &self,
         parts: &Parts,
         peer: Option<SocketAddr>,
+        scope: Scope,
     ) -> Result<Identity, Rejection> {
-        let decision = match self.check_origin(parts) {
-            Ok(()) => self.authenticate(AuthRequest::new(parts, peer)).await,
-            Err(rejection) => Err(rejection),
-        };
-        counted(decision)
+        counted(self.look_at(parts, peer, Purpose::Other, scope).await)
+    }
+
+    /// Says whose a request is that may be about a session which is there already, for a transport
+    /// whose clients send more than one. It may be heard where that session's identity is equal to
+    /// this one. What is new needs [`admit`](Self::admit) or [`check`](Self::check) beside: a
+    /// credential that has expired since is recognized.
+    pub async fn recognize(
+        &self,
+        parts: &Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<Identity, Rejection> {
+        let identity = self.look_at(parts, peer, Purpose::Existing, Scope::Call);
+        counted(identity.await)
     }
 
     /// Whether anybody at all would be let in now: the refusal is the one that [`admit`](Self::admit)
@@ -211,8 +217,21 @@ impl Admission {
             self.check_origin(parts)?;
         }
         let permit = self.take_place(parts, peer)?;
-        let identity = self.authenticate(AuthRequest::new(parts, peer)).await?;
+        let request = AuthRequest::new(parts, peer).purpose(Purpose::Session);
+        let identity = self.authenticate(request, Scope::Call).await?;
         Ok(Admitted { identity, permit })
+    }
+
+    async fn look_at(
+        &self,
+        parts: &Parts,
+        peer: Option<SocketAddr>,
+        purpose: Purpose,
+        scope: Scope,
+    ) -> Result<Identity, Rejection> {
+        self.check_origin(parts)?;
+        let request = AuthRequest::new(parts, peer).purpose(purpose);
+        self.authenticate(request, scope).await
     }
 
     fn take_place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
@@ -245,22 +264,19 @@ impl Admission {
         ))
     }
 
-    async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Rejection> {
+    async fn authenticate(
+        &self,
+        request: AuthRequest,
+        scope: Scope,
+    ) -> Result<Identity, Rejection> {
         let Some(hook) = &self.0.authenticate else {
             return Ok(Identity::default());
         };
         // The host's code: neither its panic nor its slowness may become ours (contract S8).
         let answer = AssertUnwindSafe(hook.authenticate(request)).catch_unwind();
         match tokio::time::timeout(self.0.handshake, answer).await {
-            Ok(Ok(Ok(identity))) => Ok(identity),
-            Ok(Ok(Err(Refusal::Unauthorized(message)))) => Err(Rejection::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                message,
-            )),
-            Ok(Ok(Err(Refusal::Forbidden(message)))) => {
-                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
-            }
+            Ok(Ok(Ok(identity))) => identity.scopes.require(scope).map(|()| identity),
+            Ok(Ok(Err(refusal))) => Err(refusal.into()),
             Ok(Err(_panic)) => {
                 tracing::error!("the authentication hook panicked; the client was refused");
                 Err(Rejection::new(

@@ -4,10 +4,11 @@ use std::{fmt, net::SocketAddr};
 
 use async_trait::async_trait;
 use axum::extract::{OriginalUri, Query};
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
-use crate::rejection::Rejection;
+use crate::{rejection::Rejection, scope::Scopes};
 
 /// Longest id of a room or a participant in a query, in bytes.
 const MAX_ID_BYTES: usize = 256;
@@ -20,7 +21,9 @@ const MAX_ID_BYTES: usize = 256;
 )]
 #[async_trait]
 pub trait Authenticate: Send + Sync + 'static {
-    /// Runs before anything is allocated for the connection, within the handshake time.
+    /// Runs before anything is allocated for the connection, within the handshake time. What the
+    /// answer is for says [`AuthRequest::purpose`]; a credential of one use is used up by
+    /// [`Purpose::Session`] alone.
     async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Refusal>;
 }
 
@@ -33,6 +36,20 @@ where
     async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Refusal> {
         self(request).await
     }
+}
+
+/// What a request is about, as far as its credentials matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// It becomes a session. For each session the hook is asked this once.
+    Session,
+    /// It says something of a session that may be there already, and is heard only where that one
+    /// began with an equal identity. So credentials that have expired since are still good for it.
+    Existing,
+    /// Anything else.
+    #[default]
+    Other,
 }
 
 /// What is known of a request. Its `Debug` form names headers and query fields but shows no values
@@ -48,10 +65,12 @@ pub struct AuthRequest {
     pub query: Vec<(String, String)>,
     /// The address the bytes come from: a proxy's, where there is one.
     pub peer: Option<SocketAddr>,
+    /// What it is about.
+    pub purpose: Purpose,
 }
 
 impl AuthRequest {
-    /// Takes what is needed of a request's head.
+    /// Takes what is needed of a request's head; the purpose is [`Purpose::Other`].
     pub fn new(parts: &Parts, peer: Option<SocketAddr>) -> Self {
         // A router that is nested into another one sees a shortened path.
         let uri = match parts.extensions.get::<OriginalUri>() {
@@ -63,7 +82,15 @@ impl AuthRequest {
             path: uri.path().to_owned(),
             query: Query::try_from_uri(uri).map_or_else(|_| Vec::new(), |Query(query)| query),
             peer,
+            purpose: Purpose::default(),
         }
+    }
+
+    /// The same for this purpose.
+    #[must_use]
+    pub fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 
     /// The first query field of that name.
@@ -123,23 +150,82 @@ impl fmt::Debug for AuthRequest {
         f.debug_struct("AuthRequest")
             .field("path", &self.path)
             .field("peer", &self.peer)
+            .field("purpose", &self.purpose)
             .field("header_names", &headers)
             .field("query_names", &query)
             .finish()
     }
 }
 
-/// What authentication knows of a client; becomes part of its session's metadata.
+/// What authentication knows of a client.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Identity(pub Map<String, Value>);
+#[non_exhaustive]
+pub struct Identity {
+    /// Becomes part of its session's metadata. Of several requests of one client, as WebRTC's are,
+    /// those with equal metadata are the same client's.
+    pub metadata: Map<String, Value>,
+    /// What it may do; everything, unless the hook says less.
+    pub scopes: Scopes,
+    /// The only room it may have to do with.
+    pub room: Option<RoomId>,
+    /// The only participant it may be.
+    pub participant: Option<ParticipantId>,
+}
 
 impl Identity {
-    /// An identity of these fields.
+    /// An identity of these fields, which may do everything.
     pub fn new<K: Into<String>, V: Into<Value>>(fields: impl IntoIterator<Item = (K, V)>) -> Self {
         let fields = fields
             .into_iter()
             .map(|(key, value)| (key.into(), value.into()));
-        Self(fields.collect())
+        Self {
+            metadata: fields.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Restricts it to these scopes.
+    #[must_use]
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Restricts it to this room.
+    #[must_use]
+    pub fn room(mut self, room: impl Into<RoomId>) -> Self {
+        self.room = Some(room.into());
+        self
+    }
+
+    /// Restricts it to this participant.
+    #[must_use]
+    pub fn participant(mut self, participant: impl Into<ParticipantId>) -> Self {
+        self.participant = Some(participant.into());
+        self
+    }
+
+    /// Holds a request for a session to the room and the participant of this identity: what it does
+    /// not ask for is filled in.
+    ///
+    /// # Errors
+    ///
+    /// 403 when it asks for others.
+    pub fn bind(&self, request: &mut AuthRequest) -> Result<(), Rejection> {
+        let room = self.room.as_ref().map(RoomId::as_str);
+        let participant = self.participant.as_ref().map(ParticipantId::as_str);
+        for (field, bound) in [("room", room), ("participant", participant)] {
+            let Some(bound) = bound else { continue };
+            match request.query(field) {
+                None => request.query.push((field.into(), bound.into())),
+                Some(asked) if asked == bound => {}
+                Some(_) => {
+                    let message = format!("{field}: the client is held to another one");
+                    return Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -150,6 +236,20 @@ pub enum Refusal {
     Unauthorized(String),
     /// It has, and may not: 403.
     Forbidden(String),
+    /// Something else, in the host's own words.
+    Other(Rejection),
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthorized(message) => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            }
+            Refusal::Forbidden(message) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
+            Refusal::Other(rejection) => rejection,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -201,5 +301,35 @@ mod tests {
         let shown = format!("{request:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("authorization") && shown.contains("token"));
+    }
+
+    #[test]
+    fn x2_a_bound_identity_comes_into_its_own_room_only() {
+        let ann = Identity::default().room("lobby").participant("ann");
+        for (uri, allowed) in [
+            ("/ws", true),
+            ("/ws?room=lobby", true),
+            ("/ws?participant=ann&room=lobby", true),
+            ("/ws?room=cellar", false),
+            ("/ws?room=", false),
+            ("/ws?room=cellar&room=lobby", false),
+            ("/ws?room=lobby&participant=bob", false),
+        ] {
+            let mut request = request(uri, &[]);
+            match ann.bind(&mut request) {
+                Ok(()) => {
+                    assert!(allowed, "{uri}");
+                    assert_eq!(request.query("room"), Some("lobby"));
+                    assert_eq!(request.query("participant"), Some("ann"));
+                }
+                Err(refused) => {
+                    assert!(!allowed, "{uri}");
+                    assert_eq!(refused.status(), 403);
+                }
+            }
+        }
+        let mut anybody = request("/ws?room=cellar", &[]);
+        assert!(Identity::default().bind(&mut anybody).is_ok());
+        assert_eq!(anybody.query("room"), Some("cellar"));
     }
 }

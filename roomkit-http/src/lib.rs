@@ -3,7 +3,7 @@
 //!
 //! - [`Admission`] decides on a request before anything is allocated for it: draining, origin,
 //!   limits, authentication. There is one per process, shared by all mounted transports; for what
-//!   is no session, [`Admission::check`] decides by origin and authentication alone.
+//!   is no session, [`Admission::check`] decides by origin, authentication and scope alone.
 //! - [`SessionHost`] is what the host implements: it turns an admitted connection into a session.
 //! - [`TransportRoutes`] is how a transport's crate offers itself for mounting by name.
 //!
@@ -35,10 +35,12 @@ mod limits;
 mod mount;
 mod origin;
 mod rejection;
+mod scope;
 
 pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
-pub use auth::{AuthRequest, Authenticate, Identity, Refusal};
+pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal};
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
 pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};
 pub use rejection::Rejection;
+pub use scope::{Scope, Scopes};

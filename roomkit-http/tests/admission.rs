@@ -16,8 +16,8 @@ use axum::{
 use http::{Request, StatusCode, request::Parts};
 use roomkit_core::error::StartError;
 use roomkit_http::{
-    Admission, AdmissionConfig, Admitted, AuthRequest, Identity, MountContext, Refusal, Rejection,
-    StartRequest, all_routes, routes,
+    Admission, AdmissionConfig, Admitted, AuthRequest, Identity, MountContext, Purpose, Refusal,
+    Rejection, Scope, StartRequest, all_routes, routes,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn x2_the_hook_decides() {
         .admit(&head("/ws?token=good"), None)
         .await
         .unwrap();
-    assert_eq!(admitted.identity.0["user"], "ann");
+    assert_eq!(admitted.identity.metadata["user"], "ann");
     assert_eq!(admission.sessions(), 1);
 
     for (uri, status, code) in [
@@ -182,19 +182,74 @@ async fn x2_x3_who_only_looks_is_checked_but_takes_no_place() {
     .unwrap();
     let good = head("/rooms?token=good");
     let _caller = admission.admit(&good, None).await.unwrap();
-    let identity = admission.check(&good, None).await.unwrap();
-    assert_eq!(identity.0["user"], "ann", "a full server can be looked at");
+    let identity = admission.check(&good, None, Scope::Watch).await.unwrap();
+    assert_eq!(
+        identity.metadata["user"], "ann",
+        "a full server can be looked at"
+    );
     admission.drain();
-    assert!(admission.check(&good, None).await.is_ok(), "and a draining");
+    assert!(
+        admission.check(&good, None, Scope::Watch).await.is_ok(),
+        "and a draining"
+    );
     assert_eq!(admission.sessions(), 1, "sessions only");
 
-    let nobody = admission.check(&head("/rooms"), None).await.unwrap_err();
+    let nobody = admission
+        .check(&head("/rooms"), None, Scope::Watch)
+        .await
+        .unwrap_err();
     assert_eq!(nobody.code(), "unauthorized");
     let mut foreign = good;
     let origin = "https://evil.example".parse().unwrap();
     foreign.headers.insert("origin", origin);
-    let foreign = admission.check(&foreign, None).await.unwrap_err();
+    let foreign = admission
+        .check(&foreign, None, Scope::Watch)
+        .await
+        .unwrap_err();
     assert_eq!(foreign.code(), "origin");
+}
+
+#[tokio::test]
+async fn x2_every_way_in_asks_for_its_scope() {
+    let hook = async |_| Ok(Identity::default().scopes([Scope::Watch].into_iter().collect()));
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let ws = head("/ws");
+    assert!(admission.check(&ws, None, Scope::Watch).await.is_ok());
+    let refused = [
+        admission.check(&ws, None, Scope::Write).await.unwrap_err(),
+        admission.recognize(&ws, None).await.unwrap_err(),
+        admission.admit(&ws, None).await.unwrap_err(),
+    ];
+    for (refused, scope) in refused.iter().zip(["`write`", "`call`", "`call`"]) {
+        assert_eq!(
+            (refused.status(), refused.code()),
+            (StatusCode::FORBIDDEN, "forbidden")
+        );
+        assert!(refused.message().contains(scope), "{refused}");
+    }
+    assert_eq!(admission.sessions(), 0, "its place is given back");
+}
+
+#[tokio::test]
+async fn x2_the_hook_knows_what_it_is_asked_for() {
+    let hook = async |request: AuthRequest| {
+        Ok(Identity::new([(
+            "purpose",
+            format!("{:?}", request.purpose),
+        )]))
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let ws = head("/ws");
+    let session = admission.admit(&ws, None).await.unwrap().identity;
+    let existing = admission.recognize(&ws, None).await.unwrap();
+    let other = admission.check(&ws, None, Scope::Call).await.unwrap();
+    for (identity, purpose) in [
+        (session, Purpose::Session),
+        (existing, Purpose::Existing),
+        (other, Purpose::Other),
+    ] {
+        assert_eq!(identity.metadata["purpose"], format!("{purpose:?}"));
+    }
 }
 
 #[test]

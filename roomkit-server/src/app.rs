@@ -21,6 +21,7 @@ use crate::{
     error::{ServerError, within},
     host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
     metrics::Exporter,
+    minted::Minted,
     routes,
     tidy::Tidying,
 };
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) dashboards: Dashboards,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
+    /// What mints tokens; none where nobody is asked for one.
+    pub(crate) minted: Option<Minted>,
     /// The MCP servers, if there are any.
     pub(crate) mcp: Option<McpTools>,
     /// What shows the metrics, if they are shown.
@@ -105,7 +108,9 @@ impl App {
         })?;
 
         let limits = config.limits.admission()?;
-        let admission = match config.auth.tokens_for(address)? {
+        let tokens = config.auth.tokens_for(address)?;
+        let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
+        let admission = match tokens {
             Some(tokens) => Admission::with_authentication(&limits, tokens),
             None => Admission::new(&limits),
         };
@@ -117,6 +122,7 @@ impl App {
         let app = Self {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
+            minted,
             mcp,
             exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
             ways_in: config.transports.iter().map(WayIn::from).collect(),

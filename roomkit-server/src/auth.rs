@@ -1,54 +1,63 @@
-//! Static access tokens: the simplest answer to who may come in (contract X2).
+//! Who may come in: who shows a static token, or one that was minted (contract X2).
 
 use std::{env, fmt, hint::black_box, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use roomkit::{
     error::ConfigError,
-    http::{AuthRequest, Authenticate, Identity, Refusal},
+    http::{AuthRequest, Authenticate, Identity, Refusal, Scopes},
 };
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::minted::Minted;
 
 /// Who has to show a token. Without tokens everybody may come in, and the server listens on
 /// loopback addresses only unless it is told that this is meant.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// The tokens; each of them opens everything.
+    /// The tokens: `"..."` opens everything, `{ token = "...", scopes = ["call"] }` what it says.
     #[serde(deserialize_with = "token_list")]
     pub tokens: Vec<Token>,
     /// An environment variable with further tokens, with commas between them.
     pub token_env: Option<String>,
+    /// An environment variable with the key that signs minted tokens, of at least 32 characters, for
+    /// servers that take each other's. By default each server draws its own as it starts.
+    pub signing_key_env: Option<String>,
     /// Lets everybody in, on any address.
     pub no_auth: bool,
 }
 
-/// An access token. Never shown.
+/// An access token and what it opens. Never shown.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct Token {
+    text: String,
+    scopes: Scopes,
+}
 
 impl AuthConfig {
     /// The tokens that are valid on this address; `None` lets everybody in.
     pub(crate) fn tokens_for(&self, address: SocketAddr) -> Result<Option<Tokens>, ConfigError> {
         let mut tokens = self.tokens.clone();
         if let Some(variable) = &self.token_env {
-            let listed = env::var(variable).map_err(|_| {
-                let problem = format!("the environment variable `{variable}` is not set");
-                ConfigError::field("auth.token_env", problem)
-            })?;
-            for token in listed.split(',') {
-                let token = Token::read(token).map_err(|problem| {
+            for token in read_env("auth.token_env", variable)?.split(',') {
+                let token = Token::read(token, Scopes::default()).map_err(|problem| {
                     ConfigError::field("auth.token_env", format!("`{variable}`: {problem}"))
                 })?;
                 tokens.push(token);
             }
         }
-        match (tokens.is_empty(), self.no_auth) {
-            (false, false) => Ok(Some(Tokens(tokens.into()))),
+        let nobody_asked = tokens.is_empty() && self.signing_key_env.is_none();
+        match (nobody_asked, self.no_auth) {
+            (false, false) => Ok(Some(Tokens {
+                fixed: tokens.into(),
+                minted: self.minted()?,
+            })),
             (false, true) => Err(ConfigError::field(
                 "auth.no_auth",
-                "is set, and so are tokens; leave one of them out",
+                "is set, and so are tokens or a key to sign them; leave one of them out",
             )),
             (true, false) if !address.ip().is_loopback() => Err(ConfigError::field(
                 "listen",
@@ -60,11 +69,29 @@ impl AuthConfig {
             (true, _) => Ok(None),
         }
     }
+
+    fn minted(&self) -> Result<Minted, ConfigError> {
+        let Some(variable) = &self.signing_key_env else {
+            return Minted::with_drawn_key()
+                .map_err(|problem| ConfigError::field("auth.signing_key_env", problem));
+        };
+        let key = read_env("auth.signing_key_env", variable)?;
+        Minted::with_key(&key).map_err(|problem| {
+            ConfigError::field("auth.signing_key_env", format!("`{variable}`: {problem}"))
+        })
+    }
+}
+
+fn read_env(field: &str, variable: &str) -> Result<String, ConfigError> {
+    env::var(variable).map_err(|_| {
+        let problem = format!("the environment variable `{variable}` is not set");
+        ConfigError::field(field, problem)
+    })
 }
 
 impl Token {
     /// Tokens travel in headers and in WebSocket subprotocols, which are lists with commas.
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str, scopes: Scopes) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty()
             || !text
@@ -73,7 +100,31 @@ impl Token {
         {
             return Err("a token is one or more visible ASCII characters other than a comma");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self {
+            text: text.to_owned(),
+            scopes,
+        })
+    }
+
+    fn read_value(value: &Value) -> Result<Self, &'static str> {
+        match value {
+            Value::String(text) => Self::read(text, Scopes::default()),
+            Value::Object(fields) => Self::read_fields(fields),
+            _ => Err("a token must be a string, or a table of `token` and `scopes`"),
+        }
+    }
+
+    fn read_fields(fields: &Map<String, Value>) -> Result<Self, &'static str> {
+        let (Some(Value::String(text)), Some(scopes), 2) =
+            (fields.get("token"), fields.get("scopes"), fields.len())
+        else {
+            return Err("the table of a token has a string `token` and a list `scopes`, no more");
+        };
+        let scopes = Scopes::deserialize(scopes).ok();
+        let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(
+            "the `scopes` of a token are one or more of `call`, `watch`, `write`, `metrics`, `mint`",
+        )?;
+        Self::read(text, scopes)
     }
 }
 
@@ -87,18 +138,19 @@ impl fmt::Debug for Token {
 fn token_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Token>, D::Error> {
     let refuse = serde::de::Error::custom;
     let Value::Array(list) = Value::deserialize(deserializer)? else {
-        return Err(refuse("`tokens` must be a list of strings"));
+        return Err(refuse("`tokens` must be a list"));
     };
-    let tokens = list.iter().map(|token| match token {
-        Value::String(text) => Token::read(text).map_err(refuse),
-        _ => Err(refuse("a token must be a string")),
-    });
-    tokens.collect()
+    let tokens = list.iter().map(Token::read_value);
+    tokens.map(|token| token.map_err(refuse)).collect()
 }
 
-/// Lets those in who show one of the tokens.
+/// Lets those in who show one of the tokens, for what it opens.
 #[derive(Debug, Clone)]
-pub(crate) struct Tokens(Arc<[Token]>);
+pub(crate) struct Tokens {
+    fixed: Arc<[Token]>,
+    /// The tokens this server mints.
+    pub(crate) minted: Minted,
+}
 
 #[async_trait]
 impl Authenticate for Tokens {
@@ -107,13 +159,13 @@ impl Authenticate for Tokens {
             return Err(Refusal::Unauthorized("a token is needed".into()));
         };
         // All are compared, so that the time tells nothing about which was nearly right.
-        let known = self.0.iter().fold(false, |known, token| {
-            known | equal(token.0.as_bytes(), shown.as_bytes())
+        let known = self.fixed.iter().fold(None, |known, token| {
+            let is_it = equal(token.text.as_bytes(), shown.as_bytes());
+            known.or(is_it.then_some(token))
         });
-        if known {
-            Ok(Identity::default())
-        } else {
-            Err(Refusal::Unauthorized("this token is not valid".into()))
+        match known {
+            Some(token) => Ok(Identity::default().scopes(token.scopes.clone())),
+            None => self.minted.admit(shown, request.purpose, Timestamp::now()),
         }
     }
 }
@@ -129,6 +181,11 @@ fn equal(left: &[u8], right: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Set by cargo, and long enough for a key.
+    const LONG_VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
+    /// Set by cargo, and too short.
+    const SHORT_VARIABLE: &str = "CARGO_PKG_NAME";
 
     fn config(text: &str) -> AuthConfig {
         toml::from_str(text).unwrap()
@@ -149,6 +206,11 @@ mod tests {
         assert!(refused.contains("--no-auth"), "{refused}");
         assert_eq!(tokens_for("no_auth = true", "0.0.0.0:1"), Ok(false));
         assert_eq!(tokens_for("tokens = ['a']", "0.0.0.0:1"), Ok(true));
+        let scoped = "tokens = ['a', { token = 'b', scopes = ['call', 'watch'] }]";
+        assert_eq!(tokens_for(scoped, "0.0.0.0:1"), Ok(true));
+        // Who takes the tokens of other servers needs none of its own.
+        let shared = format!("signing_key_env = '{LONG_VARIABLE}'");
+        assert_eq!(tokens_for(&shared, "0.0.0.0:1"), Ok(true));
     }
 
     #[test]
@@ -157,6 +219,21 @@ mod tests {
         assert!(both.unwrap_err().starts_with("auth.no_auth: "));
         let unset = tokens_for("token_env = 'ROOMKIT_NO_SUCH_VARIABLE'", "127.0.0.1:1");
         assert!(unset.unwrap_err().contains("ROOMKIT_NO_SUCH_VARIABLE"));
+        let both = format!("signing_key_env = '{LONG_VARIABLE}'\nno_auth = true");
+        let both = tokens_for(&both, "127.0.0.1:1").unwrap_err();
+        assert!(both.starts_with("auth.no_auth: "), "{both}");
+    }
+
+    #[test]
+    fn x1_a_refused_signing_key_is_not_shown() {
+        let short = format!("signing_key_env = '{SHORT_VARIABLE}'");
+        let short = tokens_for(&short, "127.0.0.1:1").unwrap_err();
+        assert!(short.starts_with("auth.signing_key_env: "), "{short}");
+        assert!(short.contains("32"), "the remedy: {short}");
+        assert!(
+            !short.contains(&env::var(SHORT_VARIABLE).unwrap()),
+            "{short}"
+        );
     }
 
     #[test]
@@ -166,6 +243,12 @@ mod tests {
             "tokens = 'hunter2'",
             "tokens = [47114711]",
             "tokens = ['']",
+            "tokens = [{ token = 'hunter2' }]",
+            "tokens = [{ token = 'hunter2', scopes = [] }]",
+            "tokens = [{ token = 'hunter2', scopes = ['hunter2'] }]",
+            "tokens = [{ token = 'hunter2', scopes = ['call'], note = 'hunter2' }]",
+            "tokens = [{ token = 'hunter 2', scopes = ['call'] }]",
+            "tokens = [{ token = 47114711, scopes = ['call'] }]",
         ] {
             let error = toml::from_str::<AuthConfig>(text).unwrap_err();
             let message = error.message();

@@ -18,12 +18,14 @@ mod host;
 mod log;
 mod mcp;
 mod metrics;
+mod minted;
 mod plan;
 mod routes;
 mod serve;
 mod server;
 mod shutdown;
 mod tidy;
+mod used_tokens;
 
 pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};

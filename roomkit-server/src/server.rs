@@ -21,7 +21,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    app: App,
+    pub(crate) app: App,
     router: Router,
     drain: Duration,
 }

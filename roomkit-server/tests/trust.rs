@@ -15,8 +15,11 @@ async fn x2_without_a_token_nothing_of_a_room_is_seen() {
         ("GET", "/rooms/lobby"),
         ("GET", "/rooms/lobby/timeline"),
         ("POST", "/rooms/lobby/messages"),
+        ("POST", "/rooms/lobby/deliveries"),
         ("DELETE", "/rooms/lobby"),
         ("GET", "/rooms/lobby/events"),
+        ("GET", "/metrics"),
+        ("POST", "/tokens"),
         ("GET", "/ws"),
     ] {
         let refused = request(server.address, method, path, &[], "").await;
@@ -88,6 +91,8 @@ async fn x3_pages_of_other_origins_are_refused_at_every_door() {
         ("GET", "/rooms"),
         ("POST", "/rooms/lobby/messages"),
         ("DELETE", "/rooms/lobby"),
+        ("GET", "/metrics"),
+        ("POST", "/tokens"),
     ] {
         let refused = request(server.address, method, path, &[evil, json], &hello).await;
         refused.is_error(403, "origin");

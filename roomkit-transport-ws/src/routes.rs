@@ -94,7 +94,8 @@ impl Mount {
     async fn admit(&self, parts: &mut Parts) -> Result<Client, Rejection> {
         let peer = peer_address(&parts.extensions);
         let admitted = self.context.admission.admit(parts, peer).await?;
-        let request = AuthRequest::new(parts, peer);
+        let mut request = AuthRequest::new(parts, peer);
+        admitted.identity.bind(&mut request)?;
         let wishes = Wishes::read(&request)?;
         self.context.host.check(&request).await?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
@@ -132,7 +133,7 @@ impl Client {
 
 async fn start(host: &dyn SessionHost, socket: WebSocket, admitted: Admitted, wishes: Wishes) {
     let mut connection = WsConnection::from(socket)
-        .identity(admitted.identity.0.clone())
+        .identity(admitted.identity.metadata.clone())
         .keep(admitted.permit);
     connection.input_rate = wishes.input_rate;
     connection.output_rate = wishes.output_rate;

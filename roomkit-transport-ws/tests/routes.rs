@@ -70,7 +70,7 @@ async fn host(
         }
         _ => {}
     }
-    assert_eq!(link.info.metadata, request.identity.0);
+    assert_eq!(link.info.metadata, request.identity.metadata);
     link.sink
         .send(started(&link))
         .await

@@ -7,7 +7,7 @@ use roomkit::{error::DeliverError, http::Rejection, voice::DeliveryStrategy};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    input::{Body, RoomPath, Visitor},
+    input::{Body, RoomPath, Visitor, Write},
     rooms::MAX_TEXT_CHARS,
 };
 use crate::{app::App, error::room_rejection};
@@ -43,7 +43,7 @@ pub(super) struct Accepted {
 }
 
 pub(super) async fn post_delivery(
-    _visitor: Visitor,
+    _visitor: Visitor<Write>,
     State(app): State<App>,
     RoomPath(room): RoomPath,
     Body(delivery): Body<Delivery>,

@@ -26,7 +26,7 @@ use roomkit::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::input::{Fields, RoomPath, Visitor};
+use super::input::{Fields, RoomPath, Visitor, Watch};
 use crate::{app::App, error::room_rejection};
 
 /// Updates that may wait for a dashboard before it is cut off.
@@ -61,7 +61,7 @@ pub(super) struct WatchQuery {
 
 /// `GET /rooms/{room}/events`
 pub(super) async fn watch(
-    _visitor: Visitor,
+    _visitor: Visitor<Watch>,
     State(app): State<App>,
     RoomPath(room): RoomPath,
     Fields(query): Fields<WatchQuery>,

@@ -1,14 +1,17 @@
 //! What comes in with a request, checked: who asks, which room, which query, which body.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    extract::{
+        FromRequest, FromRequestParts, Path, Query, RawPathParams, Request,
+        rejection::JsonRejection,
+    },
     http::{StatusCode, request::Parts},
 };
 use roomkit::{
-    http::{Rejection, peer_address},
+    http::{Identity, Rejection, Scope, peer_address},
     id::RoomId,
 };
 use serde::de::DeserializeOwned;
@@ -22,19 +25,63 @@ use crate::{
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// Somebody who may use the API: the origin is allowed (contract X3), and the token, where one is
-/// needed, is valid (contract X2).
+/// Somebody who may ask for this: the origin is allowed (contract X3), and the token, where one is
+/// needed, is valid, has the scope, and is for this room (contract X2).
 #[derive(Debug)]
-pub(super) struct Visitor;
+pub(super) struct Visitor<N> {
+    pub(super) identity: Identity,
+    need: PhantomData<N>,
+}
 
-impl FromRequestParts<App> for Visitor {
+/// What a route needs of its visitors.
+pub(super) trait Need {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($need:ident,)+) => {
+        $(
+            /// The need of the scope of this name.
+            #[derive(Debug)]
+            pub(super) struct $need;
+
+            impl Need for $need {
+                const SCOPE: Scope = Scope::$need;
+            }
+        )+
+    };
+}
+
+needs! { Watch, Write, Metrics, Mint, }
+
+impl<N: Need> FromRequestParts<App> for Visitor<N> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Rejection> {
         let peer = peer_address(&parts.extensions);
-        app.admission.check(parts, peer).await?;
-        Ok(Self)
+        let identity = app.admission.check(parts, peer, N::SCOPE).await?;
+        if let Some(room) = &identity.room {
+            check_room(parts, app, room).await?;
+        }
+        Ok(Self {
+            identity,
+            need: PhantomData,
+        })
     }
+}
+
+/// Holds those who are held to one room to it: other rooms are not theirs, nor is what is of none.
+async fn check_room(parts: &mut Parts, app: &App, room: &RoomId) -> Result<(), Rejection> {
+    let path = RawPathParams::from_request_parts(parts, app).await;
+    let is_it = path.is_ok_and(|fields| {
+        let mut fields = fields.iter();
+        fields.any(|(name, value)| name == "room" && value == room.as_str())
+    });
+    if is_it {
+        return Ok(());
+    }
+    let message = "room: the client is held to another one";
+    Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
 }
 
 /// The room in the path.

@@ -7,11 +7,14 @@ use axum::{
 };
 use roomkit::http::Rejection;
 
-use super::input::Visitor;
+use super::input::{Metrics, Visitor};
 use crate::app::App;
 
 /// `GET /metrics`
-pub(super) async fn show(_visitor: Visitor, State(app): State<App>) -> Result<Response, Rejection> {
+pub(super) async fn show(
+    _visitor: Visitor<Metrics>,
+    State(app): State<App>,
+) -> Result<Response, Rejection> {
     let Some(exporter) = &app.exporter else {
         let message = "this server does not show metrics; see `[metrics]` in its configuration";
         return Err(Rejection::new(StatusCode::NOT_FOUND, "not_found", message));

@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod page_config;
 mod rooms;
+mod tokens;
 
 use axum::{
     Router,
@@ -37,6 +38,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/rooms/{room}/messages", post(rooms::post_message))
         .route("/rooms/{room}/deliveries", post(deliveries::post_delivery))
         .route("/rooms/{room}/events", get(events::watch))
+        .route("/tokens", post(tokens::mint))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -48,7 +50,7 @@ pub(crate) fn is_reserved(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
     matches!(
         first,
-        Some("" | "page" | "rooms" | "healthz" | "readyz" | "metrics")
+        Some("" | "page" | "rooms" | "healthz" | "readyz" | "metrics" | "tokens")
     )
 }
 

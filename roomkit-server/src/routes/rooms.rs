@@ -11,7 +11,7 @@ use roomkit::{
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::input::{Body, Fields, RoomPath, Visitor};
+use super::input::{Body, Fields, RoomPath, Visitor, Watch, Write};
 use crate::{app::App, error::room_rejection, host::SUPERVISOR};
 
 /// Most rooms or events in one answer.
@@ -47,7 +47,7 @@ struct ListedRoom {
 }
 
 pub(super) async fn list(
-    _visitor: Visitor,
+    _visitor: Visitor<Watch>,
     State(app): State<App>,
     Fields(query): Fields<ListQuery>,
 ) -> Result<Json<RoomList>, Rejection> {
@@ -105,7 +105,7 @@ struct DescribedSession {
 }
 
 pub(super) async fn describe(
-    _visitor: Visitor,
+    _visitor: Visitor<Watch>,
     State(app): State<App>,
     RoomPath(id): RoomPath,
 ) -> Result<Json<RoomDescription>, Rejection> {
@@ -176,7 +176,7 @@ pub(super) struct TimelinePage {
 }
 
 pub(super) async fn timeline(
-    _visitor: Visitor,
+    _visitor: Visitor<Watch>,
     State(app): State<App>,
     RoomPath(room): RoomPath,
     Fields(query): Fields<PageQuery>,
@@ -243,7 +243,7 @@ impl InjectRole {
 }
 
 pub(super) async fn post_message(
-    _visitor: Visitor,
+    _visitor: Visitor<Write>,
     State(app): State<App>,
     RoomPath(room): RoomPath,
     Body(message): Body<Message>,
@@ -312,7 +312,7 @@ async fn check_visibility(
 // ----- DELETE /rooms/{room}
 
 pub(super) async fn close(
-    _visitor: Visitor,
+    _visitor: Visitor<Write>,
     State(app): State<App>,
     RoomPath(id): RoomPath,
 ) -> Result<Json<RoomDescription>, Rejection> {

@@ -41,7 +41,7 @@ pub(super) async fn hang_up(
 
 impl Signalling {
     async fn fast_rtc(&self, request: HttpRequest<Body>) -> Result<Response, Rejection> {
-        let (caller, body) = self.admit(request).await?;
+        let (caller, body) = self.recognize(request).await?;
         let body = self.body(body).await?;
         match Request::read(&body).map_err(|error| unreadable(&error))? {
             Request::Offer {
@@ -50,12 +50,12 @@ impl Signalling {
                 restart: false,
             } => Ok(answered(&self.answer(caller, id, sdp).await?)),
             Request::Offer { id, sdp, .. } => {
-                self.check_owner(&caller, &id)?;
+                self.check_owner(&caller, &id).await?;
                 let answer = self.transport.restart(&id, &sdp).await;
                 Ok(answered(&answer.map_err(|error| rejection(&error))?))
             }
             Request::Candidate { id, candidate } => {
-                self.check_owner(&caller, &id)?;
+                self.check_owner(&caller, &id).await?;
                 let added = self.transport.add_candidate(&id, &candidate).await;
                 let is_there = added.map_err(|error| rejection(&error))?;
                 // It may have overtaken its offer, and waits for it.

@@ -20,8 +20,8 @@ use roomkit_core::{
     registry::{self, inventory},
 };
 use roomkit_http::{
-    Admission, AuthRequest, Identity, MountContext, MountableTransport, Rejection, SessionHost,
-    TransportRoutes, peer_address,
+    Admission, Admitted, AuthRequest, Identity, MountContext, MountableTransport, Rejection, Scope,
+    SessionHost, TransportRoutes, peer_address,
 };
 use serde_json::json;
 use tokio::time::timeout;
@@ -118,7 +118,8 @@ struct Signalling {
     host: Option<Arc<dyn SessionHost>>,
 }
 
-/// A request whose sender may be here.
+/// A request whose sender is known. Its credentials may be used up or have expired: that is looked at
+/// where it says what is new.
 struct Caller {
     identity: Identity,
     parts: Parts,
@@ -126,11 +127,11 @@ struct Caller {
 }
 
 impl Signalling {
-    /// Lets a request in, before anything of it is read (contract X2).
-    async fn admit(&self, request: HttpRequest<Body>) -> Result<(Caller, Body), Rejection> {
+    /// Finds out whose a request is, before anything of it is read (contract X2).
+    async fn recognize(&self, request: HttpRequest<Body>) -> Result<(Caller, Body), Rejection> {
         let (parts, body) = request.into_parts();
         let address = peer_address(&parts.extensions);
-        let identity = self.admission.check(&parts, address).await?;
+        let identity = self.admission.recognize(&parts, address).await?;
         let caller = Caller {
             identity,
             parts,
@@ -161,18 +162,21 @@ impl Signalling {
 
     /// Answers an offer and stays with the caller from then on.
     async fn answer(&self, caller: Caller, id: WebRtcId, sdp: String) -> Result<String, Rejection> {
-        let request = AuthRequest::new(&caller.parts, caller.address);
+        let mut request = AuthRequest::new(&caller.parts, caller.address);
+        caller.identity.bind(&mut request)?;
         let wishes = Wishes::read(&request)?;
         if let Some(host) = &self.host {
             host.check(&request).await?;
         }
-        let permit = self.admission.place(&caller.parts, caller.address)?;
+        // Only now it is known that this begins a session: a credential of one use is used up here.
+        let Admitted {
+            identity, permit, ..
+        } = self.admission.admit(&caller.parts, caller.address).await?;
         let offer = ClientOffer::new(id, sdp)
-            .identity(caller.identity.0.clone())
+            .identity(identity.metadata.clone())
             .keep(permit);
         let on_connected: OnConnected = match self.host.clone() {
             Some(host) => {
-                let identity = caller.identity;
                 Box::new(move |peer| start::session(host, peer, identity, wishes).boxed())
             }
             None => self.transport.observing(),
@@ -181,22 +185,32 @@ impl Signalling {
         answer.map_err(|error| rejection(&error))
     }
 
-    /// Whether what this caller says of a client is its own affair.
-    fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
+    /// Whether what this caller says of a client is its own affair. Of a client that is not there it
+    /// may speak while its credentials are valid.
+    async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
         match self.transport.shared.callers.get(id) {
-            Ok(peer) if peer.identity != caller.identity.0 => {
+            Ok(peer) if peer.identity == caller.identity.metadata => Ok(()),
+            Ok(_) => {
                 let message = "webrtc_id: is another client's";
                 Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
             }
-            _ => Ok(()),
+            Err(_missing) => self.check(caller).await,
         }
+    }
+
+    /// Whether a caller's credentials are valid now.
+    async fn check(&self, caller: &Caller) -> Result<(), Rejection> {
+        let checked = self
+            .admission
+            .check(&caller.parts, caller.address, Scope::Call);
+        checked.await.map(|_identity| ())
     }
 
     /// Ends a caller's connection.
     async fn hang_up(&self, request: HttpRequest<Body>, id: String) -> Result<(), Rejection> {
-        let (caller, _body) = self.admit(request).await?;
+        let (caller, _body) = self.recognize(request).await?;
         let id = WebRtcId::from(id);
-        self.check_owner(&caller, &id)?;
+        self.check_owner(&caller, &id).await?;
         self.transport
             .hang_up(&id)
             .await
@@ -209,7 +223,13 @@ async fn config(
     AxumState(signalling): AxumState<Arc<Signalling>>,
     request: HttpRequest<Body>,
 ) -> Response {
-    match signalling.admit(request).await {
+    let (parts, _body) = request.into_parts();
+    let address = peer_address(&parts.extensions);
+    match signalling
+        .admission
+        .check(&parts, address, Scope::Call)
+        .await
+    {
         Ok(_) => {
             let servers = &signalling.transport.shared.config.client_ice_servers;
             Json(json!({"ice_servers": servers})).into_response()

@@ -64,7 +64,7 @@ pub(super) async fn hang_up(
 
 impl Signalling {
     async fn whip(&self, request: HttpRequest<Body>) -> Result<(WebRtcId, String), Rejection> {
-        let (caller, body) = self.admit(request).await?;
+        let (caller, body) = self.recognize(request).await?;
         expect(&caller.parts.headers, OFFER)?;
         let offer = text(&self.body(body).await?)?;
         let id = WebRtcId::random();
@@ -73,10 +73,10 @@ impl Signalling {
     }
 
     async fn trickle(&self, request: HttpRequest<Body>, id: String) -> Result<(), Rejection> {
-        let (caller, body) = self.admit(request).await?;
+        let (caller, body) = self.recognize(request).await?;
         expect(&caller.parts.headers, FRAGMENT)?;
         let id = WebRtcId::from(id);
-        self.check_owner(&caller, &id)?;
+        self.check_owner(&caller, &id).await?;
         let fragment = text(&self.body(body).await?)?;
         for candidate in candidates_of_fragment(&fragment) {
             let added = self.transport.add_candidate(&id, candidate).await;

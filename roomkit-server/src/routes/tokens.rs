@@ -1,0 +1,138 @@
+//! Tokens for pages: a backend that may mint asks for one, and gives it to its page.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode, http::header, response::IntoResponse};
+use jiff::Timestamp;
+use roomkit::http::{Rejection, Scope, Scopes};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::input::{Body, Mint, Visitor};
+use crate::{
+    app::App,
+    host::{USABLE_ID, is_usable_id},
+    minted::{Grant, MAX_LIFE},
+};
+
+/// How long a token lives unless it is said, in seconds.
+const DEFAULT_LIFE_S: u64 = 60;
+/// Largest metadata of a token, in bytes of JSON: it travels in a header.
+const MAX_METADATA_BYTES: usize = 2048;
+
+// ----- POST /tokens
+
+/// What the token is for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    scopes: Scopes,
+    #[serde(default = "default_life")]
+    expires_in_s: u64,
+    room: Option<String>,
+    participant: Option<String>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+fn default_life() -> u64 {
+    DEFAULT_LIFE_S
+}
+
+pub(super) async fn mint(
+    visitor: Visitor<Mint>,
+    State(app): State<App>,
+    Body(wish): Body<Wish>,
+) -> Result<impl IntoResponse, Rejection> {
+    let Some(minted) = &app.minted else {
+        let message = "this server asks nobody for a token; see `[auth]` in its configuration";
+        return Err(Rejection::new(StatusCode::NOT_FOUND, "not_found", message));
+    };
+    wish.check()?;
+    // Nobody gets more by minting than they have.
+    for scope in wish.scopes.iter() {
+        visitor.identity.scopes.require(scope)?;
+    }
+    let life = Duration::from_secs(wish.expires_in_s);
+    let token = minted.mint(wish.grant(), life, Timestamp::now())?;
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, headers, Json(token)))
+}
+
+impl Wish {
+    fn check(&self) -> Result<(), Rejection> {
+        if self.scopes.is_empty() {
+            return Err(Rejection::bad_request("scopes", "must name at least one"));
+        }
+        if self.scopes.contains(Scope::Mint) {
+            let problem = "`mint` is for the tokens of the configuration only";
+            return Err(Rejection::bad_request("scopes", problem));
+        }
+        let longest = MAX_LIFE.as_secs();
+        if !(1..=longest).contains(&self.expires_in_s) {
+            let problem = format!("must be from 1 to {longest}");
+            return Err(Rejection::bad_request("expires_in_s", problem));
+        }
+        for (field, id) in [("room", &self.room), ("participant", &self.participant)] {
+            if id.as_deref().is_some_and(|id| !is_usable_id(id)) {
+                return Err(Rejection::bad_request(field, USABLE_ID));
+            }
+        }
+        let metadata = Value::Object(self.metadata.clone()).to_string();
+        if metadata.len() > MAX_METADATA_BYTES {
+            let problem = format!("must be at most {MAX_METADATA_BYTES} bytes of JSON");
+            return Err(Rejection::bad_request("metadata", problem));
+        }
+        Ok(())
+    }
+
+    fn grant(self) -> Grant {
+        Grant {
+            scopes: self.scopes,
+            room: self.room,
+            participant: self.participant,
+            metadata: self.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use roomkit::http::Purpose;
+    use serde_json::json;
+    use tokio_tungstenite::{connect_async, tungstenite::client::IntoClientRequest};
+
+    use super::*;
+    use crate::Server;
+
+    #[tokio::test]
+    async fn x2_what_a_token_says_of_its_holder_reaches_the_session() {
+        let settings = "listen = '127.0.0.1:0'\n[auth]\ntokens = ['key']";
+        let server = Server::bind(toml::from_str(settings).unwrap())
+            .await
+            .unwrap();
+        let (address, app) = (server.address(), server.app.clone());
+        let running = tokio::spawn(server.run(std::future::pending()));
+
+        let wish = json!({"scopes": ["call"], "metadata": {"customer": 4711}});
+        let wish: Wish = serde_json::from_value(wish).unwrap();
+        let life = Duration::from_secs(wish.expires_in_s);
+        assert_eq!(life.as_secs(), 60, "the default");
+        let minted = app.minted.unwrap();
+        let new = minted.mint(wish.grant(), life, Timestamp::now()).unwrap();
+        let new = serde_json::to_value(new).unwrap();
+        let token = new["token"].as_str().unwrap();
+
+        let url = format!("ws://{address}/ws?token={token}");
+        let request = url.into_client_request().unwrap();
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        let metadata = app.voice.sessions()[0].metadata().clone();
+        assert_eq!(metadata["customer"], 4711, "{first}");
+        assert_eq!(metadata["token_id"], new["id"]);
+        let again = minted.admit(token, Purpose::Session, Timestamp::now());
+        assert!(again.is_err(), "it was used");
+        running.abort();
+    }
+}
