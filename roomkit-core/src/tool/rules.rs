@@ -24,7 +24,7 @@ use crate::error::ConfigError;
 #[non_exhaustive]
 pub struct ToolRules {
     /// How long a call may take, instead of the channel's
-    /// [`tool_timeout`](crate::RealtimeVoiceChannelBuilder::tool_timeout) (contract K3).
+    /// [`tool_timeout`](crate::voice::RealtimeVoiceChannelBuilder::tool_timeout) (contract K3).
     #[serde(
         rename = "timeout_ms",
         serialize_with = "milliseconds",
@@ -33,7 +33,7 @@ pub struct ToolRules {
     )]
     pub timeout: Option<Duration>,
     /// How many calls of this tool run at once in a session; the others wait. The limit over all
-    /// tools ([`parallel_tools`](crate::RealtimeVoiceChannelBuilder::parallel_tools)) holds too.
+    /// tools ([`parallel_tools`](crate::voice::RealtimeVoiceChannelBuilder::parallel_tools)) holds too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel: Option<usize>,
     /// The conversation goes on while the tool runs. The model does not wait for this result before

@@ -40,7 +40,7 @@ const ENDING: Duration = Duration::from_secs(15);
 
 /// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
 ///
-/// When the last handle is dropped its sessions end; a [`RoomKit`] it is registered with keeps one.
+/// When the last handle is dropped its sessions end; a [`RoomKit`](crate::RoomKit) it is registered with keeps one.
 #[derive(Clone)]
 pub struct RealtimeVoiceChannel(Arc<Inner>);
 
