@@ -1,0 +1,93 @@
+use super::*;
+
+fn parsed(text: &str) -> Result<Config, toml::de::Error> {
+    toml::from_str(text)
+}
+
+#[test]
+fn a_whole_file() {
+    let config = parsed(
+        r#"
+        listen = "127.0.0.1:0"
+        log = "debug"
+        drain_s = 5
+        [provider]
+        name = "openai"
+        config = { model = "gpt-realtime", api_key_env = "OPENAI_API_KEY" }
+        [[transports]]
+        name = "websocket"
+        path = "/ws"
+        config = { lead_ms = 100 }
+        [channel]
+        system_prompt = "You are a helpful voice assistant."
+        voice = "marin"
+        temperature = 0.7
+        idle_timeout_s = 60
+        max_duration_s = 3600
+        [limits]
+        max_sessions = 10
+        max_rooms = 20
+        allowed_origins = ["https://app.example"]
+        [auth]
+        tokens = ["letmein"]
+        [rooms]
+        close_empty_after_s = 5
+        keep_closed_s = 60
+        max_closed = 10
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.provider.config["api_key_env"], "OPENAI_API_KEY");
+    assert_eq!(config.transports[0].config["lead_ms"], 100);
+    assert_eq!(config.limits.max_sessions, 10);
+    assert_eq!(config.limits.handshake_ms, 10_000);
+    assert_eq!(config.limits.max_rooms, 20);
+    assert_eq!(config.limits.admission().unwrap().max_sessions, 10);
+    assert_eq!(
+        (config.rooms.keep_closed_s, config.rooms.max_closed),
+        (60, 10)
+    );
+    assert!(config.rooms.close_empty);
+}
+
+#[test]
+fn a_calls_past_is_measured_in_one_way() {
+    let config = parsed("[channel]\nseed_turns = 5\nhold_s = 10\nreconnect_attempts = 0");
+    let channel = config.unwrap().channel;
+    assert_eq!(channel.seed(), Some(HistorySeed::Turns(5)));
+    assert_eq!(channel.check(), Ok(()));
+    let both = parsed("[channel]\nseed_turns = 5\nseed_tokens = 500");
+    let error = both.unwrap().channel.check().unwrap_err();
+    assert!(error.to_string().contains("seed_tokens"), "{error}");
+}
+
+#[test]
+fn an_unknown_field_is_named_wherever_it_stands() {
+    for (text, field) in [
+        ("lissten = 1", "lissten"),
+        ("[provider]\nnmae = 1", "nmae"),
+        ("[[transports]]\nname='a'\npath='/b'\nroute=1", "route"),
+        ("[channel]\nsystem_promt = 'a'", "system_promt"),
+        ("[limits]\nmax_session = 1", "max_session"),
+        ("[auth]\ntoken = 'a'", "token"),
+        ("[rooms]\nclose = true", "close"),
+        ("[recording]\nsink = 'wav'\nconsnt = 'ask'", "consnt"),
+        ("[[mcp]]\nurl = 'http://a'\nprefx = 'a'", "prefx"),
+    ] {
+        let error = parsed(text).unwrap_err();
+        let message = error.message();
+        assert!(
+            message.contains(&format!("unknown field `{field}`")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn x1_debug_shows_no_secret() {
+    let config =
+        parsed("[provider]\nname='openai'\nconfig={api_key='hunter2'}\n[auth]\ntokens=['hunter2']")
+            .unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
