@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::json;
-use support::{TestServer, request};
+use support::{TestServer, request, soon};
 
 /// The value of a line, by its name and labels.
 fn value(metrics: &str, line: &str) -> Option<f64> {
@@ -33,13 +33,15 @@ async fn a_call_is_seen_in_the_metrics() {
     caller.send(json!({"type": "end"})).await;
     caller.until("session_ended").await;
     let ended = r#"roomkit_sessions_ended_total{reason="client_ended"}"#;
-    let shown = loop {
-        let shown = server.get("/metrics").await.body;
-        if value(&shown, ended).is_some() {
-            break shown;
+    let counted = async {
+        loop {
+            let shown = server.get("/metrics").await.body;
+            if value(&shown, ended).is_some() {
+                return shown;
+            }
         }
-        tokio::task::yield_now().await;
     };
+    let shown = soon(counted).await;
     assert_eq!(value(&shown, ended), Some(1.0));
     assert_eq!(value(&shown, "roomkit_sessions_active"), Some(0.0));
     assert_eq!(

@@ -8,7 +8,7 @@ use roomkit::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{House, Peer, Setup, Vendor, ms, soon, with_both};
+use crate::support::{House, Peer, Setup, Vendor, ms, with_both};
 
 const NEWEST: &str = "gemini-3.8-live";
 
@@ -60,11 +60,7 @@ async fn s5_h1_a_voice_that_was_heard_is_changed_by_a_hand_over() {
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
         let update = voice(other_voice(vendor));
-        let updated = soon(
-            "the change",
-            house.voice.update_session(&call.session, update),
-        )
-        .await;
+        let updated = call.update(&house, update).await;
         assert_eq!(updated, Ok(Updated::OnHandOver));
         house.wait_for_hand_overs(1).await;
         assert_eq!(house.hand_overs.all(), [("changed", vendor.outcome(), 1)]);
@@ -85,11 +81,7 @@ async fn s5_h3_a_change_that_the_vendor_refuses_costs_the_change_and_not_the_cal
         let call = house.call().await;
         call.turn(&house, "It is noon.").await;
         let update = voice("nobody");
-        let updated = soon(
-            "the change",
-            house.voice.update_session(&call.session, update),
-        )
-        .await;
+        let updated = call.update(&house, update).await;
         assert_eq!(updated, Ok(Updated::OnHandOver));
         house.wait_for_hand_overs(1).await;
         assert_eq!(house.errors.all()[0], "update_refused");
@@ -114,11 +106,7 @@ async fn s5_an_update_that_openai_refuses_later_is_told_and_the_call_goes_on() {
     let call = house.call().await;
     // Before the AI has spoken its voice can still be changed, but not to this one.
     let update = voice("nobody");
-    let updated = soon(
-        "the change",
-        house.voice.update_session(&call.session, update),
-    )
-    .await;
+    let updated = call.update(&house, update).await;
     assert_eq!(updated, Ok(Updated::Live));
     house.errors.wait_for_count("the refusal", 1).await;
     assert_eq!(house.errors.all(), ["update_refused"]);
@@ -127,11 +115,7 @@ async fn s5_an_update_that_openai_refuses_later_is_told_and_the_call_goes_on() {
         system_prompt: Some("Be kind.".into()),
         ..SessionUpdate::default()
     };
-    let updated = soon(
-        "the change",
-        house.voice.update_session(&call.session, prompt),
-    )
-    .await;
+    let updated = call.update(&house, prompt).await;
     assert_eq!(updated, Ok(Updated::Live));
     house.voice.hand_over(&call.session).unwrap();
     house.wait_for_hand_overs(1).await;
@@ -152,11 +136,7 @@ async fn s5_what_cannot_be_is_refused_before_anything_is_sent() {
             provider_config: bad.as_object().cloned(),
             ..SessionUpdate::default()
         };
-        let refused = soon(
-            "the change",
-            house.voice.update_session(&call.session, update),
-        )
-        .await;
+        let refused = call.update(&house, update).await;
         let Err(UpdateError::Invalid(error)) = refused else {
             panic!("{refused:?}");
         };
@@ -166,11 +146,7 @@ async fn s5_what_cannot_be_is_refused_before_anything_is_sent() {
                 temperature: Some(0.8),
                 ..SessionUpdate::default()
             };
-            let refused = soon(
-                "the change",
-                house.voice.update_session(&call.session, update),
-            )
-            .await;
+            let refused = call.update(&house, update).await;
             let field = "temperature";
             assert_eq!(refused, Err(UpdateError::Unsupported { field }));
         }
@@ -192,11 +168,7 @@ async fn s5_turn_detection_of_a_live_session_is_changed() {
             provider_config: slower.as_object().cloned(),
             ..SessionUpdate::default()
         };
-        let updated = soon(
-            "the change",
-            house.voice.update_session(&call.session, update),
-        )
-        .await;
+        let updated = call.update(&house, update).await;
         let (expected, index) = match vendor {
             Vendor::OpenAi => (Updated::Live, 0),
             Vendor::Gemini => (Updated::OnHandOver, 1),

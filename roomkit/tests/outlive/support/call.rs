@@ -3,9 +3,11 @@
 use roomkit::{
     RealtimeSession,
     client_protocol::ServerMessage,
+    error::UpdateError,
     mock::{MockClient, MockConnection},
-    provider::Role,
+    provider::{Role, SessionUpdate},
     transport::ClientCommand,
+    voice::Updated,
 };
 
 use super::{
@@ -36,6 +38,16 @@ impl Call {
             voice,
             rate,
         }
+    }
+
+    /// Changes the session.
+    pub(crate) async fn update(
+        &self,
+        house: &House,
+        update: SessionUpdate,
+    ) -> Result<Updated, UpdateError> {
+        let change = house.voice.update_session(&self.session, update);
+        soon("the change", change).await
     }
 
     /// A question and its answer, heard to the end.
