@@ -46,7 +46,8 @@ pub(crate) fn telling() -> Option<SessionId> {
     TELLING.try_with(Clone::clone).ok()
 }
 
-/// What the call tells the publisher.
+/// What the call tells the publisher; sent in a box, for a queue has room for 32 of what is sent over it
+/// from the beginning.
 #[derive(Debug)]
 pub(super) enum ToPublisher {
     Started,
@@ -69,7 +70,7 @@ pub(super) enum ToPublisher {
 #[derive(Debug)]
 pub(super) enum FromPublisher {
     /// For the client, in its turn.
-    Client(ServerMessage),
+    Client(Box<ServerMessage>),
     /// All that came before this tool call has been told.
     ToolCleared(CallId),
 }
@@ -87,15 +88,15 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) async fn run(self, news: mpsc::Receiver<ToPublisher>) {
+    pub(super) async fn run(self, news: mpsc::Receiver<Box<ToPublisher>>) {
         let session = self.session.id().clone();
         TELLING.scope(session, self.tell_all(news)).await;
     }
 
-    async fn tell_all(self, mut news: mpsc::Receiver<ToPublisher>) {
+    async fn tell_all(self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
         while let Some(message) = news.recv().await {
             let Some(kit) = self.kit.upgrade() else { break };
-            match message {
+            match *message {
                 ToPublisher::Started => {
                     let event = RealtimeSessionStartedEvent {
                         session: self.session.clone(),
@@ -341,7 +342,10 @@ impl Publisher {
 
     async fn to_client(&self, message: ServerMessage) {
         // The call is gone only when the session is over; then nobody waits for the message.
-        let _ = self.call.send(FromPublisher::Client(message)).await;
+        let _ = self
+            .call
+            .send(FromPublisher::Client(Box::new(message)))
+            .await;
     }
 
     fn time(&self, at: Moment) -> Timestamp {

@@ -8,11 +8,13 @@
 //! beginning of the sentence, and then what came in the meantime.
 
 mod lane;
+mod sent;
 
 use std::{collections::VecDeque, time::Duration};
 
 use lane::Lane;
 pub(super) use lane::Piece;
+use sent::Sent;
 
 use super::io::Moment;
 use crate::{audio, provider::ProviderCapabilities};
@@ -47,7 +49,7 @@ pub(super) struct Uplink {
     /// Not sent yet.
     waiting: Lane,
     /// Sent to the present connection, and not certain to have been understood.
-    kept: Lane,
+    kept: Sent,
     /// All positions are counted in bytes of audio sent to the present connection.
     sent: u64,
     /// Pieces that were kept for too long and would be missing on another connection.
@@ -114,7 +116,7 @@ impl Uplink {
             lag_bytes: 0,
             line: Line::Early,
             waiting: Lane::default(),
-            kept: Lane::default(),
+            kept: Sent::default(),
             sent: 0,
             missing: 0,
             received: None,
@@ -154,7 +156,7 @@ impl Uplink {
             self.hurried = Some(now);
         }
         self.sent += bytes as u64;
-        self.kept.push_back(piece.clone());
+        self.kept.push(&piece);
         self.forget();
         Some(piece)
     }
@@ -221,11 +223,11 @@ impl Uplink {
     /// What was kept waits again, except for utterances that are settled though one before them is
     /// not. Places are counted from there.
     fn rewind(&mut self) {
-        let mut old = self.sent.saturating_sub(self.kept.bytes as u64);
+        let mut old = self.sent.saturating_sub(self.kept.bytes() as u64);
         let mut new = 0;
         let mut places = vec![(old, new)];
         let mut again = VecDeque::new();
-        for piece in std::mem::take(&mut self.kept).pieces {
+        for piece in std::mem::take(&mut self.kept).into_pieces() {
             let length = piece.bytes() as u64;
             let end = old + length;
             let is_settled = |said: &Spoken| said.settled && said.from <= old && said.covers(end);

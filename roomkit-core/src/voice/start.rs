@@ -177,7 +177,7 @@ impl RealtimeVoiceChannel {
             registered: Box::new(registered),
         };
         drop(kit);
-        inner.tasks.spawn(task.run());
+        inner.tasks.spawn(Box::new(task).run());
         match is_ready.await {
             Ok(Ok(())) => Ok(session),
             Ok(Err(error)) => Err(error),

@@ -16,7 +16,7 @@ use crate::{
 
 impl Driver {
     /// Takes everything down, each step whether or not the one before it worked (contract S3).
-    pub(super) async fn finish(mut self, end: End) {
+    pub(super) async fn finish(mut self: Box<Self>, end: End) {
         let ended_at = self.began.elapsed();
         self.session.end();
         drop(self.client_events);
@@ -51,16 +51,16 @@ impl Driver {
                 duration,
                 stats,
             };
-            let _ = self.to_publisher.try_send(ended);
+            let _ = self.to_publisher.try_send(Box::new(ended));
         }
         drop(self.to_publisher);
         // The publisher's last words for the client; it drops its end when it has no more.
-        let client = &mut self.client;
+        let mut client = self.client;
         let from_publisher = &mut self.from_publisher;
         let last_words = async {
             while let Some(message) = from_publisher.recv().await {
                 if let FromPublisher::Client(message) = message {
-                    let _ = client.push(ClientCommand::Message(message));
+                    let _ = client.push(ClientCommand::Message(*message));
                 }
             }
         };
@@ -84,12 +84,12 @@ impl Driver {
                 reason: reason.as_str().into(),
             },
         };
-        self.client.drop_audio();
+        client.drop_audio();
         let closed = timeout(CLOSE, async {
-            let _ = self.client.push(ClientCommand::Message(goodbye));
+            let _ = client.push(ClientCommand::Message(goodbye));
             // What cannot be sent to a client that is gone is no reason not to close the link.
-            while !self.client.is_idle() && self.client.drive().await.is_ok() {}
-            if let Some(mut sink) = self.client.into_wire().await {
+            while !client.is_idle() && client.drive().await.is_ok() {}
+            if let Some(mut sink) = client.into_wire().await {
                 sink.0.close(reason.as_str()).await;
             }
         });

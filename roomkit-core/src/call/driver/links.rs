@@ -211,7 +211,7 @@ impl Driver {
     pub(super) fn tell(&mut self, message: ToPublisher, expendable: bool) {
         if expendable && self.to_publisher.capacity() < NEWS / 2 {
             self.dropped("host_slow");
-        } else if self.to_publisher.try_send(message).is_err() {
+        } else if self.to_publisher.try_send(Box::new(message)).is_err() {
             self.feed(Input::Command(Command::End(EndReason::HostTooSlow)));
         }
     }

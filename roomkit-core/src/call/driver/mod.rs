@@ -94,7 +94,7 @@ struct Driver {
     reporter: Reporter,
     reports: mpsc::Receiver<(CallId, String)>,
 
-    to_publisher: mpsc::Sender<ToPublisher>,
+    to_publisher: mpsc::Sender<Box<ToPublisher>>,
     from_publisher: mpsc::Receiver<FromPublisher>,
     publisher: JoinHandle<()>,
     audio_tap: Option<AudioTap>,
@@ -138,7 +138,7 @@ enum Happening {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let lived = AssertUnwindSafe(self.live()).catch_unwind().await;
         let end = lived.unwrap_or_else(|_| {
             tracing::error!(session_id = %self.session.id(), "a plugin panicked");
@@ -232,7 +232,7 @@ impl Driver {
                 self.feed(Input::Command(Command::End(EndReason::Shutdown)));
             }
             Happening::Publisher(FromPublisher::Client(message)) => {
-                self.send_to_client(ClientCommand::Message(message));
+                self.send_to_client(ClientCommand::Message(*message));
             }
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));

@@ -108,9 +108,9 @@ pub(crate) struct NewCall {
 impl NewCall {
     /// Runs the session to its end. A defect in here, or in a plugin, ends this session and no
     /// other (contract S8).
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Box<Self>) {
         let session = self.session.clone();
-        let driver = Driver::new(self);
+        let driver = Driver::new(*self);
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             session.end();
             tracing::error!(session_id = %session.id(), "a session ended by a panic");
@@ -119,7 +119,9 @@ impl NewCall {
 }
 
 impl Driver {
-    pub(super) fn new(new: NewCall) -> Self {
+    /// Boxed, because each function of a task that takes a driver for itself would make room for one
+    /// more, for as long as the call lasts.
+    pub(super) fn new(new: NewCall) -> Box<Self> {
         let NewCall {
             shared,
             session,
@@ -149,7 +151,7 @@ impl Driver {
         first.history.clone_from(&new.opening.history);
         let provider = Arc::clone(&shared.provider);
         let connecting = connect(provider, first, shared.connect_timeout);
-        Self {
+        Box::new(Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
             session,
@@ -185,7 +187,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
-        }
+        })
     }
 
     /// The provider is ready: the client is told, if it is the first connection; then held audio

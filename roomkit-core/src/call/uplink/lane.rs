@@ -39,7 +39,7 @@ impl From<Piece> for ProviderCommand {
 /// Pieces in order, and how much audio is among them.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    pub(super) pieces: VecDeque<Piece>,
+    pieces: VecDeque<Piece>,
     /// Of audio.
     pub(super) bytes: usize,
 }
@@ -63,25 +63,6 @@ impl Lane {
         let piece = self.pieces.pop_front()?;
         self.bytes -= piece.bytes();
         Some(piece)
-    }
-
-    /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
-    /// mark, for what follows one is a turn that is not settled.
-    pub(super) fn forget_to(&mut self, needed: usize) {
-        while let Some(Piece::Audio(pcm)) = self.pieces.front()
-            && self.bytes - pcm.len() >= needed
-        {
-            self.pop_front();
-        }
-    }
-
-    /// Forgets everything up to the end of the first manual turn, if it has one.
-    pub(super) fn forget_turn(&mut self) {
-        if let Some(end) = self.pieces.iter().position(|piece| *piece == Piece::Ends) {
-            for _ in 0..=end {
-                self.pop_front();
-            }
-        }
     }
 
     /// Drops the oldest audio until no more than `limit` bytes are left; marks stay. Gives how

@@ -224,7 +224,7 @@ fn in_silence_little_is_kept() {
         if n % 100 == 0 {
             uplink.received(uplink.sent());
         }
-        let kept = audio::duration_of(uplink.kept.bytes, RATE);
+        let kept = audio::duration_of(uplink.kept.bytes(), RATE);
         assert!(kept <= ms(2740), "{kept:?} of silence");
     }
 }

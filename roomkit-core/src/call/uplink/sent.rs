@@ -1,0 +1,109 @@
+//! What was sent and may have to be heard again.
+
+use std::{collections::VecDeque, fmt};
+
+use bytes::Bytes;
+
+use super::lane::Piece;
+
+/// Room for so many bytes is never given back: less than a second of audio.
+const SPARE: usize = 32 * 1024;
+
+/// Pieces in order, their audio in one run of bytes. Every call keeps some, all the time: as many
+/// small allocations they would take up more memory, and leave holes in what the process has.
+#[derive(Default)]
+pub(super) struct Sent {
+    pcm: VecDeque<u8>,
+    pieces: VecDeque<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// So many bytes.
+    Audio(usize),
+    Begins,
+    Ends,
+}
+
+impl Sent {
+    /// How much audio there is.
+    pub(super) fn bytes(&self) -> usize {
+        self.pcm.len()
+    }
+
+    pub(super) fn push(&mut self, piece: &Piece) {
+        self.pieces.push_back(match piece {
+            Piece::Audio(pcm) => {
+                self.pcm.extend(&pcm[..]);
+                Part::Audio(pcm.len())
+            }
+            Piece::Begins => Part::Begins,
+            Piece::Ends => Part::Ends,
+        });
+    }
+
+    /// All of it, as it was.
+    pub(super) fn into_pieces(mut self) -> impl Iterator<Item = Piece> {
+        let mut pcm = Bytes::copy_from_slice(self.pcm.make_contiguous());
+        self.pieces.into_iter().map(move |part| match part {
+            Part::Audio(length) => Piece::Audio(pcm.split_to(length)),
+            Part::Begins => Piece::Begins,
+            Part::Ends => Piece::Ends,
+        })
+    }
+
+    /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
+    /// mark, for what follows one is a turn that is not settled.
+    pub(super) fn forget_to(&mut self, needed: usize) {
+        while let Some(Part::Audio(length)) = self.pieces.front()
+            && self.pcm.len() - length >= needed
+        {
+            self.forget(0);
+        }
+        // After a long wait for a connection there may have been much.
+        if self.pcm.capacity() > SPARE.max(4 * self.pcm.len()) {
+            self.pcm.shrink_to(SPARE.max(2 * self.pcm.len()));
+        }
+    }
+
+    /// Forgets everything up to the end of the first manual turn, if it has one.
+    pub(super) fn forget_turn(&mut self) {
+        if let Some(end) = self.pieces.iter().position(|part| *part == Part::Ends) {
+            for _ in 0..=end {
+                self.forget(0);
+            }
+        }
+    }
+
+    /// Drops the oldest audio until no more than `limit` bytes are left; marks stay. Gives how
+    /// many pieces were dropped.
+    pub(super) fn shrink_to(&mut self, limit: usize) -> usize {
+        let mut dropped = 0;
+        while self.pcm.len() > limit {
+            let is_audio = |part: &Part| matches!(part, Part::Audio(length) if *length > 0);
+            let Some(oldest) = self.pieces.iter().position(is_audio) else {
+                break;
+            };
+            self.forget(oldest);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Forgets one piece, before which there is no audio.
+    fn forget(&mut self, place: usize) {
+        if let Some(Part::Audio(length)) = self.pieces.remove(place) {
+            self.pcm.drain(..length);
+        }
+    }
+}
+
+impl fmt::Debug for Sent {
+    /// Without the audio (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sent")
+            .field("pieces", &self.pieces.len())
+            .field("bytes", &self.pcm.len())
+            .finish()
+    }
+}
