@@ -124,7 +124,7 @@ impl WebSocketTransportConfig {
 
 /// Room for several frames of speech; the buffer grows for a larger one.
 #[cfg(feature = "tungstenite")]
-pub(crate) const READ_BUFFER_BYTES: usize = 8 * 1024;
+pub(crate) const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Every frame is flushed, so collecting them gains nothing.
 #[cfg(feature = "tungstenite")]

@@ -1,5 +1,6 @@
 //! Scripted calls on a virtual clock. No task, no socket: a rule is a few lines.
 
+mod allocations;
 mod audio;
 mod changes;
 mod changes_random;
