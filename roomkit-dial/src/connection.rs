@@ -3,17 +3,19 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{self, Poll, ready},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
-    stream::{self, BoxStream, SplitSink, SplitStream},
+    stream::{BoxStream, SplitSink, SplitStream},
 };
 use roomkit_core::provider::{
     ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink,
@@ -82,7 +84,7 @@ pub(crate) fn split(
         _lives: sink_lives,
     };
     let events = Events {
-        read,
+        read: Some(read),
         decoder,
         context,
         link,
@@ -93,7 +95,7 @@ pub(crate) fn split(
         last_error: None,
         closed: None,
     };
-    (Box::new(sink), events.into_stream())
+    (Box::new(sink), events.boxed())
 }
 
 /// What the two halves know of each other.
@@ -148,7 +150,8 @@ impl<E: Encode> ProviderSink for Sink<E> {
 }
 
 struct Events<D> {
-    read: SplitStream<Stream>,
+    /// None once it is over.
+    read: Option<SplitStream<Stream>>,
     decoder: D,
     context: Context,
     link: Arc<Link>,
@@ -165,39 +168,48 @@ struct Events<D> {
     closed: Option<ProviderEvent>,
 }
 
-impl<D: Decode> Events<D> {
-    fn into_stream(self) -> BoxStream<'static, ProviderEvent> {
-        stream::unfold(Some(self), |events| async {
-            let mut events = events?;
-            let event = events.next().await;
-            // The read half goes with the last event, and the socket with it.
-            let rest = (!matches!(event, ProviderEvent::Closed(_))).then_some(events);
-            Some((event, rest))
-        })
-        .boxed()
-    }
+/// Nothing in there is pinned.
+impl<D> Unpin for Events<D> {}
 
-    async fn next(&mut self) -> ProviderEvent {
+impl<D: Decode> futures_util::Stream for Events<D> {
+    type Item = ProviderEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<ProviderEvent>> {
+        let this = self.get_mut();
+        if this.read.is_none() {
+            return Poll::Ready(None);
+        }
+        let event = ready!(this.poll_event(cx));
+        if matches!(event, ProviderEvent::Closed(_)) {
+            // The read half goes with the last event, and the socket with it.
+            this.read = None;
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+impl<D: Decode> Events<D> {
+    fn poll_event(&mut self, cx: &mut task::Context<'_>) -> Poll<ProviderEvent> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 self.last_error = match &event {
                     ProviderEvent::Error(error) => Some(error.clone()),
                     _ => None,
                 };
-                return event;
+                return Poll::Ready(event);
             }
             if let Some(closed) = self.closed.take() {
-                return closed;
+                return Poll::Ready(closed);
             }
             if let Some(frame) = self.backlog.pop_front() {
                 self.decoder.decode(&frame, &mut self.pending);
                 continue;
             }
-            let item = tokio::select! {
-                biased;
-                _ = &mut self.sink_gone => return ProviderEvent::Closed(None),
-                item = self.read.next() => item,
+            let gone = self.sink_gone.poll_unpin(cx).is_ready();
+            let Some(read) = self.read.as_mut().filter(|_| !gone) else {
+                return Poll::Ready(ProviderEvent::Closed(None));
             };
+            let item = ready!(read.poll_next_unpin(cx));
             match self.context.read(item) {
                 Ok(Read::Frame(frame)) => self.decoder.decode(&frame, &mut self.pending),
                 Ok(Read::NotText) => {
@@ -208,7 +220,7 @@ impl<D: Decode> Events<D> {
                 Ok(Read::Nothing) => {}
                 Ok(Read::Closed(error)) => {
                     // Reading once more flushes our half of the closing handshake.
-                    let _ = self.read.next().now_or_never();
+                    let _ = read.next().now_or_never();
                     self.end(error);
                 }
                 Err(error) => self.end(error),

@@ -194,11 +194,12 @@ impl Stream for Events {
             return Poll::Ready(None);
         }
         let shared = Arc::clone(&this.shared);
-        shared.watch(cx.waker());
         let mut state = shared.state();
         match this.read(&mut state, cx) {
             Read::Event(event) => return Poll::Ready(Some(event)),
             Read::Nothing if !this.is_silent(cx) => {
+                // The socket is taken away under the lock that is held here, so that is not missed.
+                shared.watch(cx.waker());
                 this.send_ping(&mut state);
                 return Poll::Pending;
             }

@@ -4,10 +4,10 @@
 //! dropped. The sink is moved into the send and comes back with it, so that the task of the call
 //! can go on with everything else while a slow peer takes its time.
 
-use std::{collections::VecDeque, future::Future, pin::Pin, task::Poll};
+use std::{collections::VecDeque, future::Future, task::Poll};
 
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
     error::{ProviderError, TransportError},
@@ -82,15 +82,17 @@ impl Wire for ProviderWire {
 /// A link and what waits for it.
 pub(super) struct Outbox<W: Wire> {
     state: State<W>,
+    /// The send of the present command. Its memory is used for the next one: a call sends a hundred
+    /// in a second.
+    send: ReusableBoxFuture<'static, (W, Result<(), W::Error>)>,
+    /// Since when a send is not done that was not done at once.
+    since: Option<Instant>,
     queue: VecDeque<W::Command>,
 }
 
 enum State<W: Wire> {
     Ready(W),
-    Sending {
-        since: Instant,
-        send: BoxFuture<'static, (W, Result<(), W::Error>)>,
-    },
+    Sending,
     /// Only while one of the others is being replaced.
     Moving,
 }
@@ -103,6 +105,8 @@ impl<W: Wire> Outbox<W> {
     pub(super) fn new(wire: W) -> Self {
         Self {
             state: State::Ready(wire),
+            send: ReusableBoxFuture::new(std::future::pending()),
+            since: None,
             queue: VecDeque::new(),
         }
     }
@@ -135,15 +139,12 @@ impl<W: Wire> Outbox<W> {
 
     /// Nothing waits and nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && !matches!(self.state, State::Sending { .. })
+        self.queue.is_empty() && !matches!(self.state, State::Sending)
     }
 
-    /// Since when the present command is on its way.
+    /// Since when the present command is on its way, if the link did not take it at once.
     pub(super) fn sending_since(&self) -> Option<Instant> {
-        match &self.state {
-            State::Sending { since, .. } => Some(*since),
-            _ => None,
-        }
+        self.since
     }
 
     /// Sends what waits until nothing does, or until a send fails; what waits behind that one stays.
@@ -157,26 +158,24 @@ impl<W: Wire> Outbox<W> {
                             self.state = State::Ready(wire);
                             return Poll::Ready(Ok(()));
                         };
-                        let send: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+                        self.send.set(async move {
                             let sent = wire.send(command).await;
                             (wire, sent)
                         });
-                        self.state = State::Sending {
-                            since: Instant::now(),
-                            send,
-                        };
+                        self.state = State::Sending;
                     }
-                    State::Sending { since, mut send } => match send.as_mut().poll(context) {
-                        Poll::Ready((wire, Ok(()))) => self.state = State::Ready(wire),
-                        Poll::Ready((wire, Err(error))) => {
-                            self.state = State::Ready(wire);
-                            return Poll::Ready(Err(error));
-                        }
-                        Poll::Pending => {
-                            self.state = State::Sending { since, send };
+                    State::Sending => {
+                        let Poll::Ready((wire, sent)) = self.send.poll(context) else {
+                            self.state = State::Sending;
+                            self.since.get_or_insert_with(Instant::now);
                             return Poll::Pending;
+                        };
+                        self.state = State::Ready(wire);
+                        self.since = None;
+                        if sent.is_err() {
+                            return Poll::Ready(sent);
                         }
-                    },
+                    }
                     State::Moving => return Poll::Ready(Ok(())),
                 }
             }
@@ -187,7 +186,10 @@ impl<W: Wire> Outbox<W> {
     pub(super) async fn into_wire(self) -> Option<W> {
         match self.state {
             State::Ready(wire) => Some(wire),
-            State::Sending { send, .. } => Some(send.await.0),
+            State::Sending => {
+                let mut send = self.send;
+                Some(std::future::poll_fn(|context| send.poll(context)).await.0)
+            }
             State::Moving => None,
         }
     }

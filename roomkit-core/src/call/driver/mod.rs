@@ -6,7 +6,15 @@ mod recording;
 mod start;
 mod tools;
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -58,6 +66,8 @@ const LAST_HOOKS: Duration = Duration::from_secs(35);
 const NEWS: usize = 1024;
 /// Progress of tools that may wait for the call.
 const REPORTS: usize = 64;
+/// How many frames of the two links are taken before anything else gets its turn.
+const FRAMES_IN_A_ROW: u32 = 16;
 /// At most ten levels a second.
 const LEVEL_EVERY: Duration = Duration::from_millis(100);
 
@@ -103,7 +113,9 @@ struct Driver {
     /// Whether the call is recorded, as far as it was told.
     recording: RecordingState,
 
-    timer: std::pin::Pin<Box<Sleep>>,
+    /// How many frames came without anybody else being asked.
+    in_a_row: u32,
+    timer: Pin<Box<Sleep>>,
     timer_is_set: bool,
     warned_of_early_audio: bool,
 }
@@ -173,39 +185,84 @@ impl Driver {
     }
 
     /// Waits for the next thing to happen.
+    ///
+    /// The two links are asked first: most wake-ups are for a frame, and asking everybody costs as much
+    /// as the frame does. After some frames in a row the others are, so that no flood keeps them out.
     async fn next(&mut self) -> Happening {
         self.set_timer();
-        let (provider_sends, provider_events) = match &mut self.provider {
+        let links_first = self.in_a_row < FRAMES_IN_A_ROW;
+        // In turns, for the same reason.
+        let client_first = !self.in_a_row.is_multiple_of(2);
+        let in_a_row = &mut self.in_a_row;
+        let (provider_sends, mut provider_events) = match &mut self.provider {
             Some(provider) => (
                 (!provider.outbox.is_idle()).then(|| provider.outbox.drive()),
-                Some(provider.events.next()),
+                Some(&mut provider.events),
             ),
             None => (None, None),
         };
-        tokio::select! {
-            Some(event) = OptionFuture::from(provider_events) => Happening::Provider(event),
-            event = self.client_events.next() => Happening::Client(event),
-            Some(sent) = OptionFuture::from(provider_sends) => Happening::ProviderSent(sent),
-            sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
-            command = self.mailbox.recv() => Happening::Mailbox(command),
-            Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
-            Some(ended) = self.tools.join_next(), if !self.tools.is_empty() => {
-                ended.map_or(Happening::ToolDropped, |(call_id, finished)| {
-                    Happening::Tool(call_id, finished)
-                })
+        let client_events = &mut self.client_events;
+        let mut poll_client = |context: &mut Context<'_>| {
+            let event = client_events.poll_next_unpin(context);
+            event.map(Happening::Client)
+        };
+        let mut poll_provider = |context: &mut Context<'_>| match &mut provider_events {
+            Some(events) => events.poll_next_unpin(context).map(Happening::Provider),
+            None => Poll::Pending,
+        };
+        let mut poll_links = |context: &mut Context<'_>| {
+            let first = if client_first {
+                poll_client(context)
+            } else {
+                poll_provider(context)
+            };
+            match first {
+                Poll::Ready(frame) => Poll::Ready(frame),
+                Poll::Pending if client_first => poll_provider(context),
+                Poll::Pending => poll_client(context),
             }
-            Some((call_id, progress)) = self.reports.recv() => {
-                Happening::Progress(call_id, progress)
+        };
+        let mut others = pin!(async {
+            tokio::select! {
+                Some(sent) = OptionFuture::from(provider_sends) => Happening::ProviderSent(sent),
+                sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
+                command = self.mailbox.recv() => Happening::Mailbox(command),
+                Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
+                Some(ended) = self.tools.join_next(), if !self.tools.is_empty() => {
+                    ended.map_or(Happening::ToolDropped, |(call_id, finished)| {
+                        Happening::Tool(call_id, finished)
+                    })
+                }
+                Some((call_id, progress)) = self.reports.recv() => {
+                    Happening::Progress(call_id, progress)
+                }
+                Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
+                    Happening::Connected(connected)
+                }
+                Some(error) = OptionFuture::from(self.recorder.as_mut().map(Recorder::failure)) => {
+                    Happening::RecordingFailed(error)
+                }
+                Some(()) = OptionFuture::from(self.ready.as_mut().map(oneshot::Sender::closed)) => {
+                    Happening::StartAbandoned
+                }
+                () = &mut self.timer, if self.timer_is_set => Happening::Timer,
             }
-            Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
-                Happening::Connected(connected)
+        });
+        poll_fn(|context| {
+            if links_first && let Poll::Ready(frame) = poll_links(context) {
+                *in_a_row += 1;
+                return Poll::Ready(frame);
             }
-            Some(error) = OptionFuture::from(self.recorder.as_mut().map(Recorder::failure)) => Happening::RecordingFailed(error),
-            Some(()) = OptionFuture::from(self.ready.as_mut().map(oneshot::Sender::closed)) => {
-                Happening::StartAbandoned
+            *in_a_row = 0;
+            if let Poll::Ready(other) = others.as_mut().poll(context) {
+                return Poll::Ready(other);
             }
-            () = &mut self.timer, if self.timer_is_set => Happening::Timer,
-        }
+            if links_first {
+                return Poll::Pending;
+            }
+            poll_links(context)
+        })
+        .await
     }
 
     /// Hands it to the machine. `Err`: the call is over.

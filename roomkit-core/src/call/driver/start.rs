@@ -184,6 +184,7 @@ impl Driver {
             levels: [None; 2],
             recorder,
             recording: RecordingState::Off,
+            in_a_row: 0,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
