@@ -6,8 +6,11 @@ use bytes::Bytes;
 
 use super::lane::Piece;
 
-/// Room for so many bytes is never given back: less than a second of audio.
-const SPARE: usize = 32 * 1024;
+/// Room is made for at least so many bytes at a time: some frames. Doubling it, as it would be by
+/// itself, leaves half of it unused in every call.
+const STEP: usize = 8 * 1024;
+/// Room for so many bytes is never given back: about a second of audio.
+const SPARE: usize = 48 * 1024;
 
 /// Pieces in order, their audio in one run of bytes. Every call keeps some, all the time: as many
 /// small allocations they would take up more memory, and leave holes in what the process has.
@@ -34,6 +37,10 @@ impl Sent {
     pub(super) fn push(&mut self, piece: &Piece) {
         self.pieces.push_back(match piece {
             Piece::Audio(pcm) => {
+                if self.pcm.capacity() - self.pcm.len() < pcm.len() {
+                    let step = STEP.max(self.pcm.len() / 4);
+                    self.pcm.reserve_exact(pcm.len().max(step));
+                }
                 self.pcm.extend(&pcm[..]);
                 Part::Audio(pcm.len())
             }
@@ -61,8 +68,8 @@ impl Sent {
             self.forget(0);
         }
         // After a long wait for a connection there may have been much.
-        if self.pcm.capacity() > SPARE.max(4 * self.pcm.len()) {
-            self.pcm.shrink_to(SPARE.max(2 * self.pcm.len()));
+        if self.pcm.capacity() > SPARE.max(2 * self.pcm.len() + STEP) {
+            self.pcm.shrink_to(SPARE.max(self.pcm.len() + STEP));
         }
     }
 
