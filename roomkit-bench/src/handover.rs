@@ -6,8 +6,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
-    io::Write,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -31,7 +29,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use crate::Outcome;
+use crate::{
+    Outcome,
+    figures::ms,
+    table::{Cell, Table},
+    ws::Vendor,
+};
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -39,13 +42,7 @@ const FRAME: Duration = Duration::from_millis(20);
 pub(crate) struct Options {
     /// Rounds of each case.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Vendor {
-    OpenAi,
-    Gemini,
+    pub(crate) rounds: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +51,15 @@ enum Case {
     Planned,
     /// The connection is cut in the middle of a frame, and the next one takes 500 ms to open.
     Cut,
+}
+
+impl Case {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Cut => "cut",
+        }
+    }
 }
 
 /// What one round showed.
@@ -71,41 +77,46 @@ struct Round {
     held: Duration,
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{:<8} {:<8} {:>8} {:>13} {:>12} {:>10} {:>13} {:>12} {:>9}",
-        "vendor",
-        "case",
-        "lost ms",
-        "reordered ms",
-        "repeated ms",
-        "gap ms",
-        "hand-over ms",
-        "beyond ms",
-        "held ms"
-    )?;
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+    let command = format!("roomkit-bench handover --rounds {}", options.rounds);
+    let mut table = Table::new("Hand-overs: a user who never stops speaking", command)
+        .columns([
+            "vendor",
+            "case",
+            "lost ms",
+            "reordered ms",
+            "repeated ms",
+            "gap ms",
+            "hand-over ms",
+            "beyond ms",
+            "held ms",
+        ])
+        .note(
+            "`planned`: the vendor announces the end of the connection. `cut`: it is cut in the middle of a frame, and the next one takes 500 ms to open. `lost` and \
+             `reordered`: audio of the user that no connection received, or out of order. `repeated`: heard by both connections, the sentence that was being spoken. \
+             `gap`: the longest time in which the vendor received nothing; `beyond`: what of it is not the hand-over itself.",
+        );
     for vendor in [Vendor::OpenAi, Vendor::Gemini] {
         for case in [Case::Planned, Case::Cut] {
             for _ in 0..options.rounds {
                 let round = measure(vendor, case).await?;
-                let frames = |count: usize| count as u128 * FRAME.as_millis();
-                writeln!(
-                    out,
-                    "{vendor:<8} {case:<8} {:>8} {:>13} {:>12} {:>10} {:>13} {:>12} {:>9}",
+                let frames = |count: usize| Cell::figure(ms(FRAME) * count as f64, 0);
+                let time = |time: Duration| Cell::figure(ms(time), 0);
+                table.row([
+                    Cell::word(vendor.name()),
+                    Cell::word(case.name()),
                     frames(round.lost),
                     frames(round.reordered),
                     frames(round.repeated),
-                    round.gap.as_millis(),
-                    round.hand_over.as_millis(),
-                    round.gap.saturating_sub(round.hand_over).as_millis(),
-                    round.held.as_millis(),
-                )?;
+                    time(round.gap),
+                    time(round.hand_over),
+                    time(round.gap.saturating_sub(round.hand_over)),
+                    time(round.held),
+                ]);
             }
         }
     }
-    Ok(())
+    Ok(table)
 }
 
 async fn measure(vendor: Vendor, case: Case) -> Outcome<Round> {
@@ -277,23 +288,5 @@ impl Fake {
                 .map(|connection| read(connection.received_audio()))
                 .collect(),
         }
-    }
-}
-
-impl fmt::Display for Vendor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::OpenAi => "openai",
-            Self::Gemini => "gemini",
-        })
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Planned => "planned",
-            Self::Cut => "cut",
-        })
     }
 }

@@ -6,9 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::{
-    connect_async_with_config,
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
@@ -17,9 +18,9 @@ use crate::{
     figures::{percentile, println_now},
 };
 
-/// 20 ms of PCM16 at 24 kHz.
-const FRAME_BYTES: usize = 960;
-const FRAME_TIME: Duration = Duration::from_millis(20);
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub(crate) const FRAME_TIME: Duration = Duration::from_millis(20);
 /// Not measured: the first frames of each caller.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// Where the callers connect.
     #[arg(long)]
     url: String,
+    /// The rate of their audio, in Hz.
+    #[arg(long, default_value_t = 24_000)]
+    rate: u32,
     /// How many callers.
     #[arg(long)]
     sessions: usize,
@@ -49,15 +53,22 @@ pub(crate) struct Report {
     pub(crate) p999_us: u32,
 }
 
+impl Report {
+    pub(crate) fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.received)
+    }
+}
+
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let started = Instant::now();
     let mut callers = Vec::new();
     for number in 0..options.sessions {
         let (url, seconds, silent) = (options.url.clone(), options.seconds, options.silent);
+        let frame = Frame::new(options.rate);
         // Spread over a frame's time, as callers are.
         let offset = FRAME_TIME * number as u32 / options.sessions as u32;
         callers.push(tokio::spawn(async move {
-            call(&url, started, offset, seconds, silent).await
+            call(&url, frame, started, offset, seconds, silent).await
         }));
         sleep(Duration::from_millis(5)).await;
     }
@@ -87,28 +98,70 @@ struct Call {
     times: Vec<u32>,
 }
 
+/// A connection whose session has begun.
+pub(crate) async fn connect(url: &str) -> Outcome<Socket> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(8 * 1024)
+        .write_buffer_size(0);
+    let request = url.into_client_request()?;
+    let (mut socket, _) = connect_async_with_config(request, Some(config), true).await?;
+    loop {
+        let message = socket.next().await.ok_or("the server closed at once")??;
+        let text = message.to_text();
+        if text.is_ok_and(|text| text.contains("session_started")) {
+            return Ok(socket);
+        }
+    }
+}
+
+/// 20 ms of audio as a message. It is made once: callers share a core with the fake vendor, and what
+/// they need of it is missing where many of them are measured.
+pub(crate) struct Frame {
+    text: String,
+}
+
+/// What stands before the audio, in a frame that is sent and in one that comes back.
+const HEAD: &str = r#"{"type":"audio","data":""#;
+/// The time of sending travels in the audio itself; a mark tells ours from others'.
+const MARK: &[u8; 4] = b"mark";
+/// Time and mark are 12 bytes, which are 16 characters of base64 without a remainder.
+const MARK_CHARACTERS: usize = 16;
+
+impl Frame {
+    pub(crate) fn new(rate: u32) -> Self {
+        let pcm = vec![0; rate as usize / 50 * 2];
+        Self {
+            text: format!("{HEAD}{}\"}}", STANDARD.encode(pcm)),
+        }
+    }
+
+    pub(crate) fn at(&mut self, time: Duration) -> Message {
+        let mut mark = [0; 12];
+        mark[..8].copy_from_slice(&(time.as_micros() as u64).to_le_bytes());
+        mark[8..].copy_from_slice(MARK);
+        let place = HEAD.len()..HEAD.len() + MARK_CHARACTERS;
+        self.text.replace_range(place, &STANDARD.encode(mark));
+        Message::text(self.text.as_str())
+    }
+
+    /// When a frame that comes back was sent; nothing for anything else.
+    pub(crate) fn read(message: &Message) -> Option<Duration> {
+        let mark = message.to_text().ok()?.strip_prefix(HEAD)?;
+        let mark = STANDARD.decode(mark.get(..MARK_CHARACTERS)?).ok()?;
+        let time = mark.strip_suffix(MARK)?.try_into().ok()?;
+        Some(Duration::from_micros(u64::from_le_bytes(time)))
+    }
+}
+
 async fn call(
     url: &str,
+    mut frame: Frame,
     epoch: Instant,
     offset: Duration,
     seconds: u64,
     silent: bool,
 ) -> Outcome<Call> {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(8 * 1024)
-        .write_buffer_size(0);
-    let request = url.into_client_request()?;
-    let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
-    let (mut send, mut receive) = socket.split();
-    loop {
-        let message = receive.next().await.ok_or("the server closed at once")??;
-        if message
-            .to_text()
-            .is_ok_and(|text| text.contains("session_started"))
-        {
-            break;
-        }
-    }
+    let (mut send, mut receive) = connect(url).await?.split();
     let mut call = Call {
         sent: 0,
         times: Vec::new(),
@@ -122,22 +175,13 @@ async fn call(
     sleep(offset).await;
     let mut ticks = interval(FRAME_TIME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut pcm = vec![0_u8; FRAME_BYTES];
     loop {
         tokio::select! {
             at = ticks.tick() => {
                 if at >= ends {
                     break;
                 }
-                // The time of sending travels in the audio itself; a mark tells ours from others'.
-                let now = epoch.elapsed().as_micros() as u64;
-                pcm[..8].copy_from_slice(&now.to_le_bytes());
-                pcm[8..12].copy_from_slice(b"mark");
-                let mut text = String::with_capacity(FRAME_BYTES * 4 / 3 + 64);
-                text.push_str(r#"{"type":"audio","data":""#);
-                STANDARD.encode_string(&pcm, &mut text);
-                text.push_str("\"}");
-                send.send(Message::text(text)).await?;
+                send.send(frame.at(epoch.elapsed())).await?;
                 call.sent += u64::from(at >= begins);
             }
             message = receive.next() => {
@@ -157,27 +201,10 @@ async fn call(
 }
 
 fn note(call: &mut Call, message: &Message, epoch: Instant, begins: Instant) {
-    #[derive(Deserialize)]
-    struct Audio<'a> {
-        r#type: &'a str,
-        data: Option<&'a str>,
-    }
-    let Ok(text) = message.to_text() else { return };
-    let Ok(Audio {
-        r#type: "audio",
-        data: Some(data),
-    }) = serde_json::from_str(text)
-    else {
-        return;
-    };
-    let Ok(pcm) = STANDARD.decode(data) else {
-        return;
-    };
-    if let (Some(time), Some(b"mark")) = (pcm.first_chunk::<8>(), pcm.get(8..12)) {
-        let sent = Duration::from_micros(u64::from_le_bytes(*time));
-        if epoch + sent >= begins {
-            call.times
-                .push(epoch.elapsed().saturating_sub(sent).as_micros() as u32);
-        }
+    if let Some(sent) = Frame::read(message)
+        && epoch + sent >= begins
+    {
+        let time = epoch.elapsed().saturating_sub(sent);
+        call.times.push(time.as_micros() as u32);
     }
 }

@@ -5,18 +5,29 @@
 //! (see the README). Server or floor have one core to themselves, clients and the fake vendor the
 //! other.
 
+mod all;
 mod calls;
+mod count;
 mod figures;
 mod floor;
 mod handover;
+mod life;
 mod load;
+mod machine;
 mod mcp;
+mod plot;
 mod process;
+mod saturate;
+mod table;
+mod turns;
 mod ws;
 
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use self::{figures::println_now, table::Table};
 
 /// What can go wrong here is somebody's setup; it is printed and that is that.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -24,14 +35,30 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 #[derive(Parser)]
 #[command(about = "Measures roomkit against a bare relay")]
 struct Arguments {
+    /// Print the results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every measurement, one after the other.
+    All(all::Options),
     /// WebSocket callers through the server to a fake OpenAI and back, beside the floor.
     Ws(ws::Options),
+    /// Short sessions one after another and many at once, and what they leave behind.
+    Life(life::Options),
+    /// How many WebSocket sessions one core carries.
+    Saturate(saturate::Options),
+    /// A conversation with interruptions and tools.
+    Turns(turns::Options),
+    /// Runs the vendor and the callers of a conversation and prints what they measured as one line
+    /// of JSON.
+    LoadTurns(turns::CallerOptions),
+    /// Makes short calls and prints what they measured as one line of JSON.
+    LoadLife(life::CallerOptions),
     /// A speaking user through hand-overs, planned and not, with fakes of both vendors.
     Handover(handover::Options),
     /// WebRTC callers with Opus both ways, beside a floor that reflects packets.
@@ -46,6 +73,10 @@ enum Command {
     },
     /// Runs the WebRTC callers and prints what they measured as one line of JSON.
     LoadWebrtc(calls::load::Options),
+    /// The instructions of each piece of work a frame needs, by Valgrind.
+    Count,
+    /// Does one piece of work again and again.
+    Piece(count::PieceOptions),
     /// What Opus alone costs, as one line of JSON.
     Codec,
     /// Calls of a tool through the bridge to MCP, beside a bare client.
@@ -53,14 +84,7 @@ enum Command {
     /// Runs an MCP server with one tool.
     McpServer(mcp::ServerOptions),
     /// Runs the floor relay.
-    Floor {
-        /// Where callers connect.
-        #[arg(long)]
-        listen: SocketAddr,
-        /// The fake vendor.
-        #[arg(long)]
-        upstream: String,
-    },
+    Floor(floor::Options),
     /// Runs the callers and prints what they measured as one line of JSON.
     Load(load::Options),
 }
@@ -69,17 +93,43 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match Arguments::parse().command {
-        Command::Ws(options) => runtime.block_on(ws::run(&options)),
-        Command::Webrtc(options) => runtime.block_on(calls::run(&options)),
-        Command::Soak(options) => runtime.block_on(calls::soak::run(&options)),
-        Command::FloorWebrtc { listen } => runtime.block_on(calls::floor::run(listen)),
-        Command::LoadWebrtc(options) => runtime.block_on(calls::load::run(&options)),
-        Command::Codec => calls::codec::run(),
-        Command::Mcp(options) => runtime.block_on(mcp::run(&options)),
-        Command::McpServer(options) => runtime.block_on(mcp::serve(&options)),
-        Command::Handover(options) => runtime.block_on(handover::run(&options)),
-        Command::Floor { listen, upstream } => runtime.block_on(floor::run(listen, &upstream)),
-        Command::Load(options) => runtime.block_on(load::run(&options)),
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::All(options) => {
+                let results = all::run(&options).await?;
+                if json { print_json(&results) } else { Ok(()) }
+            }
+            Command::Ws(options) => show(json, &ws::run(&options).await?),
+            Command::Saturate(options) => show(json, &saturate::run(&options).await?),
+            Command::Turns(options) => show(json, &turns::run(&options).await?),
+            Command::Life(options) => show(json, &life::run(&options).await?),
+            Command::Webrtc(options) => show(json, &calls::run(&options).await?),
+            Command::Soak(options) => show(json, &calls::soak::run(&options).await?),
+            Command::Handover(options) => show(json, &handover::run(&options).await?),
+            Command::Mcp(options) => show(json, &mcp::run(&options).await?),
+            Command::Count => show(json, &count::run()?),
+            Command::Piece(options) => count::piece(&options),
+            Command::Codec => calls::codec::run(),
+            Command::McpServer(options) => mcp::serve(&options).await,
+            Command::Floor(options) => floor::run(options).await,
+            Command::FloorWebrtc { listen } => calls::floor::run(listen).await,
+            Command::Load(options) => load::run(&options).await,
+            Command::LoadLife(options) => life::call(&options).await,
+            Command::LoadTurns(options) => turns::call(&options).await,
+            Command::LoadWebrtc(options) => calls::load::run(&options).await,
+        }
+    })
+}
+
+fn show(json: bool, table: &Table) -> Outcome<()> {
+    if json {
+        return print_json(table);
     }
+    table.print_to(&mut std::io::stdout().lock())
+}
+
+fn print_json(results: &impl Serialize) -> Outcome<()> {
+    println_now(&serde_json::to_string_pretty(results)?)
 }

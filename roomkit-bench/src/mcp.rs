@@ -4,7 +4,7 @@
 //! and output and over HTTP. They take turns call by call, so that whatever else the machine does
 //! falls on both.
 
-use std::{io::Write, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use clap::Args;
 use rmcp::{
@@ -35,13 +35,14 @@ use crate::{
     Outcome,
     figures::{ms, percentile, println_now, sorted},
     process::{OTHERS, Process, words},
+    table::{Cell, Table},
 };
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Calls that each of the two makes.
     #[arg(long, default_value_t = 5_000)]
-    calls: usize,
+    pub(crate) calls: usize,
 }
 
 #[derive(Args)]
@@ -53,10 +54,13 @@ pub(crate) struct ServerOptions {
 
 type Bare = RunningService<RoleClient, ()>;
 
-pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    println_now(
-        "over     |    bare rmcp p50 / p99 us |       bridge p50 / p99 us |   added p50 / p99 us",
-    )?;
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+    let command = format!("roomkit-bench mcp --calls {}", options.calls);
+    let mut table = Table::new("Tools over MCP", command)
+        .columns(["over", "bare rmcp us", "bridge us", "added us"])
+        .note(
+            "p50 / p99 of a tool that answers at once, by the bridge and by a bare client of `rmcp`, taking turns call by call, to a server that is a process of its own.",
+        );
     let this = std::env::current_exe()?;
     let this = this.to_str().ok_or("the path of this program is no text")?;
 
@@ -69,13 +73,8 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let (output, input) = (server.stdout.take(), server.stdin.take());
     let pipes = output.zip(input).ok_or("no pipes")?;
     let bare = ().serve(AsyncRwTransport::new_client(pipes.0, pipes.1)).await?;
-    compare(
-        "stdio",
-        options,
-        &bare,
-        McpServer::process(this, ["mcp-server"]),
-    )
-    .await?;
+    let bridged = McpServer::process(this, ["mcp-server"]);
+    table.row(compare("stdio", options, &bare, bridged).await?);
 
     let mut server = Process::start("roomkit-bench", OTHERS, &words("mcp-server --http"))?;
     let port = server.lines.next_line().await?.ok_or("no port")?;
@@ -84,8 +83,9 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let client = plain_http()?;
     let transport = StreamableHttpClientTransport::with_client(client, config);
     let bare = ().serve(transport).await?;
-    compare("http", options, &bare, McpServer::http(url)).await?;
-    server.stop().await
+    table.row(compare("HTTP", options, &bare, McpServer::http(url)).await?);
+    server.stop().await?;
+    Ok(table)
 }
 
 /// A client as `rmcp` would make one, but for what it needs to be built without a crypto provider
@@ -101,7 +101,12 @@ fn plain_http() -> Outcome<reqwest::Client> {
     Ok(builder.pool_max_idle_per_host(0).build()?)
 }
 
-async fn compare(over: &str, options: &Options, bare: &Bare, server: McpServer) -> Outcome<()> {
+async fn compare(
+    over: &str,
+    options: &Options,
+    bare: &Bare,
+    server: McpServer,
+) -> Outcome<[Cell; 4]> {
     let tools = McpTools::connect([server]).await?;
     let session = RealtimeSession::new("room", "ann", "voice", Map::new());
     let arguments = Map::from_iter([("text".to_owned(), Value::from("hello"))]);
@@ -127,21 +132,17 @@ async fn compare(over: &str, options: &Options, bare: &Bare, server: McpServer) 
     }
     tools.close().await;
     let (bare_times, bridge_times) = (sorted(bare_times), sorted(bridge_times));
-    let at = |share| {
-        (
-            percentile(&bare_times, share),
-            percentile(&bridge_times, share),
-        )
-    };
-    let ((bare_p50, bridge_p50), (bare_p99, bridge_p99)) = (at(0.5), at(0.99));
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{over:<8} | {bare_p50:>12.0} / {bare_p99:>8.0} | {bridge_p50:>12.0} / {bridge_p99:>8.0} | {:>8.0} / {:>8.0}",
-        bridge_p50 - bare_p50,
-        bridge_p99 - bare_p99,
-    )?;
-    Ok(())
+    let added = |share| percentile(&bridge_times, share) - percentile(&bare_times, share);
+    Ok([
+        Cell::word(over),
+        Cell::spread(bare_times.iter().copied(), 0),
+        Cell::spread(bridge_times.iter().copied(), 0),
+        Cell::Spread {
+            p50: added(0.5),
+            p99: added(0.99),
+            digits: 0,
+        },
+    ])
 }
 
 /// Serves one tool, `echo`.

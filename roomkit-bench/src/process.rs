@@ -38,6 +38,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .env("OPENAI_API_KEY", "sk-bench")
+            .env("GOOGLE_API_KEY", "AIza-bench")
             .kill_on_drop(true)
             .spawn()?;
         // `taskset` becomes the program: its process id is the program's.

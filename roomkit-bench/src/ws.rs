@@ -1,142 +1,238 @@
 //! The WebSocket measurement: floor and server, one after the other, in several rounds.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::time::sleep;
 
 use crate::{
     Outcome,
-    figures::median,
+    figures::{median, sorted},
     load::Report,
+    machine::busy,
     process::{CORE, OTHERS, Process, words},
+    table::{Cell, Table},
 };
 
-const VENDOR_PORT: u16 = 18_801;
+pub(crate) const VENDOR_PORT: u16 = 18_801;
 const RELAY_PORT: u16 = 18_802;
+/// Where callers connect.
+pub(crate) const RELAY: (&str, u16) = ("127.0.0.1", RELAY_PORT);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many callers.
-    #[arg(long, default_value_t = 100)]
-    sessions: usize,
+    /// How many callers; several numbers with commas between them.
+    #[arg(long, value_delimiter = ',', default_values_t = [100])]
+    pub(crate) sessions: Vec<usize>,
     /// How long each round talks, in seconds.
     #[arg(long, default_value_t = 10)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Rounds; floor and server take turns.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    pub(crate) rounds: usize,
+    /// Whose wire the server speaks.
+    #[arg(long, value_enum, default_value_t = Vendor::OpenAi)]
+    pub(crate) vendor: Vendor,
     /// Let the server record every call into this directory.
     #[arg(long)]
-    record: Option<PathBuf>,
+    pub(crate) record: Option<PathBuf>,
     /// What it records with.
     #[arg(long, default_value = "ogg_opus")]
-    sink: String,
+    pub(crate) sink: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Subject {
+/// A fake that sends every frame back at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vendor {
+    #[value(name = "openai")]
+    OpenAi,
+    Gemini,
+}
+
+impl Vendor {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Gemini => "gemini",
+        }
+    }
+
+    /// The rate at which it takes audio, in Hz: callers send no other, or frames would come back
+    /// resampled.
+    pub(crate) fn rate(self) -> u32 {
+        match self {
+            Self::OpenAi => 24_000,
+            Self::Gemini => 16_000,
+        }
+    }
+
+    fn base_url(self) -> String {
+        match self {
+            Self::OpenAi => format!("ws://127.0.0.1:{VENDOR_PORT}/v1/realtime"),
+            Self::Gemini => format!("ws://127.0.0.1:{VENDOR_PORT}"),
+        }
+    }
+}
+
+/// What is under measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
     Floor,
     Server,
 }
 
-struct Round {
+impl Subject {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// What one round showed.
+pub(crate) struct Round {
     /// Share of a core per session, in per cent.
-    cpu: f64,
+    pub(crate) cpu: f64,
     /// KiB per session.
     idle: f64,
     active: f64,
-    report: Report,
+    /// How often per session and second a thread went to sleep.
+    sleeps: f64,
+    /// How busy others were on the same core, in per cent: the machine's own noise.
+    noise: f64,
+    /// How busy the core of the callers and of the vendor was, in per cent.
+    pub(crate) others: f64,
+    pub(crate) report: Report,
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{} sessions, {} s a round\n{:<8} {:>12} {:>9} {:>9} {:>10} {:>10} {:>12} {:>8}",
-        options.sessions,
-        options.seconds,
-        "",
-        "CPU/session",
+/// A relay that runs, and the vendor behind it.
+pub(crate) struct Running {
+    pub(crate) relay: Process,
+    vendor_process: Process,
+    vendor: Vendor,
+}
+
+/// The columns that are drawn.
+pub(crate) const SESSIONS: &str = "sessions";
+pub(crate) const PROGRAM: &str = "program";
+pub(crate) const CPU: &str = "CPU %/session";
+pub(crate) const P99: &str = "p99 us";
+
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+    let mut table = Table::new(
+        format!("WebSocket relay, {}", options.vendor.name()),
+        command(options),
+    )
+    .columns([
+        SESSIONS,
+        PROGRAM,
+        CPU,
+        "rounds",
+        "x floor",
         "p50 us",
-        "p99 us",
+        P99,
         "p99.9 us",
         "KiB idle",
         "KiB active",
-        "lost"
-    )?;
-    let mut rounds: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
-    for _ in 0..options.rounds {
-        for (place, subject) in [Subject::Floor, Subject::Server].into_iter().enumerate() {
-            let round = measure(subject, options).await?;
-            let name = if subject == Subject::Floor {
-                "floor"
-            } else {
-                "server"
-            };
-            let Report {
-                sent,
-                received,
-                p50_us,
-                p99_us,
-                p999_us,
-            } = round.report;
-            writeln!(
-                out,
-                "{name:<8} {:>11.3}% {p50_us:>9} {p99_us:>9} {p999_us:>10} {:>10.0} {:>12.0} {:>8}",
-                round.cpu,
-                round.idle,
-                round.active,
-                sent.saturating_sub(received)
-            )?;
-            rounds[place].push(round);
+        "wake-ups/s",
+        "lost",
+        "noise %",
+        "callers' core %",
+    ])
+    .note(
+        "Medians of the rounds; `rounds` is the lowest and the highest CPU of them. CPU is the share of a core that one session takes, \
+         memory what a session adds to the process. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
+         round trip is theirs.",
+    );
+    for sessions in &options.sessions {
+        let mut rounds: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
+        for _ in 0..options.rounds {
+            for (subject, rounds) in [Subject::Floor, Subject::Server]
+                .into_iter()
+                .zip(&mut rounds)
+            {
+                let round = measure(subject, options, *sessions).await?;
+                progress(subject, *sessions, &round)?;
+                rounds.push(round);
+            }
         }
+        let [floor, server] = rounds;
+        let floor_cpu = median(floor.iter().map(|round| round.cpu));
+        table.row(row(*sessions, Subject::Floor, &floor, None));
+        table.row(row(*sessions, Subject::Server, &server, Some(floor_cpu)));
     }
-    let median = |place: usize, of: fn(&Round) -> f64| median(rounds[place].iter().map(of));
-    let cpu: fn(&Round) -> f64 = |round| round.cpu;
-    let p99: fn(&Round) -> f64 = |round| f64::from(round.report.p99_us);
+    Ok(table)
+}
+
+fn command(options: &Options) -> String {
+    let numbers = options.sessions.iter().map(ToString::to_string);
+    format!(
+        "roomkit-bench ws --vendor {} --sessions {} --seconds {} --rounds {}",
+        options.vendor.name(),
+        numbers.collect::<Vec<_>>().join(","),
+        options.seconds,
+        options.rounds
+    )
+}
+
+fn row(sessions: usize, subject: Subject, rounds: &[Round], floor: Option<f64>) -> Vec<Cell> {
+    let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
+    let cpus = sorted(rounds.iter().map(|round| round.cpu));
+    let cpu = of(|round| round.cpu);
+    let lost = rounds.iter().map(|round| round.report.lost()).sum();
+    vec![
+        Cell::count(sessions as u64),
+        Cell::word(subject.name()),
+        Cell::figure(cpu, 3),
+        Cell::Range {
+            low: cpus.first().copied().unwrap_or_default(),
+            high: cpus.last().copied().unwrap_or_default(),
+            digits: 3,
+        },
+        floor.map_or(Cell::None, |floor| Cell::figure(cpu / floor, 2)),
+        Cell::figure(of(|round| f64::from(round.report.p50_us)), 0),
+        Cell::figure(of(|round| f64::from(round.report.p99_us)), 0),
+        Cell::figure(of(|round| f64::from(round.report.p999_us)), 0),
+        Cell::figure(of(|round| round.idle), 0),
+        Cell::figure(of(|round| round.active), 0),
+        Cell::figure(of(|round| round.sleeps), 1),
+        Cell::count(lost),
+        Cell::figure(of(|round| round.noise), 1),
+        Cell::figure(of(|round| round.others), 0),
+    ]
+}
+
+/// A line as soon as it is known: whole tables take minutes.
+pub(crate) fn progress(subject: Subject, sessions: usize, round: &Round) -> Outcome<()> {
     writeln!(
-        out,
-        "medians: CPU {:.2} x the floor, p99 {:+.2} ms",
-        median(1, cpu) / median(0, cpu),
-        (median(1, p99) - median(0, p99)) / 1000.0
+        std::io::stderr().lock(),
+        "{:<6} {sessions:>4} sessions: {:.3} % CPU, p50 {} us, p99 {} us, {:.0}/{:.0} KiB",
+        subject.name(),
+        round.cpu,
+        round.report.p50_us,
+        round.report.p99_us,
+        round.idle,
+        round.active,
     )?;
     Ok(())
 }
 
-async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
-    let vendor = Process::start(
-        "roomkit-fake-openai",
-        OTHERS,
-        &words(&format!("--relay --listen 127.0.0.1:{VENDOR_PORT}")),
-    )?;
-    vendor.wait_for_port(VENDOR_PORT).await?;
-    let upstream = format!("ws://127.0.0.1:{VENDOR_PORT}/v1/realtime");
-    let relay = match subject {
-        Subject::Floor => {
-            let upstream = format!("{upstream}?model=gpt-realtime-2.1");
-            let arguments = format!("floor --listen 127.0.0.1:{RELAY_PORT} --upstream {upstream}");
-            Process::start("roomkit-bench", CORE, &words(&arguments))?
-        }
-        Subject::Server => {
-            let config = std::env::temp_dir().join("roomkit-bench.toml");
-            std::fs::write(
-                &config,
-                format!(
-                    "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"openai\"\n\
-                     config = {{ base_url = \"{upstream}\" }}\n\
-                     [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n{}",
-                    recording(options)
-                ),
-            )?;
-            let arguments = ["--config".to_owned(), config.display().to_string()];
-            Process::start("roomkit-server", CORE, &arguments)?
-        }
-    };
-    relay.wait_for_port(RELAY_PORT).await?;
+/// One round, in processes of its own.
+pub(crate) async fn measure(
+    subject: Subject,
+    options: &Options,
+    sessions: usize,
+) -> Outcome<Round> {
+    let running = start(subject, options.vendor, &recording(options)).await?;
+    let relay = &running.relay;
     let before = relay.memory()?;
     let idle = {
-        let mut callers = callers(options.sessions, 2, true)?;
+        let mut callers = running.callers(sessions, 2, "--silent")?;
         callers.lines.next_line().await?;
         sleep(Duration::from_secs(1)).await;
         let idle = relay.memory()?;
@@ -146,49 +242,116 @@ async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
     };
     sleep(Duration::from_secs(1)).await;
 
-    let mut callers = callers(options.sessions, options.seconds, false)?;
+    let mut callers = running.callers(sessions, options.seconds, "")?;
     callers.lines.next_line().await?;
     sleep(Duration::from_secs(3)).await;
-    let (cpu, window) = (
-        relay.cpu()?,
-        Duration::from_secs(options.seconds.saturating_sub(2).max(1)),
-    );
+    let window = Duration::from_secs(options.seconds.saturating_sub(2).max(1));
+    let look = || Outcome::Ok((relay.cpu()?, relay.sleeps()?, busy(CORE)?, busy(OTHERS)?));
+    let began = look()?;
     sleep(window).await;
-    let used = relay.cpu()?.saturating_sub(cpu);
+    let ended = look()?;
     let active = relay.memory()?;
-    let line = callers
-        .lines
-        .next_line()
-        .await?
-        .ok_or("the callers said nothing")?;
+    let report = callers.lines.next_line().await?;
+    let report = serde_json::from_str(&report.ok_or("the callers said nothing")?)?;
     callers.stop().await?;
-    relay.stop().await?;
-    vendor.stop().await?;
-    let sessions = options.sessions as f64;
+    running.stop().await?;
+
+    let seconds = window.as_secs_f64();
+    let share = |used: Duration| used.as_secs_f64() / seconds * 100.0;
+    let own = share(ended.0.saturating_sub(began.0));
+    let per_session = |before: u64, now: u64| now.saturating_sub(before) as f64 / sessions as f64;
     Ok(Round {
-        cpu: used.as_secs_f64() / window.as_secs_f64() / sessions * 100.0,
-        idle: idle.saturating_sub(before) as f64 / sessions,
-        active: active.saturating_sub(before) as f64 / sessions,
-        report: serde_json::from_str(&line)?,
+        cpu: own / sessions as f64,
+        idle: per_session(before, idle),
+        active: per_session(before, active),
+        sleeps: per_session(began.1, ended.1) / seconds,
+        noise: (share(ended.2.saturating_sub(began.2)) - own).max(0.0),
+        others: share(ended.3.saturating_sub(began.3)),
+        report,
     })
+}
+
+/// Starts the vendor and what relays to it.
+pub(crate) async fn start(subject: Subject, vendor: Vendor, more: &str) -> Outcome<Running> {
+    let name = vendor.name();
+    let listen = words(&format!("--relay --listen 127.0.0.1:{VENDOR_PORT}"));
+    let vendor_process = Process::start(&format!("roomkit-fake-{name}"), OTHERS, &listen)?;
+    vendor_process.wait_for_port(VENDOR_PORT).await?;
+    Ok(Running {
+        relay: start_relay(subject, vendor, more).await?,
+        vendor_process,
+        vendor,
+    })
+}
+
+/// Starts what relays to a vendor that runs.
+pub(crate) async fn start_relay(subject: Subject, vendor: Vendor, more: &str) -> Outcome<Process> {
+    let name = vendor.name();
+    let relay = match subject {
+        Subject::Floor => {
+            let arguments = format!(
+                "floor --vendor {name} --listen 127.0.0.1:{RELAY_PORT} --upstream {}",
+                vendor.base_url()
+            );
+            Process::start("roomkit-bench", CORE, &words(&arguments))?
+        }
+        Subject::Server => {
+            let config = config(vendor, more)?;
+            let arguments = ["--config".to_owned(), config.display().to_string()];
+            Process::start("roomkit-server", CORE, &arguments)?
+        }
+    };
+    relay.wait_for_port(RELAY_PORT).await?;
+    Ok(relay)
+}
+
+impl Running {
+    /// Callers, as a program of their own; the first line it says means that all are connected.
+    pub(crate) fn callers(&self, sessions: usize, seconds: u64, more: &str) -> Outcome<Process> {
+        let arguments = format!(
+            "load --url {} --rate {} --sessions {sessions} --seconds {seconds} {more}",
+            url(),
+            self.vendor.rate()
+        );
+        Process::start("roomkit-bench", OTHERS, &words(&arguments))
+    }
+
+    pub(crate) async fn stop(self) -> Outcome<()> {
+        self.relay.stop().await?;
+        self.vendor_process.stop().await
+    }
+}
+
+/// Where callers connect.
+pub(crate) fn url() -> String {
+    format!("ws://127.0.0.1:{RELAY_PORT}/ws")
+}
+
+fn config(vendor: Vendor, more: &str) -> Outcome<PathBuf> {
+    let path = std::env::temp_dir().join("roomkit-bench.toml");
+    // Rooms are gone with their calls, so that memory is that of calls.
+    std::fs::write(
+        &path,
+        format!(
+            "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"{}\"\n\
+             config = {{ base_url = \"{}\" }}\n\
+             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
+             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n{more}",
+            vendor.name(),
+            vendor.base_url()
+        ),
+    )?;
+    Ok(path)
 }
 
 /// The part of the server's settings that lets it record.
 fn recording(options: &Options) -> String {
-    let Some(directory) = &options.record else {
-        return String::new();
+    let section = |directory: &Path| {
+        format!(
+            "[recording]\nsink = '{}'\nconsent = 'given'\nconfig = {{ directory = '{}' }}\n",
+            options.sink,
+            directory.display()
+        )
     };
-    format!(
-        "[recording]\nsink = '{}'\nconsent = 'given'\nconfig = {{ directory = '{}' }}\n",
-        options.sink,
-        directory.display()
-    )
-}
-
-fn callers(sessions: usize, seconds: u64, silent: bool) -> Outcome<Process> {
-    let silent = if silent { "--silent" } else { "" };
-    let arguments = format!(
-        "load --url ws://127.0.0.1:{RELAY_PORT}/ws --sessions {sessions} --seconds {seconds} {silent}"
-    );
-    Process::start("roomkit-bench", OTHERS, &words(&arguments))
+    options.record.as_deref().map(section).unwrap_or_default()
 }

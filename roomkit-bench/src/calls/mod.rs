@@ -13,7 +13,7 @@ mod speech;
 mod subject;
 mod table;
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use clap::Args;
 use tokio::time::sleep;
@@ -26,28 +26,29 @@ use self::{
 use crate::{
     Outcome,
     process::{CORE, Process, words},
+    table::Table,
 };
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many callers.
     #[arg(long, default_value_t = 50)]
-    sessions: usize,
+    pub(crate) sessions: usize,
     /// How long each round is measured, in seconds.
     #[arg(long, default_value_t = 20)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Rounds; floor and server take turns.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// What the callers do.
     #[arg(long, value_enum, default_value_t = Mode::Talk)]
-    mode: Mode,
+    pub(crate) mode: Mode,
     /// How many of the callers decode what they hear, and measure it.
     #[arg(long, default_value_t = 2)]
-    measured: usize,
+    pub(crate) measured: usize,
     /// Leave the floor out.
     #[arg(long)]
-    server_only: bool,
+    pub(crate) server_only: bool,
 }
 
 /// What one round showed.
@@ -62,9 +63,8 @@ struct Round {
     report: Report,
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<()> {
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     let costs = codec_costs().await?;
-    table::heading(options)?;
     let (mut floor, mut server) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         for (subject, rounds) in [(Subject::Floor, &mut floor), (Subject::Server, &mut server)] {
@@ -72,11 +72,19 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
                 continue;
             }
             let round = measure(subject, options).await?;
-            table::row(subject, &round)?;
+            // A line as soon as it is known: whole tables take minutes.
+            writeln!(
+                std::io::stderr().lock(),
+                "{}: {:.3} % CPU, {:.0} / {:.0} KiB",
+                subject.name(),
+                round.cpu,
+                round.idle,
+                round.active
+            )?;
             rounds.push(round);
         }
     }
-    table::medians(options.mode, &floor, &server, costs)
+    Ok(table::table(options, &floor, &server, costs))
 }
 
 async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {

@@ -1,6 +1,6 @@
 //! Many calls, one after the other, some at a time: what is left of them in the server.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -16,7 +16,10 @@ use super::{
     load::Mode,
     subject::{Running, Subject},
 };
-use crate::Outcome;
+use crate::{
+    Outcome,
+    table::{Cell, Table},
+};
 
 /// After so many it is looked for the first time: by then everything has been used once.
 const FIRST: usize = 100;
@@ -28,27 +31,31 @@ const FORGETS_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Options {
     /// How many calls.
     #[arg(long, default_value_t = 1000)]
-    cycles: usize,
+    pub(crate) cycles: usize,
     /// How many at a time.
     #[arg(long, default_value_t = 20)]
-    parallel: usize,
+    pub(crate) parallel: usize,
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<()> {
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     let running = Subject::Server.start(Mode::Talk).await?;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{} calls of 1 s, {} at a time\n{:>8} {:>10} {:>8} {:>8} {:>9} {:>10}",
-        options.cycles,
-        options.parallel,
-        "calls",
-        "RSS KiB",
-        "files",
-        "threads",
-        "failed",
-        "seconds"
-    )?;
+    let command = format!(
+        "roomkit-bench soak --cycles {} --parallel {}",
+        options.cycles, options.parallel
+    );
+    let mut table = Table::new("Calls that come and go, WebRTC", command)
+        .columns([
+            "calls so far",
+            "RSS KiB",
+            "files",
+            "threads",
+            "failed",
+            "seconds",
+        ])
+        .note(format!(
+            "Calls of 1 s, {} at a time; looked at 5 s after the last of them.",
+            options.parallel
+        ));
     let began = Instant::now();
     let (mut done, mut failed) = (0, 0);
     let first = FIRST.min(options.cycles);
@@ -57,16 +64,17 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         done = until;
         sleep(FORGETS_FOR).await;
         let server = &running.process;
-        writeln!(
-            out,
-            "{done:>8} {:>10} {:>8} {:>8} {failed:>9} {:>10.0}",
-            server.memory()?,
-            server.files()?,
-            server.threads()?,
-            began.elapsed().as_secs_f64()
-        )?;
+        table.row([
+            Cell::count(done as u64),
+            Cell::count(server.memory()?),
+            Cell::count(server.files()? as u64),
+            Cell::count(server.threads()?),
+            Cell::count(failed as u64),
+            Cell::figure(began.elapsed().as_secs_f64(), 0),
+        ]);
     }
-    running.stop().await
+    running.stop().await?;
+    Ok(table)
 }
 
 /// Makes calls, and says how many of them failed.

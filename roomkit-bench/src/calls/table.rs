@@ -1,122 +1,102 @@
-//! What the rounds showed, in lines.
+//! What the rounds showed, in rows.
 
-use std::io::Write;
-
-use super::{
-    Options, Round, caller::Call, codec::Costs, conduct::Interruption, load::Mode, subject::Subject,
-};
+use super::{Options, Round, caller::Call, codec::Costs, conduct::Interruption, load::Mode};
 use crate::{
-    Outcome,
     figures::{median, percentile, sorted},
+    table::{Cell, Table},
 };
 
-/// The names of the columns.
-pub(super) fn heading(options: &Options) -> Outcome<()> {
-    writeln!(
-        std::io::stdout().lock(),
-        "{} sessions, {} s a round, {:?}; times in ms, p50 / p99; wake-ups per session and second\n\
-             {:<8} {:>11} {:>8} {:>14} {:>14} {:>14} {:>14} {:>9} {:>11} {:>7} {:>6}",
-        options.sessions,
-        options.seconds,
-        options.mode,
-        "",
-        "CPU/session",
-        "wake-ups",
-        "connected",
-        "session",
-        "first audio",
-        "round trip",
+pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec: Costs) -> Table {
+    let mode = format!("{:?}", options.mode).to_lowercase();
+    let command = format!(
+        "roomkit-bench webrtc --mode {mode} --sessions {} --seconds {} --rounds {}",
+        options.sessions, options.seconds, options.rounds
+    );
+    let mut table = Table::new(
+        format!(
+            "WebRTC with Opus, {mode}, {} sessions",
+            options.sessions
+        ),
+        command,
+    )
+    .columns([
+        "program",
+        "CPU %/session",
+        "x floor and codec",
+        "wake-ups/s",
+        "connected ms",
+        "session ms",
+        "first audio ms",
+        "round trip ms",
         "KiB idle",
         "KiB active",
         "AI %",
-        "lost"
-    )?;
-    Ok(())
-}
-
-/// What a round showed.
-pub(super) fn row(subject: Subject, round: &Round) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{:<8} {:>10.3}% {:>8.0} {:>14} {:>14} {:>14} {:>14} {:>9.0} {:>11.0} {:>7.0} {:>6}",
-        subject.name(),
-        round.cpu,
-        round.sleeps,
-        spread(round.connected()),
-        spread(round.started()),
-        spread(round.first_audio()),
-        spread(round.round_trips()),
-        round.idle,
-        round.active,
-        round.spoken() * 100.0,
-        round.lost()
-    )?;
-    Ok(())
-}
-
-/// What all rounds showed.
-pub(super) fn medians(mode: Mode, floor: &[Round], server: &[Round], codec: Costs) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    let of = |rounds: &[Round], figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
-    writeln!(
-        out,
-        "codec alone: decode speech {:.3} %, silence {:.3} %, encode speech {:.3} %",
-        codec.decode_speech, codec.decode_silence, codec.encode_speech
-    )?;
-    let spoken = of(server, Round::spoken);
-    let codec = match mode {
+        "lost",
+    ])
+    .note(
+        "Medians of the rounds; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
+         6.5 ms in it. The floor is a program on the same crate that sends each packet back and knows no codec; `x floor and codec` adds to it what Opus alone \
+         takes, in a loop.",
+    );
+    let spoken = median(server.iter().map(Round::spoken));
+    let codec = match options.mode {
         Mode::Silent => 0.0,
         Mode::Talk => codec.decode_speech + codec.encode_speech,
         Mode::Conversation => {
             0.4 * codec.decode_speech + 0.6 * codec.decode_silence + spoken * codec.encode_speech
         }
     };
+    let least = median(floor.iter().map(|round| round.cpu)) + codec;
     for (name, rounds) in [("floor", floor), ("server", server)] {
         if rounds.is_empty() {
             continue;
         }
-        writeln!(
-            out,
-            "{name}, medians of the rounds: CPU {:.3} %, {:.0} wake-ups; connected {}, session {}, \
-                 first audio {}, round trip {}; KiB idle {:.0}, active {:.0}",
-            of(rounds, |round| round.cpu),
-            of(rounds, |round| round.sleeps),
+        let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
+        let cpu = of(|round| round.cpu);
+        let compared = name == "server" && !floor.is_empty();
+        table.row([
+            Cell::word(name),
+            Cell::figure(cpu, 3),
+            if compared {
+                Cell::figure(cpu / least, 2)
+            } else {
+                Cell::None
+            },
+            Cell::figure(of(|round| round.sleeps), 0),
             spreads(rounds, Round::connected),
             spreads(rounds, Round::started),
             spreads(rounds, Round::first_audio),
             spreads(rounds, Round::round_trips),
-            of(rounds, |round| round.idle),
-            of(rounds, |round| round.active),
-        )?;
+            Cell::figure(of(|round| round.idle), 0),
+            Cell::figure(of(|round| round.active), 0),
+            Cell::figure(of(Round::spoken) * 100.0, 0),
+            Cell::count(rounds.iter().map(Round::lost).sum()),
+        ]);
     }
-    if !floor.is_empty() {
-        let (floor, server) = (of(floor, |round| round.cpu), of(server, |round| round.cpu));
-        writeln!(
-            out,
-            "CPU: server {server:.3} % = {:.2} x the floor; floor + codec {:.3} %, so {:+.3} % beyond",
-            server / floor,
-            floor + codec,
-            server - floor - codec
-        )?;
+    let table = table.note(format!("Opus alone: {codec:.3} % of a core per session."));
+    match interruptions(server) {
+        Some(note) => table.note(note),
+        None => table,
     }
-    let interruptions: Vec<&Interruption> = server.iter().flat_map(Round::interruptions).collect();
-    if !interruptions.is_empty() {
-        writeln!(
-            out,
-            "barge-in, {} times: AI heard after the user began {} ms, after clear_audio {} ms; \
-                 clear_audio came after {} ms, {} times not",
-            interruptions.len(),
-            spread(interruptions.iter().map(|one| one.heard)),
-            spread(interruptions.iter().map(|one| one.heard_after_clear)),
-            spread(interruptions.iter().filter_map(|one| one.cleared_after)),
-            interruptions
-                .iter()
-                .filter(|one| one.cleared_after.is_none())
-                .count()
-        )?;
-    }
-    Ok(())
+}
+
+/// What was heard of the AI after users began to speak, if any did.
+fn interruptions(server: &[Round]) -> Option<String> {
+    let all: Vec<&Interruption> = server.iter().flat_map(Round::interruptions).collect();
+    let spread = |figure: fn(&Interruption) -> f64| {
+        let values = sorted(all.iter().map(|one| figure(one)));
+        let at = |share| percentile(&values, share);
+        format!("{:.0} / {:.0} ms", at(0.5), at(0.99))
+    };
+    let never = all.iter().filter(|one| one.cleared_after.is_none()).count();
+    (!all.is_empty()).then(|| {
+        format!(
+            "{} interruptions: the AI was heard for {} after the user began, {} after `clear_audio`, which {never} times did not come.",
+            all.len(),
+            spread(|one| one.heard),
+            spread(|one| one.heard_after_clear),
+        )
+    })
 }
 
 impl Round {
@@ -160,21 +140,15 @@ impl Round {
     }
 }
 
-/// The median and the 99th percentile.
-fn spread(values: impl IntoIterator<Item = f64>) -> String {
-    let values = sorted(values);
-    shown(percentile(&values, 0.5), percentile(&values, 0.99))
-}
-
-/// The same of a figure, of each of them the round in the middle.
-fn spreads(rounds: &[Round], figure: fn(&Round) -> Vec<f64>) -> String {
+/// Of each percentile the round in the middle.
+fn spreads(rounds: &[Round], figure: fn(&Round) -> Vec<f64>) -> Cell {
     let at = |share| median(rounds.iter().map(|round| percentile(&figure(round), share)));
-    shown(at(0.5), at(0.99))
-}
-
-fn shown(median: f64, high: f64) -> String {
-    if high == 0.0 {
-        return "-".into();
+    match at(0.99) {
+        0.0 => Cell::None,
+        p99 => Cell::Spread {
+            p50: at(0.5),
+            p99,
+            digits: 1,
+        },
     }
-    format!("{median:.1} / {high:.1}")
 }

@@ -1,0 +1,154 @@
+//! Every measurement in one run, and the page that shows them.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    Outcome,
+    calls::{self, load::Mode},
+    handover, life,
+    machine::Machine,
+    mcp, plot, saturate,
+    table::Table,
+    turns,
+    ws::{self, Vendor},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A little of everything, in a few minutes: to see that it works, not what it says.
+    #[arg(long)]
+    quick: bool,
+    /// Write the page here, in Markdown, and the drawing beside it, in SVG.
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+pub(crate) struct Results {
+    machine: Machine,
+    tables: Vec<Table>,
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<Results> {
+    let machine = Machine::look()?;
+    let mut tables = Vec::new();
+    let relay = relays(options.quick);
+    for relay in &relay {
+        tables.push(shown(ws::run(relay).await?)?);
+    }
+    tables.push(shown(saturate::run(&saturation(options.quick)).await?)?);
+    tables.push(shown(turns::run(&conversation(options.quick)).await?)?);
+    for mode in [Mode::Talk, Mode::Conversation] {
+        tables.push(shown(calls::run(&webrtc(options.quick, mode)).await?)?);
+    }
+    tables.push(shown(life::run(&lives(options.quick)).await?)?);
+    tables.push(shown(calls::soak::run(&soak(options.quick)).await?)?);
+    let rounds = if options.quick { 1 } else { 3 };
+    tables.push(shown(handover::run(&handover::Options { rounds }).await?)?);
+    let calls = if options.quick { 500 } else { 5_000 };
+    tables.push(shown(mcp::run(&mcp::Options { calls }).await?)?);
+    let results = Results { machine, tables };
+    if let Some(path) = &options.write {
+        results.write(path)?;
+    }
+    Ok(results)
+}
+
+/// Each as soon as it is there: the whole takes an hour.
+fn shown(table: Table) -> Outcome<Table> {
+    table.print_to(&mut std::io::stderr().lock())?;
+    Ok(table)
+}
+
+fn relays(quick: bool) -> [ws::Options; 2] {
+    let of = |vendor, sessions: &[usize]| ws::Options {
+        sessions: sessions.to_vec(),
+        seconds: if quick { 4 } else { 10 },
+        rounds: if quick { 1 } else { 5 },
+        vendor,
+        record: None,
+        sink: String::new(),
+    };
+    if quick {
+        return [of(Vendor::OpenAi, &[1, 20]), of(Vendor::Gemini, &[20])];
+    }
+    [
+        of(Vendor::OpenAi, &[1, 10, 100, 400]),
+        of(Vendor::Gemini, &[1, 10, 100, 400]),
+    ]
+}
+
+fn saturation(quick: bool) -> saturate::Options {
+    saturate::Options {
+        step: 50,
+        most: if quick { 50 } else { 1_000 },
+        seconds: if quick { 4 } else { 8 },
+    }
+}
+
+fn conversation(quick: bool) -> turns::Options {
+    turns::Options {
+        sessions: if quick { 5 } else { 40 },
+        turns: if quick { 6 } else { 20 },
+    }
+}
+
+fn webrtc(quick: bool, mode: Mode) -> calls::Options {
+    calls::Options {
+        sessions: if quick { 5 } else { 50 },
+        seconds: if quick { 5 } else { 20 },
+        rounds: if quick { 1 } else { 3 },
+        mode,
+        measured: 2,
+        server_only: false,
+    }
+}
+
+fn lives(quick: bool) -> life::Options {
+    life::Options {
+        sessions: if quick { 1_000 } else { 100_000 },
+        crowd: if quick { 100 } else { 1_000 },
+        crowds: if quick { 2 } else { 5 },
+    }
+}
+
+fn soak(quick: bool) -> calls::soak::Options {
+    calls::soak::Options {
+        cycles: if quick { 100 } else { 1_000 },
+        parallel: 20,
+    }
+}
+
+impl Results {
+    fn write(&self, path: &std::path::Path) -> Outcome<()> {
+        let drawing = path.with_extension("svg");
+        let name = drawing.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or("the page needs a name")?;
+        let Machine {
+            date,
+            cpu,
+            cores,
+            memory_mib,
+            kernel,
+        } = &self.machine;
+        let mut page = format!(
+            "# Benchmarks\n\nWritten by `roomkit-bench all --write {}`; see `roomkit-bench/README.md` for what is measured and how. Compare rows of \
+             one table only: the machine is not quiet, and another is faster.\n\n{date}, {cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}.\n\n\
+             ![CPU and round trip by sessions]({name})\n",
+            path.display()
+        );
+        for table in &self.tables {
+            page.push('\n');
+            page.push_str(&table.markdown()?);
+        }
+        if let Some(relay) = self.tables.first() {
+            fs::write(&drawing, plot::draw(relay)?)?;
+        }
+        fs::write(path, page)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! How many sessions one core carries.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    Outcome,
+    table::{Cell, Table},
+    ws::{self, Round, Subject, Vendor},
+};
+
+/// A session counts as carried while the round trip's p99 is below this, in us.
+const BOUND_US: u32 = 20_000;
+/// With its core so busy, in per cent, it is the callers that are measured.
+const CALLERS_FULL: f64 = 97.0;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The first number of sessions, and how many are added each time.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) step: usize,
+    /// The last number of sessions that is tried.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) most: usize,
+    /// How long each of them talks, in seconds.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) seconds: u64,
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+    let command = format!(
+        "roomkit-bench saturate --step {} --most {} --seconds {}",
+        options.step, options.most, options.seconds
+    );
+    let mut table = Table::new("Sessions on one core, WebSocket", command)
+        .columns([
+            "program",
+            "sessions",
+            "CPU % in all",
+            "p50 us",
+            "p99 us",
+            "callers' core %",
+            "what ended it",
+        ])
+        .note(
+            "The most sessions with a p99 below 20 ms and no frame lost, and with how many that was over. Where the callers' core was full, the program \
+             under measurement carries more than this machine can ask of it.",
+        );
+    for subject in [Subject::Floor, Subject::Server] {
+        let ws = ws::Options {
+            sessions: Vec::new(),
+            seconds: options.seconds,
+            rounds: 1,
+            vendor: Vendor::OpenAi,
+            record: None::<PathBuf>,
+            sink: String::new(),
+        };
+        let mut carried: Option<(usize, Round)> = None;
+        let mut ended = "the largest number that was tried".to_owned();
+        for sessions in (options.step..=options.most).step_by(options.step) {
+            let round = ws::measure(subject, &ws, sessions).await?;
+            ws::progress(subject, sessions, &round)?;
+            if round.report.p99_us > BOUND_US || round.report.lost() > 0 {
+                let why = if round.others > CALLERS_FULL {
+                    "the callers' core was full"
+                } else {
+                    "the program's core was full"
+                };
+                ended = format!(
+                    "{sessions}: p99 {} us, {} lost, {why}",
+                    round.report.p99_us,
+                    round.report.lost()
+                );
+                break;
+            }
+            carried = Some((sessions, round));
+        }
+        let Some((sessions, round)) = carried else {
+            table.row([
+                Cell::word(subject.name()),
+                Cell::count(0),
+                Cell::None,
+                Cell::None,
+                Cell::None,
+                Cell::None,
+                Cell::word(ended),
+            ]);
+            continue;
+        };
+        table.row([
+            Cell::word(subject.name()),
+            Cell::count(sessions as u64),
+            Cell::figure(round.cpu * sessions as f64, 0),
+            Cell::count(u64::from(round.report.p50_us)),
+            Cell::count(u64::from(round.report.p99_us)),
+            Cell::figure(round.others, 0),
+            Cell::word(ended),
+        ]);
+    }
+    Ok(table)
+}

@@ -1,0 +1,181 @@
+//! A conversation: the user speaks, waits, hears an answer that comes faster than real time, one time
+//! in five interrupts it, and one time in five the AI needs a tool first.
+//!
+//! The callers and the fake vendor are one program, so that what the vendor was told can be compared
+//! with what the caller had played.
+
+mod caller;
+
+use std::{io::Write, time::Duration};
+
+use clap::Args;
+use roomkit::mock::fake_openai::{FakeOpenAi, Reply};
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpStream, task::JoinSet, time::sleep};
+
+use self::caller::{Caller, Turns};
+use crate::{
+    Outcome,
+    figures::println_now,
+    process::{OTHERS, Process, words},
+    table::{Cell, Table},
+    ws::{self, Subject, VENDOR_PORT, Vendor},
+};
+
+/// What the AI says each time.
+const ANSWER_MS: u64 = 3_000;
+/// One answer in so many needs a tool.
+const TOOL_EVERY: usize = 5;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How many callers.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) sessions: usize,
+    /// What each of them says, and is answered.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) turns: usize,
+}
+
+#[derive(Args)]
+pub(crate) struct CallerOptions {
+    #[arg(long)]
+    sessions: usize,
+    #[arg(long)]
+    turns: usize,
+    /// Neither interruptions nor tools: the floor knows of neither.
+    #[arg(long)]
+    plain: bool,
+}
+
+/// What the callers of one program measured.
+#[derive(Default, Serialize, Deserialize)]
+struct Report {
+    turns: Turns,
+    /// By how much the vendor was told of more than was played, in ms; negative for less.
+    truncation_errors: Vec<f64>,
+    /// Interruptions of which the vendor was told nothing.
+    untold: usize,
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+    let command = format!(
+        "roomkit-bench turns --sessions {} --turns {}",
+        options.sessions, options.turns
+    );
+    let mut table = Table::new("Turns: interruptions and tools, WebSocket", command)
+        .columns([
+            "program",
+            "answers",
+            "first audio ms",
+            "after a tool ms",
+            "interruptions",
+            "heard until clear ms",
+            "sent after clear ms",
+            "truncation error ms",
+            "untold",
+        ])
+        .note(
+            "p50 / p99. `first audio` is from the end of what the user says to the first audio of the answer, with the vendor's half second of waiting \
+             for silence in it: the difference between the two programs is what the server adds. `heard until clear` is from the first \
+             frame of an interruption to `clear_audio`, most of which is the vendor's detector; `sent after clear` all audio of an interrupted answer that came \
+             after it. `truncation error` compares what the vendor was told of with what the client had played when it was told to stop, and \
+             `untold` counts interruptions of which the vendor was told nothing.",
+        );
+    for subject in [Subject::Floor, Subject::Server] {
+        let plain = if subject == Subject::Floor {
+            "--plain"
+        } else {
+            ""
+        };
+        let arguments = format!(
+            "load-turns --sessions {} --turns {} {plain}",
+            options.sessions, options.turns
+        );
+        let mut callers = Process::start("roomkit-bench", OTHERS, &words(&arguments))?;
+        callers.lines.next_line().await?;
+        let relay =
+            ws::start_relay(subject, Vendor::OpenAi, "[channel]\ndemo_tools = true\n").await?;
+        let report = callers.lines.next_line().await?;
+        let report: Report = serde_json::from_str(&report.ok_or("the callers said nothing")?)?;
+        relay.stop().await?;
+        callers.stop().await?;
+        writeln!(std::io::stderr().lock(), "{}: done", subject.name())?;
+        table.row(row(subject, report));
+    }
+    Ok(table)
+}
+
+fn row(subject: Subject, report: Report) -> Vec<Cell> {
+    let Turns {
+        first_audio,
+        after_tool,
+        heard,
+        after_clear,
+        ..
+    } = report.turns;
+    let answers = first_audio.len() + after_tool.len();
+    let interruptions = heard.len();
+    let of_interruptions = |cell| if interruptions == 0 { Cell::None } else { cell };
+    let errors = report.truncation_errors.iter().map(|error| error.abs());
+    vec![
+        Cell::word(subject.name()),
+        Cell::count(answers as u64),
+        Cell::spread(first_audio, 0),
+        Cell::spread(after_tool, 0),
+        Cell::count(interruptions as u64),
+        Cell::spread(heard, 0),
+        of_interruptions(Cell::figure(after_clear, 0)),
+        Cell::spread(errors, 0),
+        of_interruptions(Cell::count(report.untold as u64)),
+    ]
+}
+
+/// Runs the vendor and the callers, and prints what they measured as one line of JSON.
+pub(crate) async fn call(options: &CallerOptions) -> Outcome<()> {
+    let mut vendor = FakeOpenAi::builder()
+        .listen(([127, 0, 0, 1], VENDOR_PORT).into())
+        .record_audio(false)
+        .noise(false);
+    for number in 0..options.sessions * options.turns * 2 {
+        vendor = vendor.reply(match number % TOOL_EVERY {
+            0 if !options.plain => Reply::tool_call("current_time", "{}"),
+            _ => Reply::speech("an answer of some length", ANSWER_MS),
+        });
+    }
+    let vendor = vendor.start().await?;
+    println_now("listening")?;
+    let url = ws::url();
+    while TcpStream::connect(ws::RELAY).await.is_err() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let mut callers = JoinSet::new();
+    for number in 0..options.sessions {
+        // One after the other, so that their connections to the vendor are in the same order.
+        let mut caller = Caller::join(&url).await?;
+        let connection = vendor.wait_for_connection(number).await?;
+        let (turns, plain) = (options.turns, options.plain);
+        callers.spawn(async move {
+            caller.talk(turns, plain).await?;
+            // The last word to the vendor is on its way.
+            sleep(Duration::from_millis(300)).await;
+            Outcome::Ok((caller.leave(), connection))
+        });
+    }
+    let mut report = Report::default();
+    while let Some(ended) = callers.join_next().await {
+        let (turns, connection) = ended??;
+        let events = connection.events().into_iter();
+        let told = events.filter(|event| event.kind() == "conversation.item.truncate");
+        let told: Vec<_> = told
+            .filter_map(|event| event.json["audio_end_ms"].as_f64())
+            .collect();
+        report.untold += turns.played_at_clear.len().saturating_sub(told.len());
+        let pairs = told.into_iter().zip(&turns.played_at_clear);
+        report
+            .truncation_errors
+            .extend(pairs.map(|(told, played)| told - played));
+        report.turns.add(turns);
+    }
+    println_now(&serde_json::to_string(&report)?)
+}
