@@ -86,15 +86,17 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| {
-            let problem = match error.span() {
-                Some(span) => format!("line {}: {}", line(&text, span.start), error.message()),
-                None => error.message().to_owned(),
-            };
-            ServerError::ConfigSyntax {
-                path: path.to_owned(),
-                problem,
-            }
+        Self::parse(&text).map_err(|problem| ServerError::ConfigSyntax {
+            path: path.to_owned(),
+            problem,
+        })
+    }
+
+    /// Reads the text of a file; the error says what is wrong, and in which line.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| match error.span() {
+            Some(span) => format!("line {}: {}", line(text, span.start), error.message()),
+            None => error.message().to_owned(),
         })
     }
 }

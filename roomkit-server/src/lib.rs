@@ -14,6 +14,8 @@ pub mod config;
 mod dashboards;
 mod demo_tools;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod log;
 mod mcp;
