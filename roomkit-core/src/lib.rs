@@ -42,6 +42,9 @@ pub mod ephemeral;
 pub mod error;
 pub mod event;
 pub mod framework;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 pub mod hook;
 pub mod id;

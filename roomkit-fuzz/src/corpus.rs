@@ -1,8 +1,9 @@
 //! Real messages, and what chance makes of them.
 
-use crate::Random;
+use crate::random::Random;
 
-const MESSAGES: &[&str] = &[
+/// Real messages of every protocol.
+pub const MESSAGES: &[&str] = &[
     r#"{"type":"audio","data":"AAABAAIAAwA="}"#,
     r#"{"type":"text","text":"a \"quoted\" wörd \ud83d\ude00"}"#,
     r#"{"type":"playback","played_ms":1234.5}"#,
@@ -52,6 +53,13 @@ const MESSAGES: &[&str] = &[
     r#"{"type":"ice-candidate","candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host","sdpMid":"0"},"webrtc_id":"a"}"#,
     r#"{"error":{"code":503,"message":"The service is currently unavailable.","status":"UNAVAILABLE"}}"#,
     "{\"serverContent\":{\"interrupted\":true}}\n{\"serverContent\":{\"modelTurn\":{\"parts\":[{\"inlineData\":{\"data\":\"AAAB\"}}]}}}\n{\"serverContent\":{\"turnComplete\":true}}",
+    r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"3 degrees"}],"structuredContent":{"degrees":3},"isError":false}}"#,
+    r#"{"content":[{"type":"image","data":"AAAB","mimeType":"image/png"},{"type":"resource_link","uri":"file:///a","name":"a"}],"isError":true}"#,
+    r#"{"tools":[{"name":"get_weather","description":"d","inputSchema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]},"annotations":{"readOnlyHint":true}}],"nextCursor":"c"}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":0.5,"total":1,"message":"half"}}"#,
+    r#"{"id":"AAAAAAAAAAAAAAAAAAAAAA","expires_at_ms":60000,"grant":{"scopes":["call"],"room":"lobby","participant":"ann","metadata":{"a":1}}}"#,
+    "rk1.eyJpZCI6IkEifQ.AAAA",
+    "listen = \"127.0.0.1:8080\"\n[provider]\nname = \"openai\"\n[provider.config]\nmodel = \"gpt-realtime\"\n[channel]\nsystem_prompt = \"p\"\nidle_timeout_s = 60\n[limits]\nmax_sessions = 10\n[auth]\nscopes = [\"call\"]\n[[agents]]\nname = \"a\"\n[[mcp]]\nname = \"m\"\nurl = \"https://example.com\"\n[[transports]]\nname = \"websocket\"\npath = \"/ws\"\n",
     r##"{"type":"object","$defs":{"n":{"type":["object","null"],"properties":{"n":{"$ref":"#/$defs/n"}}}},"properties":{"a":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]},"b":{"enum":[1,null]},"c":{"type":"array","items":[{"const":"x"}]}},"required":["a","z"]}"##,
 ];
 
@@ -67,9 +75,10 @@ const TOKENS: &[&str] = &[
     "null", "\"", "{", "}", "[", "]", ",", ":", "\\u0000", "\\ud800", "1e999", "-0", "true",
 ];
 
-/// One input: plain noise, or a message that met with accidents.
-pub(crate) fn input(random: &mut Random) -> Vec<u8> {
-    if random.below(8) == 0 {
+/// The input of this seed: plain noise, or a message that met with accidents.
+pub fn input(seed: u64) -> Vec<u8> {
+    let random = &mut Random::new(seed);
+    if random.below(4) == 0 {
         let length = random.below(4096);
         return (0..length).map(|_| random.next() as u8).collect();
     }

@@ -1,8 +1,5 @@
-//! Throws broken input at every decoder (contract X5): random bytes, and real messages that have
+//! Throws broken input at every decoder and at the call machine (contract X5): random bytes, and real messages that have
 //! been changed, cut, doubled and swapped. A panic ends the run with the seed that caused it.
-
-mod corpus;
-mod targets;
 
 use std::{
     io::Write,
@@ -12,6 +9,7 @@ use std::{
 };
 
 use clap::Parser;
+use roomkit_fuzz::{TARGETS, input};
 
 #[derive(Parser)]
 #[command(about = "Throws broken input at every decoder of roomkit")]
@@ -31,8 +29,8 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     while Instant::now() < until {
         let seed = arguments.seed + inputs;
-        let input = corpus::input(&mut Random(seed));
-        for (name, target) in targets::TARGETS {
+        let input = input(seed);
+        for (name, target) in TARGETS {
             if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
                 let _ = writeln!(
                     out,
@@ -43,25 +41,7 @@ fn main() -> ExitCode {
         }
         inputs += 1;
     }
-    let targets = targets::TARGETS.len();
-    let _ = writeln!(out, "{inputs} inputs through {targets} decoders, no panic");
+    let targets = TARGETS.len();
+    let _ = writeln!(out, "{inputs} inputs through {targets} targets, no panic");
     ExitCode::SUCCESS
-}
-
-/// A small generator (splitmix64), so that a seed is all it takes to repeat an input.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`, which is not 0.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
 }

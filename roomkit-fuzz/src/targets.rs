@@ -1,4 +1,4 @@
-//! The decoders, each as a function of bytes that must not panic.
+//! The decoders and the call machine, each as a function of bytes that must not panic.
 
 use std::collections::VecDeque;
 
@@ -6,31 +6,54 @@ use bytes::Bytes;
 use roomkit_core::{
     audio::{Resampler, duration_of, g711, level_dbfs},
     client_protocol::{ClientMessage, MessageLimits},
+    fuzzing,
 };
 use roomkit_provider_gemini::{
     GeminiSessionConfig,
     protocol::{Decoder as GeminiDecoder, tool_parameters},
 };
 use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder as OpenAiDecoder};
-use roomkit_transport_webrtc::fuzzing;
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
 
-/// A decoder, by name.
-pub(crate) type Target = (&'static str, fn(&[u8]));
+/// What takes bytes that others send, by name.
+pub type Target = (&'static str, fn(&[u8]));
 
-pub(crate) const TARGETS: &[Target] = &[
-    ("the client protocol", client_protocol),
-    ("the WebSocket transport", websocket),
-    ("the WebRTC transport's signalling", fuzzing::signalling),
-    ("the WebRTC transport's datagrams", fuzzing::datagrams),
-    ("the WebRTC transport's audio", fuzzing::audio),
-    ("the Gemini provider", gemini),
-    ("the Gemini provider's tool schemas", gemini_schemas),
-    ("the OpenAI provider", openai),
-    ("the resampler", resampler),
-    ("G.711 and the meters", g711_and_meters),
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("call", fuzzing::call),
+    ("client_protocol", client_protocol),
+    ("websocket", websocket),
+    (
+        "webrtc_signalling",
+        roomkit_transport_webrtc::fuzzing::signalling,
+    ),
+    (
+        "webrtc_datagrams",
+        roomkit_transport_webrtc::fuzzing::datagrams,
+    ),
+    ("webrtc_audio", roomkit_transport_webrtc::fuzzing::audio),
+    ("gemini", gemini),
+    ("gemini_schemas", gemini_schemas),
+    ("openai", openai),
+    ("mcp", roomkit_mcp::fuzzing::messages),
+    ("minted_tokens", roomkit_server::fuzzing::tokens),
+    ("config", roomkit_server::fuzzing::config),
+    ("recording", roomkit_recording::fuzzing::pages),
+    ("resampler", resampler),
+    ("g711_and_meters", g711_and_meters),
 ];
+
+/// Runs the target of this name; what a libFuzzer target consists of.
+///
+/// # Panics
+///
+/// When the target does, which is what one looks for, or when there is none of this name.
+pub fn run(name: &str, input: &[u8]) {
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    let (_, target) = found.unwrap_or_else(|| panic!("no target is called `{name}`"));
+    target(input);
+}
 
 fn client_protocol(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
@@ -95,4 +118,48 @@ fn g711_and_meters(input: &[u8]) {
     }
     level_dbfs(input);
     duration_of(input.len(), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+    use crate::input;
+
+    fn names() -> BTreeSet<String> {
+        TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn x5_cargo_fuzz_has_each_target() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+        let mut files = BTreeSet::new();
+        for file in fs::read_dir(folder.join("fuzz_targets")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(&format!("run(\"{name}\", input)")), "{text}");
+            files.insert(name);
+        }
+        assert_eq!(files, names());
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        for name in names() {
+            assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name}");
+        }
+        let readme = include_str!("../README.md");
+        assert!(
+            names()
+                .iter()
+                .all(|name| readme.contains(&format!("`{name}`")))
+        );
+    }
+
+    #[test]
+    fn x5_the_first_inputs_of_all() {
+        for seed in 0..300 {
+            let input = input(seed);
+            TARGETS.iter().for_each(|(_, target)| target(&input));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -14,7 +14,6 @@ use std::{
 use axum::extract::ConnectInfo;
 use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, StatusCode, request::Parts};
-use metrics::counter;
 use roomkit_core::error::ConfigError;
 use serde::Deserialize;
 
@@ -72,6 +71,8 @@ struct Inner {
     retry_after: Duration,
     trusted_proxies: usize,
     draining: AtomicBool,
+    /// Why no new sessions are taken at the moment, if none are: a code and words.
+    paused: RwLock<Option<(&'static str, String)>>,
 }
 
 /// A request that may become a session.
@@ -136,15 +137,39 @@ impl Admission {
     }
 
     /// Whether anybody at all would be let in now: the refusal is the one that [`admit`](Self::admit)
-    /// would give, `draining` or `full`. For load balancers; takes no place and counts no refusal.
+    /// would give: `draining`, `full`, or why the door is [paused](Self::pause). For load balancers; takes no place and counts no refusal.
     pub fn ready(&self) -> Result<(), Rejection> {
         if self.is_draining() {
             return Err(self.unavailable("draining", "the server is about to stop"));
+        }
+        if let Some((code, message)) = &*self.paused() {
+            return Err(self.unavailable(code, message));
         }
         if self.0.limits.is_full() {
             return Err(self.full());
         }
         Ok(())
+    }
+
+    /// From now on [`admit`](Self::admit) refuses every request with 503, this code and these words,
+    /// until it may [`resume`](Self::resume): for a host that sees that more sessions would harm
+    /// those that are running. They go on.
+    pub fn pause(&self, code: &'static str, message: impl Into<String>) {
+        let because = Some((code, message.into()));
+        *self
+            .0
+            .paused
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = because;
+    }
+
+    /// Takes sessions again after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        *self
+            .0
+            .paused
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// From now on [`admit`](Self::admit) refuses every request with 503 (contract X4). Sessions go on.
@@ -209,6 +234,7 @@ impl Admission {
             retry_after: Duration::from_secs(config.retry_after_seconds),
             trusted_proxies: config.trusted_proxies,
             draining: AtomicBool::new(false),
+            paused: RwLock::new(None),
         })))
     }
 
@@ -292,6 +318,10 @@ impl Admission {
         }
     }
 
+    fn paused(&self) -> RwLockReadGuard<'_, Option<(&'static str, String)>> {
+        self.0.paused.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn full(&self) -> Rejection {
         self.unavailable("full", "the server has all its sessions")
     }
@@ -303,10 +333,7 @@ impl Admission {
 }
 
 fn counted<T>(decision: Result<T, Rejection>) -> Result<T, Rejection> {
-    if let Err(rejection) = &decision {
-        counter!("roomkit_admission_refused_total", "reason" => rejection.code()).increment(1);
-    }
-    decision
+    decision.map_err(Rejection::counted)
 }
 
 impl fmt::Debug for Admission {

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use metrics::counter;
 use serde_json::json;
 
 /// Why a request is turned down: an HTTP status and JSON of the form
@@ -44,6 +45,14 @@ impl Rejection {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Counts it among those that were refused (`roomkit_admission_refused_total`), by its code: for
+    /// what a limit refuses. What [`Admission`](crate::Admission) refuses is counted there.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        counter!("roomkit_admission_refused_total", "reason" => self.code).increment(1);
         self
     }
 

@@ -132,6 +132,32 @@ async fn c5_limits_answer_429_and_503() {
 }
 
 #[tokio::test]
+async fn c5_a_paused_door_takes_nobody_and_keeps_who_is_in() {
+    let admission = Admission::new(&AdmissionConfig {
+        retry_after_seconds: 7,
+        ..AdmissionConfig::default()
+    })
+    .unwrap();
+    let inside = admit_from(&admission, "1.1.1.1").await.unwrap();
+    admission.pause("overloaded", "too much to do");
+    let refused = admit_from(&admission, "2.2.2.2").await;
+    let (status, retry_after, body) = told(refused.unwrap_err()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(retry_after.as_deref(), Some("7"));
+    assert_eq!(body["code"], "overloaded");
+    assert_eq!(admission.ready().unwrap_err().code(), "overloaded");
+    assert_eq!(admission.sessions(), 1);
+
+    admission.resume();
+    assert!(admission.ready().is_ok());
+    assert!(admit_from(&admission, "2.2.2.2").await.is_ok());
+    admission.pause("overloaded", "too much to do");
+    admission.drain();
+    assert_eq!(admission.ready().unwrap_err().code(), "draining");
+    drop(inside);
+}
+
+#[tokio::test]
 async fn x3_a_foreign_page_is_refused() {
     let admission = Admission::new(&AdmissionConfig::default()).unwrap();
     let mut parts = head("/ws");

@@ -10,6 +10,8 @@ mod connection;
 mod error;
 mod explain;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http_client;
 mod outcome;
 mod progress;

@@ -2,6 +2,8 @@
 
 mod config;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ogg;
 mod opus;
 mod sink;

@@ -86,15 +86,17 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| {
-            let problem = match error.span() {
-                Some(span) => format!("line {}: {}", line(&text, span.start), error.message()),
-                None => error.message().to_owned(),
-            };
-            ServerError::ConfigSyntax {
-                path: path.to_owned(),
-                problem,
-            }
+        Self::parse(&text).map_err(|problem| ServerError::ConfigSyntax {
+            path: path.to_owned(),
+            problem,
+        })
+    }
+
+    /// Reads the text of a file; the error says what is wrong, and in which line.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| match error.span() {
+            Some(span) => format!("line {}: {}", line(text, span.start), error.message()),
+            None => error.message().to_owned(),
         })
     }
 }
@@ -298,8 +300,8 @@ impl RecordingConfig {
     }
 }
 
-/// Who may connect, and how many: the fields of [`AdmissionConfig`], and one for rooms.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Who may connect, and how many: the fields of [`AdmissionConfig`], one for rooms and two for load.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Which web pages may connect; default `["same-origin"]`.
@@ -310,6 +312,12 @@ pub struct LimitsConfig {
     pub max_sessions_per_address: usize,
     /// Rooms that may be open at a time; default 10 000.
     pub max_rooms: usize,
+    /// How busy the server's threads may be when it takes a call, as a share of their time over two
+    /// seconds; default 0.9. 1 takes calls under any load.
+    pub max_load: f64,
+    /// How late its timers may wake when it takes a call, in ms, as what one in twenty is above over
+    /// two seconds; default 100. 0 takes calls however late they are.
+    pub max_timer_lateness_ms: u64,
     /// How long a client may take to become a call, in ms; default 10 000.
     pub handshake_ms: u64,
     /// What `Retry-After` says to those refused for lack of room, in seconds; default 10.
@@ -326,6 +334,8 @@ impl Default for LimitsConfig {
             max_sessions: admission.max_sessions,
             max_sessions_per_address: admission.max_sessions_per_address,
             max_rooms: 10_000,
+            max_load: 0.9,
+            max_timer_lateness_ms: 100,
             handshake_ms: admission.handshake_ms,
             retry_after_seconds: admission.retry_after_seconds,
             trusted_proxies: admission.trusted_proxies,
@@ -339,6 +349,10 @@ impl LimitsConfig {
         if self.max_rooms == 0 {
             let problem = "is 0; must be at least 1";
             return Err(ConfigError::field("limits.max_rooms", problem));
+        }
+        if !(self.max_load > 0.0 && self.max_load <= 1.0) {
+            let problem = format!("is {}; must be above 0 and at most 1", self.max_load);
+            return Err(ConfigError::field("limits.max_load", problem));
         }
         Ok(AdmissionConfig {
             allowed_origins: self.allowed_origins.clone(),

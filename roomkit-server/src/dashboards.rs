@@ -27,6 +27,7 @@ impl Dashboards {
                 "too_many_dashboards",
                 message,
             )
+            .counted()
         })
     }
 

@@ -69,7 +69,7 @@ impl Host {
         }
         let message = "there is no room for one more conversation";
         let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message);
-        Err(rejection.with_retry_after(self.limit.retry_after))
+        Err(rejection.with_retry_after(self.limit.retry_after).counted())
     }
 
     async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {

@@ -14,7 +14,10 @@ pub mod config;
 mod dashboards;
 mod demo_tools;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
+mod load;
 mod log;
 mod mcp;
 mod metrics;

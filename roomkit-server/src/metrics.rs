@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 26] = [
+const METRICS: [(&str, Kind, &str); 28] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -146,6 +146,16 @@ const METRICS: [(&str, Kind, &str); 26] = [
         "roomkit_webrtc_outbound_frames_total",
         Kind::Counter,
         "Frames sent to callers, by kind",
+    ),
+    (
+        "roomkit_server_load",
+        Kind::Gauge,
+        "Share of their time in which the server's threads were busy",
+    ),
+    (
+        "roomkit_server_timer_lateness_seconds",
+        Kind::Gauge,
+        "How late timers wake: one in twenty is later",
     ),
     ("roomkit_server_info", Kind::Gauge, "1, with the version"),
 ];

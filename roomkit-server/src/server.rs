@@ -11,7 +11,15 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{app::App, config::Config, error::ServerError, log, mcp, plan::Plan, serve::serve};
+use crate::{
+    app::App,
+    config::Config,
+    error::ServerError,
+    load::{Doorkeeper, LoadLimits},
+    log, mcp,
+    plan::Plan,
+    serve::serve,
+};
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -22,7 +30,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     pub(crate) app: App,
-    router: Router,
+    pub(crate) router: Router,
+    load_limits: LoadLimits,
     drain: Duration,
 }
 
@@ -48,6 +57,7 @@ impl Server {
             address,
             app,
             router,
+            load_limits: LoadLimits::from(&config.limits),
             drain: Duration::from_secs(config.drain_s),
         })
     }
@@ -85,6 +95,8 @@ impl Server {
         let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
+        let doorkeeper = Doorkeeper::new(app.admission.clone(), self.load_limits);
+        let _watching = AbortOnDropHandle::new(tokio::spawn(doorkeeper.watch()));
         tracing::info!(address = %self.address, "ready");
 
         stop.await;

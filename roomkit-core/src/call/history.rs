@@ -64,10 +64,15 @@ impl History {
     }
 
     /// The token stands for what has this order.
-    pub(super) fn covers(&self, order: u64) -> bool {
+    fn covers(&self, order: u64) -> bool {
         self.token
             .as_ref()
             .is_some_and(|token| order <= token.covers)
+    }
+
+    /// The last thing that the token stands for; 0 without one.
+    pub(super) fn covers_until(&self) -> u64 {
+        self.token.as_ref().map_or(0, |token| token.covers)
     }
 
     pub(super) fn token(&self) -> Option<&ResumeToken> {

@@ -328,7 +328,10 @@ impl Playout {
     pub(super) fn position(&self, now: Moment) -> Duration {
         let by_clock = self.position_by_clock(now);
         match self.report {
-            Some(report) => by_clock.min(report.played + now.saturating_sub(report.at)),
+            Some(report) => {
+                let since = now.saturating_sub(report.at);
+                by_clock.min(report.played.saturating_add(since))
+            }
             None => by_clock,
         }
     }

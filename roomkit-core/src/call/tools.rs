@@ -90,11 +90,15 @@ impl ToolLedger {
     ) -> Called {
         let asked = fingerprint(&request);
         let call_id = request.call_id.clone();
+        // Told twice on one connection: what it was when it was made is what an answer is for.
+        let before = self.seen.get(&call_id);
+        if before.is_some_and(|before| before.connection == connection) {
+            return Called::Known;
+        }
         let before = self
             .seen
             .insert(call_id.clone(), Seen { connection, asked });
         match before {
-            Some(before) if before.connection == connection => return Called::Known,
             Some(before) if before.asked == asked => {
                 if let Some(open) = self.find_open(&call_id) {
                     open.connection = connection;
@@ -149,7 +153,7 @@ impl ToolLedger {
             if let Some(open) = self.find_open(&call_id)
                 && open.deadline.is_none()
             {
-                open.deadline = Some(now + open.timeout);
+                open.deadline = Some(now.saturating_add(open.timeout));
                 return Some(open.request.clone());
             }
         }

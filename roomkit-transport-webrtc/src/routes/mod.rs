@@ -151,12 +151,14 @@ impl Signalling {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "sdp_too_large",
                 format!("the body cannot be read, or is larger than {limit} bytes"),
-            )),
+            )
+            .counted()),
             Err(_elapsed) => Err(Rejection::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too_slow",
                 "the body did not come in time",
-            )),
+            )
+            .counted()),
         }
     }
 
@@ -255,5 +257,11 @@ fn rejection(error: &SignallingError) -> Rejection {
             return Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.code(), message);
         }
     };
-    Rejection::new(status, error.code(), error.to_string())
+    let rejection = Rejection::new(status, error.code(), error.to_string());
+    match error {
+        SignallingError::TooLarge { .. } | SignallingError::TooManyCandidates => {
+            rejection.counted()
+        }
+        _ => rejection,
+    }
 }

@@ -398,7 +398,8 @@ impl Driver {
         let machine = self
             .call
             .next_wake(now - self.began)
-            .map(|wake| self.began + wake);
+            // A peer may have named a time that this machine's clock does not reach.
+            .and_then(|wake| self.began.checked_add(wake));
         let sends = [
             self.client.sending_since(),
             self.provider

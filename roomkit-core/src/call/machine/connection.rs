@@ -58,6 +58,8 @@ pub(super) struct Connection {
     /// The last thing that the history of the last dial holds, and the last thing that the
     /// connection before heard of.
     pub(super) told_until: u64,
+    /// The last thing that the token of that dial stands for.
+    pub(super) resumed_at: u64,
     pub(super) left_at: u64,
 
     heard: Moment,
@@ -117,6 +119,7 @@ impl Connection {
             next_calls: HashSet::new(),
             owed: false,
             told_until: 0,
+            resumed_at: 0,
             left_at: 0,
             heard: Moment::ZERO,
             pinged: Moment::ZERO,
@@ -195,7 +198,7 @@ impl Connection {
     pub(super) fn plan_before(&mut self, now: Moment, reason: HandOverReason, life: Duration) {
         let ahead = LOOK_AHEAD.min(life / 4);
         let margin = MARGIN.min(ahead / 4);
-        let end = now + life;
+        let end = now.saturating_add(life);
         self.plan(
             reason,
             end.saturating_sub(ahead),
@@ -206,7 +209,7 @@ impl Connection {
     /// Plans to be gone before the vendor closes it.
     pub(super) fn plan_to_go_away(&mut self, now: Moment, time_left: Option<Duration>) {
         let left = time_left.unwrap_or(GO_AWAY);
-        let deadline = now + left.saturating_sub(MARGIN.min(left / 4));
+        let deadline = now.saturating_add(left.saturating_sub(MARGIN.min(left / 4)));
         self.plan(HandOverReason::GoAway, now, deadline);
     }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Call, Given, Held, connection::State};
+use super::{
+    Call, Given, Held,
+    connection::{Connection, State},
+};
 use crate::{
     call::{
         history::open_calls,
@@ -39,7 +42,8 @@ impl Call {
             HistorySupport::None => u64::MAX,
             _ => self.words.order(),
         };
-        if support != HistorySupport::None && !fallback {
+        self.connection.resumed_at = self.history.covers_until();
+        if !fallback {
             self.forget_what_is_told();
         }
         if let Some(run) = &mut self.connection.run {
@@ -56,13 +60,24 @@ impl Call {
         self.out.push_back(Action::Dial(Dial { setup, within }));
     }
 
-    /// What waits and is part of the history that is told to the new connection waits no more.
+    /// What waits and is part of what the new connection is told, by its dial or when it is there,
+    /// waits no more. What its token stands for and still waits has never been given.
     pub(super) fn forget_what_is_told(&mut self) {
-        let is_told = |held: &Held| held.order > 0 && !self.history.covers(held.order);
+        let Connection {
+            told_until,
+            left_at,
+            resumed_at,
+            ..
+        } = self.connection;
+        if told_until == u64::MAX {
+            return;
+        }
+        let is_past = |held: &Held| held.order > 0 && held.order <= told_until.max(left_at);
+        let is_told = |held: &Held| is_past(held) && held.order > resumed_at;
         let wants_answer = |held: &&Held| match &held.what {
             Given::Command(ProviderCommand::Text { respond, .. }) => *respond && is_told(held),
             Given::Command(_) => false,
-            Given::Result(..) => self.tools.is_settled(),
+            Given::Result(..) => is_past(held) && self.tools.is_settled(),
         };
         let waits = self.held.iter().chain(&self.deferred);
         self.connection.owed |= waits.filter(wants_answer).count() > 0;

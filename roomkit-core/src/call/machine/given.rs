@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Texts that may wait for the call to be idle.
-const DELIVERIES: usize = 256;
+pub(super) const DELIVERIES: usize = 256;
 
 /// A text that waits until nobody speaks.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Call {
                 self.chain_depth = 0;
                 return self.inject(now, text, Role::User, false);
             }
-            DeliveryStrategy::WaitForIdle(limit) => (Some(now + limit), false),
+            DeliveryStrategy::WaitForIdle(limit) => (Some(now.saturating_add(limit)), false),
             DeliveryStrategy::Queued => (None, true),
         };
         if self.deliveries.len() < DELIVERIES {

@@ -34,8 +34,8 @@ impl Call {
         let capabilities = info.capabilities;
         if self.connection.is_open() {
             self.close_books(now);
-            self.forget_what_is_told();
         }
+        self.forget_what_is_told();
         let connection = &mut self.connection;
         connection.opened(now);
         if let Some(life) = info.expires_in {

@@ -12,6 +12,8 @@ mod recording;
 mod requests;
 mod settings;
 mod settle;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod tool_calls;
@@ -26,6 +28,8 @@ use std::{
 
 use connection::Connection;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::testing::fuzz;
 pub(crate) use self::{given::greeting_note, settings::CallSettings};
 use self::{latency::TurnClock, recording::Tape};
 use super::{
@@ -280,8 +284,8 @@ impl Call {
             self.settings.max_duration,
             self.settings
                 .idle_timeout
-                .filter(|_| self.idle)
-                .map(|limit| self.last_busy + limit),
+                .filter(|_| self.idle && self.provider.is_some())
+                .map(|limit| self.last_busy.saturating_add(limit)),
         ]
         .into_iter()
         .flatten()

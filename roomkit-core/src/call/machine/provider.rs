@@ -113,7 +113,11 @@ impl Call {
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
             }
-            ProviderEvent::Resumable(token) => self.history.set_token(token, self.words.order()),
+            ProviderEvent::Resumable(token) => {
+                if self.provider.as_ref().is_some_and(|p| p.resumes) {
+                    self.history.set_token(token, self.words.order());
+                }
+            }
             ProviderEvent::Pong => self.on_pong(),
             ProviderEvent::Error(error) => self.on_error(now, error),
             ProviderEvent::Closed(error) => self.on_closed(now, error),

@@ -104,7 +104,7 @@ impl Call {
             && self
                 .settings
                 .idle_timeout
-                .is_some_and(|limit| idle && now >= self.last_busy + limit)
+                .is_some_and(|limit| idle && now >= self.last_busy.saturating_add(limit))
         {
             self.end(now, EndReason::IdleTimeout);
         }

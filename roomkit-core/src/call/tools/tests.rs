@@ -57,6 +57,21 @@ fn k1_a_call_that_is_made_again_on_another_connection_is_not_run_again() {
 }
 
 #[test]
+fn k1_an_id_that_is_told_twice_is_the_call_that_it_was_first() {
+    let mut other = request("a");
+    other.arguments = "{\"x\":1}".into();
+    let mut ledger = ToolLedger::new(4, ms(100));
+    ledger.call(request("a"), 1, ToolRules::new());
+    assert_eq!(ledger.call(other, 1, ToolRules::new()), Called::Known);
+    ledger.close(&"a".into());
+    assert_ne!(
+        ledger.call(request("a"), 2, ToolRules::new()),
+        Called::New,
+        "it has run"
+    );
+}
+
+#[test]
 fn k3_the_limit_holds_and_the_next_one_follows() {
     let mut ledger = ToolLedger::new(2, ms(100));
     for id in ["a", "b", "c"] {

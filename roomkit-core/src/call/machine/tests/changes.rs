@@ -364,6 +364,29 @@ fn k7_h1_an_agent_that_takes_another_connection_answers_there_and_nobody_before(
 }
 
 #[test]
+fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    for is_lost in [false, true] {
+        let mut call = Scripted::with(settings(), overlapping.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .command(Command::HandOver)
+            .pass(ms(20_000));
+        assert_eq!(call.dialled().len(), 1, "no quiet moment came");
+        call.hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        if is_lost {
+            call.provider(ProviderEvent::Closed(None));
+        }
+        call.connected(overlapping.clone());
+        let result =
+            |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
+        let results = call.to_provider().into_iter().filter(result);
+        assert_eq!(results.count(), 1, "lost meanwhile: {is_lost}");
+    }
+}
+
+#[test]
 fn k2_k7_a_hand_off_that_the_provider_refuses_leaves_the_caller_with_who_there_was() {
     for overlaps in [false, true] {
         let mut capabilities = rigid();

@@ -4,6 +4,7 @@ mod allocations;
 mod audio;
 mod changes;
 mod changes_random;
+mod extremes;
 mod faults;
 mod given;
 mod handover;
@@ -18,7 +19,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Call, CallSettings, Opening};
+use super::{
+    Call, CallSettings,
+    testing::{RATE, Scripted, Step, World, capabilities, ms, opening, settings, sound},
+};
 use crate::{
     audio as pcm,
     call::{
@@ -34,66 +38,6 @@ use crate::{
     transport::{ClientCommand, ClientEvent},
 };
 
-const RATE: u32 = 24_000;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn sound(length: Duration) -> Bytes {
-    vec![7; pcm::bytes_for(length, RATE)].into()
-}
-
-fn settings() -> CallSettings {
-    CallSettings {
-        lead: ms(200),
-        jitter_buffer: Duration::ZERO,
-        backlog: Duration::from_secs(60),
-        transcript_wait: ms(1500),
-        tool_limit: 2,
-        tool_timeout: Duration::from_secs(30),
-        tool_result_cap: 100,
-        interruptions: true,
-        idle_timeout: None,
-        max_duration: None,
-        hold: Duration::from_secs(30),
-        reconnect_attempts: 5,
-        max_connection_age: None,
-        input_rate: RATE,
-        recording: None,
-        seed: 1,
-    }
-}
-
-/// A session without tools, and nothing said before.
-fn opening() -> Opening {
-    let toolbox = Toolbox::new(Vec::new(), None).unwrap();
-    let setup = SessionSetup::new("s".into());
-    Opening {
-        setup: Setup::new(setup, Arc::new(toolbox), false, None),
-        history: Vec::new(),
-        greeting: None,
-    }
-}
-
-fn capabilities() -> ProviderCapabilities {
-    let mut capabilities = ProviderCapabilities::new(RATE, RATE);
-    capabilities.interrupts_itself = true;
-    capabilities.truncates = true;
-    capabilities.transcribes_user = true;
-    capabilities
-}
-
-/// A call, its clock, and everything that came out of it.
-struct Scripted {
-    call: Call,
-    now: Moment,
-    log: Vec<(Moment, Action)>,
-    taken: usize,
-    /// The tool calls the publisher has come to.
-    cleared: std::collections::HashSet<String>,
-}
-
 impl Scripted {
     fn with(settings: CallSettings, capabilities: ProviderCapabilities) -> Self {
         let mut scripted = Self::unconnected(settings);
@@ -105,50 +49,8 @@ impl Scripted {
         Self::opened(settings, opening())
     }
 
-    fn opened(settings: CallSettings, opening: Opening) -> Self {
-        let permissions = Permissions {
-            microphone: true,
-            voice: true,
-        };
-        let call = Call::new(settings, permissions, opening);
-        Self {
-            call,
-            now: Moment::ZERO,
-            log: Vec::new(),
-            taken: 0,
-            cleared: std::collections::HashSet::new(),
-        }
-    }
-
     fn new() -> Self {
         Self::with(settings(), capabilities())
-    }
-
-    fn feed(&mut self, input: Input) -> &mut Self {
-        self.call.handle(self.now, input);
-        while let Some(action) = self.call.poll() {
-            self.log.push((self.now, action));
-        }
-        self
-    }
-
-    /// Lets time pass, waking the machine exactly when it asks for it.
-    fn pass(&mut self, time: Duration) -> &mut Self {
-        let until = self.now + time;
-        for _ in 0..100_000 {
-            let wake = self.call.next_wake(self.now).filter(|wake| *wake <= until);
-            let Some(wake) = wake else {
-                self.now = until;
-                return self;
-            };
-            assert!(
-                wake > self.now || time.is_zero(),
-                "the machine wants to be woken at once"
-            );
-            self.now = wake;
-            self.feed(Input::Tick);
-        }
-        panic!("the machine does not come to rest");
     }
 
     // ----- what happens

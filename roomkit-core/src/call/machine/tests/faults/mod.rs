@@ -11,8 +11,11 @@ use world::World;
 
 use crate::{
     audio as pcm,
-    call::io::{Action, Command, Input, News},
-    event::{EndReason, HandOverPhase, ResponsePhase},
+    call::{
+        io::{Action, Command, Input, News},
+        machine::testing::Balance,
+    },
+    event::EndReason,
     provider::Role,
 };
 
@@ -163,25 +166,9 @@ fn news(log: &[(Duration, Action)]) -> impl Iterator<Item = &News> {
 
 /// T6: starts and ends alternate, and nothing is left open.
 fn unbalanced(log: &[(Duration, Action)]) -> Vec<String> {
-    let mut open: HashMap<&str, bool> = HashMap::new();
-    let mut broken = Vec::new();
-    for news in news(log) {
-        let (what, begins) = match news {
-            News::UserSpeaking(on) => ("the user's speech", *on),
-            News::AssistantSpeaking(on) => ("the AI's speech", *on),
-            News::Response { phase, .. } => ("a response", *phase == ResponsePhase::Started),
-            News::HandOver(phase) => (
-                "a hand-over",
-                matches!(phase, HandOverPhase::Started { .. }),
-            ),
-            _ => continue,
-        };
-        if open.insert(what, begins).unwrap_or(false) == begins {
-            broken.push(format!("T6: {what} begins or ends twice"));
-        }
-    }
-    let left = open.into_iter().filter(|(_, open)| *open);
-    broken.extend(left.map(|(what, _)| format!("T6: {what} has no end")));
+    let mut balance = Balance::default();
+    let mut broken: Vec<String> = news(log).filter_map(|news| balance.see(news)).collect();
+    broken.extend(balance.left_open());
     broken
 }
 
