@@ -105,7 +105,7 @@ fn line(text: &str, offset: usize) -> usize {
 }
 
 /// Which speech AI, and its own settings.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
     /// The registered name; default `echo`.
@@ -142,7 +142,7 @@ impl fmt::Debug for ProviderConfig {
 }
 
 /// A way in for callers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransportConfig {
     /// The registered name.

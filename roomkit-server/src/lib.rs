@@ -2,7 +2,8 @@
 //!
 //! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::check`] says what
 //! it would come to, [`Server::bind`] turns it into a listening server, [`Server::run`] serves until
-//! it is told to stop. Everything the server
+//! it is told to stop; a [`Reload`] gives it
+//! another configuration meanwhile. Everything the server
 //! can do comes from the facade crate: what it cannot do with that, no other program can.
 
 mod agents;
@@ -14,12 +15,15 @@ pub mod config;
 mod dashboards;
 mod demo_tools;
 mod error;
+mod hang_up;
 mod host;
+mod keys;
 mod log;
 mod mcp;
 mod metrics;
 mod minted;
 mod plan;
+mod reload;
 mod routes;
 mod serve;
 mod server;
@@ -28,7 +32,9 @@ mod tidy;
 mod used_tokens;
 
 pub use error::ServerError;
-pub use log::{LogFormat, log_to_stderr};
+pub use hang_up::HangUps;
+pub use log::{Log, LogFormat, log_to_stderr};
 pub use plan::Plan;
+pub use reload::{Reload, Reloaded};
 pub use server::Server;
 pub use shutdown::Signals;

@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 use clap::ValueEnum;
 use roomkit::error::ConfigError;
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// What the log looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -18,22 +20,41 @@ pub enum LogFormat {
     Json,
 }
 
+/// A log that was set up. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Log(reload::Handle<EnvFilter, Registry>);
+
 /// Sends the log to standard error. `filter` is a level or directives such as
 /// `info,roomkit_core=debug`.
 ///
 /// # Errors
 ///
 /// When the filter cannot be read. A log that is set up already stays as it is.
-pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<(), ConfigError> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(read(filter)?)
-        .with_writer(io::stderr);
-    // Fails only when there is a log already.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<Log, ConfigError> {
+    let (filter, handle) = reload::Layer::new(read(filter)?);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    Ok(())
+    let log = tracing_subscriber::registry().with(lines.with_filter(filter));
+    // Fails only when there is a log already.
+    let _ = log.try_init();
+    Ok(Log(handle))
+}
+
+impl Log {
+    /// Logs what this filter says from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn set_filter(&self, filter: &str) -> Result<(), ConfigError> {
+        let read = read(filter)?;
+        // Fails only when the log is gone.
+        let _ = self.0.reload(read);
+        Ok(())
+    }
 }
 
 /// Finds out whether a filter can be used.

@@ -14,6 +14,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use roomkit::http::Admission;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -27,15 +28,15 @@ const MAX_CONNECTIONS: usize = 2048;
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// Serves until `stop` says so, and then until the requests at hand are answered. A client that
-/// has not sent a whole head in `head_time` is cut off.
+/// has not sent a whole head in the door's handshake time is cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    head_time: Duration,
+    admission: Admission,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_time);
+    http.timer(TokioTimer::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -47,6 +48,7 @@ pub(crate) async fn serve(
         let Some((socket, peer, place)) = accepted else {
             continue;
         };
+        http.header_read_timeout(admission.handshake_time());
         let serving = connection(http.clone(), socket, peer, router.clone(), stop.clone());
         connections.spawn(async move {
             serving.await;

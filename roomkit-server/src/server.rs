@@ -11,7 +11,16 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{app::App, config::Config, error::ServerError, log, mcp, plan::Plan, serve::serve};
+use crate::{
+    app::App,
+    config::Config,
+    error::ServerError,
+    log::{self, Log},
+    mcp,
+    plan::Plan,
+    reload::Reload,
+    serve::serve,
+};
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -23,7 +32,7 @@ pub struct Server {
     address: SocketAddr,
     pub(crate) app: App,
     router: Router,
-    drain: Duration,
+    config: Config,
 }
 
 impl Server {
@@ -48,7 +57,7 @@ impl Server {
             address,
             app,
             router,
-            drain: Duration::from_secs(config.drain_s),
+            config,
         })
     }
 
@@ -76,13 +85,24 @@ impl Server {
         self.address
     }
 
+    /// What gives this server another configuration while it runs, and `log` another filter.
+    pub fn reload(&self, log: Option<Log>) -> Reload {
+        Reload::new(&self.config, self.address, &self.app, log)
+    }
+
     /// Serves until `stop` is ready; then refuses new calls, lets those that are running finish for
     /// as long as the configuration says, ends the rest, and returns (contract X4).
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, drain, .. } = self;
+        let Self { app, config, .. } = self;
+        let drain = Duration::from_secs(config.drain_s);
         let (stopping, is_stopping) = watch::channel(false);
-        let head_time = app.admission.handshake_time();
-        let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
+        let serving = serve(
+            self.listener,
+            self.router,
+            app.admission.clone(),
+            is_stopping,
+        );
+        let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
         tracing::info!(address = %self.address, "ready");

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     task::JoinHandle,
 };
 
@@ -42,6 +42,10 @@ impl File {
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
         Self(path)
+    }
+
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -78,6 +82,13 @@ impl Running {
         (server, log)
     }
 
+    /// Starts it, and hands its log out line by line.
+    pub(crate) async fn with_lines(arguments: &[&str]) -> (Self, LogLines) {
+        let mut server = Self::with_log_to(Stdio::piped(), arguments).await;
+        let log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+        (server, LogLines(log))
+    }
+
     async fn with_log_to(log: Stdio, arguments: &[&str]) -> Self {
         let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
@@ -96,8 +107,12 @@ impl Running {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.child.id().unwrap());
+        let command = format!("kill -{name} {}", self.id());
         let sent = Command::new("sh").args(["-c", &command]).status().await;
         assert!(sent.unwrap().success());
     }
@@ -109,6 +124,24 @@ impl Running {
             "one line, and no more"
         );
         soon(self.child.wait()).await.unwrap().code()
+    }
+}
+
+pub(crate) struct LogLines(Lines<BufReader<ChildStderr>>);
+
+impl LogLines {
+    /// All lines up to the one with these words.
+    pub(crate) async fn until(&mut self, words: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = soon(self.0.next_line()).await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("the log ends without `{words}`: {lines:?}"));
+            let is_it = line.contains(words);
+            lines.push(line);
+            if is_it {
+                return lines;
+            }
+        }
     }
 }
 
