@@ -45,6 +45,9 @@ pub struct AdmissionConfig {
     /// How many reverse proxies of your own stand before this server; default 0. The client's
     /// address is then that many places from the right in `X-Forwarded-For`.
     pub trusted_proxies: usize,
+    /// Whether clients reach this server by https alone, because it ends TLS itself; default false: it
+    /// is not known, as behind a proxy. If it is, a page that came over http is of another origin.
+    pub https: bool,
 }
 
 impl Default for AdmissionConfig {
@@ -56,6 +59,7 @@ impl Default for AdmissionConfig {
             handshake_ms: 10_000,
             retry_after_seconds: 10,
             trusted_proxies: 0,
+            https: false,
         }
     }
 }

@@ -31,7 +31,7 @@ impl Rules {
             }
         }
         Ok(Self {
-            origins: OriginPolicy::parse(&config.allowed_origins)?,
+            origins: OriginPolicy::parse(&config.allowed_origins, config.https)?,
             handshake: Duration::from_millis(config.handshake_ms),
             retry_after: Duration::from_secs(config.retry_after_seconds),
             trusted_proxies: config.trusted_proxies,

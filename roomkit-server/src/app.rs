@@ -110,7 +110,7 @@ impl App {
             other => other,
         })?;
 
-        let limits = config.limits.admission()?;
+        let limits = config.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
         let keys = tokens.map(Keys::new);

@@ -29,6 +29,7 @@ mod serve;
 mod server;
 mod shutdown;
 mod tidy;
+mod tls;
 mod used_tokens;
 
 pub use error::ServerError;

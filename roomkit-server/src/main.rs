@@ -52,7 +52,7 @@ async fn serve(settings: Settings) -> Result<(), ServerError> {
         .transpose()?;
     let server = Server::bind(config).await?;
     // The one line for programs.
-    print(format!("listening on http://{}\n", server.address()).as_bytes());
+    print(format!("listening on {}\n", server.url()).as_bytes());
     if let Some(hang_ups) = hang_ups {
         tokio::spawn(server.reload(Some(log)).at(hang_ups, settings));
     }

@@ -41,7 +41,7 @@ impl Plan {
             LogFormat::Json => "JSON",
         };
         let lines = vec![
-            ("listen", format!("http://{address}")),
+            ("listen", format!("{}://{address}", config.scheme())),
             ("provider", provider(config)),
             (
                 "transports",

@@ -8,11 +8,12 @@ use crate::{
     Server,
     app::App,
     cli::Settings,
-    config::Config,
+    config::{Config, TlsConfig},
     error::{ServerError, within},
     hang_up::HangUps,
     keys::Keys,
     log::Log,
+    tls::Tls,
 };
 
 /// Gives a running server another configuration; from [`Server::reload`].
@@ -24,6 +25,7 @@ pub struct Reload {
     kit: WeakRoomKit,
     admission: Admission,
     keys: Option<Keys>,
+    tls: Option<Tls>,
     log: Option<Log>,
 }
 
@@ -37,13 +39,20 @@ pub struct Reloaded {
 }
 
 impl Reload {
-    pub(crate) fn new(started: &Config, address: SocketAddr, app: &App, log: Option<Log>) -> Self {
+    pub(crate) fn new(
+        started: &Config,
+        address: SocketAddr,
+        app: &App,
+        tls: Option<Tls>,
+        log: Option<Log>,
+    ) -> Self {
         Self {
             started: started.clone(),
             address,
             kit: app.kit.downgrade(),
             admission: app.admission.clone(),
             keys: app.keys.clone(),
+            tls,
             log,
         }
     }
@@ -70,8 +79,8 @@ impl Reload {
         }
     }
 
-    /// Takes over what can change while the server runs: `limits`, the tokens of `auth`, and `log`.
-    /// Calls that run are not touched.
+    /// Takes over what can change while the server runs: `limits`, the tokens of `auth`, the
+    /// certificate and key of `tls`, and `log`. Calls that run are not touched.
     ///
     /// # Errors
     ///
@@ -86,7 +95,9 @@ impl Reload {
         let needs_restart = self.what_needs_a_restart(config, tokens.is_some());
 
         // What can be refused comes first.
-        let limits = config.limits.admission()?;
+        let certificate = config.tls.as_ref().map(TlsConfig::load).transpose()?;
+        let mut limits = config.admission()?;
+        limits.https = self.tls.is_some();
         self.admission
             .reconfigure(&limits)
             .map_err(within("limits"))?;
@@ -95,6 +106,9 @@ impl Reload {
         }
         if let Some(keys) = &self.keys {
             keys.replace(tokens);
+        }
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace(certificate);
         }
         if let Some(log) = &self.log {
             log.set_filter(&config.log)?;
@@ -106,6 +120,7 @@ impl Reload {
         // Each setting has its name here, so that a new one is not forgotten.
         let Config {
             listen,
+            tls,
             provider,
             transports,
             channel,
@@ -124,6 +139,7 @@ impl Reload {
         let key = &auth.signing_key_env;
         let settings = [
             ("listen", *listen != started.listen),
+            ("tls", tls.is_some() != self.tls.is_some()),
             ("provider", *provider != started.provider),
             ("transports", *transports != started.transports),
             ("channel", *channel != started.channel),

@@ -13,13 +13,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     app::App,
-    config::Config,
+    config::{Config, TlsConfig},
     error::ServerError,
     log::{self, Log},
     mcp,
     plan::Plan,
     reload::Reload,
-    serve::serve,
+    serve::{Door, serve},
+    tls::Tls,
 };
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
@@ -32,6 +33,7 @@ pub struct Server {
     address: SocketAddr,
     pub(crate) app: App,
     router: Router,
+    tls: Option<Tls>,
     config: Config,
 }
 
@@ -43,6 +45,7 @@ impl Server {
     /// When a setting cannot be used, or the address is taken.
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let wanted = resolve(&config.listen).await?;
+        let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::connect(&config.mcp).await?;
         let (app, router) = App::build(&config, wanted, mcp)?;
         let refused = |source| ServerError::Listen {
@@ -57,6 +60,7 @@ impl Server {
             address,
             app,
             router,
+            tls: tls.map(Tls::new),
             config,
         })
     }
@@ -73,6 +77,7 @@ impl Server {
     pub async fn check(config: &Config) -> Result<Plan, ServerError> {
         log::check(&config.log)?;
         let address = resolve(&config.listen).await?;
+        config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::check(&config.mcp)?;
         let (app, _router) = App::build(&on_free_ports(config), address, None)?;
         let plan = Plan::new(config, address, mcp, app.admission.authenticates());
@@ -85,9 +90,14 @@ impl Server {
         self.address
     }
 
+    /// The same as browsers write it: `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.config.scheme(), self.address)
+    }
+
     /// What gives this server another configuration while it runs, and `log` another filter.
     pub fn reload(&self, log: Option<Log>) -> Reload {
-        Reload::new(&self.config, self.address, &self.app, log)
+        Reload::new(&self.config, self.address, &self.app, self.tls.clone(), log)
     }
 
     /// Serves until `stop` is ready; then refuses new calls, lets those that are running finish for
@@ -96,12 +106,11 @@ impl Server {
         let Self { app, config, .. } = self;
         let drain = Duration::from_secs(config.drain_s);
         let (stopping, is_stopping) = watch::channel(false);
-        let serving = serve(
-            self.listener,
-            self.router,
-            app.admission.clone(),
-            is_stopping,
-        );
+        let door = Door {
+            admission: app.admission.clone(),
+            tls: self.tls,
+        };
+        let serving = serve(self.listener, self.router, door, is_stopping);
         let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));

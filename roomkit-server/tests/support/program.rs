@@ -95,11 +95,11 @@ impl Running {
         let mut child = program(&all).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon(lines.next_line()).await.unwrap().unwrap();
-        let address = line
-            .strip_prefix("listening on http://")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let url = line.strip_prefix("listening on ").unwrap();
+        let (scheme, address) = url.split_once("://").unwrap();
+        let over_tls = arguments.contains(&"--tls-cert");
+        assert_eq!(scheme, if over_tls { "https" } else { "http" });
+        let address = address.parse().unwrap();
         Self {
             child,
             address,
