@@ -6,7 +6,12 @@ use clap::ValueEnum;
 use roomkit::error::ConfigError;
 use serde::Deserialize;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
 };
 
 /// What the log looks like.
@@ -32,6 +37,8 @@ pub struct Log(reload::Handle<EnvFilter, Registry>);
 /// When the filter cannot be read. A log that is set up already stays as it is.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<Log, ConfigError> {
     let (filter, handle) = reload::Layer::new(read(filter)?);
+    // Spans are for traces: what a line is about, it says itself.
+    let filter = filter.and(filter_fn(|what| !what.is_span()));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
