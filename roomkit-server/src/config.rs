@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 
 pub use self::recording::RecordingConfig;
 use crate::error::ServerError;
-pub use crate::{agents::AgentConfig, auth::AuthConfig, log::LogFormat, tls::TlsConfig};
+pub use crate::{
+    agents::AgentConfig, auth::AuthConfig, log::LogFormat, otel::OtelConfig, tls::TlsConfig,
+};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub rooms: RoomsConfig,
     /// What the server tells of its work.
     pub metrics: MetricsConfig,
+    /// Where traces are sent; default nowhere.
+    pub otel: Option<OtelConfig>,
     /// What to log, as directives of `tracing`; default `info`.
     pub log: String,
     /// What the log looks like, `text` or `json`; default `text`.
@@ -68,6 +72,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
             metrics: MetricsConfig::default(),
+            otel: None,
             log: "info".into(),
             log_format: LogFormat::Text,
             drain_s: 30,

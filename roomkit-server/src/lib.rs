@@ -22,6 +22,7 @@ mod log;
 mod mcp;
 mod metrics;
 mod minted;
+mod otel;
 mod plan;
 mod reload;
 mod routes;
@@ -34,7 +35,7 @@ mod used_tokens;
 
 pub use error::ServerError;
 pub use hang_up::HangUps;
-pub use log::{Log, LogFormat, log_to_stderr};
+pub use log::{Log, LogFormat, observe};
 pub use plan::Plan;
 pub use reload::{Reload, Reloaded};
 pub use server::Server;

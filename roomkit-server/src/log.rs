@@ -1,4 +1,4 @@
-//! Where the log goes: standard error, because standard output is for programs.
+//! Where the log goes: standard error, because standard output is for programs. And traces.
 
 use std::io::{self, IsTerminal};
 
@@ -14,6 +14,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::config::Config;
+#[cfg(feature = "otel")]
+use crate::otel::Traces;
+
 /// What the log looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -25,29 +29,44 @@ pub enum LogFormat {
     Json,
 }
 
-/// A log that was set up. A cheap handle.
+/// A log that was set up, with traces where the configuration wants some. A cheap handle.
 #[derive(Debug, Clone)]
-pub struct Log(reload::Handle<EnvFilter, Registry>);
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    #[cfg(feature = "otel")]
+    traces: Option<Traces>,
+}
 
-/// Sends the log to standard error. `filter` is a level or directives such as
-/// `info,roomkit_core=debug`.
+/// Sends the log to standard error, and traces to where the configuration says. Needs a runtime.
 ///
 /// # Errors
 ///
-/// When the filter cannot be read. A log that is set up already stays as it is.
-pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<Log, ConfigError> {
-    let (filter, handle) = reload::Layer::new(read(filter)?);
+/// When the filter cannot be read, or traces cannot be sent there. A log that is set up already stays
+/// as it is.
+pub fn observe(config: &Config) -> Result<Log, ConfigError> {
+    if let Some(otel) = &config.otel {
+        otel.check()?;
+    }
+    let (filter, handle) = reload::Layer::new(read(&config.log)?);
     // Spans are for traces: what a line is about, it says itself.
     let filter = filter.and(filter_fn(|what| !what.is_span()));
     let lines = fmt::layer().with_writer(io::stderr);
-    let lines = match format {
+    let lines = match config.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let log = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let traces = config.otel.as_ref().map(Traces::start).transpose()?;
+    #[cfg(feature = "otel")]
+    let log = log.with(traces.as_ref().map(Traces::layer));
     // Fails only when there is a log already.
     let _ = log.try_init();
-    Ok(Log(handle))
+    Ok(Log {
+        filter: handle,
+        #[cfg(feature = "otel")]
+        traces,
+    })
 }
 
 impl Log {
@@ -59,8 +78,20 @@ impl Log {
     pub fn set_filter(&self, filter: &str) -> Result<(), ConfigError> {
         let read = read(filter)?;
         // Fails only when the log is gone.
-        let _ = self.0.reload(read);
+        let _ = self.filter.reload(read);
         Ok(())
+    }
+
+    /// Sends the last traces, for 5 s at most. Nothing is traced from then on.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(clippy::unused_async, reason = "there are no traces")
+    )]
+    pub async fn finish(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            traces.finish().await;
+        }
     }
 }
 

@@ -42,7 +42,7 @@ async fn run(cli: Cli) -> Result<(), ServerError> {
 
 async fn serve(settings: Settings) -> Result<(), ServerError> {
     let config = settings.clone().into_config()?;
-    let log = roomkit_server::log_to_stderr(&config.log, config.log_format)?;
+    let log = roomkit_server::observe(&config)?;
     let signals = Signals::listen()?;
     // Without a file there is nothing to read again, and a hang-up ends the program as it always did.
     let hang_ups = settings
@@ -54,9 +54,10 @@ async fn serve(settings: Settings) -> Result<(), ServerError> {
     // The one line for programs.
     print(format!("listening on {}\n", server.url()).as_bytes());
     if let Some(hang_ups) = hang_ups {
-        tokio::spawn(server.reload(Some(log)).at(hang_ups, settings));
+        tokio::spawn(server.reload(Some(log.clone())).at(hang_ups, settings));
     }
     server.run(signals.stop()).await;
+    log.finish().await;
     Ok(())
 }
 

@@ -131,6 +131,7 @@ impl Reload {
             auth,
             rooms,
             metrics,
+            otel,
             log: _,
             log_format,
             drain_s,
@@ -150,6 +151,7 @@ impl Reload {
             ("auth.signing_key_env", *key != started.auth.signing_key_env),
             ("rooms", *rooms != started.rooms),
             ("metrics", *metrics != started.metrics),
+            ("otel", *otel != started.otel),
             ("log_format", *log_format != started.log_format),
             ("drain_s", *drain_s != started.drain_s),
         ];

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     app::App,
-    config::{Config, TlsConfig},
+    config::{Config, OtelConfig, TlsConfig},
     error::ServerError,
     log::{self, Log},
     mcp,
@@ -76,6 +76,7 @@ impl Server {
     /// When a setting cannot be used.
     pub async fn check(config: &Config) -> Result<Plan, ServerError> {
         log::check(&config.log)?;
+        config.otel.as_ref().map_or(Ok(()), OtelConfig::check)?;
         let address = resolve(&config.listen).await?;
         config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::check(&config.mcp)?;

@@ -148,6 +148,7 @@ async fn x7_a_hang_up_takes_another_certificate_and_leaves_calls_alone() {
     let arguments = ["--tls-cert", pem.path(), "--tls-key", pem.path()];
     let arguments = [&["--config", file.path()], &arguments[..]].concat();
     let (server, mut log) = Running::with_lines(&arguments).await;
+    assert!(server.is_https, "it says so");
     let mut caller = web_socket(&old, server.address).await;
     until(&mut caller, "session_started").await;
 

@@ -70,7 +70,7 @@ impl Spans {
     pub(crate) fn pass(&mut self, milestone: Milestone) {
         match milestone {
             Milestone::ResponseBegan(id) => {
-                self.response = self.response(id.as_ref().map(ResponseId::as_str))
+                self.response = self.response(id.as_ref().map(ResponseId::as_str));
             }
             Milestone::ResponseEnded(phase, usage) => {
                 note_end(

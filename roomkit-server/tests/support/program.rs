@@ -62,6 +62,7 @@ impl Drop for File {
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
+    pub(crate) is_https: bool,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -72,7 +73,15 @@ impl Running {
 
     /// Starts it, and reads its log to the end.
     pub(crate) async fn with_log(arguments: &[&str]) -> (Self, JoinHandle<String>) {
-        let mut server = Self::with_log_to(Stdio::piped(), arguments).await;
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        Self::of(program(&all)).await
+    }
+
+    /// The same, of a program with an environment of its own.
+    pub(crate) async fn of(mut command: Command) -> (Self, JoinHandle<String>) {
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Self::started(child).await;
         let mut stderr = server.child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
             let mut log = String::new();
@@ -92,17 +101,18 @@ impl Running {
     async fn with_log_to(log: Stdio, arguments: &[&str]) -> Self {
         let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
-        let mut child = program(&all).stderr(log).spawn().unwrap();
+        Self::started(program(&all).stderr(log).spawn().unwrap()).await
+    }
+
+    async fn started(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon(lines.next_line()).await.unwrap().unwrap();
         let url = line.strip_prefix("listening on ").unwrap();
         let (scheme, address) = url.split_once("://").unwrap();
-        let over_tls = arguments.contains(&"--tls-cert");
-        assert_eq!(scheme, if over_tls { "https" } else { "http" });
-        let address = address.parse().unwrap();
         Self {
             child,
-            address,
+            is_https: scheme == "https",
+            address: address.parse().unwrap(),
             lines,
         }
     }
