@@ -7,7 +7,7 @@ use roomkit::error::ConfigError;
 use serde::Deserialize;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{FilterExt, filter_fn},
+    filter::{FilterExt, LevelFilter, filter_fn},
     fmt,
     layer::SubscriberExt,
     reload,
@@ -48,8 +48,10 @@ pub fn observe(config: &Config) -> Result<Log, ConfigError> {
         otel.check()?;
     }
     let (filter, handle) = reload::Layer::new(read(&config.log)?);
-    // Spans are for traces: what a line is about, it says itself.
-    let filter = filter.and(filter_fn(|what| !what.is_span()));
+    // Spans are for traces: what a line is about, it says itself. Without a hint of its own this would
+    // take the other filter's, and with it the cheapest way to skip what is not logged.
+    let no_spans = filter_fn(|what| !what.is_span()).with_max_level_hint(LevelFilter::TRACE);
+    let filter = filter.and(no_spans);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match config.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),

@@ -94,7 +94,7 @@ impl Reload {
         let tokens = config.auth.tokens_for(self.address)?;
         let needs_restart = self.what_needs_a_restart(config, tokens.is_some());
 
-        // What can be refused comes first.
+        // All that can still be refused comes before what takes effect.
         let certificate = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mut limits = config.admission()?;
         limits.https = self.tls.is_some();

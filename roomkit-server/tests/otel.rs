@@ -75,10 +75,13 @@ async fn x6_the_spans_of_calls_are_sent_before_the_end_and_no_words() {
         "roomkit.room.id",
         "lobby",
         "roomkit.session.end_reason",
+        "websocket",
     ] {
         assert!(sent.contains(part), "{part}: {sent}");
     }
-    assert!(!sent.contains("tell nobody"), "{sent}");
+    for absent in ["tell nobody", "webrtc"] {
+        assert!(!sent.contains(absent), "{absent}: {sent}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use support::{
     Socket,
     program::{File, Running},
     request, soon,
+    tls::Identity,
 };
 
 const DONE: &str = "the configuration was read again";
@@ -174,6 +175,8 @@ fn config(settings: &str) -> Config {
 async fn x7_each_setting_that_needs_a_restart_is_named_and_no_other() {
     let server = server("[[mcp]]\ncommand = '/no/such'\nrequired = false").await;
     let reload = server.reload(None);
+    let pem = Identity::new().file("restart-tls");
+    let pem = pem.path();
     let same = "[[mcp]]\ncommand = '/no/such'\nrequired = false\n";
     let same_and = |more: &str| format!("{more}\n{same}");
     for (text, expected) in [
@@ -199,6 +202,10 @@ async fn x7_each_setting_that_needs_a_restart_is_named_and_no_other() {
         ),
         (same_and("[auth]\ntokens = ['a']"), &["auth"]),
         (same_and("log_format = 'json'"), &["log_format"]),
+        (
+            same_and(&format!("[tls]\ncert = '{pem}'\nkey = '{pem}'")),
+            &["tls"],
+        ),
         (
             same_and("drain_s = 1\n[metrics]\nenabled = false\n[rooms]\nmax_closed = 1"),
             &["rooms", "metrics", "drain_s"],

@@ -8,7 +8,11 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfi
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use roomkit::error::ConfigError;
 use tracing::Subscriber;
-use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, filter_fn},
+    registry::LookupSpan,
+};
 
 use super::{OtelConfig, client::Client};
 
@@ -46,6 +50,8 @@ impl Traces {
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
+        let spans = filter_fn(|what| what.is_span() && what.target() == "roomkit")
+            .with_max_level_hint(LevelFilter::INFO);
         tracing_opentelemetry::layer()
             .with_tracer(self.0.tracer("roomkit"))
             // These cost something each time that a call goes on, and tell nothing of it.
@@ -53,9 +59,7 @@ impl Traces {
             .with_context_activation(false)
             .with_location(false)
             .with_threads(false)
-            .with_filter(filter_fn(|what| {
-                what.is_span() && what.target() == "roomkit"
-            }))
+            .with_filter(spans)
     }
 
     /// Sends what is left, for as long as that may take.

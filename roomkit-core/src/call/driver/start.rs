@@ -117,7 +117,8 @@ impl NewCall {
             transport,
             ..
         } = &*self.shared;
-        let span = spans::session(&session, &**provider, transport.name());
+        let by = self.link.info.transport.as_deref();
+        let span = spans::session(&session, &**provider, by.unwrap_or(transport.name()));
         let whole = span.clone();
         let run = async move {
             let driver = Driver::new(self, whole);
