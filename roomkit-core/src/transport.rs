@@ -97,6 +97,9 @@ pub struct LinkInfo {
     pub jitter_buffer: Duration,
     /// What authentication said; becomes part of the session's metadata.
     pub metadata: Map<String, Value>,
+    /// The name of the transport it came by, where that is not the channel's: one that passes
+    /// connections on to others says to which. For traces.
+    pub transport: Option<String>,
 }
 
 impl LinkInfo {
@@ -110,6 +113,7 @@ impl LinkInfo {
             lead: Duration::from_millis(200),
             jitter_buffer: Duration::ZERO,
             metadata: Map::new(),
+            transport: None,
         }
     }
 }

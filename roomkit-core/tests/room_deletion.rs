@@ -105,4 +105,11 @@ async fn s6_no_more_rooms_are_open_than_may_be() {
     kit.close_room("one").await.unwrap();
     kit.create_room("three").await.unwrap();
     assert_eq!(kit.open_rooms(), 2);
+    kit.set_max_rooms(1);
+    assert_eq!((kit.max_rooms(), kit.open_rooms()), (1, 2), "they stay");
+    kit.close_room("two").await.unwrap();
+    let refused = kit.create_room("four").await;
+    assert_eq!(refused, Err(RoomError::TooManyRooms(1)));
+    kit.set_max_rooms(2);
+    kit.create_room("four").await.unwrap();
 }

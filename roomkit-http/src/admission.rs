@@ -20,8 +20,8 @@ use serde::Deserialize;
 use crate::{
     auth::{AuthRequest, Authenticate, Identity, Purpose},
     limits::{Limits, Permit, Reached},
-    origin::OriginPolicy,
     rejection::Rejection,
+    rules::Rules,
     scope::Scope,
 };
 
@@ -44,6 +44,9 @@ pub struct AdmissionConfig {
     /// How many reverse proxies of your own stand before this server; default 0. The client's
     /// address is then that many places from the right in `X-Forwarded-For`.
     pub trusted_proxies: usize,
+    /// Whether clients reach this server by https alone, because it ends TLS itself; default false: it
+    /// is not known, as behind a proxy. If it is, a page that came over http is of another origin.
+    pub https: bool,
 }
 
 impl Default for AdmissionConfig {
@@ -55,6 +58,7 @@ impl Default for AdmissionConfig {
             handshake_ms: 10_000,
             retry_after_seconds: 10,
             trusted_proxies: 0,
+            https: false,
         }
     }
 }
@@ -65,11 +69,8 @@ pub struct Admission(Arc<Inner>);
 
 struct Inner {
     authenticate: Option<Box<dyn Authenticate>>,
-    origins: OriginPolicy,
     limits: Arc<Limits>,
-    handshake: Duration,
-    retry_after: Duration,
-    trusted_proxies: usize,
+    rules: RwLock<Arc<Rules>>,
     draining: AtomicBool,
     /// Why no new sessions are taken at the moment, if none are: a code and words.
     paused: RwLock<Option<(&'static str, String)>>,
@@ -97,6 +98,22 @@ impl Admission {
         authenticate: impl Authenticate,
     ) -> Result<Self, ConfigError> {
         Self::build(config, Some(Box::new(authenticate)))
+    }
+
+    /// Takes other settings, for those who come from now on: sessions that run are not touched, also
+    /// where there are more of them than there may be now.
+    ///
+    /// # Errors
+    ///
+    /// When one of the settings cannot be used; then all stay as they were.
+    pub fn reconfigure(&self, config: &AdmissionConfig) -> Result<(), ConfigError> {
+        let rules = Arc::new(Rules::read(config)?);
+        let mut current = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
+        self.0
+            .limits
+            .set(config.max_sessions, config.max_sessions_per_address);
+        *current = rules;
+        Ok(())
     }
 
     /// Decides on a request for a session, which needs [`Scope::Call`]. `peer` is where its bytes come
@@ -204,35 +221,30 @@ impl Admission {
 
     /// How long a client may take to become a session.
     pub fn handshake_time(&self) -> Duration {
-        self.0.handshake
+        self.rules().handshake
+    }
+
+    /// When those who are refused for lack of room may try again.
+    pub fn retry_after(&self) -> Duration {
+        self.rules().retry_after
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&rules)
     }
 
     fn build(
         config: &AdmissionConfig,
         authenticate: Option<Box<dyn Authenticate>>,
     ) -> Result<Self, ConfigError> {
-        for (field, value) in [
-            ("max_sessions", config.max_sessions as u64),
-            (
-                "max_sessions_per_address",
-                config.max_sessions_per_address as u64,
-            ),
-            ("handshake_ms", config.handshake_ms),
-        ] {
-            if value == 0 {
-                return Err(ConfigError::field(field, "is 0; must be at least 1"));
-            }
-        }
         Ok(Self(Arc::new(Inner {
             authenticate,
-            origins: OriginPolicy::parse(&config.allowed_origins)?,
+            rules: RwLock::new(Arc::new(Rules::read(config)?)),
             limits: Arc::new(Limits::new(
                 config.max_sessions,
                 config.max_sessions_per_address,
             )),
-            handshake: Duration::from_millis(config.handshake_ms),
-            retry_after: Duration::from_secs(config.retry_after_seconds),
-            trusted_proxies: config.trusted_proxies,
             draining: AtomicBool::new(false),
             paused: RwLock::new(None),
         })))
@@ -262,7 +274,7 @@ impl Admission {
 
     fn take_place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
         self.ready()?;
-        let client = client_address(&parts.headers, peer, self.0.trusted_proxies);
+        let client = client_address(&parts.headers, peer, self.rules().trusted_proxies);
         self.0.limits.take(client).map_err(|reached| match reached {
             // The last place went between the two looks.
             Reached::Process => self.full(),
@@ -271,12 +283,12 @@ impl Admission {
                 "too_many_sessions",
                 "too many sessions from this address",
             )
-            .with_retry_after(self.0.retry_after),
+            .with_retry_after(self.retry_after()),
         })
     }
 
     pub(crate) fn allows_origin(&self, parts: &Parts) -> bool {
-        self.0.origins.allows(&parts.headers, &parts.uri)
+        self.rules().origins.allows(&parts.headers, &parts.uri)
     }
 
     fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
@@ -300,7 +312,7 @@ impl Admission {
         };
         // The host's code: neither its panic nor its slowness may become ours (contract S8).
         let answer = AssertUnwindSafe(hook.authenticate(request)).catch_unwind();
-        match tokio::time::timeout(self.0.handshake, answer).await {
+        match tokio::time::timeout(self.handshake_time(), answer).await {
             Ok(Ok(Ok(identity))) => identity.scopes.require(scope).map(|()| identity),
             Ok(Ok(Err(refusal))) => Err(refusal.into()),
             Ok(Err(_panic)) => {
@@ -328,7 +340,7 @@ impl Admission {
 
     fn unavailable(&self, code: &'static str, message: &str) -> Rejection {
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
-            .with_retry_after(self.0.retry_after)
+            .with_retry_after(self.retry_after())
     }
 }
 
@@ -340,7 +352,7 @@ impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
             .field("authenticates", &self.authenticates())
-            .field("origins", &self.0.origins)
+            .field("rules", &self.rules())
             .field("limits", &self.0.limits)
             .field("draining", &self.is_draining())
             .finish_non_exhaustive()

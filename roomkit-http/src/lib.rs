@@ -35,6 +35,7 @@ mod limits;
 mod mount;
 mod origin;
 mod rejection;
+mod rules;
 mod scope;
 
 pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use metrics::gauge;
@@ -13,8 +16,8 @@ use tokio::sync::watch;
 /// Counts sessions against their limits.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    per_process: usize,
-    per_address: usize,
+    per_process: AtomicUsize,
+    per_address: AtomicUsize,
     total: watch::Sender<usize>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -29,11 +32,17 @@ pub(crate) enum Reached {
 impl Limits {
     pub(crate) fn new(per_process: usize, per_address: usize) -> Self {
         Self {
-            per_process,
-            per_address,
+            per_process: per_process.into(),
+            per_address: per_address.into(),
             total: watch::Sender::new(0),
             by_address: Mutex::default(),
         }
+    }
+
+    /// Other limits, for those who come from now on.
+    pub(crate) fn set(&self, per_process: usize, per_address: usize) {
+        self.per_process.store(per_process, Ordering::Relaxed);
+        self.per_address.store(per_address, Ordering::Relaxed);
     }
 
     /// Takes a place, to be given back by dropping the permit. A client without an address (a Unix
@@ -49,7 +58,7 @@ impl Limits {
         }
         if let Some(client) = client {
             let count = by_address.entry(client).or_default();
-            if *count >= self.per_address {
+            if *count >= self.per_address.load(Ordering::Relaxed) {
                 return Err(Reached::Address);
             }
             *count += 1;
@@ -63,11 +72,11 @@ impl Limits {
     }
 
     pub(crate) fn max_sessions(&self) -> usize {
-        self.per_process
+        self.per_process.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.sessions() >= self.per_process
+        self.sessions() >= self.max_sessions()
     }
 
     pub(crate) fn sessions(&self) -> usize {

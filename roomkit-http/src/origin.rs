@@ -9,15 +9,18 @@ pub(crate) struct OriginPolicy {
     any: bool,
     same_origin: bool,
     listed: Vec<String>,
+    /// The server speaks https and nothing else.
+    https: bool,
 }
 
 impl OriginPolicy {
-    /// Reads the setting `allowed_origins`.
-    pub(crate) fn parse(entries: &[String]) -> Result<Self, ConfigError> {
+    /// Reads the setting `allowed_origins` of a server that may be known to speak https alone.
+    pub(crate) fn parse(entries: &[String], https: bool) -> Result<Self, ConfigError> {
         let mut policy = Self {
             any: false,
             same_origin: false,
             listed: Vec::new(),
+            https,
         };
         for entry in entries {
             match entry.as_str() {
@@ -48,9 +51,24 @@ impl OriginPolicy {
                     .and_then(normalized)
                     .is_some_and(|origin| {
                         self.listed.contains(&origin)
-                            || self.same_origin && is_same(&origin, headers, uri)
+                            || self.same_origin && self.is_same(&origin, headers, uri)
                     })
         })
+    }
+
+    /// Compares host and port, and the scheme where the server knows its own: behind a proxy that ends
+    /// TLS it does not.
+    fn is_same(&self, origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
+        let host = match headers.get(header::HOST) {
+            Some(host) => host.to_str().ok(),
+            None => uri.authority().map(http::uri::Authority::as_str),
+        };
+        let (Some(host), Some((scheme, authority))) = (host, origin.split_once("://")) else {
+            return false;
+        };
+        let host = host.to_ascii_lowercase();
+        let same_place = host.strip_suffix(default_port(scheme)).unwrap_or(&host) == authority;
+        same_place && (scheme == "https" || !self.https)
     }
 }
 
@@ -73,19 +91,6 @@ fn default_port(scheme: &str) -> &'static str {
     }
 }
 
-/// Compares host and port. Not the scheme: behind a proxy that ends TLS it is not known.
-fn is_same(origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
-    let host = match headers.get(header::HOST) {
-        Some(host) => host.to_str().ok(),
-        None => uri.authority().map(http::uri::Authority::as_str),
-    };
-    let (Some(host), Some((scheme, authority))) = (host, origin.split_once("://")) else {
-        return false;
-    };
-    let host = host.to_ascii_lowercase();
-    host.strip_suffix(default_port(scheme)).unwrap_or(&host) == authority
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -93,13 +98,17 @@ mod tests {
     use super::*;
 
     fn allows(entries: &[&str], host: &str, origins: &[&str]) -> bool {
+        allows_by(false, entries, host, origins)
+    }
+
+    fn allows_by(https: bool, entries: &[&str], host: &str, origins: &[&str]) -> bool {
         let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
         let mut request = Request::get("/ws").header("host", host);
         for origin in origins {
             request = request.header("origin", *origin);
         }
         let request = request.body(()).unwrap();
-        OriginPolicy::parse(&entries)
+        OriginPolicy::parse(&entries, https)
             .unwrap()
             .allows(request.headers(), request.uri())
     }
@@ -128,6 +137,21 @@ mod tests {
                 "{host} {origin}"
             );
         }
+    }
+
+    #[test]
+    fn x3_a_page_over_http_is_of_another_origin_than_a_server_that_speaks_https() {
+        for (host, origin, allowed) in [
+            ("a.example", "https://a.example", true),
+            ("a.example:8443", "https://a.example:8443", true),
+            ("a.example", "http://a.example", false),
+            ("a.example:8443", "http://a.example:8443", false),
+        ] {
+            let is_allowed = allows_by(true, &["same-origin"], host, &[origin]);
+            assert_eq!(is_allowed, allowed, "{host} {origin}");
+        }
+        let list = ["http://localhost:3000"];
+        assert!(allows_by(true, &list, "a.example", &list), "asked for");
     }
 
     #[test]
@@ -166,7 +190,7 @@ mod tests {
             "",
             "null",
         ] {
-            let error = OriginPolicy::parse(&[entry.into()]).unwrap_err();
+            let error = OriginPolicy::parse(&[entry.into()], false).unwrap_err();
             assert!(
                 error.to_string().starts_with("allowed_origins: "),
                 "{error}"

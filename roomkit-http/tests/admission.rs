@@ -102,6 +102,64 @@ async fn c5_authentication_has_its_time() {
 }
 
 #[tokio::test]
+async fn c5_other_limits_are_for_those_who_come_then() {
+    let config = AdmissionConfig {
+        max_sessions: 2,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::new(&config).unwrap();
+    // As a transport has it.
+    let door = admission.clone();
+    let first = admit_from(&door, "1.1.1.1").await.unwrap();
+    let second = admit_from(&door, "1.1.1.1").await.unwrap();
+
+    let fewer = AdmissionConfig {
+        max_sessions: 1,
+        retry_after_seconds: 7,
+        handshake_ms: 5,
+        allowed_origins: vec!["https://app.example".into()],
+        ..config.clone()
+    };
+    admission.reconfigure(&fewer).unwrap();
+    assert_eq!((door.sessions(), door.max_sessions()), (2, 1), "both go on");
+    assert_eq!(door.handshake_time(), Duration::from_millis(5));
+    assert_eq!(door.ready().unwrap_err().code(), "full");
+    drop(first);
+    let refused = admit_from(&door, "2.2.2.2").await.unwrap_err();
+    assert_eq!(told(refused).await.1.as_deref(), Some("7"));
+    let mut page = head("/ws");
+    page.headers
+        .insert("origin", "https://a.example".parse().unwrap());
+    let refused = door.check(&page, None, Scope::Call).await.unwrap_err();
+    assert_eq!(refused.code(), "origin");
+
+    let per_address = AdmissionConfig {
+        max_sessions: 3,
+        max_sessions_per_address: 1,
+        ..config
+    };
+    admission.reconfigure(&per_address).unwrap();
+    let refused = admit_from(&door, "1.1.1.1").await.unwrap_err();
+    assert_eq!(refused.code(), "too_many_sessions");
+    let third = admit_from(&door, "3.3.3.3").await.unwrap();
+    drop((second, third));
+    assert_eq!(door.sessions(), 0);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_change_nothing() {
+    let admission = Admission::new(&AdmissionConfig::default()).unwrap();
+    let wrong = AdmissionConfig {
+        max_sessions: 5,
+        allowed_origins: vec!["app.example".into()],
+        ..AdmissionConfig::default()
+    };
+    let error = admission.reconfigure(&wrong).unwrap_err();
+    assert!(error.to_string().contains("app.example"), "{error}");
+    assert_eq!(admission.max_sessions(), 1000);
+}
+
+#[tokio::test]
 async fn c5_limits_answer_429_and_503() {
     let admission = Admission::new(&AdmissionConfig {
         max_sessions: 2,

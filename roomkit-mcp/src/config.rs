@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use roomkit_core::tool::ToolRules;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::token::TokenSource;
@@ -134,6 +134,76 @@ impl McpServer {
     }
 }
 
+impl PartialEq for McpServer {
+    /// Whether both are the same server, reached in the same way and offering the same. Two sources of
+    /// tokens are equal where they are one.
+    fn eq(&self, other: &Self) -> bool {
+        // Each field has its name here, so that a new one is not forgotten.
+        let Self {
+            name,
+            url,
+            headers,
+            bearer_token,
+            bearer_token_env,
+            token_source,
+            ca_file,
+            command,
+            args,
+            env,
+            inherit_env,
+            working_dir,
+            include,
+            exclude,
+            prefix,
+            renames,
+            rules,
+            tell_progress,
+            required,
+            timeout,
+            connect_timeout,
+            ping,
+            max_tools,
+            max_result_chars,
+            max_message_bytes,
+        } = self;
+        let secrets = |of: &BTreeMap<String, SecretString>| -> Vec<(String, String)> {
+            of.iter()
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect()
+        };
+        let token = |of: &Option<SecretString>| of.as_ref().map(|it| it.expose_secret().to_owned());
+        let same_source = match (token_source, &other.token_source) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_source
+            && token(bearer_token) == token(&other.bearer_token)
+            && secrets(headers) == secrets(&other.headers)
+            && secrets(env) == secrets(&other.env)
+            && *name == other.name
+            && *url == other.url
+            && *command == other.command
+            && *args == other.args
+            && *ca_file == other.ca_file
+            && *inherit_env == other.inherit_env
+            && *working_dir == other.working_dir
+            && *include == other.include
+            && *exclude == other.exclude
+            && *prefix == other.prefix
+            && *renames == other.renames
+            && *rules == other.rules
+            && *tell_progress == other.tell_progress
+            && *required == other.required
+            && *bearer_token_env == other.bearer_token_env
+            && *timeout == other.timeout
+            && *connect_timeout == other.connect_timeout
+            && *ping == other.ping
+            && *max_tools == other.max_tools
+            && *max_result_chars == other.max_result_chars
+            && *max_message_bytes == other.max_message_bytes
+    }
+}
+
 impl fmt::Debug for McpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.as_deref().map(|url| {
@@ -182,5 +252,22 @@ mod tests {
         .unwrap();
         let shown = format!("{server:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    #[test]
+    fn a_server_is_equal_to_itself_and_to_no_other() {
+        let read = |text| serde_json::from_value::<McpServer>(text).unwrap();
+        let whole = json!({"url": "https://a", "headers": {"k": "v"}, "bearer_token": "b", "env": {"k": "v"}});
+        assert_eq!(read(whole.clone()), read(whole.clone()));
+        for (field, other) in [
+            ("url", json!("https://b")),
+            ("headers", json!({"k": "w"})),
+            ("bearer_token", json!("c")),
+            ("env", json!({"l": "v"})),
+            ("max_tools", json!(7)),
+        ] {
+            let mut changed = whole.clone();
+            changed[field] = other;
+            assert_ne!(read(changed), read(whole.clone()), "{field}");
+        }
     }
 }

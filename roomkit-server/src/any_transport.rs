@@ -61,6 +61,8 @@ impl RealtimeAudioTransport for AnyTransport {
             .transports
             .get(transport)
             .ok_or_else(|| TransportError::Refused("its transport is not mounted here".into()))?;
-        transport.accept(session, connection, offer).await
+        let mut link = transport.accept(session, connection, offer).await?;
+        link.info.transport = Some(transport.name().to_owned());
+        Ok(link)
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     dashboards::Dashboards,
     demo_tools,
     error::{ServerError, within},
-    host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
+    host::{Host, SUPERVISOR, TransportHost, VOICE},
+    keys::Keys,
     metrics::Exporter,
     minted::Minted,
     routes,
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) dashboards: Dashboards,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
+    /// The tokens in force; none where nobody is asked for one.
+    pub(crate) keys: Option<Keys>,
     /// What mints tokens; none where nobody is asked for one.
     pub(crate) minted: Option<Minted>,
     /// The MCP servers, if there are any.
@@ -107,11 +110,12 @@ impl App {
             other => other,
         })?;
 
-        let limits = config.limits.admission()?;
+        let limits = config.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
-        let admission = match tokens {
-            Some(tokens) => Admission::with_authentication(&limits, tokens),
+        let keys = tokens.map(Keys::new);
+        let admission = match &keys {
+            Some(keys) => Admission::with_authentication(&limits, keys.clone()),
             None => Admission::new(&limits),
         };
         let kit = RoomKit::builder()
@@ -122,6 +126,7 @@ impl App {
         let app = Self {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
+            keys,
             minted,
             mcp,
             exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
@@ -132,11 +137,7 @@ impl App {
 
         // Pages of allowed origins may read what they may ask for.
         let mut router = app.admission.with_cors(routes::router(app.clone()));
-        let limit = RoomLimit {
-            max_rooms: config.limits.max_rooms,
-            retry_after: Duration::from_secs(config.limits.retry_after_seconds),
-        };
-        let host = Host::new(app.kit.clone(), app.voice.clone(), limit);
+        let host = Host::new(app.kit.clone(), app.voice.clone(), app.admission.clone());
         for (place, (transport, config)) in
             transports.into_iter().zip(&config.transports).enumerate()
         {

@@ -152,6 +152,19 @@ pub(crate) struct Tokens {
     pub(crate) minted: Minted,
 }
 
+impl Tokens {
+    /// No token of the configuration, and the minted ones.
+    pub(crate) fn only_minted(minted: Minted) -> Self {
+        let fixed = Arc::default();
+        Self { fixed, minted }
+    }
+
+    /// The same tokens, with minted ones of this key.
+    pub(crate) fn minted_by(self, minted: Minted) -> Self {
+        Self { minted, ..self }
+    }
+}
+
 #[async_trait]
 impl Authenticate for Tokens {
     async fn authenticate(&self, request: AuthRequest) -> Result<Identity, Refusal> {

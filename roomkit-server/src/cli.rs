@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use serde_json::{Map, Value};
 
 use crate::{
-    config::{Config, LogFormat, ProviderConfig},
+    config::{Config, LogFormat, ProviderConfig, TlsConfig},
     error::ServerError,
 };
 
@@ -52,6 +52,12 @@ pub struct Settings {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [file: `listen`]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// PEM file of the server's certificate; the server then speaks https [file: `tls.cert`]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of its private key [file: `tls.key`]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// The speech AI, by its registered name [default: echo] [file: `provider.name`]
     ///
     /// When the file configures another provider, that configuration is left out.
@@ -128,6 +134,9 @@ impl Settings {
             let none = Value::Object(Map::new());
             config.provider = ProviderConfig { name, config: none };
         }
+        if let (Some(cert), Some(key)) = (self.tls_cert, self.tls_key) {
+            config.tls = Some(TlsConfig { cert, key });
+        }
         if let Some(model) = self.model {
             config.provider.set("model", model);
         }
@@ -188,6 +197,8 @@ mod tests {
     fn every_flag_reaches_its_setting() {
         let config = parsed(&[
             "--listen=0.0.0.0:9",
+            "--tls-cert=cert.pem",
+            "--tls-key=key.pem",
             "--provider=openai",
             "--model=gpt-realtime",
             "--voice=marin",
@@ -209,6 +220,9 @@ mod tests {
         .into_config()
         .unwrap();
         assert_eq!(config.listen, "0.0.0.0:9");
+        let tls = config.tls.unwrap();
+        assert_eq!(tls.cert.to_str(), Some("cert.pem"));
+        assert_eq!(tls.key.to_str(), Some("key.pem"));
         assert_eq!(config.provider.name, "openai");
         assert_eq!(config.provider.config["model"], "gpt-realtime");
         assert_eq!(config.channel.voice.as_deref(), Some("marin"));
@@ -235,6 +249,8 @@ mod tests {
             (&["--lissten=1"][..], "--lissten"),
             (&["--max-sessions=many"], "many"),
             (&["--listen"], "--listen"),
+            (&["--tls-cert=a"], "--tls-key"),
+            (&["--tls-key=a"], "--tls-cert"),
             (&["stray"], "stray"),
             (&["--log-format=xml"], "json"),
             (&["check-config", "stray"], "stray"),

@@ -1,21 +1,20 @@
 //! The configuration file: TOML, named like the command line's flags, unknown fields refused.
 
+mod recording;
+
 use std::{fmt, fs, path::Path};
 
 use roomkit::{
-    error::ConfigError,
-    http::AdmissionConfig,
-    mcp::McpServer,
-    recording::{Consent, Recording},
-    registry::Registry,
-    tool::ToolSearch,
-    voice::HistorySeed,
+    error::ConfigError, http::AdmissionConfig, mcp::McpServer, tool::ToolSearch, voice::HistorySeed,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::{ServerError, within};
-pub use crate::{agents::AgentConfig, auth::AuthConfig, log::LogFormat};
+pub use self::recording::RecordingConfig;
+use crate::error::ServerError;
+pub use crate::{
+    agents::AgentConfig, auth::AuthConfig, log::LogFormat, otel::OtelConfig, tls::TlsConfig,
+};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +22,8 @@ pub use crate::{agents::AgentConfig, auth::AuthConfig, log::LogFormat};
 pub struct Config {
     /// Address to listen on; default `127.0.0.1:8080`. Port 0 takes a free one.
     pub listen: String,
+    /// The certificate of a server that ends TLS itself; default none: it speaks http.
+    pub tls: Option<TlsConfig>,
     /// The speech AI.
     pub provider: ProviderConfig,
     /// The ways in for callers; default `webrtc` at `/rtc` and `websocket` at `/ws`.
@@ -43,6 +44,8 @@ pub struct Config {
     pub rooms: RoomsConfig,
     /// What the server tells of its work.
     pub metrics: MetricsConfig,
+    /// Where traces are sent; default nowhere.
+    pub otel: Option<OtelConfig>,
     /// What to log, as directives of `tracing`; default `info`.
     pub log: String,
     /// What the log looks like, `text` or `json`; default `text`.
@@ -55,6 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".into(),
+            tls: None,
             provider: ProviderConfig::default(),
             transports: vec![
                 TransportConfig::new("webrtc", "/rtc"),
@@ -68,6 +72,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             rooms: RoomsConfig::default(),
             metrics: MetricsConfig::default(),
+            otel: None,
             log: "info".into(),
             log_format: LogFormat::Text,
             drain_s: 30,
@@ -76,6 +81,19 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the door has to know.
+    pub(crate) fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
+        Ok(AdmissionConfig {
+            https: self.tls.is_some(),
+            ..self.limits.admission()?
+        })
+    }
+
+    /// How the server's address begins.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -107,7 +125,7 @@ fn line(text: &str, offset: usize) -> usize {
 }
 
 /// Which speech AI, and its own settings.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
     /// The registered name; default `echo`.
@@ -144,7 +162,7 @@ impl fmt::Debug for ProviderConfig {
 }
 
 /// A way in for callers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransportConfig {
     /// The registered name.
@@ -259,47 +277,6 @@ impl ChannelConfig {
     }
 }
 
-/// Recordings of calls.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecordingConfig {
-    /// The registered name of what keeps them, such as `ogg_opus` or `wav`.
-    pub sink: String,
-    /// Its own settings, such as `directory`.
-    #[serde(default)]
-    pub config: Value,
-    /// `given`: callers have consented before they call, and every call is recorded. `ask`: a call
-    /// is recorded once its caller consents. Default `ask`.
-    #[serde(default = "ask")]
-    pub consent: Consent,
-    /// Whether a caller may begin, pause and resume the recording; default true with `ask`, where
-    /// nobody else could consent, and false with `given`.
-    pub client_decides: Option<bool>,
-}
-
-fn ask() -> Consent {
-    Consent::Ask
-}
-
-impl RecordingConfig {
-    /// What keeps the recordings, and who allows them.
-    pub(crate) fn build(&self, registry: &Registry) -> Result<Recording, ConfigError> {
-        let asks = self.consent == Consent::Ask;
-        let client_decides = self.client_decides.unwrap_or(asks);
-        if asks && !client_decides {
-            let problem =
-                "is false, so nobody can consent; leave it out, or set `consent = \"given\"`";
-            return Err(ConfigError::field("recording.client_decides", problem));
-        }
-        let sink = registry
-            .recording_sink(&self.sink, self.config.clone())
-            .map_err(within("recording.config"))?;
-        Ok(Recording::new(sink)
-            .consent(self.consent)
-            .client_decides(client_decides))
-    }
-}
-
 /// Who may connect, and how many: the fields of [`AdmissionConfig`], one for rooms and two for load.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -344,8 +321,7 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// What the door has to know.
-    pub(crate) fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
+    fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
         if self.max_rooms == 0 {
             let problem = "is 0; must be at least 1";
             return Err(ConfigError::field("limits.max_rooms", problem));
@@ -361,6 +337,7 @@ impl LimitsConfig {
             handshake_ms: self.handshake_ms,
             retry_after_seconds: self.retry_after_seconds,
             trusted_proxies: self.trusted_proxies,
+            ..AdmissionConfig::default()
         })
     }
 }

@@ -26,6 +26,6 @@ pub fn tokens(input: &[u8]) {
 pub fn config(input: &[u8]) {
     if let Ok(config) = Config::parse(&String::from_utf8_lossy(input)) {
         let _ = config.channel.check();
-        let _ = config.limits.admission();
+        let _ = config.admission();
     }
 }

@@ -1,13 +1,13 @@
 //! Which room a caller comes into, and under what name.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use roomkit::{
     RealtimeSession, RealtimeVoiceChannel, RoomKit,
     error::{RoomError, StartError, TransportError},
-    http::{AuthRequest, Rejection, SessionHost, StartRequest},
+    http::{Admission, AuthRequest, Rejection, SessionHost, StartRequest},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
     transport::Connection,
@@ -31,33 +31,26 @@ const MAX_ID_CHARS: usize = 128;
 pub(crate) struct Host {
     kit: RoomKit,
     voice: RealtimeVoiceChannel,
+    /// Knows when those who are turned down may try again.
+    admission: Admission,
     /// Held while channels are attached, so that two who come at once do not both attach them.
     furnishing: Arc<Mutex<()>>,
-    limit: RoomLimit,
-}
-
-/// The cap on open rooms.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RoomLimit {
-    pub(crate) max_rooms: usize,
-    /// When those who are turned down may try again.
-    pub(crate) retry_after: Duration,
 }
 
 impl Host {
-    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel, limit: RoomLimit) -> Self {
+    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel, admission: Admission) -> Self {
         Self {
             kit,
             voice,
+            admission,
             furnishing: Arc::default(),
-            limit,
         }
     }
 
     /// Turns a caller down for whom a room would have to be made when no more may be. Two who come
     /// at once may both get past this; the kit itself then refuses the second.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
-        if self.kit.open_rooms() < self.limit.max_rooms {
+        if self.kit.open_rooms() < self.kit.max_rooms() {
             return Ok(());
         }
         let exists = match request.query("room") {
@@ -69,7 +62,9 @@ impl Host {
         }
         let message = "there is no room for one more conversation";
         let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message);
-        Err(rejection.with_retry_after(self.limit.retry_after).counted())
+        Err(rejection
+            .with_retry_after(self.admission.retry_after())
+            .counted())
     }
 
     async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {

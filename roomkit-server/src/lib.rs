@@ -2,7 +2,8 @@
 //!
 //! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::check`] says what
 //! it would come to, [`Server::bind`] turns it into a listening server, [`Server::run`] serves until
-//! it is told to stop. Everything the server
+//! it is told to stop; a [`Reload`] gives it
+//! another configuration meanwhile. Everything the server
 //! can do comes from the facade crate: what it cannot do with that, no other program can.
 
 mod agents;
@@ -16,22 +17,29 @@ mod demo_tools;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hang_up;
 mod host;
+mod keys;
 mod load;
 mod log;
 mod mcp;
 mod metrics;
 mod minted;
+mod otel;
 mod plan;
+mod reload;
 mod routes;
 mod serve;
 mod server;
 mod shutdown;
 mod tidy;
+mod tls;
 mod used_tokens;
 
 pub use error::ServerError;
-pub use log::{LogFormat, log_to_stderr};
+pub use hang_up::HangUps;
+pub use log::{Log, LogFormat, observe};
 pub use plan::Plan;
+pub use reload::{Reload, Reloaded};
 pub use server::Server;
 pub use shutdown::Signals;

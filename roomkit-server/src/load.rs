@@ -8,6 +8,7 @@ use metrics::gauge;
 use roomkit::http::Admission;
 use tokio::{
     runtime::{Handle, RuntimeMetrics},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -122,17 +123,21 @@ impl Judge {
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     admission: Admission,
+    /// What the configuration says now.
+    limits: watch::Receiver<LoadLimits>,
     window: Window,
     judge: Judge,
     looks: u32,
 }
 
 impl Doorkeeper {
-    pub(crate) fn new(admission: Admission, limits: LoadLimits) -> Self {
+    pub(crate) fn new(admission: Admission, limits: watch::Receiver<LoadLimits>) -> Self {
+        let judge = Judge::new(*limits.borrow());
         Self {
             admission,
+            limits,
             window: Window::default(),
-            judge: Judge::new(limits),
+            judge,
             looks: 0,
         }
     }
@@ -166,6 +171,7 @@ impl Doorkeeper {
     fn decide(&mut self, load: Load) {
         gauge!("roomkit_server_load").set(load.busy);
         gauge!("roomkit_server_timer_lateness_seconds").set(load.lateness.as_secs_f64());
+        self.judge.limits = *self.limits.borrow();
         let before = self.judge.refuses;
         let now = self.judge.judge(load);
         let Load { busy, lateness } = load;
@@ -298,7 +304,10 @@ mod tests {
             let request = Request::get(path).body(Body::empty()).unwrap();
             router.call(request).await.unwrap()
         };
-        let mut keeper = Doorkeeper::new(admission.clone(), limits(0.9, 100));
+        let mut keeper = Doorkeeper::new(
+            admission.clone(),
+            watch::Sender::new(limits(0.9, 100)).subscribe(),
+        );
         keeper.decide(load(0.5, 1));
         assert_eq!(ask("/readyz").await.status(), 200);
         keeper.decide(load(0.99, 1));

@@ -1,11 +1,22 @@
-//! Where the log goes: standard error, because standard output is for programs.
+//! Where the log goes: standard error, because standard output is for programs. And traces.
 
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use roomkit::error::ConfigError;
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, LevelFilter, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
+};
+
+use crate::config::Config;
+#[cfg(feature = "otel")]
+use crate::otel::Traces;
 
 /// What the log looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -18,22 +29,72 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends the log to standard error. `filter` is a level or directives such as
-/// `info,roomkit_core=debug`.
+/// A log that was set up, with traces where the configuration wants some. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    #[cfg(feature = "otel")]
+    traces: Option<Traces>,
+}
+
+/// Sends the log to standard error, and traces to where the configuration says. Needs a runtime.
 ///
 /// # Errors
 ///
-/// When the filter cannot be read. A log that is set up already stays as it is.
-pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<(), ConfigError> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(read(filter)?)
-        .with_writer(io::stderr);
-    // Fails only when there is a log already.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+/// When the filter cannot be read, or traces cannot be sent there. A log that is set up already stays
+/// as it is.
+pub fn observe(config: &Config) -> Result<Log, ConfigError> {
+    if let Some(otel) = &config.otel {
+        otel.check()?;
+    }
+    let (filter, handle) = reload::Layer::new(read(&config.log)?);
+    // Spans are for traces: what a line is about, it says itself. Without a hint of its own this would
+    // take the other filter's, and with it the cheapest way to skip what is not logged.
+    let no_spans = filter_fn(|what| !what.is_span()).with_max_level_hint(LevelFilter::TRACE);
+    let filter = filter.and(no_spans);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    Ok(())
+    let log = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let traces = config.otel.as_ref().map(Traces::start).transpose()?;
+    #[cfg(feature = "otel")]
+    let log = log.with(traces.as_ref().map(Traces::layer));
+    // Fails only when there is a log already.
+    let _ = log.try_init();
+    Ok(Log {
+        filter: handle,
+        #[cfg(feature = "otel")]
+        traces,
+    })
+}
+
+impl Log {
+    /// Logs what this filter says from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn set_filter(&self, filter: &str) -> Result<(), ConfigError> {
+        let read = read(filter)?;
+        // Fails only when the log is gone.
+        let _ = self.filter.reload(read);
+        Ok(())
+    }
+
+    /// Sends the last traces, for 5 s at most. Nothing is traced from then on.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(clippy::unused_async, reason = "there are no traces")
+    )]
+    pub async fn finish(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            traces.finish().await;
+        }
+    }
 }
 
 /// Finds out whether a filter can be used.

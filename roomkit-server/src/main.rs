@@ -7,7 +7,7 @@ use std::{
 
 use clap::Parser;
 use roomkit_server::{
-    Server, ServerError, Signals,
+    HangUps, Server, ServerError, Signals,
     cli::{Cli, Settings, Task},
 };
 
@@ -41,13 +41,23 @@ async fn run(cli: Cli) -> Result<(), ServerError> {
 }
 
 async fn serve(settings: Settings) -> Result<(), ServerError> {
-    let config = settings.into_config()?;
-    roomkit_server::log_to_stderr(&config.log, config.log_format)?;
+    let config = settings.clone().into_config()?;
+    let log = roomkit_server::observe(&config)?;
     let signals = Signals::listen()?;
+    // Without a file there is nothing to read again, and a hang-up ends the program as it always did.
+    let hang_ups = settings
+        .config
+        .is_some()
+        .then(HangUps::listen)
+        .transpose()?;
     let server = Server::bind(config).await?;
     // The one line for programs.
-    print(format!("listening on http://{}\n", server.address()).as_bytes());
+    print(format!("listening on {}\n", server.url()).as_bytes());
+    if let Some(hang_ups) = hang_ups {
+        tokio::spawn(server.reload(Some(log.clone())).at(hang_ups, settings));
+    }
     server.run(signals.stop()).await;
+    log.finish().await;
     Ok(())
 }
 

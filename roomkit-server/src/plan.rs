@@ -41,7 +41,7 @@ impl Plan {
             LogFormat::Json => "JSON",
         };
         let lines = vec![
-            ("listen", format!("http://{address}")),
+            ("listen", format!("{}://{address}", config.scheme())),
             ("provider", provider(config)),
             (
                 "transports",
@@ -56,6 +56,7 @@ impl Plan {
                 format!("{} calls, {} rooms", limits.max_sessions, limits.max_rooms),
             ),
             ("metrics", metrics.into()),
+            ("traces", traces(config)),
             ("log", format!("{}, as {format}", config.log)),
         ];
         Self { lines }
@@ -111,6 +112,13 @@ fn recording(config: Option<&RecordingConfig>) -> String {
             Consent::Given => format!("{sink}, of every call"),
         },
         None => "none".into(),
+    }
+}
+
+fn traces(config: &Config) -> String {
+    match &config.otel {
+        Some(otel) => format!("to {} as {}", otel.place(), otel.service_name),
+        None => "off".into(),
     }
 }
 

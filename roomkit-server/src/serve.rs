@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1.1 with a limit on open connections and on the time for a request's head.
+//! The accept loop: HTTP/1.1, over TLS or not, with a limit on open connections and on the time for a request's head.
 //!
 //! An upgraded connection leaves this loop with its upgrade; what becomes of it is its owner's.
 
@@ -14,28 +14,43 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use roomkit::http::Admission;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Tls;
 
 /// HTTP connections open at a time; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 2048;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// Serves until `stop` says so, and then until the requests at hand are answered. A client that
-/// has not sent a whole head in `head_time` is cut off.
+/// What each connection has to get past before it can ask for anything.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Knows how long it may take.
+    pub(crate) admission: Admission,
+    /// The certificate it is shown, if the server ends TLS itself.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Serves until `stop` says so, and then until the requests at hand are answered. A client
+/// whose TLS handshake, or then the head of its request, takes longer than the door's handshake time is
+/// cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    head_time: Duration,
+    door: Door,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_time);
+    http.timer(TokioTimer::new());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -47,9 +62,21 @@ pub(crate) async fn serve(
         let Some((socket, peer, place)) = accepted else {
             continue;
         };
-        let serving = connection(http.clone(), socket, peer, router.clone(), stop.clone());
+        let time = door.admission.handshake_time();
+        let mut http = http.clone();
+        http.header_read_timeout(time);
+        let serving = Connection {
+            http,
+            peer,
+            router: router.clone(),
+            stop: stop.clone(),
+        };
+        let acceptor = door.tls.as_ref().map(Tls::acceptor);
         connections.spawn(async move {
-            serving.await;
+            match acceptor {
+                Some(acceptor) => serving.serve_tls(acceptor, socket, time).await,
+                None => serving.serve(socket).await,
+            }
             drop(place);
         });
     }
@@ -82,34 +109,55 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
+/// One connection of a client.
+struct Connection {
     http: http1::Builder,
-    socket: TcpStream,
     peer: SocketAddr,
     router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = router.call(request);
-        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-    });
-    let mut serving = pin!(
-        http.serve_connection(TokioIo::new(socket), service)
-            .with_upgrades()
-    );
-    let served = tokio::select! {
-        served = serving.as_mut() => Some(served),
-        () = stopped(&mut stop) => None,
-    };
-    let served = if let Some(served) = served {
-        served
-    } else {
-        serving.as_mut().graceful_shutdown();
-        serving.await
-    };
-    if let Err(error) = served {
-        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    /// Serves once the client and the server have agreed on how to speak, which may take so long.
+    async fn serve_tls(mut self, acceptor: TlsAcceptor, socket: TcpStream, time: Duration) {
+        let agreed = tokio::select! {
+            agreed = timeout(time, acceptor.accept(socket)) => agreed,
+            () = stopped(&mut self.stop) => return,
+        };
+        match agreed {
+            Ok(Ok(socket)) => self.serve(socket).await,
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed");
+            }
+            Err(_elapsed) => tracing::debug!(peer = %self.peer, "a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<S>(mut self, socket: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = self.peer;
+        let router = TowerToHyperService::new(self.router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = router.call(request);
+            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(socket), service);
+        let mut serving = pin!(connection.with_upgrades());
+        let served = tokio::select! {
+            served = serving.as_mut() => Some(served),
+            () = stopped(&mut self.stop) => None,
+        };
+        let served = if let Some(served) = served {
+            served
+        } else {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        };
+        if let Err(error) = served {
+            tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        }
     }
 }

@@ -13,12 +13,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     app::App,
-    config::Config,
+    config::{Config, OtelConfig, TlsConfig},
     error::ServerError,
     load::{Doorkeeper, LoadLimits},
-    log, mcp,
+    log::{self, Log},
+    mcp,
     plan::Plan,
-    serve::serve,
+    reload::Reload,
+    serve::{Door, serve},
+    tls::Tls,
 };
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
@@ -28,11 +31,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     pub(crate) app: App,
     pub(crate) router: Router,
-    load_limits: LoadLimits,
-    drain: Duration,
+    pub(crate) tls: Option<Tls>,
+    /// Above which load new calls are refused; can change while the server runs.
+    pub(crate) load_limits: watch::Sender<LoadLimits>,
+    pub(crate) config: Config,
 }
 
 impl Server {
@@ -43,6 +48,7 @@ impl Server {
     /// When a setting cannot be used, or the address is taken.
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let wanted = resolve(&config.listen).await?;
+        let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::connect(&config.mcp).await?;
         let (app, router) = App::build(&config, wanted, mcp)?;
         let refused = |source| ServerError::Listen {
@@ -57,8 +63,9 @@ impl Server {
             address,
             app,
             router,
-            load_limits: LoadLimits::from(&config.limits),
-            drain: Duration::from_secs(config.drain_s),
+            load_limits: watch::Sender::new(LoadLimits::from(&config.limits)),
+            tls: tls.map(Tls::new),
+            config,
         })
     }
 
@@ -73,7 +80,9 @@ impl Server {
     /// When a setting cannot be used.
     pub async fn check(config: &Config) -> Result<Plan, ServerError> {
         log::check(&config.log)?;
+        config.otel.as_ref().map_or(Ok(()), OtelConfig::check)?;
         let address = resolve(&config.listen).await?;
+        config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::check(&config.mcp)?;
         let (app, _router) = App::build(&on_free_ports(config), address, None)?;
         let plan = Plan::new(config, address, mcp, app.admission.authenticates());
@@ -86,16 +95,31 @@ impl Server {
         self.address
     }
 
+    /// The same as browsers write it: `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.config.scheme(), self.address)
+    }
+
+    /// What gives this server another configuration while it runs, and `log` another filter.
+    pub fn reload(&self, log: Option<Log>) -> Reload {
+        Reload::new(self, log)
+    }
+
     /// Serves until `stop` is ready; then refuses new calls, lets those that are running finish for
     /// as long as the configuration says, ends the rest, and returns (contract X4).
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, drain, .. } = self;
+        let Self { app, config, .. } = self;
+        let drain = Duration::from_secs(config.drain_s);
         let (stopping, is_stopping) = watch::channel(false);
-        let head_time = app.admission.handshake_time();
-        let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
+        let door = Door {
+            admission: app.admission.clone(),
+            tls: self.tls,
+        };
+        let serving = serve(self.listener, self.router, door, is_stopping);
+        let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
-        let doorkeeper = Doorkeeper::new(app.admission.clone(), self.load_limits);
+        let doorkeeper = Doorkeeper::new(app.admission.clone(), self.load_limits.subscribe());
         let _watching = AbortOnDropHandle::new(tokio::spawn(doorkeeper.watch()));
         tracing::info!(address = %self.address, "ready");
 

@@ -90,6 +90,7 @@ async fn x1_check_config_says_what_would_be_served_and_no_secret() {
         ("auth", "on: calls and rooms need a token"),
         ("limits", "7 calls, 8 rooms"),
         ("metrics", "at /metrics"),
+        ("traces", "off"),
         ("log", "warn, as JSON"),
     ];
     assert_eq!(lines, expected);

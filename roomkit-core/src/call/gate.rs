@@ -149,6 +149,11 @@ impl Toolbox {
             .unwrap_or_default()
     }
 
+    /// Whether this is the name of a tool, and not just a word of the model's.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     fn entry(&self, name: &str) -> Result<&Entry, String> {
         self.entries
             .get(name)

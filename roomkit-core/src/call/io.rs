@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{gate::Toolbox, setup::Change};
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
-    id::{CallId, ItemId},
+    id::{CallId, ItemId, ResponseId},
     provider::{
         ConnectionInfo, ProviderCommand, ProviderError, ProviderEvent, Role, SessionSetup, Usage,
     },
@@ -136,10 +136,24 @@ pub(crate) enum Action {
     Recording(RecordingState, RecordingDecision),
     /// Put this into the recording.
     Record(Sound),
+    /// Show this in traces.
+    Trace(Milestone),
     /// Something was dropped; count it.
     Dropped(&'static str),
     /// End the call. Nothing follows.
     End(EndReason),
+}
+
+/// What traces show of a call. It is told when it happens, which news are not: they keep their order
+/// (contract T1).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Milestone {
+    /// A response began, with the vendor's id of it.
+    ResponseBegan(Option<ResponseId>),
+    /// It is over.
+    ResponseEnded(ResponsePhase, Option<Usage>),
+    /// The conversation moves to another provider connection, or has.
+    HandOver(HandOverPhase),
 }
 
 /// What was said or heard: PCM16 mono.

@@ -25,6 +25,7 @@ mod outbox;
 mod playout;
 mod publisher;
 mod setup;
+mod spans;
 mod tools;
 mod uplink;
 mod vendor_changes;

@@ -1,6 +1,6 @@
 //! Creating, reading and closing rooms.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     RoomKit,
@@ -114,13 +114,28 @@ impl RoomKit {
     pub fn open_rooms(&self) -> usize {
         self.shared().count_live()
     }
+
+    /// How many may be open when one more is created.
+    pub fn max_rooms(&self) -> usize {
+        self.shared().max_rooms()
+    }
+
+    /// Changes how many rooms may be open when one more is created. Rooms that are open stay open, also
+    /// where there are more of them than there may be now.
+    pub fn set_max_rooms(&self, rooms: usize) {
+        self.shared().max_rooms.store(rooms, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
+    fn max_rooms(&self) -> usize {
+        self.max_rooms.load(Ordering::Relaxed)
+    }
+
     async fn create_room(&self, room: Room) -> Result<Room, RoomError> {
         self.check_open()?;
         let _opening = self.opening.lock().await;
-        if self.count_live() >= self.max_rooms {
+        if self.count_live() >= self.max_rooms() {
             return self.refuse_one_more(room.id).await;
         }
         self.stored("create_room", Some(&room.id), self.store.create_room(&room))
@@ -135,7 +150,7 @@ impl Shared {
     async fn refuse_one_more(&self, id: RoomId) -> Result<Room, RoomError> {
         match self.record(&id).await {
             Ok(_) => Err(RoomError::Exists(id)),
-            Err(RoomError::NotFound(_)) => Err(RoomError::TooManyRooms(self.max_rooms)),
+            Err(RoomError::NotFound(_)) => Err(RoomError::TooManyRooms(self.max_rooms())),
             Err(error) => Err(error),
         }
     }

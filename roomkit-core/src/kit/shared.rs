@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) store: Arc<dyn RoomStore>,
     pub(super) max_chain_depth: u32,
-    pub(super) max_rooms: usize,
+    pub(super) max_rooms: AtomicUsize,
     pub(super) lifecycle_timeout: Duration,
     pub(super) lanes: LaneContext,
     pub(super) channels: RwLock<HashMap<ChannelId, Arc<dyn Channel>>>,
@@ -54,7 +54,7 @@ impl Shared {
         Arc::new(Self {
             store: settings.store,
             max_chain_depth: settings.max_chain_depth,
-            max_rooms: settings.max_rooms,
+            max_rooms: settings.max_rooms.into(),
             lifecycle_timeout: settings.lifecycle_timeout,
             lanes: LaneContext {
                 tasks: TaskTracker::new(),

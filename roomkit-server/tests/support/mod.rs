@@ -8,6 +8,8 @@
 
 #[cfg(unix)]
 pub(crate) mod program;
+#[cfg(unix)]
+pub(crate) mod tls;
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -15,7 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
     task::JoinHandle,
@@ -154,17 +156,39 @@ pub(crate) async fn request(
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let (headers, length) = (lines.concat(), body.len());
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-length: {length}\r\n{headers}\r\n{body}"
-    );
+    let text = request_text(&address.to_string(), method, path, &lines.concat(), body);
     raw_request(address, text.as_bytes()).await
+}
+
+/// `headers` are whole lines.
+pub(crate) fn request_text(
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
+    )
 }
 
 pub(crate) async fn raw_request(address: SocketAddr, bytes: &[u8]) -> Answer {
     soon(async {
-        let mut socket = TcpStream::connect(address).await.unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
+        exchange(socket, bytes).await
+    })
+    .await
+}
+
+/// Sends a request that ends the connection, and reads the answer.
+pub(crate) async fn exchange<S>(mut socket: S, bytes: &[u8]) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    soon(async {
         // A server that has heard enough may close before it has read everything.
         let _ = socket.write_all(bytes).await;
         let mut answer = Vec::new();

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     task::JoinHandle,
 };
 
@@ -44,6 +44,10 @@ impl File {
         Self(path)
     }
 
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
@@ -58,6 +62,7 @@ impl Drop for File {
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
+    pub(crate) is_https: bool,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -68,7 +73,15 @@ impl Running {
 
     /// Starts it, and reads its log to the end.
     pub(crate) async fn with_log(arguments: &[&str]) -> (Self, JoinHandle<String>) {
-        let mut server = Self::with_log_to(Stdio::piped(), arguments).await;
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        Self::of(program(&all)).await
+    }
+
+    /// The same, of a program with an environment of its own.
+    pub(crate) async fn of(mut command: Command) -> (Self, JoinHandle<String>) {
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Self::started(child).await;
         let mut stderr = server.child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
             let mut log = String::new();
@@ -78,26 +91,38 @@ impl Running {
         (server, log)
     }
 
+    /// Starts it, and hands its log out line by line.
+    pub(crate) async fn with_lines(arguments: &[&str]) -> (Self, LogLines) {
+        let mut server = Self::with_log_to(Stdio::piped(), arguments).await;
+        let log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+        (server, LogLines(log))
+    }
+
     async fn with_log_to(log: Stdio, arguments: &[&str]) -> Self {
         let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
-        let mut child = program(&all).stderr(log).spawn().unwrap();
+        Self::started(program(&all).stderr(log).spawn().unwrap()).await
+    }
+
+    async fn started(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon(lines.next_line()).await.unwrap().unwrap();
-        let address = line
-            .strip_prefix("listening on http://")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let url = line.strip_prefix("listening on ").unwrap();
+        let (scheme, address) = url.split_once("://").unwrap();
         Self {
             child,
-            address,
+            is_https: scheme == "https",
+            address: address.parse().unwrap(),
             lines,
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.child.id().unwrap());
+        let command = format!("kill -{name} {}", self.id());
         let sent = Command::new("sh").args(["-c", &command]).status().await;
         assert!(sent.unwrap().success());
     }
@@ -109,6 +134,24 @@ impl Running {
             "one line, and no more"
         );
         soon(self.child.wait()).await.unwrap().code()
+    }
+}
+
+pub(crate) struct LogLines(Lines<BufReader<ChildStderr>>);
+
+impl LogLines {
+    /// All lines up to the one with these words.
+    pub(crate) async fn until(&mut self, words: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = soon(self.0.next_line()).await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("the log ends without `{words}`: {lines:?}"));
+            let is_it = line.contains(words);
+            lines.push(line);
+            if is_it {
+                return lines;
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS, recording};
+use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS, Running, recording};
 use crate::{
     call::publisher::{FromPublisher, ToPublisher},
     client_protocol::ServerMessage,
@@ -21,10 +21,7 @@ impl Driver {
         self.session.end();
         drop(self.client_events);
         self.mailbox.close();
-        for (task, cancelled) in self.running.into_values() {
-            cancelled.cancel();
-            task.abort();
-        }
+        self.running.into_values().for_each(Running::stop);
         drop(self.tools);
         drop(self.connecting);
 
@@ -37,6 +34,7 @@ impl Driver {
             .map_or(Duration::ZERO, |since| since.elapsed());
         let stats = self.call.stats();
         self.session.set_stats(stats);
+        self.spans.end(&reason, failure.as_ref(), &stats);
         let closing_provider = self.provider.map(|provider| {
             // Beside the rest: the client need not wait for the vendor's goodbye.
             let closed = timeout(CLOSE, provider.close());

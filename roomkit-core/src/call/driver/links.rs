@@ -124,6 +124,7 @@ impl Driver {
         {
             record_wait("first_audio", latency.first_audio);
             record_wait("sent", latency.sent);
+            self.spans.answered(latency);
             self.tell(ToPublisher::Turn(latency), false);
         }
         let played = |stats: &SessionStats| stats.last_turn.and_then(|turn| turn.played);
@@ -146,6 +147,7 @@ impl Driver {
     pub(super) fn dial(&mut self, dial: Dial) {
         let hanging_up = self.hanging_up.take();
         let connect = connect(Arc::clone(&self.shared.provider), dial.setup, dial.within);
+        let connect = self.spans.connecting(connect);
         self.connecting = Some(
             async move {
                 if let Some(closed) = hanging_up {

@@ -24,10 +24,11 @@ use futures_util::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::{AbortHandle, JoinHandle, JoinSet},
+    task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
 };
-use tokio_util::sync::CancellationToken;
+
+use tools::Running;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
@@ -37,6 +38,7 @@ use super::{
     machine::Call,
     outbox::{ClientWire, Outbox, ProviderWire, SendFailure},
     publisher::{FromPublisher, ToPublisher},
+    spans::Spans,
 };
 use crate::{
     audio::Resampler,
@@ -99,8 +101,9 @@ struct Driver {
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
     registered: Box<dyn Send>,
 
+    spans: Spans,
     tools: JoinSet<(CallId, Finished)>,
-    running: HashMap<CallId, (AbortHandle, CancellationToken)>,
+    running: HashMap<CallId, Running>,
     reporter: Reporter,
     reports: mpsc::Receiver<(CallId, String)>,
 
@@ -382,6 +385,7 @@ impl Driver {
                 Action::Stats(stats) => self.count(stats),
                 Action::Recording(state, by) => self.recording_changed(state, by),
                 Action::Record(sound) => self.record(sound),
+                Action::Trace(milestone) => self.spans.pass(milestone),
                 Action::Dropped(reason) => self.dropped(reason),
                 Action::End(reason) => return Some(reason),
             }

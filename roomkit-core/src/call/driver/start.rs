@@ -18,6 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use tracing::{Instrument, Span};
 
 use super::{
     AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, links::connect, recording::recorder,
@@ -29,6 +30,7 @@ use crate::{
         machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
         publisher::{Publisher, ToPublisher},
+        spans::{self, Spans},
     },
     client_protocol::ServerMessage,
     error::{StartError, TransportError},
@@ -108,20 +110,31 @@ pub(crate) struct NewCall {
 impl NewCall {
     /// Runs the session to its end. A defect in here, or in a plugin, ends this session and no
     /// other (contract S8).
-    pub(crate) async fn run(self: Box<Self>) {
+    pub(crate) fn run(self: Box<Self>) -> impl Future<Output = ()> + Send + 'static {
         let session = self.session.clone();
-        let driver = Driver::new(*self);
-        if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
-            session.end();
-            tracing::error!(session_id = %session.id(), "a session ended by a panic");
-        }
+        let Shared {
+            provider,
+            transport,
+            ..
+        } = &*self.shared;
+        let by = self.link.info.transport.as_deref();
+        let span = spans::session(&session, &**provider, by.unwrap_or(transport.name()));
+        let whole = span.clone();
+        let run = async move {
+            let driver = Driver::new(*self, whole);
+            if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
+                session.end();
+                tracing::error!(session_id = %session.id(), "a session ended by a panic");
+            }
+        };
+        run.instrument(span)
     }
 }
 
 impl Driver {
     /// Boxed, because each function of a task that takes a driver for itself would make room for one
     /// more, for as long as the call lasts.
-    pub(super) fn new(new: NewCall) -> Box<Self> {
+    pub(super) fn new(new: NewCall, whole: Span) -> Box<Self> {
         let NewCall {
             shared,
             session,
@@ -150,7 +163,8 @@ impl Driver {
         let mut first = new.opening.setup.wanted();
         first.history.clone_from(&new.opening.history);
         let provider = Arc::clone(&shared.provider);
-        let connecting = connect(provider, first, shared.connect_timeout);
+        let spans = Spans::new(whole, &session, &provider);
+        let connecting = spans.connecting(connect(provider, first, shared.connect_timeout));
         Box::new(Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
@@ -174,13 +188,14 @@ impl Driver {
             idle: new.idle,
             ready: Some(new.ready),
             registered: new.registered,
+            spans,
             tools: JoinSet::new(),
             running: HashMap::new(),
             reporter: Reporter::new(reports),
             reports: from_tools,
             to_publisher,
             from_publisher,
-            publisher: tokio::spawn(publisher.run(news)),
+            publisher: tokio::spawn(publisher.run(news).in_current_span()),
             levels: [None; 2],
             recorder,
             recording: RecordingState::Off,

@@ -2,16 +2,35 @@
 
 use std::sync::Arc;
 
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::Driver;
 use crate::{
     call::{
         gate::{Finished, ToolContext},
         io::{Input, ToolRequest},
+        spans,
     },
     id::CallId,
 };
+
+/// A tool call that runs.
+pub(super) struct Running {
+    task: AbortHandle,
+    cancelled: CancellationToken,
+    span: Span,
+}
+
+impl Running {
+    /// Nobody waits for it any more.
+    pub(super) fn stop(self) {
+        spans::tool_cancelled(&self.span);
+        self.cancelled.cancel();
+        self.task.abort();
+    }
+}
 
 impl Driver {
     pub(super) fn start_tool(&mut self, request: ToolRequest) {
@@ -27,21 +46,31 @@ impl Driver {
         };
         let call_id = request.call_id.clone();
         let cancelled = CancellationToken::new();
+        let declared = context.toolbox.declares(&request.name);
+        let span = self
+            .spans
+            .tool(&call_id, declared.then_some(&*request.name));
         let run = context.run(request, cancelled.clone(), self.reporter.clone());
         let id = call_id.clone();
-        let task = self.tools.spawn(async move { (id, run.await) });
-        self.running.insert(call_id, (task, cancelled));
+        let run = async move { (id, run.await) }.instrument(span.clone());
+        let running = Running {
+            task: self.tools.spawn(run),
+            cancelled,
+            span,
+        };
+        self.running.insert(call_id, running);
     }
 
     pub(super) fn cancel_tool(&mut self, call_id: &CallId) {
-        if let Some((task, cancelled)) = self.running.remove(call_id) {
-            cancelled.cancel();
-            task.abort();
+        if let Some(running) = self.running.remove(call_id) {
+            running.stop();
         }
     }
 
     pub(super) fn tool_finished(&mut self, call_id: CallId, finished: Finished) {
-        self.running.remove(&call_id);
+        if let Some(running) = self.running.remove(&call_id) {
+            spans::tool_finished(&running.span, &finished);
+        }
         // What it told before it was done comes before.
         while let Ok((call_id, progress)) = self.reports.try_recv() {
             self.feed(Input::ToolProgress(call_id, progress));

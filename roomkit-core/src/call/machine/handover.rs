@@ -272,7 +272,7 @@ impl Call {
         self.uplink.shut();
         self.stats.hand_overs += 1;
         let phase = HandOverPhase::Started { reason };
-        self.words.tell(now, News::HandOver(phase));
+        self.tell_hand_over(now, phase);
     }
 
     /// Nothing more comes from the present connection, and nothing more goes to it.
@@ -312,7 +312,7 @@ impl Call {
             held,
             attempts: run.attempts,
         };
-        self.words.tell(now, News::HandOver(phase));
+        self.tell_hand_over(now, phase);
     }
 
     /// The call ends while its connection is being replaced.

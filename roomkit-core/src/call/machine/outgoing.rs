@@ -3,10 +3,10 @@
 use super::{Call, Given, HELD_COMMANDS, Held};
 use crate::{
     call::{
-        io::{Action, Moment, News, Publication},
+        io::{Action, Milestone, Moment, News, Publication},
         uplink::{Kept, Piece},
     },
-    event::ResponsePhase,
+    event::{HandOverPhase, ResponsePhase},
     provider::{ProviderCommand, Usage},
     transport::ClientCommand,
 };
@@ -103,7 +103,21 @@ impl Call {
         phase: ResponsePhase,
         usage: Option<Usage>,
     ) {
+        let milestone = match &phase {
+            ResponsePhase::Started => {
+                let id = self.response.as_ref().and_then(|it| it.id.clone());
+                Milestone::ResponseBegan(id)
+            }
+            ended => Milestone::ResponseEnded(ended.clone(), usage),
+        };
+        self.out.push_back(Action::Trace(milestone));
         self.words.tell(now, News::Response { phase, usage });
+    }
+
+    pub(super) fn tell_hand_over(&mut self, now: Moment, phase: HandOverPhase) {
+        let milestone = Milestone::HandOver(phase.clone());
+        self.out.push_back(Action::Trace(milestone));
+        self.words.tell(now, News::HandOver(phase));
     }
 
     pub(super) fn tell_at_once(&mut self, now: Moment, news: News) {

@@ -251,6 +251,7 @@ fn clone(action: &Action) -> Action {
         Action::Stats(stats) => Action::Stats(*stats),
         Action::Recording(state, by) => Action::Recording(*state, *by),
         Action::Record(sound) => Action::Record(sound.clone()),
+        Action::Trace(milestone) => Action::Trace(milestone.clone()),
         Action::Dropped(reason) => Action::Dropped(reason),
         Action::End(reason) => Action::End(reason.clone()),
     }

@@ -1,0 +1,161 @@
+//! Another configuration for a server that runs: what can change does, the rest is named.
+
+use std::net::SocketAddr;
+
+use roomkit::{WeakRoomKit, http::Admission};
+use tokio::sync::watch;
+
+use crate::{
+    Server,
+    cli::Settings,
+    config::{Config, TlsConfig},
+    error::{ServerError, within},
+    hang_up::HangUps,
+    keys::Keys,
+    load::LoadLimits,
+    log::Log,
+    tls::Tls,
+};
+
+/// Gives a running server another configuration; from [`Server::reload`].
+#[derive(Debug)]
+pub struct Reload {
+    /// What the server was started with, which is what still holds of what cannot change.
+    started: Config,
+    address: SocketAddr,
+    kit: WeakRoomKit,
+    admission: Admission,
+    load_limits: watch::Sender<LoadLimits>,
+    keys: Option<Keys>,
+    tls: Option<Tls>,
+    log: Option<Log>,
+}
+
+/// What became of another configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The settings that differ from those the server was started with and cannot change while it
+    /// runs. They stayed as they were.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Reload {
+    pub(crate) fn new(server: &Server, log: Option<Log>) -> Self {
+        let app = &server.app;
+        Self {
+            started: server.config.clone(),
+            address: server.address,
+            kit: app.kit.downgrade(),
+            admission: app.admission.clone(),
+            load_limits: server.load_limits.clone(),
+            keys: app.keys.clone(),
+            tls: server.tls.clone(),
+            log,
+        }
+    }
+
+    /// Reads the configuration again at each hang-up, and writes to the log what became of it. Ends
+    /// when no hang-up can come any more.
+    pub async fn at(self, mut hang_ups: HangUps, settings: Settings) {
+        while hang_ups.next().await {
+            let reloaded = match settings.clone().into_config() {
+                Ok(config) => self.take_over(&config).await,
+                Err(error) => Err(error),
+            };
+            match reloaded {
+                Ok(Reloaded { needs_restart }) => {
+                    for setting in needs_restart {
+                        tracing::warn!(setting, "needs a restart, and stays as it was");
+                    }
+                    tracing::info!("the configuration was read again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the configuration cannot be used; all stays as it was");
+                }
+            }
+        }
+    }
+
+    /// Takes over what can change while the server runs: `limits`, the tokens of `auth`, the
+    /// certificate and key of `tls`, and `log`. Calls that run are not touched.
+    ///
+    /// # Errors
+    ///
+    /// When a start with this configuration would be refused, whichever setting it is; then all
+    /// stays as it was.
+    pub async fn take_over(&self, config: &Config) -> Result<Reloaded, ServerError> {
+        let mut checked = config.clone();
+        // A check would begin to collect metrics, which nobody here would come for.
+        checked.metrics = self.started.metrics.clone();
+        Server::check(&checked).await?;
+        let tokens = config.auth.tokens_for(self.address)?;
+        let needs_restart = self.what_needs_a_restart(config, tokens.is_some());
+
+        // All that can still be refused comes before what takes effect.
+        let certificate = config.tls.as_ref().map(TlsConfig::load).transpose()?;
+        let mut limits = config.admission()?;
+        limits.https = self.tls.is_some();
+        self.admission
+            .reconfigure(&limits)
+            .map_err(within("limits"))?;
+        self.load_limits
+            .send_replace(LoadLimits::from(&config.limits));
+        if let Some(kit) = self.kit.upgrade() {
+            kit.set_max_rooms(config.limits.max_rooms);
+        }
+        if let Some(keys) = &self.keys {
+            keys.replace(tokens);
+        }
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace(certificate);
+        }
+        if let Some(log) = &self.log {
+            log.set_filter(&config.log)?;
+        }
+        Ok(Reloaded { needs_restart })
+    }
+
+    fn what_needs_a_restart(&self, config: &Config, authenticates: bool) -> Vec<&'static str> {
+        // Each setting has its name here, so that a new one is not forgotten.
+        let Config {
+            listen,
+            tls,
+            provider,
+            transports,
+            channel,
+            agents,
+            mcp,
+            recording,
+            limits: _,
+            auth,
+            rooms,
+            metrics,
+            otel,
+            log: _,
+            log_format,
+            drain_s,
+        } = config;
+        let started = &self.started;
+        let key = &auth.signing_key_env;
+        let settings = [
+            ("listen", *listen != started.listen),
+            ("tls", tls.is_some() != self.tls.is_some()),
+            ("provider", *provider != started.provider),
+            ("transports", *transports != started.transports),
+            ("channel", *channel != started.channel),
+            ("agents", *agents != started.agents),
+            ("mcp", *mcp != started.mcp),
+            ("recording", *recording != started.recording),
+            ("auth", authenticates != self.keys.is_some()),
+            ("auth.signing_key_env", *key != started.auth.signing_key_env),
+            ("rooms", *rooms != started.rooms),
+            ("metrics", *metrics != started.metrics),
+            ("otel", *otel != started.otel),
+            ("log_format", *log_format != started.log_format),
+            ("drain_s", *drain_s != started.drain_s),
+        ];
+        let changed = settings.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(setting, _)| setting).collect()
+    }
+}

@@ -1,0 +1,131 @@
+//! Traces that reach a collector.
+#![cfg(all(unix, feature = "otel"))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod support;
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use serde_json::json;
+use support::{
+    Socket,
+    program::{File, Running, is_refusal, output, program},
+    soon,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+
+/// What a collector was sent, as text and headers: names and values of OTLP are readable as they are.
+type Batches = mpsc::UnboundedReceiver<(HeaderMap, String)>;
+
+/// A collector, and its endpoint.
+async fn collector() -> (String, Batches) {
+    let (batches, received) = mpsc::unbounded_channel();
+    let take =
+        async |State(batches): State<mpsc::UnboundedSender<_>>, headers: HeaderMap, body: Bytes| {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            batches.send((headers, text)).unwrap();
+        };
+    let routes = Router::new().route("/v1/traces", post(take));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let serving = axum::serve(listener, routes.with_state(batches));
+    tokio::spawn(async move { serving.await });
+    (endpoint, received)
+}
+
+/// A call in which something is said.
+async fn call(server: &Running) {
+    let mut caller = Socket::open(server.address, "/ws?room=lobby", &[])
+        .await
+        .unwrap();
+    caller.until("session_started").await;
+    caller
+        .send(json!({"type": "text", "text": "tell nobody"}))
+        .await;
+    caller.words("assistant", "tell nobody").await;
+    caller.hang_up().await;
+}
+
+#[tokio::test]
+async fn x6_the_spans_of_calls_are_sent_before_the_end_and_no_words() {
+    let (endpoint, mut received) = collector().await;
+    // Traces are sent whatever is logged.
+    let settings =
+        format!("log = 'off'\n[otel]\nendpoint = '{endpoint}'\nservice_name = 'night-desk'");
+    let file = File::new("otel", &settings);
+    let server = Running::start(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+
+    let mut sent = String::new();
+    received.close();
+    while let Some((headers, batch)) = soon(received.recv()).await {
+        assert_eq!(headers["content-type"], "application/x-protobuf");
+        sent.push_str(&batch);
+    }
+    for part in [
+        "night-desk",
+        "service.version",
+        "roomkit.session",
+        "roomkit.connect",
+        "roomkit.response",
+        "gen_ai.provider.name",
+        "echo",
+        "gen_ai.conversation.id",
+        "roomkit.room.id",
+        "lobby",
+        "roomkit.session.end_reason",
+        "websocket",
+    ] {
+        assert!(sent.contains(part), "{part}: {sent}");
+    }
+    for absent in ["tell nobody", "webrtc"] {
+        assert!(!sent.contains(absent), "{absent}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn x1_headers_for_the_collector_come_from_the_environment() {
+    let (endpoint, mut received) = collector().await;
+    let settings = format!("log = 'trace'\n[otel]\nendpoint = '{endpoint}'");
+    let file = File::new("otel-key", &settings);
+    let mut command = program(&["--listen", "127.0.0.1:0", "--config", file.path()]);
+    command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=hunter2");
+    let (server, log) = Running::of(command).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let (headers, _) = soon(received.recv()).await.unwrap();
+    assert_eq!(headers["x-api-key"], "hunter2");
+    let log = soon(log).await.unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_costs_no_call_and_is_in_the_log() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", taken.local_addr().unwrap());
+    drop(taken);
+    let file = File::new("otel-none", &format!("[otel]\nendpoint = '{endpoint}'"));
+    let (server, log) = Running::with_log(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let log = soon(log).await.unwrap();
+    let told = |line: &str| line.contains("ERROR") && line.contains("opentelemetry");
+    assert!(log.lines().any(told), "{log}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_none_is_refused_by_start_and_check() {
+    let file = File::new("otel-wrong", "[otel]\nendpoint = 'localhost:4318'");
+    let named = ["otel.endpoint", "http://localhost:4318"];
+    is_refusal(&output(&["--config", file.path()]).await, 2, &named);
+    let check = ["check-config", "--config", file.path()];
+    is_refusal(&output(&check).await, 2, &named);
+    file.write("[otel]\nendpoint = 'http://localhost:4318/secret'");
+    let checked = output(&check).await;
+    let said = String::from_utf8(checked.stdout).unwrap();
+    let line = "traces      to http://localhost:4318 as roomkit-server\n";
+    assert!(said.contains(line), "{said}");
+}
