@@ -15,6 +15,7 @@ mod dashboards;
 mod demo_tools;
 mod error;
 mod host;
+mod impatient;
 mod log;
 mod mcp;
 mod metrics;

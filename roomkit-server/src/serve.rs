@@ -1,4 +1,5 @@
-//! The accept loop: HTTP/1.1 with a limit on open connections and on the time for a request's head.
+//! The accept loop: HTTP/1.1 with a limit on open connections, on the time for a request's head, and on the
+//! time in which nothing of an answer is taken.
 //!
 //! An upgraded connection leaves this loop with its upgrade; what becomes of it is its owner's.
 
@@ -20,6 +21,8 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
+
+use crate::impatient::Impatient;
 
 /// HTTP connections open at a time; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 2048;
@@ -96,7 +99,7 @@ async fn connection(
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });
     let mut serving = pin!(
-        http.serve_connection(TokioIo::new(socket), service)
+        http.serve_connection(TokioIo::new(Impatient::new(socket)), service)
             .with_upgrades()
     );
     let served = tokio::select! {
