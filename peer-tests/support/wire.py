@@ -66,7 +66,8 @@ class Wire:
     async def send(self, data: bytes, within: float = PATIENCE):
         """Raises `Closed` when nobody is there to take it."""
         try:
-            await asyncio.wait_for(self._loop.sock_sendall(self.sock, data), within)
+            async with asyncio.timeout(within):
+                await self._loop.sock_sendall(self.sock, data)
         except (ConnectionError, BrokenPipeError) as error:
             raise Closed from error
 
@@ -82,7 +83,9 @@ class Wire:
             data, self.rest = bytes(self.rest), bytearray()
             return data
         try:
-            data = await asyncio.wait_for(self._loop.sock_recv(self.sock, 1 << 16), within)
+            # Not `wait_for`, which forgets a cancellation that comes together with data.
+            async with asyncio.timeout(within):
+                data = await self._loop.sock_recv(self.sock, 1 << 16)
         except ConnectionError as error:
             raise Closed from error
         if not data:
@@ -154,4 +157,25 @@ async def ask(server, data: bytes, source="127.0.0.1", within: float = PATIENCE)
             pass  # A server may answer and hang up before it has read all of what it refuses.
         return await wire.answer(within)
     finally:
+        wire.close()
+
+
+async def flood(server, start: bytes, more: bytes, most: int) -> tuple[int | None, int]:
+    """Sends `more` again and again until the server hangs up or answers; its status, if it answered
+    at all, and how many bytes went out. `most` ends what the server does not."""
+    wire = await Wire.open(server)
+    sent, answering = 0, asyncio.ensure_future(wire.head())
+    try:
+        await wire.send(start)
+        while sent < most and not answering.done():
+            await wire.send(more)
+            sent += len(more)
+    except Closed:
+        pass
+    try:
+        return (await answering)[0], sent
+    except Closed:
+        return None, sent
+    finally:
+        answering.cancel()
         wire.close()

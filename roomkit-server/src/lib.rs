@@ -20,6 +20,7 @@ mod log;
 mod mcp;
 mod metrics;
 mod minted;
+mod places;
 mod plan;
 mod routes;
 mod serve;

@@ -3,7 +3,7 @@
 //!
 //! An upgraded connection leaves this loop with its upgrade; what becomes of it is its owner's.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, http::Request};
 use hyper::{
@@ -17,15 +17,16 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::sleep,
 };
 
-use crate::impatient::Impatient;
+use crate::{
+    impatient::Impatient,
+    places::{Place, Places},
+};
 
-/// HTTP connections open at a time; further ones wait in the system's queue.
-const MAX_CONNECTIONS: usize = 2048;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -34,12 +35,12 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    places: Places,
     head_time: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_time);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -60,14 +61,12 @@ pub(crate) async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    // Closed is an error that cannot be: nobody closes it.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = places.take().await?;
     match listener.accept().await {
         Ok((socket, peer)) => {
+            // Too many of one client: closed at once.
+            let place = places.give(place, peer.ip())?;
             // Audio comes in small frames, none of which may wait for the next.
             let _ = socket.set_nodelay(true);
             Some((socket, peer, place))

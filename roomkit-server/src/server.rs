@@ -11,7 +11,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{app::App, config::Config, error::ServerError, log, mcp, plan::Plan, serve::serve};
+use crate::{
+    app::App, config::Config, error::ServerError, log, mcp, places::Places, plan::Plan,
+    serve::serve,
+};
 
 /// How long dashboards and requests at hand may take to end once all calls are over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -23,6 +26,7 @@ pub struct Server {
     address: SocketAddr,
     pub(crate) app: App,
     router: Router,
+    places: Places,
     drain: Duration,
 }
 
@@ -48,6 +52,7 @@ impl Server {
             address,
             app,
             router,
+            places: Places::new(config.limits.trusted_proxies > 0),
             drain: Duration::from_secs(config.drain_s),
         })
     }
@@ -79,10 +84,18 @@ impl Server {
     /// Serves until `stop` is ready; then refuses new calls, lets those that are running finish for
     /// as long as the configuration says, ends the rest, and returns (contract X4).
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, drain, .. } = self;
+        let Self {
+            app, places, drain, ..
+        } = self;
         let (stopping, is_stopping) = watch::channel(false);
         let head_time = app.admission.handshake_time();
-        let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
+        let mut serving = tokio::spawn(serve(
+            self.listener,
+            self.router,
+            places,
+            head_time,
+            is_stopping,
+        ));
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
         tracing::info!(address = %self.address, "ready");
