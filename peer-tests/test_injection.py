@@ -4,7 +4,6 @@ each event, and no answer has a header that a client wrote."""
 import asyncio
 import json
 import re
-import signal
 import unittest
 import uuid
 from urllib.parse import quote_from_bytes
@@ -69,7 +68,7 @@ class Injection:
         answers = await several([self.sent(data) for data in requests])
         calls = await several([self.called(value) for value in VALUES])
         self.assertTrue(self.server.is_alive(), self.server.log())
-        await asyncio.to_thread(self.server._end, signal.SIGTERM)
+        await asyncio.to_thread(self.server.end)
         log = self.server.log_file.read_bytes().decode()
         statuses = {status: answers.count(status) for status in sorted(set(answers), key=str)}
         self.report(

@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import json
-import signal
 import unittest
 
 from support import routes
 from support.case import ServerCase
 from support.server import Server
 from support.vendor import Vendor
-from support.websocket import BINARY, Closed, Refused, WebSocket, frame, message
+from support.websocket import BINARY, CLOSE, Closed, WebSocket, frame, message
 from support.wire import Wire, ask, request
 
 API_KEY = "sk-SECRET-api-key-4711"
@@ -58,7 +57,7 @@ class Secrets:
         await self.a_webrtc_call(secrets)
         wrong = await self.with_a_wrong_key()
         await self.pages()
-        await asyncio.to_thread(self.server._end, signal.SIGTERM)
+        await asyncio.to_thread(self.server.end)
         logs = self.server.log_file.read_text() + wrong
         sound = [
             base64.b64encode(AUDIO)[:40].decode(),
@@ -92,27 +91,30 @@ class Secrets:
 
     async def calls(self, minted: list[str]):
         """By each way in which a token is shown."""
-        for path, headers in (
+        ways = (
             (f"/ws?room=lobby&token={TOKEN}", []),
             ("/ws?room=lobby", [bearer(TOKEN)]),
             ("/ws?room=lobby", [("Sec-WebSocket-Protocol", f"roomkit, token.{minted[0]}")]),
             (f"/ws?room=lobby&token={minted[1]}", []),
-        ):
-            socket = await WebSocket.call(self.server, path, headers=headers)
-            self.answers.append(("upgrade", json.dumps(socket.headers)))
-            self.answers.append(("session_started", json.dumps(socket.started)))
-            await socket.send(message("text", text=CALLER_TYPED))
-            await socket.send(*[frame(BINARY, AUDIO)] * 25, *[frame(BINARY, bytes(960))] * 40)
-            # Both sides are written down, so the words are there to be found.
-            await socket.until("transcription", role="user", text=CALLER_SAID)
-            await socket.until("transcription", role="assistant", is_final=True)
-            body = as_json({"text": WHISPER, "visibility": ["voice"]})
-            headers = [bearer(TOKEN), ("Content-Type", routes.JSON)]
-            await ask(self.server, request("POST", "/rooms/lobby/messages", headers, body))
-            await socket.hang_up()
+        )
+        await asyncio.gather(*(self.one_call(path, headers) for path, headers in ways))
         timeline = await self.asked("GET", "/rooms/lobby/timeline?limit=1000", [bearer(TOKEN)])
         for word in (CALLER_TYPED, CALLER_SAID, AI_SAID):
             self.assertIn(word, timeline.body.decode(), "nothing was said, so nothing was tested")
+
+    async def one_call(self, path: str, headers: list):
+        socket = await WebSocket.call(self.server, path, headers=headers)
+        self.answers.append(("upgrade", json.dumps(socket.headers)))
+        self.answers.append(("session_started", json.dumps(socket.started)))
+        await socket.send(message("text", text=CALLER_TYPED))
+        await socket.send(*[frame(BINARY, AUDIO)] * 25, *[frame(BINARY, bytes(960))] * 40)
+        # Both sides are written down, so the words are there to be found.
+        await socket.until("transcription", role="user", text=CALLER_SAID)
+        await socket.until("transcription", role="assistant", is_final=True)
+        body = as_json({"text": WHISPER, "visibility": ["voice"]})
+        headers = [bearer(TOKEN), ("Content-Type", routes.JSON)]
+        await ask(self.server, request("POST", "/rooms/lobby/messages", headers, body))
+        await socket.hang_up()
 
     async def refusals(self, minted: list[str]):
         used, fresh = minted[0], minted[2]
@@ -179,19 +181,22 @@ class Secrets:
             socket = await WebSocket.open(server, "/ws", headers=[bearer(TOKEN)])
             said = ""
             try:
-                while True:
-                    said += (await socket.receive(5)).payload.decode("utf-8", "replace")
+                while (got := await socket.receive(5)).opcode != CLOSE:
+                    said += got.payload.decode("utf-8", "replace")
+                said += got.payload[2:].decode()
             except (Closed, TimeoutError):
                 pass
             socket.shut()
             self.answers.append(("call without vendor", said))
             self.assertIn("error", said)
-            await asyncio.to_thread(server._end, signal.SIGTERM)
+            await asyncio.to_thread(server.end)
             logs += server.log(1_000_000)
             server.folder.cleanup()
         return logs
 
     async def pages(self):
+        metrics = (await self.asked("GET", "/metrics", [bearer(TOKEN)])).body.decode()
+        self.assertIn("roomkit_tool_calls_total", metrics, "no tool was called")
         for method, path, kind in routes.ROUTES:
             body = None if kind is None else b'{"SECRET": "x"}'
             for headers in ([], [bearer(TOKEN)], [bearer("x")]):

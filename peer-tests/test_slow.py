@@ -8,7 +8,7 @@ import unittest
 
 from support import routes
 from support.case import ServerCase
-from support.websocket import BINARY, TEXT, Refused, WebSocket, frame, message, several
+from support.websocket import BINARY, TEXT, Refused, WebSocket, frame, several
 from support.wire import Wire, ask, request
 
 #: `handshake_ms`, which bounds a request's head and the bodies of signalling; the bodies of the rest

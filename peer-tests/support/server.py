@@ -100,11 +100,12 @@ class Server:
 
     def stop(self, how=signal.SIGTERM):
         """Ends it; gives its exit code."""
-        code = self._end(how)
+        code = self.end(how)
         self.folder.cleanup()
         return code
 
-    def _end(self, how) -> int:
+    def end(self, how=signal.SIGTERM) -> int:
+        """Ends it and leaves its log; gives its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
             if how == signal.SIGTERM:

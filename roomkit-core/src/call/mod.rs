@@ -26,6 +26,7 @@ mod playout;
 mod publisher;
 mod setup;
 mod tools;
+mod typing;
 mod uplink;
 mod vendor_changes;
 mod words;
