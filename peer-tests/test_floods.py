@@ -66,13 +66,14 @@ class Floods(ServerCase):
         path = f"/ws?audio=binary&token={TOKEN}"
         self.bystander = await Bystander.call(self.server, path=path)
 
-    async def unharmed(self, what: str):
+    async def unharmed(self, what: str, growth: float = GROWTH):
         problem = await self.bystander.end()
         grown = self.server.memory_mib() - self.before
         self.report(f"{what}; {grown:+.1f} MiB; meanwhile {self.bystander}")
         self.assertIsNone(problem)
-        self.assertLess(self.bystander.longest_gap, 1)
-        self.assertLess(grown, GROWTH)
+        # Of which some is this process, which floods and listens by turns.
+        self.assertLess(self.bystander.longest_gap, 2)
+        self.assertLess(grown, growth)
 
     # ----- within a call
 
@@ -141,7 +142,8 @@ class Floods(ServerCase):
         # They hold places until they have not connected for long enough; then others may come.
         other = await WebSocket.call(self.server, source="127.0.0.3", headers=KEY)
         await other.hang_up()
-        await self.unharmed(f"300 offers: {statuses}")
+        # Each of them is a call as far as memory goes.
+        await self.unharmed(f"300 offers: {statuses}", growth=GROWTH + 0.6 * PER_ADDRESS)
 
     async def test_candidates(self):
         candidate = "candidate:1 1 udp 1 127.0.0.1 9 typ host"
@@ -198,14 +200,14 @@ class Floods(ServerCase):
 
     async def test_requests_in_a_pipeline_and_connections(self):
         wire = await Wire.open(self.server)
-        await wire.send(request("GET", "/healthz") * 2000)
-        for _ in range(2000):
+        await wire.send(request("GET", "/healthz") * 500)
+        for _ in range(500):
             self.assertEqual((await wire.answer()).status, 200)
         wire.close()
         data = request("GET", "/healthz")
-        answers = await several([ask(self.server, data) for _ in range(2000)])
+        answers = await several([ask(self.server, data) for _ in range(500)])
         self.assertEqual({answer.status for answer in answers}, {200})
-        await self.unharmed("2000 requests in one piece, and 2000 connections")
+        await self.unharmed("500 requests in one piece, and 500 connections")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,12 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 class Injection:
     """What is sent; the log's formats are beneath."""
 
-    limits = {"max_sessions_per_address": 1000, "trusted_proxies": 1, "allowed_origins": ["*"]}
+    limits = {
+        "max_sessions_per_address": 1000,
+        "trusted_proxies": 1,
+        "allowed_origins": ["*"],
+        "handshake_ms": 1000,
+    }
     sections = {"auth": {"tokens": ["key"]}}
     format = "text"
 
@@ -128,7 +133,7 @@ class Injection:
 
     async def sent(self, data: bytes) -> int | None:
         try:
-            answer = await ask(self.server, data, within=5)
+            answer = await ask(self.server, data, within=3)
         except (Closed, TimeoutError):
             return None  # It was not a whole request, or not worth an answer.
         self.assertNotIn("x-injected", answer.headers)
