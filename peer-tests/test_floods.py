@@ -50,7 +50,9 @@ MESSAGES = {
 BURSTS = 40
 
 
-class Floods(ServerCase):
+class Flood:
+    """Who talks meanwhile; the floods are beneath, each kind with a server of its own."""
+
     limits = {"max_sessions_per_address": PER_ADDRESS}
     sections = {"auth": {"tokens": [TOKEN]}}
 
@@ -75,8 +77,33 @@ class Floods(ServerCase):
         self.assertLess(self.bystander.longest_gap, 2)
         self.assertLess(grown, growth)
 
-    # ----- within a call
+    async def posts(self, path: str, bodies: list[dict]) -> dict[int, int]:
+        """Sends them over a few connections; how often each status came."""
+        return await self.requests(
+            [
+                request(
+                    "POST", path, [("Content-Type", routes.JSON), *KEY], json.dumps(body).encode()
+                )
+                for body in bodies
+            ]
+        )
 
+    async def requests(self, requests: list[bytes]) -> dict[int, int]:
+        counts: dict[int, int] = {}
+
+        async def some(part: list[bytes]):
+            wire = await Wire.open(self.server)
+            for one in part:
+                await wire.send(one)
+                status = (await wire.answer()).status
+                counts[status] = counts.get(status, 0) + 1
+            wire.close()
+
+        await asyncio.gather(*(some(requests[start::8]) for start in range(8)))
+        return counts
+
+
+class OfMessages(Flood, ServerCase):
     async def test_messages_of_every_kind(self):
         for reads in (True, False):
             for kind in MESSAGES:
@@ -103,8 +130,8 @@ class Floods(ServerCase):
             socket.shut()
         self.assertLess(self.server.memory_mib() - before, GROWTH)
 
-    # ----- of calls
 
+class OfCalls(Flood, ServerCase):
     async def test_calls(self):
         held, refused = [], {}
         for _ in range(300):
@@ -132,6 +159,8 @@ class Floods(ServerCase):
     async def server_has(self, sessions: int):
         await self.server.until_sessions(sessions, within=10)
 
+
+class OfSignalling(Flood, ServerCase):
     async def test_offers(self):
         offer = await (await self.caller()).make_offer()
         statuses = await self.posts(
@@ -152,32 +181,22 @@ class Floods(ServerCase):
         self.assertEqual(statuses, {202: 1000, 429: 500})
         await self.unharmed(f"1500 candidates: {statuses}")
 
-    # ----- of requests
 
-    async def posts(self, path: str, bodies: list[dict]) -> dict[int, int]:
-        """Sends them over a few connections; how often each status came."""
-        return await self.requests(
-            [
-                request(
-                    "POST", path, [("Content-Type", routes.JSON), *KEY], json.dumps(body).encode()
-                )
-                for body in bodies
-            ]
+class OfRequests(Flood, ServerCase):
+    async def test_dashboards(self):
+        host = await WebSocket.call(self.server, "/ws?room=lobby", headers=KEY)
+        watching = await several(
+            [WebSocket.open(self.server, "/rooms/lobby/events", headers=KEY) for _ in range(1024)]
         )
-
-    async def requests(self, requests: list[bytes]) -> dict[int, int]:
-        counts: dict[int, int] = {}
-
-        async def some(part: list[bytes]):
-            wire = await Wire.open(self.server)
-            for one in part:
-                await wire.send(one)
-                status = (await wire.answer()).status
-                counts[status] = counts.get(status, 0) + 1
-            wire.close()
-
-        await asyncio.gather(*(some(requests[start::8]) for start in range(8)))
-        return counts
+        with self.assertRaises(Refused) as refused:
+            await WebSocket.open(self.server, "/rooms/lobby/events", headers=KEY)
+        self.assertEqual(refused.exception.answer.code, "too_many_dashboards")
+        # Calls have places of their own.
+        other = await WebSocket.call(self.server, headers=KEY)
+        await other.hang_up()
+        for socket in (*watching, host):
+            socket.shut()
+        await self.unharmed("1024 dashboards, and one too many", growth=1024 * 0.05 + GROWTH)
 
     async def test_minting(self):
         statuses = await self.posts("/tokens", [{"scopes": ["call"]}] * 3000)
