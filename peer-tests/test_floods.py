@@ -134,9 +134,11 @@ class OfMessages(Flood, ServerCase):
 class OfCalls(Flood, ServerCase):
     async def test_calls(self):
         held, refused = [], {}
-        for _ in range(300):
+        for number in range(300):
+            # Whom a client says it speaks for is nobody's business without a proxy of one's own.
+            headers = [*KEY, ("X-Forwarded-For", f"192.0.2.{number % 250}")]
             try:
-                held.append(await WebSocket.open(self.server, headers=KEY))
+                held.append(await WebSocket.open(self.server, headers=headers))
             except Refused as error:
                 refused[error.answer.status] = refused.get(error.answer.status, 0) + 1
         self.assertEqual((len(held), refused), (PER_ADDRESS, {429: 300 - PER_ADDRESS}))
@@ -155,6 +157,24 @@ class OfCalls(Flood, ServerCase):
         await several([one() for _ in range(500)])
         await self.server_has(1)
         await self.unharmed("500 calls begun and dropped")
+
+    async def test_one_token_of_many_callers_at_once(self):
+        headers = [("Content-Type", routes.JSON), *KEY]
+        minting = request("POST", "/tokens", headers, b'{"scopes":["call"]}')
+        token = (await ask(self.server, minting)).json["token"]
+
+        async def one() -> str:
+            try:
+                socket = await WebSocket.call(self.server, f"/ws?token={token}")
+            except Refused as error:
+                return error.answer.code
+            self.addCleanup(socket.shut)
+            return "call"
+
+        results = await several([one() for _ in range(PER_ADDRESS)], at_once=PER_ADDRESS)
+        counts = {result: results.count(result) for result in set(results)}
+        self.assertEqual(counts, {"call": 1, "token_used": PER_ADDRESS - 1})
+        await self.unharmed(f"one token, {PER_ADDRESS} callers: {counts}")
 
     async def server_has(self, sessions: int):
         await self.server.until_sessions(sessions, within=10)

@@ -15,7 +15,7 @@ use tokio::{
 
 /// How long a client may take nothing of what is sent to it. Calls and dashboards have a limit of their own,
 /// 10 s, and know a word to end with, so theirs comes first.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stream whose writes fail once nothing of them was taken for [`PATIENCE`].
 #[derive(Debug)]
