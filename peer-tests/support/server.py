@@ -106,15 +106,16 @@ class Server:
 
     def end(self, how=signal.SIGTERM) -> int:
         """Ends it and leaves its log; gives its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            if how == signal.SIGTERM:
-                self.process.send_signal(how)  # The second one waits for no call to end.
-        try:
-            return self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+        for _ in range(100):
+            if self.process.poll() is None:
+                # The second one waits for no call to end. At once, it would be one with the first.
+                self.process.send_signal(how)
+            try:
+                return self.process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                pass
+        self.process.kill()
+        return self.process.wait()
 
     def is_alive(self) -> bool:
         return self.process.poll() is None

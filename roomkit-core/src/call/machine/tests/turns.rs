@@ -87,7 +87,7 @@ fn c5_a_client_that_types_without_end_is_dropped_and_counted() {
     let dropped = |(_, action): &&(_, Action)| matches!(action, Action::Dropped("too_fast"));
     assert_eq!(call.log.iter().filter(dropped).count(), 8);
     assert_eq!(call.finals().len(), 2);
-    call.pass(ms(60_000))
+    call.pass(ms(30_000))
         .client(ClientEvent::Text("a moment later".into()));
     let last = call.finals().pop();
     assert_eq!(last, Some((Role::User, "a moment later".to_owned())));
