@@ -19,10 +19,14 @@ class ServerCase(unittest.IsolatedAsyncioTestCase):
     limits: dict = {}
     provider: dict = {}
     top: dict = {}
+    sections: dict = {}
+    environment: dict = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(cls.transport, cls.limits, cls.provider, cls.top)
+        cls.server = Server(
+            cls.transport, cls.limits, cls.provider, cls.top, cls.sections, cls.environment
+        )
 
     @classmethod
     def tearDownClass(cls):

@@ -1,4 +1,4 @@
-"""The program under test: the release binary with the built-in `echo` provider."""
+"""The program under test: the release binary, with the built-in `echo` provider unless told otherwise."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from . import rest
 REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ROOMKIT_SERVER") or str(REPOSITORY / "target/release/roomkit-server")
 
-#: Where the transport is mounted.
+#: Where the WebRTC transport is mounted; the WebSocket transport is at `/ws`.
 MOUNT = "/rtc"
 
 
@@ -35,24 +35,33 @@ def toml_value(value) -> str:
     return json.dumps(value)
 
 
-def configuration(transport: dict, limits: dict, provider: dict, top: dict) -> str:
+def configuration(transport: dict, limits: dict, provider: dict, top: dict, sections: dict) -> str:
+    """`provider` is the echo's configuration, or has a `name` and a `config`; `sections` are further
+    tables of the file."""
+    if "name" not in provider:
+        provider = {"name": "echo", "config": provider}
     # Rooms without a name are forgotten soon, so that they do not look like a leak.
+    sections = {"rooms": {"close_empty_after_s": 1, "keep_closed_s": 0}, **sections}
     return (
         f"{toml(top)}"
-        f'[provider]\nname = "echo"\n[provider.config]\n{toml(provider)}'
+        f"[provider]\n{toml(provider)}"
         f'[[transports]]\nname = "webrtc"\npath = "{MOUNT}"\n[transports.config]\n{toml(transport)}'
+        f'[[transports]]\nname = "websocket"\npath = "/ws"\n'
         f"[limits]\n{toml(limits)}"
-        f"[rooms]\nclose_empty_after_s = 1\nkeep_closed_s = 0\n"
+        + "".join(f"[{name}]\n{toml(table)}" for name, table in sections.items())
     )
 
 
 class Server:
     """A running server."""
 
-    def __init__(self, transport=None, limits=None, provider=None, top=None):
+    def __init__(
+        self, transport=None, limits=None, provider=None, top=None, sections=None, environment=None
+    ):
         self.folder = tempfile.TemporaryDirectory(prefix="roomkit-peer-")
         file = Path(self.folder.name, "roomkit.toml")
-        file.write_text(configuration(transport or {}, limits or {}, provider or {}, top or {}))
+        tables = (transport, limits, provider, top, sections)
+        file.write_text(configuration(*(table or {} for table in tables)))
         self.log_file = Path(self.folder.name, "log")
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
@@ -60,6 +69,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                env={**os.environ, **(environment or {})},
             )
         try:
             self.url = self._address()
@@ -90,20 +100,22 @@ class Server:
 
     def stop(self, how=signal.SIGTERM):
         """Ends it; gives its exit code."""
-        code = self._end(how)
+        code = self.end(how)
         self.folder.cleanup()
         return code
 
-    def _end(self, how) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            if how == signal.SIGTERM:
-                self.process.send_signal(how)  # The second one waits for no call to end.
-        try:
-            return self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+    def end(self, how=signal.SIGTERM) -> int:
+        """Ends it and leaves its log; gives its exit code."""
+        for _ in range(100):
+            if self.process.poll() is None:
+                # The second one waits for no call to end. At once, it would be one with the first.
+                self.process.send_signal(how)
+            try:
+                return self.process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                pass
+        self.process.kill()
+        return self.process.wait()
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
@@ -154,6 +166,19 @@ class Server:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def peers(self) -> set[int]:
+        """The far ports of the TCP connections it holds open."""
+        folder = f"/proc/{self.process.pid}"
+        held = set()
+        for name in os.listdir(f"{folder}/fd"):
+            try:
+                held.add(os.readlink(f"{folder}/fd/{name}"))
+            except FileNotFoundError:
+                pass  # Closed since.
+        lines = Path(f"{folder}/net/tcp").read_text().splitlines()[1:]
+        fields = (line.split() for line in lines)
+        return {int(it[2].split(":")[1], 16) for it in fields if f"socket:[{it[9]}]" in held}
 
 
 def candidate_message(candidate, webrtc_id) -> dict:

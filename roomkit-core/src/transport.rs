@@ -183,7 +183,7 @@ pub enum DropReason {
     OversizedFrame,
     /// Not JSON, not base64, or JSON of the wrong shape.
     Undecodable,
-    /// More audio than real time allows (contract C5).
+    /// More audio than real time allows, or more text than anybody types (contract C5).
     TooFast,
 }
 

@@ -48,7 +48,7 @@ impl Limits {
     /// Takes a place, to be given back by dropping the permit. A client without an address (a Unix
     /// socket) counts for the process only.
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Reached> {
-        let client = address.map(network);
+        let client = address.map(network_of);
         let mut by_address = self
             .by_address
             .lock()
@@ -125,7 +125,7 @@ impl fmt::Debug for Permit {
 }
 
 /// What counts as one client: an IPv4 address, or an IPv6 /64, which is what one household gets.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = address.to_bits() & (u128::MAX << 64);

@@ -1,8 +1,9 @@
-//! The accept loop: HTTP/1.1, over TLS or not, with a limit on open connections and on the time for a request's head.
+//! The accept loop: HTTP/1.1, over TLS or not, with a limit on open connections, on the time for a request's
+//! head, and on the time in which nothing of an answer is taken.
 //!
 //! An upgraded connection leaves this loop with its upgrade; what becomes of it is its owner's.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, http::Request};
 use hyper::{
@@ -18,16 +19,18 @@ use roomkit::http::Admission;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::tls::Tls;
+use crate::{
+    impatient::Impatient,
+    places::{Place, Places},
+    tls::Tls,
+};
 
-/// HTTP connections open at a time; further ones wait in the system's queue.
-const MAX_CONNECTIONS: usize = 2048;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -38,6 +41,7 @@ pub(crate) struct Door {
     pub(crate) admission: Admission,
     /// The certificate it is shown, if the server ends TLS itself.
     pub(crate) tls: Option<Tls>,
+    pub(crate) places: Places,
 }
 
 /// Serves until `stop` says so, and then until the requests at hand are answered. A client
@@ -51,11 +55,10 @@ pub(crate) async fn serve(
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &door.places) => accepted,
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
@@ -84,14 +87,12 @@ pub(crate) async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    // Closed is an error that cannot be: nobody closes it.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = places.take().await?;
     match listener.accept().await {
         Ok((socket, peer)) => {
+            // Too many of one client: closed at once.
+            let place = places.give(place, peer.ip())?;
             // Audio comes in small frames, none of which may wait for the next.
             let _ = socket.set_nodelay(true);
             Some((socket, peer, place))
@@ -144,7 +145,9 @@ impl Connection {
             let answer = router.call(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(socket), service);
+        let connection = self
+            .http
+            .serve_connection(TokioIo::new(Impatient::new(socket)), service);
         let mut serving = pin!(connection.with_upgrades());
         let served = tokio::select! {
             served = serving.as_mut() => Some(served),

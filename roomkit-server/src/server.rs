@@ -18,6 +18,7 @@ use crate::{
     load::{Doorkeeper, LoadLimits},
     log::{self, Log},
     mcp,
+    places::Places,
     plan::Plan,
     reload::Reload,
     serve::{Door, serve},
@@ -114,6 +115,7 @@ impl Server {
         let door = Door {
             admission: app.admission.clone(),
             tls: self.tls,
+            places: Places::new(config.limits.trusted_proxies > 0),
         };
         let serving = serve(self.listener, self.router, door, is_stopping);
         let mut serving = tokio::spawn(serving);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     peer::Peer,
-    protocol::{Candidate, Unusable, WebRtcId},
+    protocol::{Candidate, Candidates, Unusable, WebRtcId},
 };
 
 /// How long candidates wait for their offer. Clients send both at once, and either may come first.
@@ -42,7 +42,9 @@ struct Inner {
 
 struct Early {
     since: Instant,
-    candidates: Vec<String>,
+    left: Candidates,
+    /// Those of use, as they were read: what a client writes behind one may be long.
+    candidates: Vec<Candidate>,
 }
 
 /// Why there is no caller of an id.
@@ -92,9 +94,12 @@ impl Callers {
 
     /// Keeps a candidate until its offer comes.
     pub(crate) fn keep_early(&self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
-        if !candidate.is_empty() && Candidate::read(candidate) == Err(Unusable::Malformed) {
-            return EarlyCandidate::Malformed;
-        }
+        // The empty one says that there are no more, which is of no use either.
+        let candidate = match Candidate::read(candidate) {
+            Ok(candidate) => Some(candidate),
+            Err(Unusable::Malformed) if !candidate.is_empty() => return EarlyCandidate::Malformed,
+            Err(_) => None,
+        };
         let now = Instant::now();
         let mut inner = self.inner();
         inner
@@ -105,12 +110,13 @@ impl Callers {
         }
         let early = inner.early.entry(id.clone()).or_insert_with(|| Early {
             since: now,
+            left: Candidates::new(MAX_EARLY),
             candidates: Vec::new(),
         });
-        if early.candidates.len() >= MAX_EARLY {
+        if !early.left.take() {
             return EarlyCandidate::TooMany;
         }
-        early.candidates.push(candidate.to_owned());
+        early.candidates.extend(candidate);
         EarlyCandidate::Kept
     }
 
@@ -146,7 +152,7 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// The caller is there. Gives the candidates that came before.
-    pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Vec<String> {
+    pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Vec<Candidate> {
         self.is_done = true;
         let mut inner = self.callers.inner();
         inner.live.insert(self.id.clone(), Some(Arc::clone(peer)));
@@ -215,5 +221,23 @@ mod tests {
         tokio::time::advance(EARLY_TIME).await;
         assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::Kept);
         assert_eq!(callers.inner().early.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn x5_of_what_comes_early_only_what_is_of_use_is_kept() {
+        let callers = Callers::default();
+        let id = WebRtcId::from("a");
+        let long = format!("{CANDIDATE} generation {}", "x".repeat(100_000));
+        let elsewhere = long.replace("192.0.2.1", "hidden.local");
+        for candidate in [&long, &elsewhere, ""] {
+            assert_eq!(callers.keep_early(&id, candidate), EarlyCandidate::Kept);
+        }
+        let inner = callers.inner();
+        let kept: Vec<&str> = inner.early[&id]
+            .candidates
+            .iter()
+            .map(Candidate::as_str)
+            .collect();
+        assert_eq!(kept, [CANDIDATE]);
     }
 }

@@ -183,7 +183,7 @@ impl WebRtcRealtimeTransport {
         ));
         for candidate in early {
             // What is wrong with it was said when it came.
-            let _ = peer.add_candidate(&candidate).await;
+            let _ = peer.add_candidate(candidate.as_str()).await;
         }
         Ok(answer)
     }

@@ -27,6 +27,7 @@ mod publisher;
 mod setup;
 mod spans;
 mod tools;
+mod typing;
 mod uplink;
 mod vendor_changes;
 mod words;

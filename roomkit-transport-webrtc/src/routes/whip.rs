@@ -77,6 +77,9 @@ impl Signalling {
         expect(&caller.parts.headers, FRAGMENT)?;
         let id = WebRtcId::from(id);
         self.check_owner(&caller, &id).await?;
+        // A resource is there before its candidates are, so none are kept for one that is not.
+        let there = self.transport.shared.callers.get(&id);
+        there.map_err(|missing| rejection(&missing.into()))?;
         let fragment = text(&self.body(body).await?)?;
         for candidate in candidates_of_fragment(&fragment) {
             let added = self.transport.add_candidate(&id, candidate).await;

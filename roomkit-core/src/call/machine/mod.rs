@@ -39,6 +39,7 @@ use super::{
     playout::{Pace, Playout},
     setup::Setup,
     tools::{Closed, ToolLedger},
+    typing::Typing,
     uplink::Uplink,
     words::Words,
 };
@@ -102,6 +103,7 @@ pub(crate) struct Call {
 
     permissions: Permissions,
     client_muted: bool,
+    typing: Typing,
 
     user_speaking: bool,
     /// The host says when the user speaks.
@@ -206,6 +208,7 @@ impl Call {
             turn: TurnClock::default(),
             permissions,
             client_muted: false,
+            typing: Typing::new(),
             user_speaking: false,
             manual_turn: false,
             assistant_speaking: false,

@@ -12,28 +12,14 @@ use crate::{
     event::{EndReason, HandOverReason},
     provider::{ProviderCommand, Role, UpdateSupport, UpdateWay},
     recording::RecordingDecision,
-    transport::{ClientCommand, ClientEvent},
+    transport::{ClientCommand, ClientEvent, DropReason},
 };
 
 impl Call {
     pub(super) fn on_client(&mut self, now: Moment, event: ClientEvent) {
         match event {
             ClientEvent::Audio(pcm) => self.on_microphone(now, pcm),
-            ClientEvent::Text(text) => {
-                if self.permissions.microphone {
-                    self.chain_depth = 0;
-                    let (role, item_id) = (Role::User, None);
-                    let said = News::Final {
-                        role,
-                        text: text.clone(),
-                        item_id,
-                        barge_in: false,
-                        chain_depth: 0,
-                    };
-                    self.words.tell(now, said);
-                    self.give_text(now, text, role, false);
-                }
-            }
+            ClientEvent::Text(text) => self.on_typed(now, text),
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,
             ClientEvent::Playback(played) => {
@@ -52,6 +38,27 @@ impl Call {
             ClientEvent::Dropped(reason) => self.out.push_back(Action::Dropped(reason.as_str())),
             ClientEvent::Violation(rule) => self.end(now, EndReason::ClientViolation(rule)),
         }
+    }
+
+    fn on_typed(&mut self, now: Moment, text: String) {
+        if !self.permissions.microphone {
+            return;
+        }
+        if !self.typing.take(now, &text) {
+            let reason = DropReason::TooFast.as_str();
+            return self.out.push_back(Action::Dropped(reason));
+        }
+        self.chain_depth = 0;
+        let (role, item_id) = (Role::User, None);
+        let said = News::Final {
+            role,
+            text: text.clone(),
+            item_id,
+            barge_in: false,
+            chain_depth: 0,
+        };
+        self.words.tell(now, said);
+        self.give_text(now, text, role, false);
     }
 
     pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {

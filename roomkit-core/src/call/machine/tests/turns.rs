@@ -78,6 +78,22 @@ fn r3_what_the_user_types_is_said_in_the_room_too() {
 }
 
 #[test]
+fn c5_a_client_that_types_without_end_is_dropped_and_counted() {
+    let mut call = Scripted::new();
+    let page = "x".repeat(60_000);
+    for _ in 0..10 {
+        call.client(ClientEvent::Text(page.clone()));
+    }
+    let dropped = |(_, action): &&(_, Action)| matches!(action, Action::Dropped("too_fast"));
+    assert_eq!(call.log.iter().filter(dropped).count(), 8);
+    assert_eq!(call.finals().len(), 2);
+    call.pass(ms(30_000))
+        .client(ClientEvent::Text("a moment later".into()));
+    let last = call.finals().pop();
+    assert_eq!(last, Some((Role::User, "a moment later".to_owned())));
+}
+
+#[test]
 fn manual_turns_bracket_the_speech_and_ask_for_the_answer() {
     let mut call = Scripted::new();
     call.command(Command::ActivityStart)
