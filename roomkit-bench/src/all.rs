@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Write the page here, in Markdown, and the drawing beside it, in SVG.
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Measure relays of other makes as well, with this Python: see `peers/README.md`.
+    #[arg(long)]
+    peers: Option<PathBuf>,
 }
 
 /// What `--json` prints.
@@ -39,6 +42,18 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     let relay = relays(options.quick);
     for relay in &relay {
         tables.push(shown(ws::run(relay).await?)?);
+    }
+    if options.peers.is_some() {
+        let peers = ws::Options {
+            sessions: if options.quick {
+                vec![5]
+            } else {
+                vec![1, 20, 50]
+            },
+            peers: options.peers.clone(),
+            ..ws::Options::plain(Vendor::OpenAi, 10)
+        };
+        tables.push(shown(ws::run(&peers).await?)?);
     }
     tables.push(shown(saturate::run(&saturation(options.quick)).await?)?);
     tables.push(shown(turns::run(&conversation(options.quick)).await?)?);
@@ -65,13 +80,11 @@ fn shown(table: Table) -> Outcome<Table> {
 }
 
 fn relays(quick: bool) -> [ws::Options; 2] {
+    let seconds = if quick { 4 } else { 10 };
     let of = |vendor, sessions: &[usize]| ws::Options {
         sessions: sessions.to_vec(),
-        seconds: if quick { 4 } else { 10 },
-        rounds: if quick { 1 } else { 5 },
-        vendor,
-        record: None,
-        sink: String::new(),
+        rounds: if quick { 1 } else { 3 },
+        ..ws::Options::plain(vendor, seconds)
     };
     if quick {
         return [of(Vendor::OpenAi, &[1, 20]), of(Vendor::Gemini, &[20])];

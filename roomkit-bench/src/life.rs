@@ -79,7 +79,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "From the connection to the first frame of audio back, then the client hangs up; `start` is from the \
              connection's first byte to `session_started`, with the vendor's handshake in it.",
         );
-    let running = ws::start(Subject::Server, Vendor::OpenAi, "").await?;
+    let running = ws::start(Subject::Server, &ws::Options::plain(Vendor::OpenAi, 0), "").await?;
     let mut so_far = 0;
     look(&mut table, &running, 0, 0, None)?;
     let mut steady = Vec::new();

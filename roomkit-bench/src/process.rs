@@ -1,6 +1,11 @@
 //! Programs under measurement: started on one core, looked at through `/proc`.
 
-use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -25,15 +30,20 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program that lies beside this one, on that core.
     pub(crate) fn start(program: &str, core: usize, arguments: &[String]) -> Outcome<Self> {
+        Self::start_at(&beside(program)?, core, arguments)
+    }
+
+    /// Starts any program, on that core.
+    pub(crate) fn start_at(program: &Path, core: usize, arguments: &[String]) -> Outcome<Self> {
         // A server's log would be in between; what goes wrong in a program of ours has to be seen.
-        let stderr = if program == "roomkit-bench" {
+        let stderr = if program.ends_with("roomkit-bench") {
             Stdio::inherit()
         } else {
             Stdio::null()
         };
         let mut child = Command::new("taskset")
             .args(["-c", &core.to_string()])
-            .arg(beside(program)?)
+            .arg(program)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -58,7 +68,7 @@ impl Process {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(Duration::from_secs(10), listening)
+        timeout(Duration::from_secs(60), listening)
             .await
             .map_err(|_| "it does not listen")?;
         Ok(())

@@ -1,7 +1,5 @@
 //! How many sessions one core carries.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::{
@@ -48,14 +46,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
              under measurement carries more than this machine can ask of it.",
         );
     for subject in [Subject::Floor, Subject::Server] {
-        let ws = ws::Options {
-            sessions: Vec::new(),
-            seconds: options.seconds,
-            rounds: 1,
-            vendor: Vendor::OpenAi,
-            record: None::<PathBuf>,
-            sink: String::new(),
-        };
+        let ws = ws::Options::plain(Vendor::OpenAi, options.seconds);
         let mut carried: Option<(usize, Round)> = None;
         let mut ended = "the largest number that was tried".to_owned();
         for sessions in (options.step..=options.most).step_by(options.step) {

@@ -82,20 +82,20 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
              after it. `truncation error` compares what the vendor was told of with what the client had played when it was told to stop, and \
              `untold` counts interruptions of which the vendor was told nothing.",
         );
+    let plain = ws::Options::plain(Vendor::OpenAi, 0);
     for subject in [Subject::Floor, Subject::Server] {
-        let plain = if subject == Subject::Floor {
+        let manner = if subject == Subject::Floor {
             "--plain"
         } else {
             ""
         };
         let arguments = format!(
-            "load-turns --sessions {} --turns {} {plain}",
+            "load-turns --sessions {} --turns {} {manner}",
             options.sessions, options.turns
         );
         let mut callers = Process::start("roomkit-bench", OTHERS, &words(&arguments))?;
         callers.lines.next_line().await?;
-        let relay =
-            ws::start_relay(subject, Vendor::OpenAi, "[channel]\ndemo_tools = true\n").await?;
+        let relay = ws::start_relay(subject, &plain, "[channel]\ndemo_tools = true\n").await?;
         let report = callers.lines.next_line().await?;
         let report: Report = serde_json::from_str(&report.ok_or("the callers said nothing")?)?;
         relay.stop().await?;

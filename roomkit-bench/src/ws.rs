@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// What it records with.
     #[arg(long, default_value = "ogg_opus")]
     pub(crate) sink: String,
+    /// Measure relays of other makes as well, with this Python: see `peers/README.md`.
+    #[arg(long)]
+    pub(crate) peers: Option<PathBuf>,
 }
 
 /// A fake that sends every frame back at once.
@@ -83,6 +86,9 @@ impl Vendor {
 pub(crate) enum Subject {
     Floor,
     Server,
+    /// The Python library of the same name.
+    PythonRoomkit,
+    Pipecat,
 }
 
 impl Subject {
@@ -90,6 +96,8 @@ impl Subject {
         match self {
             Self::Floor => "floor",
             Self::Server => "server",
+            Self::PythonRoomkit => "roomkit in Python",
+            Self::Pipecat => "Pipecat",
         }
     }
 }
@@ -149,22 +157,24 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
          memory what a session adds to the process. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
          round trip is theirs.",
     );
+    let mut subjects = vec![Subject::Floor, Subject::Server];
+    if options.peers.is_some() {
+        subjects.extend([Subject::PythonRoomkit, Subject::Pipecat]);
+    }
     for sessions in &options.sessions {
-        let mut rounds: [Vec<Round>; 2] = [Vec::new(), Vec::new()];
+        let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds {
-            for (subject, rounds) in [Subject::Floor, Subject::Server]
-                .into_iter()
-                .zip(&mut rounds)
-            {
-                let round = measure(subject, options, *sessions).await?;
-                progress(subject, *sessions, &round)?;
+            for (subject, rounds) in subjects.iter().zip(&mut rounds) {
+                let round = measure(*subject, options, *sessions).await?;
+                progress(*subject, *sessions, &round)?;
                 rounds.push(round);
             }
         }
-        let [floor, server] = rounds;
-        let floor_cpu = median(floor.iter().map(|round| round.cpu));
-        table.row(row(*sessions, Subject::Floor, &floor, None));
-        table.row(row(*sessions, Subject::Server, &server, Some(floor_cpu)));
+        let mut floor = None;
+        for (subject, rounds) in subjects.iter().zip(&rounds) {
+            table.row(row(*sessions, *subject, rounds, floor));
+            floor.get_or_insert(median(rounds.iter().map(|round| round.cpu)));
+        }
     }
     Ok(table)
 }
@@ -228,7 +238,7 @@ pub(crate) async fn measure(
     options: &Options,
     sessions: usize,
 ) -> Outcome<Round> {
-    let running = start(subject, options.vendor, &recording(options)).await?;
+    let running = start(subject, options, &recording(options)).await?;
     let relay = &running.relay;
     let before = relay.memory()?;
     let idle = {
@@ -272,20 +282,26 @@ pub(crate) async fn measure(
 }
 
 /// Starts the vendor and what relays to it.
-pub(crate) async fn start(subject: Subject, vendor: Vendor, more: &str) -> Outcome<Running> {
+pub(crate) async fn start(subject: Subject, options: &Options, more: &str) -> Outcome<Running> {
+    let vendor = options.vendor;
     let name = vendor.name();
     let listen = words(&format!("--relay --listen 127.0.0.1:{VENDOR_PORT}"));
     let vendor_process = Process::start(&format!("roomkit-fake-{name}"), OTHERS, &listen)?;
     vendor_process.wait_for_port(VENDOR_PORT).await?;
     Ok(Running {
-        relay: start_relay(subject, vendor, more).await?,
+        relay: start_relay(subject, options, more).await?,
         vendor_process,
         vendor,
     })
 }
 
 /// Starts what relays to a vendor that runs.
-pub(crate) async fn start_relay(subject: Subject, vendor: Vendor, more: &str) -> Outcome<Process> {
+pub(crate) async fn start_relay(
+    subject: Subject,
+    options: &Options,
+    more: &str,
+) -> Outcome<Process> {
+    let vendor = options.vendor;
     let name = vendor.name();
     let relay = match subject {
         Subject::Floor => {
@@ -300,9 +316,43 @@ pub(crate) async fn start_relay(subject: Subject, vendor: Vendor, more: &str) ->
             let arguments = ["--config".to_owned(), config.display().to_string()];
             Process::start("roomkit-server", CORE, &arguments)?
         }
+        Subject::PythonRoomkit => peer(options, "roomkit_relay.py")?,
+        Subject::Pipecat => peer(options, "pipecat_relay.py")?,
     };
     relay.wait_for_port(RELAY_PORT).await?;
     Ok(relay)
+}
+
+/// A relay of another make. They speak one vendor's wire.
+fn peer(options: &Options, script: &str) -> Outcome<Process> {
+    let python = options.peers.as_deref().ok_or("there is no --peers")?;
+    if options.vendor != Vendor::OpenAi {
+        return Err("the relays of other makes speak the wire of openai alone".into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(script);
+    let arguments = [
+        script.display().to_string(),
+        RELAY_PORT.to_string(),
+        options.vendor.base_url(),
+    ];
+    Process::start_at(python, CORE, &arguments)
+}
+
+impl Options {
+    /// The same for whom only what is relayed counts.
+    pub(crate) fn plain(vendor: Vendor, seconds: u64) -> Self {
+        Self {
+            sessions: Vec::new(),
+            seconds,
+            rounds: 1,
+            vendor,
+            record: None,
+            sink: String::new(),
+            peers: None,
+        }
+    }
 }
 
 impl Running {
@@ -336,6 +386,7 @@ fn config(vendor: Vendor, more: &str) -> Outcome<PathBuf> {
             "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"{}\"\n\
              config = {{ base_url = \"{}\" }}\n\
              [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
+             max_load = 1.0\nmax_timer_lateness_ms = 0\n\
              [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n{more}",
             vendor.name(),
             vendor.base_url()
