@@ -12,6 +12,7 @@ use roomkit::{
     transport::ClientCommand,
     websocket::{AudioEncoding, WebSocketTransportConfig, protocol},
 };
+use roomkit_core::fuzzing;
 use ropus::{Application, Bitrate, Channels, DecodeMode, Decoder, Encoder, Signal};
 use tokio::time::Instant;
 
@@ -50,6 +51,10 @@ impl Piece {
 /// When a codec cannot be had.
 pub fn pieces() -> Result<Vec<Piece>, Box<dyn Error + Send + Sync>> {
     let mut pieces = vec![decode_client(), encode_client()];
+    pieces.push(Piece::new(
+        "call machine, a frame each way",
+        fuzzing::frames(),
+    ));
     pieces.extend(with_openai()?);
     pieces.extend(with_gemini()?);
     pieces.extend([

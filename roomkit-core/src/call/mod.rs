@@ -35,8 +35,8 @@ mod words;
 pub(crate) use driver::{NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Moment, Permissions, Sound};
-#[cfg(feature = "fuzzing")]
-pub(crate) use machine::fuzz;
 pub(crate) use machine::{CallSettings, Opening, greeting_note};
+#[cfg(feature = "fuzzing")]
+pub(crate) use machine::{Frames, fuzz};
 pub(crate) use publisher::telling;
 pub(crate) use setup::{Change, Setup};

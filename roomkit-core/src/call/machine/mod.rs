@@ -29,7 +29,7 @@ use std::{
 use connection::Connection;
 
 #[cfg(feature = "fuzzing")]
-pub(crate) use self::testing::fuzz;
+pub(crate) use self::testing::{Frames, fuzz};
 pub(crate) use self::{given::greeting_note, settings::CallSettings};
 use self::{latency::TurnClock, recording::Tape};
 use super::{

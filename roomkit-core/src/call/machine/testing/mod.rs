@@ -1,6 +1,7 @@
 //! A call on a virtual clock, and what watches that it keeps its promises: what the tests and the
-//! project's own fuzzing share.
+//! project's own fuzzing and benchmarks share.
 
+mod frames;
 mod fuzz;
 mod promises;
 mod step;
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub(crate) use self::frames::Frames;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::fuzz::fuzz;
 #[cfg(test)]
