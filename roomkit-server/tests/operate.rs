@@ -8,7 +8,10 @@ use std::net::UdpSocket;
 
 use clap::Parser;
 use jiff::Timestamp;
-use roomkit_server::{cli::Cli, config::Config};
+use roomkit_server::{
+    cli::{Cli, Task},
+    config::Config,
+};
 use serde_json::{Value, json};
 use support::{
     Socket, TestServer,
@@ -244,10 +247,16 @@ fn x4_the_unit_runs_the_program_and_waits_longer_than_calls_may_go_on() {
         let found = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         found.unwrap_or_else(|| panic!("{key}: {unit}"))
     };
-    Cli::try_parse_from(value("ExecStart").split(' ')).unwrap();
+    let start = Cli::try_parse_from(value("ExecStart").split(' ')).unwrap();
+    let reload = Cli::try_parse_from(value("ExecReload").split(' ')).unwrap();
+    let Some(Task::CheckConfig(checked)) = reload.task else {
+        panic!("a reload begins with a check");
+    };
+    assert_eq!(checked.config, start.settings.config);
+    assert!(unit.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
     let patience: u64 = value("TimeoutStopSec").parse().unwrap();
-    // Beyond the calls, dashboards and requests have 2 s each to end, and MCP servers 10.
-    assert!(patience > Config::default().drain_s + 14);
+    // Beyond the calls, dashboards and requests have 2 s each to end, MCP servers 10, traces 5.
+    assert!(patience > Config::default().drain_s + 19);
     assert_eq!(value("RestartPreventExitStatus"), "2");
 }
 

@@ -117,6 +117,20 @@ async fn a_collector_that_is_not_there_costs_no_call_and_is_in_the_log() {
 }
 
 #[tokio::test]
+async fn x4_a_collector_that_never_answers_does_not_keep_the_server_from_its_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let file = File::new("otel-mute", &format!("[otel]\nendpoint = '{endpoint}'"));
+    let (server, log) = Running::with_log(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    let _connection = soon(silent.accept()).await.unwrap();
+    assert_eq!(server.exit_code().await, Some(0));
+    let log = soon(log).await.unwrap();
+    assert!(log.contains("the last traces could not be sent"), "{log}");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_none_is_refused_by_start_and_check() {
     let file = File::new("otel-wrong", "[otel]\nendpoint = 'localhost:4318'");
     let named = ["otel.endpoint", "http://localhost:4318"];
