@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// A little of everything, in a few minutes: to see that it works, not what it says.
     #[arg(long)]
     quick: bool,
+    /// Rounds of what is measured in rounds.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Write the page here, in Markdown, and the drawing beside it, in SVG.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -39,8 +42,7 @@ pub(crate) struct Results {
 pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     let machine = Machine::look()?;
     let mut tables = Vec::new();
-    let relay = relays(options.quick);
-    for relay in &relay {
+    for relay in &relays(options) {
         tables.push(shown(ws::run(relay).await?)?);
     }
     if options.peers.is_some() {
@@ -58,11 +60,11 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     tables.push(shown(saturate::run(&saturation(options.quick)).await?)?);
     tables.push(shown(turns::run(&conversation(options.quick)).await?)?);
     for mode in [Mode::Talk, Mode::Conversation] {
-        tables.push(shown(calls::run(&webrtc(options.quick, mode)).await?)?);
+        tables.push(shown(calls::run(&webrtc(options, mode)).await?)?);
     }
     tables.push(shown(life::run(&lives(options.quick)).await?)?);
     tables.push(shown(calls::soak::run(&soak(options.quick)).await?)?);
-    let rounds = if options.quick { 1 } else { 3 };
+    let rounds = if options.quick { 1 } else { options.rounds };
     tables.push(shown(handover::run(&handover::Options { rounds }).await?)?);
     let calls = if options.quick { 500 } else { 5_000 };
     tables.push(shown(mcp::run(&mcp::Options { calls }).await?)?);
@@ -73,31 +75,31 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     Ok(results)
 }
 
-/// Each as soon as it is there: the whole takes an hour.
+/// Each as soon as it is there: the whole takes long.
 fn shown(table: Table) -> Outcome<Table> {
     table.print_to(&mut std::io::stderr().lock())?;
     Ok(table)
 }
 
-fn relays(quick: bool) -> [ws::Options; 2] {
-    let seconds = if quick { 4 } else { 10 };
+fn relays(options: &Options) -> [ws::Options; 2] {
+    let quick = options.quick;
     let of = |vendor, sessions: &[usize]| ws::Options {
         sessions: sessions.to_vec(),
-        rounds: if quick { 1 } else { 3 },
-        ..ws::Options::plain(vendor, seconds)
+        rounds: if quick { 1 } else { options.rounds },
+        ..ws::Options::plain(vendor, if quick { 4 } else { 10 })
     };
     if quick {
         return [of(Vendor::OpenAi, &[1, 20]), of(Vendor::Gemini, &[20])];
     }
     [
         of(Vendor::OpenAi, &[1, 10, 100, 400]),
-        of(Vendor::Gemini, &[1, 10, 100, 400]),
+        of(Vendor::Gemini, &[10, 100]),
     ]
 }
 
 fn saturation(quick: bool) -> saturate::Options {
     saturate::Options {
-        step: 50,
+        step: if quick { 50 } else { 100 },
         most: if quick { 50 } else { 1_000 },
         seconds: if quick { 4 } else { 8 },
     }
@@ -106,15 +108,16 @@ fn saturation(quick: bool) -> saturate::Options {
 fn conversation(quick: bool) -> turns::Options {
     turns::Options {
         sessions: if quick { 5 } else { 40 },
-        turns: if quick { 6 } else { 20 },
+        turns: if quick { 6 } else { 10 },
     }
 }
 
-fn webrtc(quick: bool, mode: Mode) -> calls::Options {
+fn webrtc(options: &Options, mode: Mode) -> calls::Options {
+    let quick = options.quick;
     calls::Options {
         sessions: if quick { 5 } else { 50 },
         seconds: if quick { 5 } else { 20 },
-        rounds: if quick { 1 } else { 3 },
+        rounds: if quick { 1 } else { options.rounds },
         mode,
         measured: 2,
         server_only: false,
