@@ -161,7 +161,7 @@ impl Caller {
                 }
                 message = self.socket.next() => {
                     let message = message.ok_or("the server hung up")??;
-                    if let Ok(text) = message.to_text() {
+                    if let Message::Text(text) = &message {
                         self.hear(text, Instant::now())?;
                     }
                 }
