@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("openai", openai),
     ("mcp", roomkit_mcp::fuzzing::messages),
     ("minted_tokens", roomkit_server::fuzzing::tokens),
+    ("jwt", roomkit_server::fuzzing::jwt),
     ("config", roomkit_server::fuzzing::config),
     ("recording", roomkit_recording::fuzzing::pages),
     ("resampler", resampler),
@@ -159,7 +160,9 @@ mod tests {
     fn x5_the_first_inputs_of_all() {
         for seed in 0..300 {
             let input = input(seed);
-            TARGETS.iter().for_each(|(_, target)| target(&input));
+            for (_, target) in TARGETS {
+                target(&input);
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     demo_tools,
     error::{ServerError, within},
     host::{Host, RoomLimit, SUPERVISOR, TransportHost, VOICE},
+    jwt::Jwt,
     metrics::Exporter,
     minted::Minted,
     routes,
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub(crate) ways_in: Arc<[WayIn]>,
     /// What mints tokens; none where nobody is asked for one.
     pub(crate) minted: Option<Minted>,
+    /// The issuer of other tokens, if there is one.
+    pub(crate) jwt: Option<Jwt>,
     /// The MCP servers, if there are any.
     pub(crate) mcp: Option<McpTools>,
     /// What shows the metrics, if they are shown.
@@ -110,6 +113,7 @@ impl App {
         let limits = config.limits.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
+        let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
         let admission = match tokens {
             Some(tokens) => Admission::with_authentication(&limits, tokens),
             None => Admission::new(&limits),
@@ -123,6 +127,7 @@ impl App {
             admission: admission.map_err(within("limits"))?,
             dashboards: Dashboards::new(),
             minted,
+            jwt,
             mcp,
             exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
             ways_in: config.transports.iter().map(WayIn::from).collect(),

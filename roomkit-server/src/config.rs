@@ -15,7 +15,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{ServerError, within};
-pub use crate::{agents::AgentConfig, auth::AuthConfig, log::LogFormat};
+pub use crate::{
+    agents::AgentConfig,
+    auth::AuthConfig,
+    jwt::{JwtAlgorithm, JwtConfig},
+    log::LogFormat,
+};
 
 /// All settings of the server.
 #[derive(Debug, Clone, Deserialize)]

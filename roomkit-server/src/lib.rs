@@ -17,6 +17,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod jwt;
 mod load;
 mod log;
 mod mcp;

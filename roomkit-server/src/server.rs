@@ -45,6 +45,9 @@ impl Server {
         let wanted = resolve(&config.listen).await?;
         let mcp = mcp::connect(&config.mcp).await?;
         let (app, router) = App::build(&config, wanted, mcp)?;
+        if let Some(jwt) = &app.jwt {
+            jwt.fetch().await?;
+        }
         let refused = |source| ServerError::Listen {
             address: config.listen.clone(),
             source,
@@ -95,6 +98,8 @@ impl Server {
         let mut serving = tokio::spawn(serve(self.listener, self.router, head_time, is_stopping));
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
+        let jwt = app.jwt.clone();
+        let _reading_keys = jwt.map(|it| AbortOnDropHandle::new(tokio::spawn(it.keep_fresh())));
         let doorkeeper = Doorkeeper::new(app.admission.clone(), self.load_limits);
         let _watching = AbortOnDropHandle::new(tokio::spawn(doorkeeper.watch()));
         tracing::info!(address = %self.address, "ready");
