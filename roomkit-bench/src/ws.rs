@@ -125,7 +125,7 @@ async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
                 format!(
                     "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"openai\"\n\
                      config = {{ base_url = \"{upstream}\" }}\n\
-                     [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n{}",
+                     [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\nmax_load = 1.0\nmax_timer_lateness_ms = 0\n{}",
                     recording(options)
                 ),
             )?;

@@ -100,7 +100,7 @@ fn config() -> Outcome<PathBuf> {
              transports = [{{ name = \"webrtc\", path = \"/rtc\", config = {{ interfaces = [\"127.0.0.1\"] }} }}]\n\
              [provider]\nname = \"openai\"\n\
              config = {{ base_url = \"ws://127.0.0.1:{VENDOR_PORT}/v1/realtime\" }}\n\
-             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
+             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\nmax_load = 1.0\nmax_timer_lateness_ms = 0\n\
              [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n"
         ),
     )?;
