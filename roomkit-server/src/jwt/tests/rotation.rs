@@ -9,7 +9,12 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -104,6 +109,59 @@ async fn x2_an_address_that_fails_leaves_the_keys_there_are() {
         assert!(!error.contains(&site.address), "{error}");
         assert!(admits(&jwt, &token(&signer, "a")).await);
     }
+}
+
+/// Serves a JWK set over TLS; gives its port and its certificate.
+async fn start_tls(set: Vec<u8>) -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            // Who does not trust the certificate hangs up.
+            let Ok(mut socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await.unwrap();
+            let length = set.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(&set).await.unwrap();
+            let _ = socket.shutdown().await;
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[tokio::test]
+async fn x2_keys_come_over_tls_from_whom_an_authority_vouches_for() {
+    let signer = Signer::es256();
+    let (port, certificate) = start_tls(set(&[signer.jwk("a")])).await;
+    let path = std::env::temp_dir().join(format!("roomkit-jwks-{}.pem", std::process::id()));
+    fs::write(&path, certificate).unwrap();
+    let settings = format!("jwks = 'https://localhost:{port}/jwks.json'");
+    let stranger = Jwt::new(&config(&settings)).unwrap();
+    let error = stranger.fetch().await.unwrap_err().to_string();
+    assert!(error.starts_with("auth.jwt.jwks: "), "{error}");
+    assert!(!admits(&stranger, &token(&signer, "a")).await);
+
+    let settings = format!("{settings}\nca_file = '{}'", path.display());
+    let jwt = Jwt::new(&config(&settings)).unwrap();
+    jwt.fetch().await.unwrap();
+    assert!(admits(&jwt, &token(&signer, "a")).await);
+    fs::remove_file(&path).unwrap();
 }
 
 #[tokio::test]
