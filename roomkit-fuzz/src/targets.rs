@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("openai", openai),
     ("mcp", roomkit_mcp::fuzzing::messages),
     ("minted_tokens", roomkit_server::fuzzing::tokens),
+    ("jwt", roomkit_server::fuzzing::jwt),
     ("config", roomkit_server::fuzzing::config),
     ("recording", roomkit_recording::fuzzing::pages),
     ("resampler", resampler),

@@ -1,6 +1,7 @@
 //! What the host does with an admitted connection.
 
 use async_trait::async_trait;
+use metrics::counter;
 use roomkit_core::{
     RealtimeSession,
     error::{RoomError, StartError, TransportError},
@@ -89,6 +90,18 @@ pub enum StartFailureKind {
     Busy,
     /// The server's.
     Failed,
+}
+
+impl StartFailure {
+    /// Counts it among those that were refused (`roomkit_admission_refused_total`), if it was for lack
+    /// of room.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        if self.kind == StartFailureKind::Busy {
+            counter!("roomkit_admission_refused_total", "reason" => self.code).increment(1);
+        }
+        self
+    }
 }
 
 impl From<&StartError> for StartFailure {

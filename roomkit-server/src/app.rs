@@ -20,6 +20,7 @@ use crate::{
     demo_tools,
     error::{ServerError, within},
     host::{Host, SUPERVISOR, TransportHost, VOICE},
+    jwt::Jwt,
     keys::Keys,
     metrics::Exporter,
     minted::Minted,
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) keys: Option<Keys>,
     /// What mints tokens; none where nobody is asked for one.
     pub(crate) minted: Option<Minted>,
+    /// The issuer of other tokens, if there is one.
+    pub(crate) jwt: Option<Jwt>,
     /// The MCP servers, if there are any.
     pub(crate) mcp: Option<McpTools>,
     /// What shows the metrics, if they are shown.
@@ -113,6 +116,7 @@ impl App {
         let limits = config.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
+        let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
         let keys = tokens.map(Keys::new);
         let admission = match &keys {
             Some(keys) => Admission::with_authentication(&limits, keys.clone()),
@@ -128,6 +132,7 @@ impl App {
             dashboards: Dashboards::new(),
             keys,
             minted,
+            jwt,
             mcp,
             exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
             ways_in: config.transports.iter().map(WayIn::from).collect(),

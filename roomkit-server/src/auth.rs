@@ -1,6 +1,7 @@
-//! Who may come in: who shows a static token, or one that was minted (contract X2).
+//! Who may come in: who shows a static token, one that was minted, or one that an issuer signed
+//! (contract X2).
 
-use std::{env, fmt, hint::black_box, net::SocketAddr, sync::Arc};
+use std::{env, fmt, hint::black_box, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,7 +12,10 @@ use roomkit::{
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::minted::Minted;
+use crate::{
+    jwt::{Jwt, JwtConfig},
+    minted::{self, Minted},
+};
 
 /// Who has to show a token. Without tokens everybody may come in, and the server listens on
 /// loopback addresses only unless it is told that this is meant.
@@ -26,6 +30,8 @@ pub struct AuthConfig {
     /// An environment variable with the key that signs minted tokens, of at least 32 characters, for
     /// servers that take each other's. By default each server draws its own as it starts.
     pub signing_key_env: Option<String>,
+    /// Whose JSON Web Tokens are taken beside these; needs the feature `jwt`.
+    pub jwt: Option<JwtConfig>,
     /// Lets everybody in, on any address.
     pub no_auth: bool,
 }
@@ -49,15 +55,17 @@ impl AuthConfig {
                 tokens.push(token);
             }
         }
-        let nobody_asked = tokens.is_empty() && self.signing_key_env.is_none();
+        let nobody_asked =
+            tokens.is_empty() && self.signing_key_env.is_none() && self.jwt.is_none();
         match (nobody_asked, self.no_auth) {
             (false, false) => Ok(Some(Tokens {
                 fixed: tokens.into(),
                 minted: self.minted()?,
+                jwt: self.jwt.as_ref().map(Jwt::new).transpose()?,
             })),
             (false, true) => Err(ConfigError::field(
                 "auth.no_auth",
-                "is set, and so are tokens or a key to sign them; leave one of them out",
+                "is set, and so are tokens, a key to sign them or an issuer; leave one of them out",
             )),
             (true, false) if !address.ip().is_loopback() => Err(ConfigError::field(
                 "listen",
@@ -150,13 +158,25 @@ pub(crate) struct Tokens {
     fixed: Arc<[Token]>,
     /// The tokens this server mints.
     pub(crate) minted: Minted,
+    /// The issuer whose tokens are taken, if there is one.
+    pub(crate) jwt: Option<Jwt>,
 }
 
 impl Tokens {
     /// No token of the configuration, and the minted ones.
     pub(crate) fn only_minted(minted: Minted) -> Self {
-        let fixed = Arc::default();
-        Self { fixed, minted }
+        Self {
+            fixed: Arc::default(),
+            minted,
+            jwt: None,
+        }
+    }
+
+    /// The same with the issuer as it is known already, keys and all; none where none is wanted any
+    /// more.
+    pub(crate) fn with_issuer(self, known: Option<Jwt>) -> Self {
+        let jwt = self.jwt.and(known);
+        Self { jwt, ..self }
     }
 
     /// The same tokens, with minted ones of this key.
@@ -176,9 +196,12 @@ impl Authenticate for Tokens {
             let is_it = equal(token.text.as_bytes(), shown.as_bytes());
             known.or(is_it.then_some(token))
         });
-        match known {
-            Some(token) => Ok(Identity::default().scopes(token.scopes.clone())),
-            None => self.minted.admit(shown, request.purpose, Timestamp::now()),
+        match (known, &self.jwt) {
+            (Some(token), _) => Ok(Identity::default().scopes(token.scopes.clone())),
+            (None, Some(jwt)) if !minted::looks_minted(shown) => {
+                jwt.admit(shown, request.purpose, SystemTime::now()).await
+            }
+            _ => self.minted.admit(shown, request.purpose, Timestamp::now()),
         }
     }
 }

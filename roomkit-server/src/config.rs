@@ -13,7 +13,12 @@ use serde_json::{Map, Value};
 pub use self::recording::RecordingConfig;
 use crate::error::ServerError;
 pub use crate::{
-    agents::AgentConfig, auth::AuthConfig, log::LogFormat, otel::OtelConfig, tls::TlsConfig,
+    agents::AgentConfig,
+    auth::AuthConfig,
+    jwt::{JwtAlgorithm, JwtConfig},
+    log::LogFormat,
+    otel::OtelConfig,
+    tls::TlsConfig,
 };
 
 /// All settings of the server.

@@ -22,6 +22,44 @@ pub fn tokens(input: &[u8]) {
     assert!(admitted.is_err(), "a token that was not signed is taken");
 }
 
+/// Tokens of an issuer, with a signature that is right and as they are, and sets of its keys.
+///
+/// # Panics
+///
+/// When a token is taken that nobody signed.
+#[cfg(feature = "jwt")]
+pub fn jwt(input: &[u8]) {
+    use std::time::UNIX_EPOCH;
+
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+    use ring::hmac;
+
+    use crate::jwt::{
+        Jwt, JwtConfig,
+        keys::{self, Key},
+    };
+
+    const SECRET: &[u8] = b"a secret for fuzzing, of 32 characters";
+
+    let keys = keys::read(input).unwrap_or_default();
+    let Ok(config) = toml::from_str::<JwtConfig>("issuer = 'i'\naudience = 'a'") else {
+        return;
+    };
+    let jwt = Jwt::with_keys(&config, Some(Key::secret(SECRET)), keys);
+    let header = BASE64.encode(br#"{"alg":"HS256"}"#);
+    let signed = format!("{header}.{}", BASE64.encode(input));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
+    let signature = BASE64.encode(hmac::sign(&key, signed.as_bytes()));
+    let token = format!("{signed}.{signature}");
+    let _ = jwt.read(&token, Purpose::Session, UNIX_EPOCH);
+    let admitted = jwt.read(
+        &String::from_utf8_lossy(input),
+        Purpose::Session,
+        UNIX_EPOCH,
+    );
+    assert!(admitted.is_err(), "a token that was not signed is taken");
+}
+
 /// Configuration files.
 pub fn config(input: &[u8]) {
     if let Ok(config) = Config::parse(&String::from_utf8_lossy(input)) {

@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod hang_up;
 mod host;
 mod impatient;
+mod jwt;
 mod keys;
 mod load;
 mod log;

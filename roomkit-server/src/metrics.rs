@@ -306,6 +306,22 @@ mod tests {
         assert!(reasons.is_empty(), "not on the page: {reasons:?}");
     }
 
+    /// Codes that limits and the door refuse with, as far as they stand beside what counts them.
+    #[test]
+    fn c5_the_page_on_metrics_lists_all_reasons_to_refuse_somebody() {
+        let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+        let mut reasons = BTreeSet::new();
+        let calls = ["self.unavailable(", "pause(", "refused("];
+        for folder in ["roomkit-http/src", "roomkit-server/src"] {
+            quoted(&workspace().join(folder), &calls, &mut reasons);
+        }
+        // The only arguments of these that are no codes are names of settings.
+        reasons.retain(|reason| !reason.contains('.') && !reason.contains(' '));
+        assert!(reasons.len() > 5, "{reasons:?}");
+        reasons.retain(|reason| !page.contains(&format!("`{reason}`")));
+        assert!(reasons.is_empty(), "not on the page: {reasons:?}");
+    }
+
     #[test]
     fn dashboard_and_alerts_ask_for_metrics_that_exist() {
         for file in ["grafana.json", "alerts.yml"] {

@@ -212,6 +212,11 @@ impl Claims {
     }
 }
 
+/// Whether it says of itself that it was minted.
+pub(crate) fn looks_minted(token: &str) -> bool {
+    token.starts_with(VERSION)
+}
+
 fn sign(key: &hmac::Key, payload: &[u8]) -> String {
     let signed = format!("{VERSION}{}", BASE64.encode(payload));
     let signature = BASE64.encode(hmac::sign(key, signed.as_bytes()));

@@ -11,6 +11,7 @@ use crate::{
     config::{Config, TlsConfig},
     error::{ServerError, within},
     hang_up::HangUps,
+    jwt::Jwt,
     keys::Keys,
     load::LoadLimits,
     log::Log,
@@ -27,6 +28,7 @@ pub struct Reload {
     admission: Admission,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
+    jwt: Option<Jwt>,
     tls: Option<Tls>,
     log: Option<Log>,
 }
@@ -50,6 +52,7 @@ impl Reload {
             admission: app.admission.clone(),
             load_limits: server.load_limits.clone(),
             keys: app.keys.clone(),
+            jwt: app.jwt.clone(),
             tls: server.tls.clone(),
             log,
         }
@@ -105,7 +108,7 @@ impl Reload {
             kit.set_max_rooms(config.limits.max_rooms);
         }
         if let Some(keys) = &self.keys {
-            keys.replace(tokens);
+            keys.replace(tokens.map(|tokens| tokens.with_issuer(self.jwt.clone())));
         }
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.replace(certificate);
@@ -148,6 +151,10 @@ impl Reload {
             ("mcp", *mcp != started.mcp),
             ("recording", *recording != started.recording),
             ("auth", authenticates != self.keys.is_some()),
+            (
+                "auth.jwt",
+                auth.jwt.is_some() && auth.jwt != started.auth.jwt,
+            ),
             ("auth.signing_key_env", *key != started.auth.signing_key_env),
             ("rooms", *rooms != started.rooms),
             ("metrics", *metrics != started.metrics),

@@ -52,6 +52,9 @@ impl Server {
         let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::connect(&config.mcp).await?;
         let (app, router) = App::build(&config, wanted, mcp)?;
+        if let Some(jwt) = &app.jwt {
+            jwt.fetch().await?;
+        }
         let refused = |source| ServerError::Listen {
             address: config.listen.clone(),
             source,
@@ -121,6 +124,8 @@ impl Server {
         let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();
         let _tidying = exporter.map(|it| AbortOnDropHandle::new(tokio::spawn(it.tidy())));
+        let jwt = app.jwt.clone();
+        let _reading_keys = jwt.map(|it| AbortOnDropHandle::new(tokio::spawn(it.keep_fresh())));
         let doorkeeper = Doorkeeper::new(app.admission.clone(), self.load_limits.subscribe());
         let _watching = AbortOnDropHandle::new(tokio::spawn(doorkeeper.watch()));
         tracing::info!(address = %self.address, "ready");

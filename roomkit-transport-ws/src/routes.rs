@@ -147,7 +147,7 @@ async fn start(host: &dyn SessionHost, socket: WebSocket, admitted: Admitted, wi
     match AssertUnwindSafe(host.start(request)).catch_unwind().await {
         Ok(Ok(_session)) => {}
         Ok(Err(error)) => {
-            let failure = StartFailure::from(&error);
+            let failure = StartFailure::from(&error).counted();
             let code = match failure.kind {
                 StartFailureKind::Refused => close_code::POLICY,
                 StartFailureKind::Busy => close_code::TRY_AGAIN,

@@ -189,6 +189,26 @@ async fn h1_the_old_connection_is_closed_first_where_two_may_not_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn x5_a_notice_that_no_clock_reaches_the_end_of_is_none() {
+    let house = house(resuming()).await;
+    let call = house.call().await;
+    // As long as somebody speaks there is no quiet moment, and nothing else to wake for.
+    call.ai
+        .simulate(ProviderEvent::SpeechStarted { item_id: None });
+    call.ai.simulate(ProviderEvent::GoAway {
+        time_left: Some(Duration::MAX),
+    });
+    settle().await;
+    call.client.send_audio(pcm(ms(20)));
+    call.ai
+        .wait_for_command(|c| matches!(c, ProviderCommand::Audio(_)))
+        .await;
+    assert_eq!(house.provider.connections().len(), 1);
+    house.voice.end_session(&call.session).await;
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
 async fn h1_a_connection_is_replaced_before_it_expires_or_grows_old() {
     let provider = MockRealtimeProvider::new()
         .with_capabilities(replaying())

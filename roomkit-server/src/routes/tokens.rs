@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, http::header, response::IntoResponse};
 use jiff::Timestamp;
-use roomkit::http::{Rejection, Scope, Scopes};
+use roomkit::http::{Identity, Rejection, Scope, Scopes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -53,6 +53,7 @@ pub(super) async fn mint(
     for scope in wish.scopes.iter() {
         visitor.identity.scopes.require(scope)?;
     }
+    let wish = wish.held_to(&visitor.identity)?;
     let life = Duration::from_secs(wish.expires_in_s);
     let token = minted.mint(wish.grant(), life, Timestamp::now())?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
@@ -86,6 +87,20 @@ impl Wish {
         Ok(())
     }
 
+    /// The same for the participant alone that the client itself is held to. (One that is held to a
+    /// room does not come here.)
+    fn held_to(mut self, identity: &Identity) -> Result<Self, Rejection> {
+        let Some(own) = &identity.participant else {
+            return Ok(self);
+        };
+        let asked = self.participant.get_or_insert_with(|| own.to_string());
+        if asked == own.as_str() {
+            return Ok(self);
+        }
+        let message = "participant: the client is held to another one";
+        Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+    }
+
     fn grant(self) -> Grant {
         Grant {
             scopes: self.scopes,
@@ -105,6 +120,21 @@ mod tests {
 
     use super::*;
     use crate::Server;
+
+    #[test]
+    fn x2_who_is_held_to_a_participant_mints_for_no_other() {
+        let wish = |participant: Option<&str>| -> Wish {
+            let wish = json!({"scopes": ["call"], "participant": participant});
+            serde_json::from_value(wish).unwrap()
+        };
+        let ann = Identity::default().participant("ann");
+        for asked in [None, Some("ann")] {
+            let held = wish(asked).held_to(&ann).unwrap();
+            assert_eq!(held.participant.as_deref(), Some("ann"));
+        }
+        assert!(wish(Some("bob")).held_to(&ann).is_err());
+        assert!(wish(Some("bob")).held_to(&Identity::default()).is_ok());
+    }
 
     #[tokio::test]
     async fn x2_what_a_token_says_of_its_holder_reaches_the_session() {

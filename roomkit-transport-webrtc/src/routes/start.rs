@@ -38,7 +38,7 @@ pub(super) async fn session(
     match AssertUnwindSafe(host.start(request)).catch_unwind().await {
         Ok(Ok(_session)) => peer.no_farewell().await,
         Ok(Err(error)) => {
-            let failure = StartFailure::from(&error);
+            let failure = StartFailure::from(&error).counted();
             if failure.kind == StartFailureKind::Failed {
                 tracing::warn!(%error, "a session could not be started");
             }

@@ -1,0 +1,267 @@
+//! An issuer whose tokens are taken, and its keys as they are now.
+
+use std::{
+    env, fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use roomkit::{
+    error::ConfigError,
+    http::{Identity, Purpose, Refusal},
+};
+use serde::Deserialize;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+
+use super::{
+    JwtAlgorithm, JwtConfig, claims::Expected, keys::Key, refused::Refused, source::Source,
+};
+
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN_BYTES: usize = 8192;
+/// Shortest secret, in bytes: as long as what it makes (RFC 7518, 3.2).
+const MIN_SECRET_BYTES: usize = 32;
+/// The longest leeway, and the shortest time between two looks at the keys, in seconds.
+const MAX_LEEWAY_S: u64 = 300;
+const MIN_REFRESH: Duration = Duration::from_secs(30);
+
+/// Takes the tokens of one issuer. A cheap handle.
+#[derive(Clone)]
+pub(crate) struct Jwt(Arc<Inner>);
+
+struct Inner {
+    expected: Expected,
+    algorithms: Vec<JwtAlgorithm>,
+    secret: Option<Key>,
+    source: Option<Source>,
+    refresh: Duration,
+    keys: RwLock<Arc<[Key]>>,
+    /// When the keys were last asked for because of a token. Held while they are.
+    asked: Mutex<Option<Instant>>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    /// What one has to understand to read the token; nothing is understood here.
+    crit: Option<serde_json::Value>,
+}
+
+impl Jwt {
+    /// With the keys of a file; those of an address come with [`fetch`](Self::fetch).
+    pub(crate) fn new(config: &JwtConfig) -> Result<Self, ConfigError> {
+        let field =
+            |name: &str, problem: String| ConfigError::field(format!("auth.jwt.{name}"), problem);
+        if config.leeway_s > MAX_LEEWAY_S {
+            let problem = format!("is {}; must be at most {MAX_LEEWAY_S}", config.leeway_s);
+            return Err(field("leeway_s", problem));
+        }
+        let refresh = Duration::from_secs(config.refresh_s);
+        if refresh < MIN_REFRESH {
+            let problem = format!("is {}; must be at least 30", config.refresh_s);
+            return Err(field("refresh_s", problem));
+        }
+        for (name, value) in [("issuer", &config.issuer), ("audience", &config.audience)] {
+            if value.is_empty() {
+                return Err(field(name, "is empty; every token would be refused".into()));
+            }
+        }
+        let secret = config.secret_env.as_ref().map(|variable| secret(variable));
+        let secret = secret.transpose()?;
+        let source = config.jwks.as_ref().map(|jwks| Source::new(jwks, config));
+        let source = source.transpose()?;
+        if secret.is_none() && source.is_none() {
+            return Err(field(
+                "jwks",
+                "is missing; without keys no token can be verified".into(),
+            ));
+        }
+        let keys = match &source {
+            Some(source) => source
+                .read_file()
+                .map_err(|problem| field("jwks", problem))?,
+            None => Vec::new(),
+        };
+        let mut jwt = Inner::new(config, secret, keys);
+        jwt.source = source;
+        Ok(Self(Arc::new(jwt)))
+    }
+
+    /// With this secret and these keys, which stay as they are.
+    pub(crate) fn with_keys(config: &JwtConfig, secret: Option<Key>, keys: Vec<Key>) -> Self {
+        Self(Arc::new(Inner::new(config, secret, keys)))
+    }
+
+    /// Reads the keys as they are now.
+    pub(crate) async fn fetch(&self) -> Result<(), ConfigError> {
+        let Some(source) = &self.0.source else {
+            return Ok(());
+        };
+        let keys = source.read().await;
+        let keys = keys.map_err(|problem| ConfigError::field("auth.jwt.jwks", problem))?;
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+        Ok(())
+    }
+
+    /// Reads the keys again and again; what cannot be read leaves those there are. Never returns.
+    pub(crate) async fn keep_fresh(self) {
+        loop {
+            sleep(self.0.refresh).await;
+            self.try_fetch().await;
+        }
+    }
+
+    /// Who shows this token.
+    pub(crate) async fn admit(
+        &self,
+        token: &str,
+        purpose: Purpose,
+        now: SystemTime,
+    ) -> Result<Identity, Refusal> {
+        let admitted = match self.read(token, purpose, now) {
+            // The issuer may have others by now.
+            Err(Refused::UnknownKey) if self.asks_again().await => self.read(token, purpose, now),
+            read => read,
+        };
+        Ok(admitted?)
+    }
+
+    pub(crate) fn read(
+        &self,
+        token: &str,
+        purpose: Purpose,
+        now: SystemTime,
+    ) -> Result<Identity, Refused> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refused::TooLong);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refused::Malformed)?;
+        let decoded = |part: &str| BASE64.decode(part).map_err(|_| Refused::Malformed);
+        let header: Header =
+            serde_json::from_slice(&decoded(header)?).map_err(|_| Refused::Malformed)?;
+        if header.crit.is_some() || !is_access_token(header.typ.as_deref()) {
+            return Err(Refused::Malformed);
+        }
+        let algorithm = self.algorithm(&header.alg)?;
+        let signature = decoded(signature)?;
+        self.verify(
+            algorithm,
+            header.kid.as_deref(),
+            signed.as_bytes(),
+            &signature,
+        )?;
+        let payload = decoded(payload)?;
+        self.0.expected.identity(&payload, purpose, now)
+    }
+
+    /// The algorithm of this name, if it is taken. `none` is none of them.
+    fn algorithm(&self, name: &str) -> Result<JwtAlgorithm, Refused> {
+        let algorithm = match name {
+            "RS256" => JwtAlgorithm::RS256,
+            "ES256" => JwtAlgorithm::ES256,
+            "EdDSA" => JwtAlgorithm::EdDSA,
+            "HS256" if self.0.secret.is_some() => JwtAlgorithm::HS256,
+            _ => return Err(Refused::Algorithm),
+        };
+        let is_taken = self.0.algorithms.contains(&algorithm);
+        is_taken.then_some(algorithm).ok_or(Refused::Algorithm)
+    }
+
+    /// Whether a key whose own algorithm this is has made the signature: the one of this name, or any
+    /// where the token names none.
+    fn verify(
+        &self,
+        algorithm: JwtAlgorithm,
+        id: Option<&str>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Refused> {
+        let keys = Arc::clone(&*self.0.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let of_set = keys
+            .iter()
+            .filter(|key| id.is_none() || key.id.as_deref() == id);
+        // The secret has no name of its own.
+        let mut candidates = of_set
+            .chain(&self.0.secret)
+            .filter(|key| key.algorithm() == algorithm)
+            .peekable();
+        if candidates.peek().is_none() {
+            return Err(Refused::UnknownKey);
+        }
+        let is_right = candidates.any(|key| key.verifies(message, signature));
+        is_right.then_some(()).ok_or(Refused::Signature)
+    }
+
+    /// Reads the keys again because a token names one that is not known, unless that was done just
+    /// now: strangers can name what they like.
+    async fn asks_again(&self) -> bool {
+        let before = Instant::now();
+        let mut asked = self.0.asked.lock().await;
+        // Somebody else has asked while this one waited.
+        if asked.is_some_and(|asked| asked >= before) {
+            return true;
+        }
+        if asked.is_some_and(|asked| asked.elapsed() < MIN_REFRESH) {
+            return false;
+        }
+        self.try_fetch().await;
+        *asked = Some(Instant::now());
+        true
+    }
+
+    async fn try_fetch(&self) {
+        if let Err(error) = self.fetch().await {
+            tracing::warn!(%error, "the issuer's keys cannot be read; those known stay");
+        }
+    }
+}
+
+impl Inner {
+    fn new(config: &JwtConfig, secret: Option<Key>, keys: Vec<Key>) -> Self {
+        Self {
+            expected: Expected::from(config),
+            algorithms: config.algorithms.clone(),
+            secret,
+            source: None,
+            refresh: Duration::from_secs(config.refresh_s),
+            keys: RwLock::new(keys.into()),
+            asked: Mutex::default(),
+        }
+    }
+}
+
+/// Tokens of other kinds (RFC 8725, 3.11), such as those that end a login, are no access tokens.
+fn is_access_token(kind: Option<&str>) -> bool {
+    let is = |known: &str| kind.is_none_or(|kind| kind.eq_ignore_ascii_case(known));
+    is("JWT") || is("at+jwt") || is("application/at+jwt")
+}
+
+fn secret(variable: &str) -> Result<Key, ConfigError> {
+    let refused = |problem: &str| {
+        ConfigError::field("auth.jwt.secret_env", format!("`{variable}`: {problem}"))
+    };
+    let secret = env::var(variable).map_err(|_| refused("is not set"))?;
+    let secret = secret.trim();
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(refused(
+            "a secret has at least 32 characters, drawn at random",
+        ));
+    }
+    Ok(Key::secret(secret.as_bytes()))
+}
+
+impl fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt")
+            .field("expected", &self.0.expected)
+            .field("source", &self.0.source.is_some())
+            .finish_non_exhaustive()
+    }
+}

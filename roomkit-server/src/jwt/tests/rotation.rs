@@ -1,0 +1,214 @@
+//! Keys that change, and places where they cannot be read.
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use rustls::pki_types::PrivateKeyDer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+fn token(signer: &Signer, kid: &str) -> String {
+    signer.token(&json!({"alg": "ES256", "kid": kid}), &claims())
+}
+
+async fn admits(jwt: &Jwt, token: &str) -> bool {
+    let admitted = jwt.admit(token, Purpose::Session, now()).await;
+    admitted.is_ok()
+}
+
+/// Serves a JWK set, and counts who asks.
+struct Site {
+    address: String,
+    answer: Arc<Mutex<(StatusCode, Vec<u8>)>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Site {
+    async fn start(set: Vec<u8>) -> Self {
+        let answer = Arc::new(Mutex::new((StatusCode::OK, set)));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let (told, counted) = (Arc::clone(&answer), Arc::clone(&asked));
+        let show = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let answer = told.lock().unwrap().clone();
+            async move { answer }
+        };
+        let router = Router::new().route("/jwks.json", get(show));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            address,
+            answer,
+            asked,
+        }
+    }
+
+    fn answers(&self, status: StatusCode, body: Vec<u8>) {
+        *self.answer.lock().unwrap() = (status, body);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn x2_the_keys_of_an_address_change_and_strangers_do_not_have_them_asked_for_often() {
+    let (old, new, stranger) = (Signer::es256(), Signer::es256(), Signer::es256());
+    let site = Site::start(set(&[old.jwk("old")])).await;
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    assert_eq!(site.asked(), 0, "checking a configuration contacts nobody");
+    jwt.fetch().await.unwrap();
+    assert!(admits(&jwt, &token(&old, "old")).await);
+    assert_eq!(site.asked(), 1);
+
+    site.answers(StatusCode::OK, set(&[old.jwk("old"), new.jwk("new")]));
+    assert!(admits(&jwt, &token(&new, "new")).await, "at once");
+    assert!(admits(&jwt, &token(&old, "old")).await);
+    assert_eq!(site.asked(), 2);
+    for _ in 0..50 {
+        assert!(!admits(&jwt, &token(&stranger, "stranger")).await);
+    }
+    assert_eq!(site.asked(), 2, "not for each of them");
+
+    site.answers(StatusCode::OK, set(&[new.jwk("new")]));
+    jwt.fetch().await.unwrap();
+    assert!(!admits(&jwt, &token(&old, "old")).await, "it was withdrawn");
+    assert!(admits(&jwt, &token(&new, "new")).await);
+}
+
+#[tokio::test]
+async fn x2_an_address_that_fails_leaves_the_keys_there_are() {
+    let signer = Signer::es256();
+    let site = Site::start(set(&[signer.jwk("a")])).await;
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    jwt.fetch().await.unwrap();
+    let large = vec![b' '; 300 * 1024];
+    for (status, body) in [
+        (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
+        (StatusCode::FOUND, Vec::new()),
+        (StatusCode::OK, b"<html>".to_vec()),
+        (StatusCode::OK, br#"{"keys":[]}"#.to_vec()),
+        (StatusCode::OK, large),
+    ] {
+        site.answers(status, body);
+        let error = jwt.fetch().await.unwrap_err().to_string();
+        assert!(error.starts_with("auth.jwt.jwks: "), "{error}");
+        assert!(!error.contains(&site.address), "{error}");
+        assert!(admits(&jwt, &token(&signer, "a")).await);
+    }
+}
+
+/// Serves a JWK set over TLS; gives its port and its certificate.
+async fn start_tls(set: Vec<u8>) -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            // Who does not trust the certificate hangs up.
+            let Ok(mut socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await.unwrap();
+            let length = set.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(&set).await.unwrap();
+            let _ = socket.shutdown().await;
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[tokio::test]
+async fn x2_keys_come_over_tls_from_whom_an_authority_vouches_for() {
+    let signer = Signer::es256();
+    let (port, certificate) = start_tls(set(&[signer.jwk("a")])).await;
+    let path = std::env::temp_dir().join(format!("roomkit-jwks-{}.pem", std::process::id()));
+    fs::write(&path, certificate).unwrap();
+    let settings = format!("jwks = 'https://localhost:{port}/jwks.json'");
+    let stranger = Jwt::new(&config(&settings)).unwrap();
+    let error = stranger.fetch().await.unwrap_err().to_string();
+    assert!(error.starts_with("auth.jwt.jwks: "), "{error}");
+    assert!(!admits(&stranger, &token(&signer, "a")).await);
+
+    let settings = format!("{settings}\nca_file = '{}'", path.display());
+    let jwt = Jwt::new(&config(&settings)).unwrap();
+    jwt.fetch().await.unwrap();
+    assert!(admits(&jwt, &token(&signer, "a")).await);
+    fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn x2_the_keys_of_a_file_change() {
+    let (old, new) = (Signer::es256(), Signer::es256());
+    let path = std::env::temp_dir().join(format!("roomkit-jwks-{}.json", std::process::id()));
+    fs::write(&path, set(&[old.jwk("old")])).unwrap();
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", path.display()))).unwrap();
+    assert!(admits(&jwt, &token(&old, "old")).await);
+    fs::write(&path, set(&[new.jwk("new")])).unwrap();
+    assert!(admits(&jwt, &token(&new, "new")).await);
+    assert!(!admits(&jwt, &token(&old, "old")).await);
+    fs::remove_file(&path).unwrap();
+    assert!(jwt.fetch().await.is_err());
+    assert!(admits(&jwt, &token(&new, "new")).await);
+}
+
+#[test]
+fn x2_settings_that_would_let_in_nobody_or_anybody_are_refused() {
+    for (settings, field) in [
+        ("", "jwks"),
+        ("jwks = 'http://issuer.example/jwks.json'", "jwks"),
+        ("jwks = '/no/such/file.json'", "jwks"),
+        ("secret_env = 'ROOMKIT_NO_SUCH_VARIABLE'", "secret_env"),
+        // Set by cargo, and too short.
+        ("secret_env = 'CARGO_PKG_NAME'", "secret_env"),
+        (
+            "jwks = 'https://a.example'\nca_file = '/no/such.pem'",
+            "ca_file",
+        ),
+        ("jwks = 'https://a.example'\nleeway_s = 3600", "leeway_s"),
+        ("jwks = 'https://a.example'\nrefresh_s = 1", "refresh_s"),
+    ] {
+        let error = Jwt::new(&config(settings)).unwrap_err().to_string();
+        let expected = format!("auth.jwt.{field}: ");
+        assert!(error.starts_with(&expected), "{settings}: {error}");
+        assert!(!error.contains(env!("CARGO_PKG_NAME")), "{error}");
+    }
+    assert!(Jwt::new(&config("jwks = 'https://a.example/jwks.json'")).is_ok());
+    // Set by cargo, and long enough.
+    assert!(Jwt::new(&config("secret_env = 'CARGO_PKG_DESCRIPTION'")).is_ok());
+    for unknown in [
+        "algorithms = ['none']",
+        "algorithms = ['HS512']",
+        "jwsk = 'a'",
+    ] {
+        let text = format!("issuer = 'i'\naudience = 'a'\n{unknown}");
+        assert!(toml::from_str::<JwtConfig>(&text).is_err(), "{unknown}");
+    }
+}
