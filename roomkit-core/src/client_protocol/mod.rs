@@ -159,6 +159,9 @@ struct Kind {
     r#type: String,
 }
 
+/// How long the id of a ping may be, as JSON.
+const PING_ID_BYTES: usize = 256;
+
 const KNOWN: [&str; 8] = [
     "audio",
     "text",
@@ -212,7 +215,15 @@ impl<'a> ClientMessage<'a> {
                 ClientEvent::Playback(played)
             }
             Control::Recording { on } => ClientEvent::Recording(on),
-            Control::Ping { id } => ClientEvent::Ping(id),
+            Control::Ping { id } => {
+                // It goes back, and a client that reads nothing would have it kept.
+                let length = id.as_ref().map_or(0, |id| id.to_string().len());
+                if length > PING_ID_BYTES {
+                    let problem = format!("has {length} bytes, at most {PING_ID_BYTES} are taken");
+                    return Err(BadMessage(format!("ping: `id` {problem}")));
+                }
+                ClientEvent::Ping(id)
+            }
             Control::End {} => ClientEvent::End,
         }))
     }
@@ -226,6 +237,14 @@ mod tests {
 
     fn parsed(text: &str) -> ClientMessage<'_> {
         ClientMessage::parse(text).unwrap()
+    }
+
+    #[test]
+    fn c5_what_a_pong_repeats_is_short() {
+        let ping = |length: usize| format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(length));
+        assert!(ClientMessage::parse(&ping(254)).is_ok());
+        let error = ClientMessage::parse(&ping(255)).unwrap_err().to_string();
+        assert!(error.contains("`id`") && error.contains("256"), "{error}");
     }
 
     #[test]
