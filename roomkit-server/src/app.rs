@@ -125,7 +125,7 @@ impl App {
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let app = Self {
             admission: admission.map_err(within("limits"))?,
-            dashboards: Dashboards::new(),
+            dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
             keys,
             minted,
             mcp,

@@ -277,7 +277,8 @@ impl ChannelConfig {
     }
 }
 
-/// Who may connect, and how many: the fields of [`AdmissionConfig`], one for rooms and two for load.
+/// Who may connect, and how many: the fields of [`AdmissionConfig`], and those for rooms,
+/// dashboards and load.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
@@ -289,6 +290,8 @@ pub struct LimitsConfig {
     pub max_sessions_per_address: usize,
     /// Rooms that may be open at a time; default 10 000.
     pub max_rooms: usize,
+    /// Dashboards of one client address at a time; default 64.
+    pub max_dashboards_per_address: usize,
     /// How busy the server's threads may be when it takes a call, as a share of their time over two
     /// seconds; default 0.9. 1 takes calls under any load.
     pub max_load: f64,
@@ -311,6 +314,7 @@ impl Default for LimitsConfig {
             max_sessions: admission.max_sessions,
             max_sessions_per_address: admission.max_sessions_per_address,
             max_rooms: 10_000,
+            max_dashboards_per_address: 64,
             max_load: 0.9,
             max_timer_lateness_ms: 100,
             handshake_ms: admission.handshake_ms,
@@ -322,9 +326,16 @@ impl Default for LimitsConfig {
 
 impl LimitsConfig {
     fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
-        if self.max_rooms == 0 {
-            let problem = "is 0; must be at least 1";
-            return Err(ConfigError::field("limits.max_rooms", problem));
+        for (field, limit) in [
+            ("limits.max_rooms", self.max_rooms),
+            (
+                "limits.max_dashboards_per_address",
+                self.max_dashboards_per_address,
+            ),
+        ] {
+            if limit == 0 {
+                return Err(ConfigError::field(field, "is 0; must be at least 1"));
+            }
         }
         if !(self.max_load > 0.0 && self.max_load <= 1.0) {
             let problem = format!("is {}; must be above 0 and at most 1", self.max_load);

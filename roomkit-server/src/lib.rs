@@ -10,6 +10,7 @@ mod agents;
 mod any_transport;
 mod app;
 mod auth;
+mod by_client;
 pub mod cli;
 pub mod config;
 mod dashboards;

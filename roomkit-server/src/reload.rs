@@ -9,6 +9,7 @@ use crate::{
     Server,
     cli::Settings,
     config::{Config, TlsConfig},
+    dashboards::Dashboards,
     error::{ServerError, within},
     hang_up::HangUps,
     keys::Keys,
@@ -25,6 +26,7 @@ pub struct Reload {
     address: SocketAddr,
     kit: WeakRoomKit,
     admission: Admission,
+    dashboards: Dashboards,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
     tls: Option<Tls>,
@@ -48,6 +50,7 @@ impl Reload {
             address: server.address,
             kit: app.kit.downgrade(),
             admission: app.admission.clone(),
+            dashboards: app.dashboards.clone(),
             load_limits: server.load_limits.clone(),
             keys: app.keys.clone(),
             tls: server.tls.clone(),
@@ -101,6 +104,8 @@ impl Reload {
             .map_err(within("limits"))?;
         self.load_limits
             .send_replace(LoadLimits::from(&config.limits));
+        self.dashboards
+            .set_per_client(config.limits.max_dashboards_per_address);
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);
         }

@@ -27,6 +27,7 @@ fn a_whole_file() {
         [limits]
         max_sessions = 10
         max_rooms = 20
+        max_dashboards_per_address = 3
         allowed_origins = ["https://app.example"]
         [auth]
         tokens = ["letmein"]
@@ -42,6 +43,7 @@ fn a_whole_file() {
     assert_eq!(config.limits.max_sessions, 10);
     assert_eq!(config.limits.handshake_ms, 10_000);
     assert_eq!(config.limits.max_rooms, 20);
+    assert_eq!(config.limits.max_dashboards_per_address, 3);
     assert_eq!(config.limits.admission().unwrap().max_sessions, 10);
     assert_eq!(
         (config.rooms.keep_closed_s, config.rooms.max_closed),

@@ -1,6 +1,6 @@
 //! What comes in with a request, checked: who asks, which room, which query, which body.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, net::IpAddr, time::Duration};
 
 use axum::{
     Json,
@@ -86,6 +86,19 @@ async fn check_room(parts: &mut Parts, app: &App, room: &RoomId) -> Result<(), R
 
 /// The room in the path.
 #[derive(Debug)]
+/// The address that the client is known by, if it is.
+#[derive(Debug)]
+pub(super) struct Client(pub(super) Option<IpAddr>);
+
+impl FromRequestParts<App> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let peer = peer_address(&parts.extensions);
+        Ok(Self(app.admission.client_address(&parts.headers, peer)))
+    }
+}
+
 pub(super) struct RoomPath(pub(super) RoomId);
 
 impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
