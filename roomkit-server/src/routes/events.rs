@@ -36,8 +36,8 @@ const SEND_TIME: Duration = Duration::from_secs(10);
 /// How often a dashboard is asked whether it is there; after two questions without a sign of life
 /// it is not.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Events read at a time when the past is shown.
-const PAGE: usize = 200;
+/// Events read at a time when the past is shown; they are held until the dashboard has taken them.
+const PAGE: usize = 32;
 /// Largest message taken from a dashboard, in bytes: they have nothing to say.
 const MAX_INPUT_BYTES: usize = 4096;
 
