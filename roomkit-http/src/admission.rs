@@ -84,6 +84,8 @@ pub struct Admitted {
     pub identity: Identity,
     /// The session's place; keep it as long as the session lives.
     pub permit: Permit,
+    /// The [address](Admission::client_address) by which the client is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Admission {
@@ -265,7 +267,11 @@ impl Admission {
         let permit = self.take_place(parts, peer)?;
         let request = AuthRequest::new(parts, peer).purpose(Purpose::Session);
         let identity = self.authenticate(request, Scope::Call).await?;
-        Ok(Admitted { identity, permit })
+        Ok(Admitted {
+            identity,
+            permit,
+            address: self.client_address(&parts.headers, peer),
+        })
     }
 
     async fn look_at(

@@ -35,12 +35,17 @@ impl ByClient {
         self.0.most.store(most, Ordering::Relaxed);
     }
 
+    /// How many one client may have.
+    pub(crate) fn most(&self) -> usize {
+        self.0.most.load(Ordering::Relaxed)
+    }
+
     /// One more of this client's, unless it has as many as one may have.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<OfClient> {
         let client = network_of(client);
         let mut counts = self.0.counts();
         let count = counts.get(&client).copied().unwrap_or_default();
-        if count >= self.0.most.load(Ordering::Relaxed) {
+        if count >= self.most() {
             return None;
         }
         counts.insert(client, count + 1);

@@ -290,6 +290,9 @@ pub struct LimitsConfig {
     pub max_sessions_per_address: usize,
     /// Rooms that may be open at a time; default 10 000.
     pub max_rooms: usize,
+    /// Open rooms that calls of one client address have made; default a tenth of `max_rooms`, or
+    /// `max_sessions_per_address` if that is more.
+    pub max_rooms_per_address: Option<usize>,
     /// Dashboards of one client address at a time; default 64.
     pub max_dashboards_per_address: usize,
     /// How busy the server's threads may be when it takes a call, as a share of their time over two
@@ -314,6 +317,7 @@ impl Default for LimitsConfig {
             max_sessions: admission.max_sessions,
             max_sessions_per_address: admission.max_sessions_per_address,
             max_rooms: 10_000,
+            max_rooms_per_address: None,
             max_dashboards_per_address: 64,
             max_load: 0.9,
             max_timer_lateness_ms: 100,
@@ -325,9 +329,17 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// How many of the rooms that are open one client may have made.
+    pub(crate) fn rooms_per_address(&self) -> usize {
+        let share = self.max_rooms / 10;
+        self.max_rooms_per_address
+            .unwrap_or_else(|| share.max(self.max_sessions_per_address))
+    }
+
     fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
         for (field, limit) in [
             ("limits.max_rooms", self.max_rooms),
+            ("limits.max_rooms_per_address", self.rooms_per_address()),
             (
                 "limits.max_dashboards_per_address",
                 self.max_dashboards_per_address,

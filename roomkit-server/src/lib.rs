@@ -24,6 +24,7 @@ mod impatient;
 mod keys;
 mod load;
 mod log;
+mod makers;
 mod mcp;
 mod metrics;
 mod minted;

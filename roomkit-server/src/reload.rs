@@ -15,6 +15,7 @@ use crate::{
     keys::Keys,
     load::LoadLimits,
     log::Log,
+    makers::Makers,
     tls::Tls,
 };
 
@@ -27,6 +28,7 @@ pub struct Reload {
     kit: WeakRoomKit,
     admission: Admission,
     dashboards: Dashboards,
+    makers: Makers,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
     tls: Option<Tls>,
@@ -51,6 +53,7 @@ impl Reload {
             kit: app.kit.downgrade(),
             admission: app.admission.clone(),
             dashboards: app.dashboards.clone(),
+            makers: app.makers.clone(),
             load_limits: server.load_limits.clone(),
             keys: app.keys.clone(),
             tls: server.tls.clone(),
@@ -106,6 +109,7 @@ impl Reload {
             .send_replace(LoadLimits::from(&config.limits));
         self.dashboards
             .set_per_client(config.limits.max_dashboards_per_address);
+        self.makers.set_most(config.limits.rooms_per_address());
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);
         }

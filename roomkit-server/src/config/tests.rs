@@ -53,6 +53,32 @@ fn a_whole_file() {
 }
 
 #[test]
+fn a_limit_of_nothing_is_refused_by_its_name() {
+    for limit in [
+        "max_rooms",
+        "max_rooms_per_address",
+        "max_dashboards_per_address",
+    ] {
+        let config = parsed(&format!("[limits]\n{limit} = 0")).unwrap();
+        let error = config.limits.admission().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("limits.{limit}: ")), "{error}");
+    }
+}
+
+#[test]
+fn one_client_may_make_a_tenth_of_all_rooms_or_one_for_each_of_its_calls() {
+    for (limits, rooms) in [
+        ("", 1000),
+        ("max_rooms = 2000", 200),
+        ("max_rooms = 2000\nmax_sessions_per_address = 500", 500),
+        ("max_rooms_per_address = 7", 7),
+    ] {
+        let config = parsed(&format!("[limits]\n{limits}")).unwrap();
+        assert_eq!(config.limits.rooms_per_address(), rooms, "{limits}");
+    }
+}
+
+#[test]
 fn a_calls_past_is_measured_in_one_way() {
     let config = parsed("[channel]\nseed_turns = 5\nhold_s = 10\nreconnect_attempts = 0");
     let channel = config.unwrap().channel;
