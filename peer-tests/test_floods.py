@@ -205,18 +205,28 @@ class OfSignalling(Flood, ServerCase):
 class OfRequests(Flood, ServerCase):
     async def test_dashboards(self):
         host = await WebSocket.call(self.server, "/ws?room=lobby", headers=KEY)
-        watching = await several(
-            [WebSocket.open(self.server, "/rooms/lobby/events", headers=KEY) for _ in range(1024)]
-        )
-        with self.assertRaises(Refused) as refused:
-            await WebSocket.open(self.server, "/rooms/lobby/events", headers=KEY)
-        self.assertEqual(refused.exception.answer.code, "too_many_dashboards")
+
+        def watch(source: str):
+            return WebSocket.open(self.server, "/rooms/lobby/events", source, headers=KEY)
+
+        # As many as one address may have, from as many addresses as it takes.
+        watching = await several([watch("127.0.1.1") for _ in range(64)])
+        await self.refused(watch("127.0.1.1"), 429, "too_many_dashboards_of_address")
+        for other in range(2, 17):
+            watching += await several([watch(f"127.0.1.{other}") for _ in range(64)])
+        await self.refused(watch("127.0.1.17"), 503, "too_many_dashboards")
         # Calls have places of their own.
         other = await WebSocket.call(self.server, headers=KEY)
         await other.hang_up()
         for socket in (*watching, host):
             socket.shut()
-        await self.unharmed("1024 dashboards, and one too many", growth=1024 * 0.05 + GROWTH)
+        await self.unharmed("1024 dashboards of 16 addresses, and one too many of one and of all", growth=1024 * 0.05 + GROWTH)
+
+    async def refused(self, opening, status: int, code: str):
+        with self.assertRaises(Refused) as refused:
+            await opening
+        answer = refused.exception.answer
+        self.assertEqual((answer.status, answer.code), (status, code))
 
     async def test_minting(self):
         statuses = await self.posts("/tokens", [{"scopes": ["call"]}] * 3000)

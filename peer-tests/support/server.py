@@ -83,7 +83,7 @@ class Server:
         late.start()
         try:
             for line in self.process.stdout:
-                if found := re.search(r"http://[\w.:\[\]]+", line):
+                if found := re.search(r"https?://[\w.:\[\]]+", line):
                     # Read on, so that the program never waits for somebody to read its output.
                     threading.Thread(target=self.process.stdout.read, daemon=True).start()
                     return found[0]

@@ -84,6 +84,8 @@ pub struct Admitted {
     pub identity: Identity,
     /// The session's place; keep it as long as the session lives.
     pub permit: Permit,
+    /// The [address](Admission::client_address) by which the client is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Admission {
@@ -224,6 +226,14 @@ impl Admission {
         self.rules().handshake
     }
 
+    /// The address by which a request's client is known, for limits of a host's own. Behind
+    /// `trusted_proxies` none where `X-Forwarded-For` does not name it: all that is known then is a
+    /// proxy, and what one client may have would be what all may have together. (The limit on
+    /// sessions is the stricter one, and takes the proxy's.)
+    pub fn client_address(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        client_address(headers, peer, self.rules().trusted_proxies)
+    }
+
     /// When those who are refused for lack of room may try again.
     pub fn retry_after(&self) -> Duration {
         self.rules().retry_after
@@ -257,7 +267,11 @@ impl Admission {
         let permit = self.take_place(parts, peer)?;
         let request = AuthRequest::new(parts, peer).purpose(Purpose::Session);
         let identity = self.authenticate(request, Scope::Call).await?;
-        Ok(Admitted { identity, permit })
+        Ok(Admitted {
+            identity,
+            permit,
+            address: self.client_address(&parts.headers, peer),
+        })
     }
 
     async fn look_at(
@@ -274,7 +288,8 @@ impl Admission {
 
     fn take_place(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Permit, Rejection> {
         self.ready()?;
-        let client = client_address(&parts.headers, peer, self.rules().trusted_proxies);
+        let client = self.client_address(&parts.headers, peer);
+        let client = client.or_else(|| peer.map(|peer| peer.ip()));
         self.0.limits.take(client).map_err(|reached| match reached {
             // The last place went between the two looks.
             Reached::Process => self.full(),
@@ -368,19 +383,18 @@ pub fn peer_address(extensions: &Extensions) -> Option<SocketAddr> {
 }
 
 fn client_address(headers: &HeaderMap, peer: Option<SocketAddr>, proxies: usize) -> Option<IpAddr> {
-    // Each proxy appends whom it heard from; what stands further left is the client's invention.
-    let forwarded = || {
-        let index = proxies.checked_sub(1)?;
-        let lines = headers.get_all("x-forwarded-for").iter().rev();
-        let hop = lines
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.rsplit(','))
-            .nth(index)?
-            .trim();
-        let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
-        hop.parse().or_else(|_| with_port()).ok()
+    let Some(index) = proxies.checked_sub(1) else {
+        return peer.map(|peer| peer.ip());
     };
-    forwarded().or_else(|| peer.map(|peer| peer.ip()))
+    // Each proxy appends whom it heard from; what stands further left is the client's invention.
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let hop = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.rsplit(','))
+        .nth(index)?
+        .trim();
+    let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
+    hop.parse().or_else(|_| with_port()).ok()
 }
 
 #[cfg(test)]
@@ -394,16 +408,13 @@ mod tests {
         headers.append("x-forwarded-for", "6.6.6.6, 1.1.1.1".parse().unwrap());
         headers.append("x-forwarded-for", "2.2.2.2:77".parse().unwrap());
         for (proxies, address) in [
-            (0, "10.0.0.1"),
-            (1, "2.2.2.2"),
-            (2, "1.1.1.1"),
-            (9, "10.0.0.1"),
+            (0, Some("10.0.0.1")),
+            (1, Some("2.2.2.2")),
+            (2, Some("1.1.1.1")),
+            (9, None),
         ] {
-            let expected: IpAddr = address.parse().unwrap();
-            assert_eq!(
-                client_address(&headers, Some(peer), proxies),
-                Some(expected)
-            );
+            let expected: Option<IpAddr> = address.map(|address| address.parse().unwrap());
+            assert_eq!(client_address(&headers, Some(peer), proxies), expected);
         }
         assert_eq!(client_address(&headers, None, 0), None);
     }

@@ -1,5 +1,7 @@
 //! What the host does with an admitted connection.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use metrics::counter;
 use roomkit_core::{
@@ -53,17 +55,21 @@ pub struct StartRequest {
     pub participant: Option<ParticipantId>,
     /// What authentication said; the transport also puts it into the session's metadata.
     pub identity: Identity,
+    /// The address by which the client is known, if it is; see
+    /// [`Admission::client_address`](crate::Admission::client_address).
+    pub address: Option<IpAddr>,
     /// The connection.
     pub connection: Connection,
 }
 
 impl StartRequest {
-    /// A request that names neither room nor participant.
+    /// A request that names neither room nor participant, nor an address.
     pub fn new(identity: Identity, connection: Connection) -> Self {
         Self {
             room: None,
             participant: None,
             identity,
+            address: None,
             connection,
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     host::{Host, SUPERVISOR, TransportHost, VOICE},
     jwt::Jwt,
     keys::Keys,
+    makers::Makers,
     metrics::Exporter,
     minted::Minted,
     routes,
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) admission: Admission,
     /// The places of those who watch rooms: calls cannot lock them out, nor the other way round.
     pub(crate) dashboards: Dashboards,
+    /// Whose calls made the rooms that are open.
+    pub(crate) makers: Makers,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
     /// The tokens in force; none where nobody is asked for one.
@@ -129,7 +132,8 @@ impl App {
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let app = Self {
             admission: admission.map_err(within("limits"))?,
-            dashboards: Dashboards::new(),
+            dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
+            makers: Makers::new(config.limits.rooms_per_address()),
             keys,
             minted,
             jwt,
@@ -142,7 +146,7 @@ impl App {
 
         // Pages of allowed origins may read what they may ask for.
         let mut router = app.admission.with_cors(routes::router(app.clone()));
-        let host = Host::new(app.kit.clone(), app.voice.clone(), app.admission.clone());
+        let host = Host::new(&app);
         for (place, (transport, config)) in
             transports.into_iter().zip(&config.transports).enumerate()
         {
@@ -159,7 +163,7 @@ impl App {
 
     /// Watches over rooms until the kit is closed.
     pub(crate) fn start_tidying(&self, config: &Config) {
-        tokio::spawn(Tidying::of(&self.kit, self.voice.clone(), &config.rooms).run());
+        tokio::spawn(Tidying::of(self, &config.rooms).run());
     }
 }
 

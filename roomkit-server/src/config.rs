@@ -1,5 +1,6 @@
 //! The configuration file: TOML, named like the command line's flags, unknown fields refused.
 
+mod limits;
 mod recording;
 
 use std::{fmt, fs, path::Path};
@@ -10,7 +11,7 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::recording::RecordingConfig;
+pub use self::{limits::LimitsConfig, recording::RecordingConfig};
 use crate::error::ServerError;
 pub use crate::{
     agents::AgentConfig,
@@ -279,71 +280,6 @@ impl ChannelConfig {
             | "tool_timeout" => format!("channel.{field}_s"),
             _ => format!("channel.{field}"),
         }
-    }
-}
-
-/// Who may connect, and how many: the fields of [`AdmissionConfig`], one for rooms and two for load.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Which web pages may connect; default `["same-origin"]`.
-    pub allowed_origins: Vec<String>,
-    /// Calls the server takes at a time; default 1000.
-    pub max_sessions: usize,
-    /// Calls of one client address at a time; default 100.
-    pub max_sessions_per_address: usize,
-    /// Rooms that may be open at a time; default 10 000.
-    pub max_rooms: usize,
-    /// How busy the server's threads may be when it takes a call, as a share of their time over two
-    /// seconds; default 0.9. 1 takes calls under any load.
-    pub max_load: f64,
-    /// How late its timers may wake when it takes a call, in ms, as what one in twenty is above over
-    /// two seconds; default 100. 0 takes calls however late they are.
-    pub max_timer_lateness_ms: u64,
-    /// How long a client may take to become a call, in ms; default 10 000.
-    pub handshake_ms: u64,
-    /// What `Retry-After` says to those refused for lack of room, in seconds; default 10.
-    pub retry_after_seconds: u64,
-    /// How many reverse proxies of your own stand before this server; default 0.
-    pub trusted_proxies: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        let admission = AdmissionConfig::default();
-        Self {
-            allowed_origins: admission.allowed_origins,
-            max_sessions: admission.max_sessions,
-            max_sessions_per_address: admission.max_sessions_per_address,
-            max_rooms: 10_000,
-            max_load: 0.9,
-            max_timer_lateness_ms: 100,
-            handshake_ms: admission.handshake_ms,
-            retry_after_seconds: admission.retry_after_seconds,
-            trusted_proxies: admission.trusted_proxies,
-        }
-    }
-}
-
-impl LimitsConfig {
-    fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
-        if self.max_rooms == 0 {
-            let problem = "is 0; must be at least 1";
-            return Err(ConfigError::field("limits.max_rooms", problem));
-        }
-        if !(self.max_load > 0.0 && self.max_load <= 1.0) {
-            let problem = format!("is {}; must be above 0 and at most 1", self.max_load);
-            return Err(ConfigError::field("limits.max_load", problem));
-        }
-        Ok(AdmissionConfig {
-            allowed_origins: self.allowed_origins.clone(),
-            max_sessions: self.max_sessions,
-            max_sessions_per_address: self.max_sessions_per_address,
-            handshake_ms: self.handshake_ms,
-            retry_after_seconds: self.retry_after_seconds,
-            trusted_proxies: self.trusted_proxies,
-            ..AdmissionConfig::default()
-        })
     }
 }
 

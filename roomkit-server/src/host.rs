@@ -1,20 +1,20 @@
 //! Which room a caller comes into, and under what name.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use roomkit::{
-    RealtimeSession, RealtimeVoiceChannel, RoomKit,
+    RealtimeSession,
     error::{RoomError, StartError, TransportError},
-    http::{Admission, AuthRequest, Rejection, SessionHost, StartRequest},
+    http::{AuthRequest, Rejection, SessionHost, StartRequest},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
     transport::Connection,
 };
 use tokio::sync::Mutex;
 
-use crate::any_transport::routed;
+use crate::{any_transport::routed, app::App};
 
 /// The id of the voice channel.
 pub(crate) const VOICE: &str = "voice";
@@ -29,42 +29,46 @@ const MAX_ID_CHARS: usize = 128;
 /// Finds or makes rooms, with all channels of this server in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
-    kit: RoomKit,
-    voice: RealtimeVoiceChannel,
-    /// Knows when those who are turned down may try again.
-    admission: Admission,
+    app: App,
     /// Held while channels are attached, so that two who come at once do not both attach them.
     furnishing: Arc<Mutex<()>>,
 }
 
 impl Host {
-    pub(crate) fn new(kit: RoomKit, voice: RealtimeVoiceChannel, admission: Admission) -> Self {
+    pub(crate) fn new(app: &App) -> Self {
         Self {
-            kit,
-            voice,
-            admission,
+            app: app.clone(),
             furnishing: Arc::default(),
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be. Two who come
-    /// at once may both get past this; the kit itself then refuses the second.
+    /// Turns a caller down for whom a room would have to be made when no more may be, in all or by
+    /// this client. Two who come at once may both get past this; the second is then refused when
+    /// its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
-        if self.kit.open_rooms() < self.kit.max_rooms() {
+        let App {
+            kit,
+            makers,
+            admission,
+            ..
+        } = &self.app;
+        let client = admission.client_address(&request.headers, request.peer);
+        let refused = if kit.open_rooms() >= kit.max_rooms() {
+            let message = "there is no room for one more conversation";
+            Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message)
+        } else if !makers.may_make(client) {
+            Rejection::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_rooms_of_address",
+                "too many open rooms have been made from this address",
+            )
+        } else {
             return Ok(());
-        }
-        let exists = match request.query("room") {
-            Some(room) => self.kit.room(room).await.is_ok(),
-            None => false,
         };
-        if exists {
-            return Ok(());
+        match request.query("room") {
+            Some(room) if kit.room(room).await.is_ok() => Ok(()),
+            _ => Err(refused.with_retry_after(admission.retry_after()).counted()),
         }
-        let message = "there is no room for one more conversation";
-        let rejection = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message);
-        Err(rejection
-            .with_retry_after(self.admission.retry_after())
-            .counted())
     }
 
     async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
@@ -74,19 +78,51 @@ impl Host {
         };
         if let Some(room) = request.room {
             let room = checked("room", room)?;
-            self.named_room(&room).await?;
+            self.named_room(&room, request.address).await?;
             return self.start_in(&room, participant, request.connection).await;
         }
-        let unnamed = RoomOptions::new().metadata(UNNAMED, true);
-        let room = self.kit.create_room(unnamed).await?.id;
+        let room = RoomId::random();
+        let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
+        self.make_room(&room, unnamed, request.address).await?;
         let started = self.start_in(&room, participant, request.connection).await;
         if started.is_err()
             // Nobody else knows this room.
-            && let Err(error) = self.kit.close_room(&room).await
+            && let Err(error) = self.app.kit.close_room(&room).await
         {
             tracing::warn!(%error, "a room whose call did not start could not be closed");
         }
         started
+    }
+
+    /// Makes the room, or finds it.
+    async fn named_room(&self, room: &RoomId, client: Option<IpAddr>) -> Result<(), RoomError> {
+        if self.app.kit.room(room).await.is_ok() {
+            return Ok(());
+        }
+        match self.make_room(room, room.into(), client).await {
+            Ok(()) | Err(RoomError::Exists(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a room on behalf of a client.
+    async fn make_room(
+        &self,
+        id: &RoomId,
+        options: RoomOptions,
+        client: Option<IpAddr>,
+    ) -> Result<(), RoomError> {
+        let App { kit, makers, .. } = &self.app;
+        if !makers.claim(id, client) {
+            return Err(RoomError::TooManyRooms(makers.most()));
+        }
+        let made = kit.create_room(options).await;
+        match &made {
+            // It has a maker already.
+            Ok(_) | Err(RoomError::Exists(_)) => {}
+            Err(_) => makers.forget(id),
+        }
+        made.map(|_room| ())
     }
 
     async fn start_in(
@@ -96,27 +132,20 @@ impl Host {
         connection: Connection,
     ) -> Result<RealtimeSession, StartError> {
         self.furnish(room).await?;
-        self.voice
+        self.app
+            .voice
             .start_session(room, participant, connection)
             .await
-    }
-
-    /// Makes the room, or finds it.
-    async fn named_room(&self, room: &RoomId) -> Result<(), RoomError> {
-        match self.kit.create_room(room).await {
-            Ok(_) | Err(RoomError::Exists(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Attaches what is not attached. What is keeps its permissions.
     async fn furnish(&self, room: &RoomId) -> Result<(), RoomError> {
         let _furnishing = self.furnishing.lock().await;
         for channel in [VOICE, SUPERVISOR].map(ChannelId::from) {
-            match self.kit.binding(room, &channel).await {
+            match self.app.kit.binding(room, &channel).await {
                 Ok(_) => {}
                 Err(RoomError::NotAttached { .. }) => {
-                    self.kit.attach_channel(room, &channel).await?;
+                    self.app.kit.attach_channel(room, &channel).await?;
                 }
                 Err(error) => return Err(error),
             }

@@ -1,14 +1,11 @@
 //! Places for HTTP connections: so many in all, and so many of one client, so that nobody's idle connections
 //! keep others from calling (contract C5).
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
-use roomkit::http::network_of;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::by_client::{ByClient, OfClient};
 
 /// HTTP connections open at a time; further ones wait in the system's queue.
 const IN_ALL: usize = 2048;
@@ -21,18 +18,15 @@ const OF_ONE_CLIENT: usize = 256;
 pub(crate) struct Places {
     in_all: Arc<Semaphore>,
     /// Who has how many; none where everybody comes from one address, a proxy's.
-    by_client: Option<Arc<ByClient>>,
+    by_client: Option<ByClient>,
 }
-
-#[derive(Debug, Default)]
-struct ByClient(Mutex<HashMap<IpAddr, usize>>);
 
 impl Places {
     /// All of them free. `behind_proxy`: clients are not known by their addresses.
     pub(crate) fn new(behind_proxy: bool) -> Self {
         Self {
             in_all: Arc::new(Semaphore::new(IN_ALL)),
-            by_client: (!behind_proxy).then(Arc::default),
+            by_client: (!behind_proxy).then(|| ByClient::new(OF_ONE_CLIENT)),
         }
     }
 
@@ -51,41 +45,11 @@ impl Places {
         let Some(by_client) = &self.by_client else {
             return Some(place);
         };
-        let client = network_of(client);
-        if !by_client.enter(client) {
-            return None;
-        }
+        let of_client = by_client.enter(client)?;
         Some(Place {
-            _of_client: Some(OfClient {
-                by_client: Arc::clone(by_client),
-                client,
-            }),
+            _of_client: Some(of_client),
             ..place
         })
-    }
-}
-
-impl ByClient {
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self, client: IpAddr) -> bool {
-        let mut counts = self.counts();
-        let count = counts.entry(client).or_default();
-        let may = *count < OF_ONE_CLIENT;
-        *count += usize::from(may);
-        may
-    }
-
-    fn leave(&self, client: IpAddr) {
-        let mut counts = self.counts();
-        if let Some(count) = counts.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&client);
-            }
-        }
     }
 }
 
@@ -94,19 +58,6 @@ impl ByClient {
 pub(crate) struct Place {
     _of_all: OwnedSemaphorePermit,
     _of_client: Option<OfClient>,
-}
-
-/// One of a client's places.
-#[derive(Debug)]
-struct OfClient {
-    by_client: Arc<ByClient>,
-    client: IpAddr,
-}
-
-impl Drop for OfClient {
-    fn drop(&mut self) {
-        self.by_client.leave(self.client);
-    }
 }
 
 #[cfg(test)]
@@ -126,14 +77,11 @@ mod tests {
             held.push(take(&places, "192.0.2.1").await.unwrap());
         }
         assert!(take(&places, "192.0.2.1").await.is_none());
-        assert!(take(&places, "::ffff:192.0.2.1").await.is_none());
         assert!(take(&places, "192.0.2.2").await.is_some());
         held.pop();
         held.push(take(&places, "192.0.2.1").await.unwrap());
         drop(held);
         assert_eq!(places.in_all.available_permits(), IN_ALL);
-        let counts = places.by_client.as_ref().unwrap().counts();
-        assert!(counts.is_empty(), "no entry stays behind");
     }
 
     #[tokio::test]

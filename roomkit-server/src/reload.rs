@@ -9,12 +9,14 @@ use crate::{
     Server,
     cli::Settings,
     config::{Config, TlsConfig},
+    dashboards::Dashboards,
     error::{ServerError, within},
     hang_up::HangUps,
     jwt::Jwt,
     keys::Keys,
     load::LoadLimits,
     log::Log,
+    makers::Makers,
     tls::Tls,
 };
 
@@ -26,6 +28,8 @@ pub struct Reload {
     address: SocketAddr,
     kit: WeakRoomKit,
     admission: Admission,
+    dashboards: Dashboards,
+    makers: Makers,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
     jwt: Option<Jwt>,
@@ -50,6 +54,8 @@ impl Reload {
             address: server.address,
             kit: app.kit.downgrade(),
             admission: app.admission.clone(),
+            dashboards: app.dashboards.clone(),
+            makers: app.makers.clone(),
             load_limits: server.load_limits.clone(),
             keys: app.keys.clone(),
             jwt: app.jwt.clone(),
@@ -104,6 +110,9 @@ impl Reload {
             .map_err(within("limits"))?;
         self.load_limits
             .send_replace(LoadLimits::from(&config.limits));
+        self.dashboards
+            .set_per_client(config.limits.max_dashboards_per_address);
+        self.makers.set_most(config.limits.rooms_per_address());
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);
         }

@@ -1,6 +1,9 @@
 //! Closes rooms that nobody needs any more, and deletes closed ones in their turn (contract S7).
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use roomkit::{
@@ -13,7 +16,7 @@ use roomkit::{
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{config::RoomsConfig, host::UNNAMED};
+use crate::{app::App, config::RoomsConfig, host::UNNAMED, makers::Makers};
 
 /// Longest wait that is reckoned with: ten years, far from where clocks overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -26,6 +29,7 @@ pub(crate) struct Tidying {
     kit: WeakRoomKit,
     events: FrameworkEvents,
     voice: RealtimeVoiceChannel,
+    makers: Makers,
     close_empty: bool,
     close_after: Duration,
     keep_closed: Duration,
@@ -38,12 +42,13 @@ pub(crate) struct Tidying {
 }
 
 impl Tidying {
-    pub(crate) fn of(kit: &RoomKit, voice: RealtimeVoiceChannel, rules: &RoomsConfig) -> Self {
+    pub(crate) fn of(app: &App, rules: &RoomsConfig) -> Self {
         let wait = |seconds| Duration::from_secs(seconds).min(LONGEST);
         Self {
-            kit: kit.downgrade(),
-            events: kit.framework_events(),
-            voice,
+            kit: app.kit.downgrade(),
+            events: app.kit.framework_events(),
+            voice: app.voice.clone(),
+            makers: app.makers.clone(),
             close_empty: rules.close_empty,
             close_after: wait(rules.close_empty_after_s),
             keep_closed: wait(rules.keep_closed_s),
@@ -86,6 +91,7 @@ impl Tidying {
                 self.empty.push_back((now + self.close_after, room));
             }
             FrameworkEventKind::RoomClosed => {
+                self.makers.forget(&room);
                 self.closed.push_back((now + self.keep_closed, room));
             }
             _ => {}
@@ -101,6 +107,12 @@ impl Tidying {
                 return;
             }
         };
+        let open: HashSet<&RoomId> = rooms
+            .iter()
+            .filter(|room| room.status == RoomStatus::Active)
+            .map(|room| &room.id)
+            .collect();
+        self.makers.keep(|room| open.contains(room));
         let (now, today) = (Instant::now(), Timestamp::now());
         if self.close_empty {
             let open = rooms.iter().filter(|room| is_open_and_unnamed(room));

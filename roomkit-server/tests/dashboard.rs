@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Socket, TestServer, refusal};
+use support::{Socket, TestServer, refusal, soon};
 
 #[tokio::test]
 async fn t2_events_and_words_being_spoken() {
@@ -188,4 +188,42 @@ async fn x5_a_dashboard_that_says_too_much_is_let_go() {
     dashboard.send_text(&"x".repeat(100_000)).await;
     while dashboard.next().await.is_some() {}
     assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn c5_one_address_cannot_take_every_dashboards_place() {
+    const WATCH: &str = "/rooms/lobby/events";
+    let limits = "[limits]\nmax_dashboards_per_address = 1\nretry_after_seconds = 7\n";
+    let server = TestServer::start(limits).await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let mut first = server.dashboard("lobby", "").await;
+    let (status, body, retry) = refusal(Socket::open(server.address, WATCH, &[]).await);
+    assert_eq!(
+        (status, &body["code"]),
+        (429, &json!("too_many_dashboards_of_address"))
+    );
+    assert_eq!(retry.as_deref(), Some("7"));
+    let (_other_caller, _) = server.session("?room=lobby").await;
+    first.close().await;
+    // Its place is free when the server has seen it go.
+    soon(async {
+        while Socket::open(server.address, WATCH, &[]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    // Behind a proxy a client is who the proxy says; of the proxy there may be any number.
+    let server = TestServer::start(&format!("{limits}trusted_proxies = 1")).await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let watch = async |client: &str| {
+        Socket::open(server.address, WATCH, &[("x-forwarded-for", client)]).await
+    };
+    let _first = watch("192.0.2.1").await.unwrap();
+    assert_eq!(refusal(watch("192.0.2.1").await).0, 429);
+    let _of_another = watch("192.0.2.2").await.unwrap();
+    let _of_a_network = watch("2001:db8::1").await.unwrap();
+    assert_eq!(refusal(watch("2001:db8::2").await).0, 429);
+    let _unnamed = server.dashboard("lobby", "").await;
+    let _unnamed_too = server.dashboard("lobby", "").await;
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use support::{
     Socket,
     program::{File, Running},
-    request, soon,
+    refusal, request, soon,
     tls::Identity,
 };
 
@@ -69,6 +69,30 @@ async fn x7_fewer_rooms_may_be_open_after_a_hang_up() {
     let refused = request(server.address, "GET", "/ws?room=two", &UPGRADE, "").await;
     refused.is_error(503, "too_many_rooms");
     assert_eq!(refused.header("retry-after"), Some("3"));
+}
+
+#[tokio::test]
+async fn x7_what_one_address_may_have_changes_with_a_hang_up() {
+    const WATCH: &str = "/rooms/one/events";
+    let file = File::new("addresses", "");
+    let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
+    let mut caller = Socket::open(server.address, "/ws?room=one", &[])
+        .await
+        .unwrap();
+    caller.until("session_started").await;
+    let _dashboard = Socket::open(server.address, WATCH, &[]).await.unwrap();
+    file.write("[limits]\nmax_rooms_per_address = 1\nmax_dashboards_per_address = 1");
+    server.signal("HUP").await;
+    log.until(DONE).await;
+    for (path, code) in [
+        ("/ws?room=two", "too_many_rooms_of_address"),
+        (WATCH, "too_many_dashboards_of_address"),
+    ] {
+        let (status, body, _) = refusal(Socket::open(server.address, path, &[]).await);
+        assert_eq!((status, &body["code"]), (429, &json!(code)));
+    }
+    caller.ping().await;
+    caller.hang_up().await;
 }
 
 const UPGRADE: [(&str, &str); 4] = [

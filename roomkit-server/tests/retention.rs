@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Socket, TestServer, refusal};
+use support::{Socket, TestServer, refusal, soon};
 
 /// Waits until the server knows so many rooms.
 async fn until_rooms(server: &TestServer, count: usize) -> Vec<String> {
@@ -80,4 +80,56 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
     caller.hang_up().await;
     server.delete("/rooms/lobby").await;
     server.session("").await.0.hang_up().await;
+}
+
+#[tokio::test]
+async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
+    let limits = "[limits]\nmax_rooms_per_address = 2\nretry_after_seconds = 7\n";
+    let server = TestServer::start(limits).await;
+    server.session("?room=lobby").await.0.hang_up().await;
+    let (unnamed, _) = server.session("").await;
+    for path in ["/ws?room=cellar", "/ws"] {
+        let (status, body, retry) = refusal(Socket::open(server.address, path, &[]).await);
+        assert_eq!(
+            (status, &body["code"]),
+            (429, &json!("too_many_rooms_of_address"))
+        );
+        assert_eq!(retry.as_deref(), Some("7"));
+    }
+    let (again, _) = server.session("?room=lobby").await;
+    again.hang_up().await;
+    unnamed.hang_up().await;
+    server.delete("/rooms/lobby").await;
+    // It counts no more when the server has noted that it is closed.
+    let cellar = soon(async {
+        loop {
+            if let Ok(caller) = Socket::open(server.address, "/ws?room=cellar", &[]).await {
+                return caller;
+            }
+        }
+    });
+    cellar.await.hang_up().await;
+
+    // Behind a proxy it is the client that the proxy names.
+    let server = TestServer::start(&format!("{limits}trusted_proxies = 1")).await;
+    let call = async |room: &str, client: &str| {
+        let path = format!("/ws?room={room}");
+        let mut caller =
+            Socket::open(server.address, &path, &[("x-forwarded-for", client)]).await?;
+        caller.until("session_started").await;
+        Ok(caller)
+    };
+    for room in ["one", "two"] {
+        call(room, "192.0.2.1").await.unwrap().hang_up().await;
+    }
+    assert_eq!(refusal(call("three", "192.0.2.1").await).0, 429);
+    call("three", "192.0.2.2").await.unwrap().hang_up().await;
+    for room in ["four", "five", "six"] {
+        server
+            .session(&format!("?room={room}"))
+            .await
+            .0
+            .hang_up()
+            .await;
+    }
 }

@@ -227,6 +227,73 @@ async fn r8_the_timeline_pages_both_ways() {
 }
 
 #[tokio::test]
+async fn x5_a_page_is_bounded_in_bytes_and_the_next_begins_where_it_ends() {
+    const LARGEST: usize = 1024 * 1024;
+    let server = TestServer::start("").await;
+    server.session("?room=lobby").await.0.hang_up().await;
+    // Nearly the largest texts there are: 64 kB each, of which a page has room for no more than 16.
+    let text = "\u{1f40c}".repeat(16_000);
+    for number in 0..40 {
+        let message = json!({"text": format!("{number:>4}{text}"), "visibility": "none"});
+        let path = "/rooms/lobby/messages";
+        assert_eq!(server.post(path, message).await.status, 201);
+    }
+    let page = async |query: String| -> Vec<u64> {
+        let path = format!("/rooms/lobby/timeline?limit=1000{query}");
+        let answer = server.get(&path).await;
+        assert!(answer.body.len() < LARGEST + 100, "{}", answer.body.len());
+        let events = answer.json()["events"].as_array().unwrap().clone();
+        let indices = events.iter().map(|event| event["index"].as_u64().unwrap());
+        indices.collect()
+    };
+    let latest = page(String::new()).await;
+    assert_eq!(latest.len(), 16, "as many as there is room for");
+    let length = latest.last().unwrap() + 1;
+
+    let (mut backwards, mut forwards) = (latest.clone(), Vec::from([0]));
+    loop {
+        let earlier = page(format!("&before={}", backwards[0])).await;
+        if earlier.is_empty() {
+            break;
+        }
+        backwards.splice(0..0, earlier);
+    }
+    loop {
+        let later = page(format!("&after={}", forwards.last().unwrap())).await;
+        if later.is_empty() {
+            break;
+        }
+        forwards.extend(later);
+    }
+    let all: Vec<u64> = (0..length).collect();
+    assert_eq!(
+        (&backwards, &forwards),
+        (&all, &all),
+        "R8: each of them once"
+    );
+    let some = page(format!("&after=3&before={}", latest[0])).await;
+    assert_eq!((some[0], some.is_sorted()), (4, true));
+
+    // Pages that are read in several steps, because it is the number that bounds them.
+    let server = TestServer::start("").await;
+    server.session("?room=lobby").await.0.hang_up().await;
+    for number in 0..200 {
+        let message = json!({"text": format!("note {number}"), "visibility": "none"});
+        server.post("/rooms/lobby/messages", message).await;
+    }
+    for (query, expected) in [
+        ("after=9&limit=150", 10..160),
+        ("before=180&limit=150", 30..180),
+        ("after=9&before=180&limit=1000", 10..180),
+    ] {
+        let page = server.get(&format!("/rooms/lobby/timeline?{query}")).await;
+        let events = page.json()["events"].as_array().unwrap().clone();
+        let indices = events.iter().map(|event| event["index"].as_u64().unwrap());
+        assert_eq!(indices.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn a_message_becomes_an_event() {
     let server = TestServer::start("").await;
     let (_caller, _) = server.session("?room=lobby").await;

@@ -141,6 +141,7 @@ async fn start(host: &dyn SessionHost, socket: WebSocket, admitted: Admitted, wi
     let farewell = connection.farewell();
 
     let mut request = StartRequest::new(admitted.identity, connection.into());
+    request.address = admitted.address;
     request.room = wishes.room.map(Into::into);
     request.participant = wishes.participant.map(Into::into);
 

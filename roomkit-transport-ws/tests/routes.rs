@@ -71,6 +71,7 @@ async fn host(
         _ => {}
     }
     assert_eq!(link.info.metadata, request.identity.metadata);
+    assert!(request.address.is_some_and(|address| address.is_loopback()));
     link.sink
         .send(started(&link))
         .await

@@ -27,6 +27,7 @@ fn a_whole_file() {
         [limits]
         max_sessions = 10
         max_rooms = 20
+        max_dashboards_per_address = 3
         allowed_origins = ["https://app.example"]
         [auth]
         tokens = ["letmein"]
@@ -42,12 +43,39 @@ fn a_whole_file() {
     assert_eq!(config.limits.max_sessions, 10);
     assert_eq!(config.limits.handshake_ms, 10_000);
     assert_eq!(config.limits.max_rooms, 20);
+    assert_eq!(config.limits.max_dashboards_per_address, 3);
     assert_eq!(config.limits.admission().unwrap().max_sessions, 10);
     assert_eq!(
         (config.rooms.keep_closed_s, config.rooms.max_closed),
         (60, 10)
     );
     assert!(config.rooms.close_empty);
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused_by_its_name() {
+    for limit in [
+        "max_rooms",
+        "max_rooms_per_address",
+        "max_dashboards_per_address",
+    ] {
+        let config = parsed(&format!("[limits]\n{limit} = 0")).unwrap();
+        let error = config.limits.admission().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("limits.{limit}: ")), "{error}");
+    }
+}
+
+#[test]
+fn one_client_may_make_a_tenth_of_all_rooms_or_one_for_each_of_its_calls() {
+    for (limits, rooms) in [
+        ("", 1000),
+        ("max_rooms = 2000", 200),
+        ("max_rooms = 2000\nmax_sessions_per_address = 500", 500),
+        ("max_rooms_per_address = 7", 7),
+    ] {
+        let config = parsed(&format!("[limits]\n{limits}")).unwrap();
+        assert_eq!(config.limits.rooms_per_address(), rooms, "{limits}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use roomkit::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::input::{Fields, RoomPath, Visitor, Watch};
+use super::input::{Client, Fields, RoomPath, Visitor, Watch};
 use crate::{app::App, error::room_rejection};
 
 /// Updates that may wait for a dashboard before it is cut off.
@@ -36,8 +36,8 @@ const SEND_TIME: Duration = Duration::from_secs(10);
 /// How often a dashboard is asked whether it is there; after two questions without a sign of life
 /// it is not.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Events read at a time when the past is shown.
-const PAGE: usize = 200;
+/// Events read at a time when the past is shown; they are held until the dashboard has taken them.
+const PAGE: usize = 32;
 /// Largest message taken from a dashboard, in bytes: they have nothing to say.
 const MAX_INPUT_BYTES: usize = 4096;
 
@@ -63,6 +63,7 @@ pub(super) struct WatchQuery {
 pub(super) async fn watch(
     _visitor: Visitor<Watch>,
     State(app): State<App>,
+    Client(client): Client,
     RoomPath(room): RoomPath,
     Fields(query): Fields<WatchQuery>,
     Upgrade(upgrade): Upgrade,
@@ -72,7 +73,7 @@ pub(super) async fn watch(
         .room(&room)
         .await
         .map_err(|error| room_rejection(&error))?;
-    let place = app.dashboards.take()?;
+    let place = app.dashboards.take(client, app.admission.retry_after())?;
     Ok(upgrade.on_upgrade(async move |socket| {
         let mut dashboard = Dashboard {
             socket,

@@ -1,6 +1,6 @@
 //! What comes in with a request, checked: who asks, which room, which query, which body.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, net::IpAddr, time::Duration};
 
 use axum::{
     Json,
@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// Most rooms or events in one answer.
+const MAX_PAGE: usize = 1000;
 
 /// Somebody who may ask for this: the origin is allowed (contract X3), and the token, where one is
 /// needed, is valid, has the scope, and is for this room (contract X2).
@@ -84,6 +86,19 @@ async fn check_room(parts: &mut Parts, app: &App, room: &RoomId) -> Result<(), R
     Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
 }
 
+/// The address that the client is known by, if it is.
+#[derive(Debug)]
+pub(super) struct Client(pub(super) Option<IpAddr>);
+
+impl FromRequestParts<App> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let peer = peer_address(&parts.extensions);
+        Ok(Self(app.admission.client_address(&parts.headers, peer)))
+    }
+}
+
 /// The room in the path.
 #[derive(Debug)]
 pub(super) struct RoomPath(pub(super) RoomId);
@@ -113,6 +128,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Fields<T> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(fields)) => Ok(Self(fields)),
             Err(error) => Err(Rejection::bad_request("query", error.body_text())),
+        }
+    }
+}
+
+/// The field `limit` of a query, in rooms or events.
+pub(super) fn page_size(limit: Option<usize>, default: usize) -> Result<usize, Rejection> {
+    match limit {
+        None => Ok(default),
+        Some(limit @ 1..=MAX_PAGE) => Ok(limit),
+        Some(_) => {
+            let problem = format!("must be from 1 to {MAX_PAGE}");
+            Err(Rejection::bad_request("limit", problem))
         }
     }
 }

@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod page_config;
 mod rooms;
+mod timeline;
 mod tokens;
 
 use axum::{
@@ -34,7 +35,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/rooms", get(rooms::list))
         .route("/rooms/{room}", get(rooms::describe).delete(rooms::close))
-        .route("/rooms/{room}/timeline", get(rooms::timeline))
+        .route("/rooms/{room}/timeline", get(timeline::show))
         .route("/rooms/{room}/messages", post(rooms::post_message))
         .route("/rooms/{room}/deliveries", post(deliveries::post_delivery))
         .route("/rooms/{room}/events", get(events::watch))

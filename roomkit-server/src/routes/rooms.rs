@@ -1,21 +1,17 @@
-//! Rooms over HTTP: what there is, what was said, a word from outside, the end.
+//! Rooms over HTTP: what there is, a word from outside, the end.
 
 use axum::{Json, extract::State, http::StatusCode};
 use roomkit::{
     RealtimeSession, RealtimeSessionState,
     http::Rejection,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
-    room::{
-        Access, ChannelBinding, NewEvent, Room, RoomEvent, RoomStatus, TimelineQuery, Visibility,
-    },
+    room::{Access, ChannelBinding, NewEvent, Room, RoomEvent, RoomStatus, Visibility},
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::input::{Body, Fields, RoomPath, Visitor, Watch, Write};
+use super::input::{Body, Fields, RoomPath, Visitor, Watch, Write, page_size};
 use crate::{app::App, error::room_rejection, host::SUPERVISOR};
 
-/// Most rooms or events in one answer.
-const MAX_PAGE: usize = 1000;
 /// Longest message, in characters.
 pub(super) const MAX_TEXT_CHARS: usize = 16_384;
 /// Longest idempotency key, in characters.
@@ -153,58 +149,6 @@ fn described_session(session: &RealtimeSession) -> DescribedSession {
         state: session.state(),
         agent: session.agent().map(|name| name.to_string()),
         created_at: session.created_at(),
-    }
-}
-
-// ----- GET /rooms/{room}/timeline
-
-/// Which part of a timeline; the latest events unless a place is named.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    after: Option<u64>,
-    before: Option<u64>,
-    limit: Option<usize>,
-    #[serde(rename = "token")]
-    _token: Option<IgnoredAny>,
-}
-
-/// A page of a timeline, in the order of the timeline.
-#[derive(Debug, Serialize)]
-pub(super) struct TimelinePage {
-    events: Vec<RoomEvent>,
-}
-
-pub(super) async fn timeline(
-    _visitor: Visitor<Watch>,
-    State(app): State<App>,
-    RoomPath(room): RoomPath,
-    Fields(query): Fields<PageQuery>,
-) -> Result<Json<TimelinePage>, Rejection> {
-    let limit = page_size(query.limit, 50)?;
-    let mut page = match (query.after, query.before) {
-        (None, None) => TimelineQuery::latest(limit),
-        _ => TimelineQuery::new().limit(limit),
-    };
-    if let Some(index) = query.after {
-        page = page.after(index);
-    }
-    if let Some(index) = query.before {
-        page = page.before(index);
-    }
-    let events = app.kit.timeline(room, page).await;
-    let events = events.map_err(|error| room_rejection(&error))?;
-    Ok(Json(TimelinePage { events }))
-}
-
-fn page_size(limit: Option<usize>, default: usize) -> Result<usize, Rejection> {
-    match limit {
-        None => Ok(default),
-        Some(limit @ 1..=MAX_PAGE) => Ok(limit),
-        Some(_) => {
-            let problem = format!("must be from 1 to {MAX_PAGE}");
-            Err(Rejection::bad_request("limit", problem))
-        }
     }
 }
 

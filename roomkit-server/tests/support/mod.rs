@@ -261,6 +261,11 @@ impl Socket {
         let _ = soon(self.frames.send(Message::binary(bytes))).await;
     }
 
+    /// Closes it, as a page does that is left.
+    pub(crate) async fn close(&mut self) {
+        soon(self.frames.close(None)).await.unwrap();
+    }
+
     /// Speaks for 600 ms and is silent for 700, in frames of 20 ms.
     pub(crate) async fn speak(&mut self) {
         for frame in 0..65 {

@@ -172,14 +172,17 @@ impl Signalling {
         }
         // Only now it is known that this begins a session: a credential of one use is used up here.
         let Admitted {
-            identity, permit, ..
+            identity,
+            permit,
+            address,
+            ..
         } = self.admission.admit(&caller.parts, caller.address).await?;
         let offer = ClientOffer::new(id, sdp)
             .identity(identity.metadata.clone())
             .keep(permit);
         let on_connected: OnConnected = match self.host.clone() {
             Some(host) => {
-                Box::new(move |peer| start::session(host, peer, identity, wishes).boxed())
+                Box::new(move |peer| start::session(host, peer, identity, address, wishes).boxed())
             }
             None => self.transport.observing(),
         };

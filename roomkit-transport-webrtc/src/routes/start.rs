@@ -1,6 +1,6 @@
 //! Who makes a session of a connected caller.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use roomkit_http::{
@@ -29,10 +29,12 @@ pub(super) async fn session(
     host: Arc<dyn SessionHost>,
     peer: Arc<Peer>,
     identity: Identity,
+    address: Option<IpAddr>,
     wishes: Wishes,
 ) {
     peer.expect_farewell();
     let mut request = StartRequest::new(identity, peer.id.clone().into());
+    request.address = address;
     request.room = wishes.room.map(Into::into);
     request.participant = wishes.participant.map(Into::into);
     match AssertUnwindSafe(host.start(request)).catch_unwind().await {

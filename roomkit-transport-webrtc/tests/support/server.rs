@@ -103,6 +103,7 @@ async fn start(
     voice: RealtimeVoiceChannel,
     request: StartRequest,
 ) -> Result<roomkit_core::RealtimeSession, roomkit_core::error::StartError> {
+    assert!(request.address.is_some_and(|address| address.is_loopback()));
     let room = request.room.unwrap_or_else(|| LOBBY.into());
     match room.as_str() {
         "panic" => panic!("host code"),
