@@ -101,6 +101,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
         })?;
         let upgrade = upgrade
             .protocols(["roomkit"])
+            // The default of 128 KiB was most of what a dashboard cost.
+            .read_buffer_size(MAX_INPUT_BYTES)
+            .write_buffer_size(0)
             .max_message_size(MAX_INPUT_BYTES)
             .max_frame_size(MAX_INPUT_BYTES);
         Ok(Self(upgrade))
