@@ -5,23 +5,12 @@ mod links;
 mod recording;
 mod start;
 mod tools;
+mod wait;
 
-use std::{
-    collections::HashMap,
-    future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, OptionFuture},
-    stream::BoxStream,
-};
+use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
@@ -29,6 +18,7 @@ use tokio::{
 };
 
 use tools::Running;
+use wait::Happening;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
@@ -36,19 +26,19 @@ use super::{
     gate::Finished,
     io::{Action, Command, Input, Moment, News, Permissions},
     machine::Call,
-    outbox::{ClientWire, Outbox, ProviderWire, SendFailure},
+    outbox::{ClientWire, Outbox, ProviderWire},
     publisher::{FromPublisher, ToPublisher},
     spans::Spans,
 };
 use crate::{
     audio::Resampler,
-    error::{ProviderError, StartError, TransportError},
+    error::{ProviderError, StartError},
     event::EndReason,
     hook::HookScope,
     id::CallId,
     kit::WeakRoomKit,
     provider::{ProviderConnection, ProviderEvent, Role},
-    recording::{Recorder, RecordingError, RecordingState},
+    recording::{Recorder, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
     transport::{ClientCommand, ClientEvent, LinkInfo},
@@ -68,8 +58,6 @@ const LAST_HOOKS: Duration = Duration::from_secs(35);
 const NEWS: usize = 1024;
 /// Progress of tools that may wait for the call.
 const REPORTS: usize = 64;
-/// How many frames of the two links are taken before anything else gets its turn.
-const FRAMES_IN_A_ROW: u32 = 16;
 /// At most ten levels a second.
 const LEVEL_EVERY: Duration = Duration::from_millis(100);
 
@@ -134,24 +122,6 @@ struct AudioTap {
     task: JoinHandle<()>,
 }
 
-/// What the task of a call waits for.
-enum Happening {
-    Client(Option<ClientEvent>),
-    Provider(Option<ProviderEvent>),
-    Mailbox(Option<Command>),
-    Publisher(FromPublisher),
-    Tool(CallId, Finished),
-    /// A cancelled one is gone.
-    ToolDropped,
-    Progress(CallId, String),
-    Connected(Result<ProviderConnection, ProviderError>),
-    ClientSent(Result<(), TransportError>),
-    ProviderSent(Result<(), SendFailure>),
-    RecordingFailed(RecordingError),
-    StartAbandoned,
-    Timer,
-}
-
 impl Driver {
     async fn run(mut self: Box<Self>) {
         let lived = AssertUnwindSafe(self.live()).catch_unwind().await;
@@ -185,87 +155,6 @@ impl Driver {
                 return End::Reason(reason);
             }
         }
-    }
-
-    /// Waits for the next thing to happen.
-    ///
-    /// The two links are asked first: most wake-ups are for a frame, and asking everybody costs as much
-    /// as the frame does. After some frames in a row the others are, so that no flood keeps them out.
-    async fn next(&mut self) -> Happening {
-        self.set_timer();
-        let links_first = self.in_a_row < FRAMES_IN_A_ROW;
-        // In turns, for the same reason.
-        let client_first = !self.in_a_row.is_multiple_of(2);
-        let in_a_row = &mut self.in_a_row;
-        let (provider_sends, mut provider_events) = match &mut self.provider {
-            Some(provider) => (
-                (!provider.outbox.is_idle()).then(|| provider.outbox.drive()),
-                Some(&mut provider.events),
-            ),
-            None => (None, None),
-        };
-        let client_events = &mut self.client_events;
-        let mut poll_client = |context: &mut Context<'_>| {
-            let event = client_events.poll_next_unpin(context);
-            event.map(Happening::Client)
-        };
-        let mut poll_provider = |context: &mut Context<'_>| match &mut provider_events {
-            Some(events) => events.poll_next_unpin(context).map(Happening::Provider),
-            None => Poll::Pending,
-        };
-        let mut poll_links = |context: &mut Context<'_>| {
-            let first = if client_first {
-                poll_client(context)
-            } else {
-                poll_provider(context)
-            };
-            match first {
-                Poll::Ready(frame) => Poll::Ready(frame),
-                Poll::Pending if client_first => poll_provider(context),
-                Poll::Pending => poll_client(context),
-            }
-        };
-        let mut others = pin!(async {
-            tokio::select! {
-                Some(sent) = OptionFuture::from(provider_sends) => Happening::ProviderSent(sent),
-                sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
-                command = self.mailbox.recv() => Happening::Mailbox(command),
-                Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
-                Some(ended) = self.tools.join_next(), if !self.tools.is_empty() => {
-                    ended.map_or(Happening::ToolDropped, |(call_id, finished)| {
-                        Happening::Tool(call_id, finished)
-                    })
-                }
-                Some((call_id, progress)) = self.reports.recv() => {
-                    Happening::Progress(call_id, progress)
-                }
-                Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
-                    Happening::Connected(connected)
-                }
-                Some(error) = OptionFuture::from(self.recorder.as_mut().map(Recorder::failure)) => {
-                    Happening::RecordingFailed(error)
-                }
-                Some(()) = OptionFuture::from(self.ready.as_mut().map(oneshot::Sender::closed)) => {
-                    Happening::StartAbandoned
-                }
-                () = &mut self.timer, if self.timer_is_set => Happening::Timer,
-            }
-        });
-        poll_fn(|context| {
-            if links_first && let Poll::Ready(frame) = poll_links(context) {
-                *in_a_row += 1;
-                return Poll::Ready(frame);
-            }
-            *in_a_row = 0;
-            if let Poll::Ready(other) = others.as_mut().poll(context) {
-                return Poll::Ready(other);
-            }
-            if links_first {
-                return Poll::Pending;
-            }
-            poll_links(context)
-        })
-        .await
     }
 
     /// Hands it to the machine. `Err`: the call is over.
@@ -391,33 +280,6 @@ impl Driver {
             }
         }
         None
-    }
-
-    // ----- the clock
-
-    /// Sets the timer if something is due earlier than it is set to; a timer that rings too early
-    /// costs less than setting it for every frame.
-    fn set_timer(&mut self) {
-        let now = Instant::now();
-        let machine = self
-            .call
-            .next_wake(now - self.began)
-            // A peer may have named a time that this machine's clock does not reach.
-            .and_then(|wake| self.began.checked_add(wake));
-        let sends = [
-            self.client.sending_since(),
-            self.provider
-                .as_ref()
-                .and_then(|provider| provider.outbox.sending_since()),
-        ];
-        let stall = sends.into_iter().flatten().min().map(|since| since + STALL);
-        let Some(due) = [machine, stall].into_iter().flatten().min() else {
-            return;
-        };
-        if !self.timer_is_set || due < self.timer.deadline() {
-            self.timer.as_mut().reset(due);
-            self.timer_is_set = true;
-        }
     }
 
     fn check_stalls(&mut self) {
