@@ -180,13 +180,6 @@ async fn s7_reading_the_configuration_again_leaves_nothing_open() {
     soon(all_closed).await;
 }
 
-#[tokio::test]
-async fn without_a_file_a_hang_up_ends_the_program_as_it_does_any_other() {
-    let server = Running::start(&[]).await;
-    server.signal("HUP").await;
-    assert_eq!(server.exit_code().await, None, "ended by a signal");
-}
-
 // ----- in a program of one's own
 
 async fn server(settings: &str) -> Server {
