@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, OWES_AFTER_GIVEN};
+use super::{Call, Given, OWES_AFTER_GIVEN};
 use crate::{
     call::{
         gate::Toolbox,
@@ -30,6 +30,11 @@ impl Call {
             }
             Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
             Called::Answered(answer) => {
+                // The answer waits already, and is for whoever asked last.
+                if let Some(waiting) = self.waiting_result(&request.call_id) {
+                    waiting.connection = connection;
+                    return self.out.push_back(Action::Dropped("repeated_tool_call"));
+                }
                 let closed = Closed {
                     request,
                     connection,
@@ -37,6 +42,15 @@ impl Call {
                 self.give_result(now, closed, answer);
             }
         }
+    }
+
+    /// The call whose answer cannot be given yet.
+    fn waiting_result(&mut self, call_id: &CallId) -> Option<&mut Closed> {
+        let mut waiting = self.held.iter_mut().chain(&mut self.deferred);
+        waiting.find_map(|held| match &mut held.what {
+            Given::Result(closed, _) if closed.request.call_id == *call_id => Some(closed),
+            _ => None,
+        })
     }
 
     /// The provider takes calls back (contract K4).

@@ -387,6 +387,25 @@ fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
 }
 
 #[test]
+fn k2_a_call_that_is_made_again_while_its_answer_waits_is_answered_once() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    let mut call = Scripted::with(settings(), overlapping.clone());
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .provider(ProviderEvent::Closed(None))
+        .connected(overlapping)
+        .command(Command::HandOver)
+        .pass(ms(20_000))
+        .hands_off("c1", agent("billing", UpdateWay::NewConnection))
+        .tool_call("c1");
+    call.fails(ProviderErrorKind::Unsupported);
+    let result = |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
+    let results = call.to_provider().into_iter().filter(result);
+    assert_eq!(results.count(), 1);
+}
+
+#[test]
 fn k2_k7_a_hand_off_that_the_provider_refuses_leaves_the_caller_with_who_there_was() {
     for overlaps in [false, true] {
         let mut capabilities = rigid();
