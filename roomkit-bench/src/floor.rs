@@ -52,7 +52,8 @@ impl Wire {
         path: "?model=gpt-realtime-2.1",
         key_header: "authorization",
         key: "Bearer sk-bench",
-        setup: r#"{"type":"session.update","session":{"type":"realtime"}}"#,
+        // The detector that the server asks for, or answers would begin at another time.
+        setup: r#"{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":{"type":"semantic_vad"}}}}}"#,
         ready: "session.updated",
         head: r#"{"type":"input_audio_buffer.append","audio":""#,
         tail: "\"}",

@@ -127,6 +127,11 @@ const MARK: &[u8; 4] = b"mark";
 /// Time and mark are 12 bytes, which are 16 characters of base64 without a remainder.
 const MARK_CHARACTERS: usize = 16;
 
+#[derive(Deserialize)]
+struct Audio<'a> {
+    data: &'a str,
+}
+
 impl Frame {
     pub(crate) fn new(rate: u32) -> Self {
         let pcm = vec![0; rate as usize / 50 * 2];
@@ -146,8 +151,13 @@ impl Frame {
 
     /// When a frame that comes back was sent; nothing for anything else.
     pub(crate) fn read(message: &Message) -> Option<Duration> {
-        let mark = message.to_text().ok()?.strip_prefix(HEAD)?;
-        let mark = STANDARD.decode(mark.get(..MARK_CHARACTERS)?).ok()?;
+        let text = message.to_text().ok()?;
+        // Relays of other makes write their JSON in another way.
+        let data = match text.strip_prefix(HEAD) {
+            Some(data) => data,
+            None => serde_json::from_str::<Audio<'_>>(text).ok()?.data,
+        };
+        let mark = STANDARD.decode(data.get(..MARK_CHARACTERS)?).ok()?;
         let time = mark.strip_suffix(MARK)?.try_into().ok()?;
         Some(Duration::from_micros(u64::from_le_bytes(time)))
     }

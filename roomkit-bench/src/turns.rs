@@ -76,7 +76,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "untold",
         ])
         .note(
-            "p50 / p99. `first audio` is from the end of what the user says to the first audio of the answer, with the vendor's half second of waiting \
+            "p50 / p99. `first audio` is from the end of what the user says to the first audio of the answer, with the vendor's waiting \
              for silence in it: the difference between the two programs is what the server adds. `heard until clear` is from the first \
              frame of an interruption to `clear_audio`, most of which is the vendor's detector; `sent after clear` all audio of an interrupted answer that came \
              after it. `truncation error` compares what the vendor was told of with what the client had played when it was told to stop, and \

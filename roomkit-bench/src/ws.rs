@@ -386,7 +386,7 @@ fn config(vendor: Vendor, more: &str) -> Outcome<PathBuf> {
             "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"{}\"\n\
              config = {{ base_url = \"{}\" }}\n\
              [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
-             max_load = 1.0\nmax_timer_lateness_ms = 0\n\
+             max_load = 1.0\nmax_timer_lateness_ms = 0\ntrusted_proxies = 1\n\
              [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n{more}",
             vendor.name(),
             vendor.base_url()
