@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Once},
 };
 
 use tracing::{
@@ -15,9 +15,20 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer,
+    filter::dynamic_filter_fn,
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
+
+/// To be called before anything makes a span. `tracing` keeps for all threads whether the first one that came
+/// by wanted a span, unless that one wants to be asked each time; and tests that listen run beside others.
+pub(crate) fn ask_every_thread() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let deaf = tracing_subscriber::registry().with(dynamic_filter_fn(|_, _| false));
+        tracing::subscriber::set_global_default(deaf).unwrap();
+    });
+}
 
 /// The spans of this thread, in the order in which they were opened.
 #[derive(Clone, Default)]

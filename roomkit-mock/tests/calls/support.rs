@@ -20,6 +20,8 @@ use roomkit_mock::{
     MockClient, MockConnection, MockProviderConnection, MockRealtimeProvider, MockRealtimeTransport,
 };
 
+use crate::spans;
+
 pub(crate) const ROOM: &str = "lobby";
 pub(crate) const VOICE: &str = "voice";
 pub(crate) const DESK: &str = "desk";
@@ -82,6 +84,7 @@ impl House {
         transport: MockRealtimeTransport,
         settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
     ) -> Self {
+        spans::ask_every_thread();
         let builder = RealtimeVoiceChannel::builder(
             VOICE,
             Arc::new(provider.clone()),
