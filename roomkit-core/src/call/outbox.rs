@@ -6,6 +6,7 @@
 
 use std::{collections::VecDeque, future::Future, task::Poll};
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
@@ -180,6 +181,14 @@ impl<W: Wire> Outbox<W> {
                 }
             }
         })
+    }
+
+    /// The same as far as the link takes it without waiting; `None` if it does not take all of it.
+    pub(super) fn drive_at_once(&mut self) -> Option<Result<(), W::Error>> {
+        if self.is_idle() {
+            return Some(Ok(()));
+        }
+        self.drive().now_or_never()
     }
 
     /// The sink, to be closed, once the present send is done.

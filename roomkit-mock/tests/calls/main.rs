@@ -20,4 +20,5 @@ mod tool_rules;
 mod tool_sources;
 mod tools;
 mod traces;
+mod wakeups;
 mod words;

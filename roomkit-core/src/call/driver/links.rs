@@ -256,12 +256,12 @@ impl Driver {
         if last.is_some_and(|last| at < last + LEVEL_EVERY) {
             return;
         }
+        *last = Some(at);
         let hooked = self.kit.upgrade().is_some_and(|kit| {
             let (room, channel) = (self.session.room_id(), self.session.channel_id());
             kit.hooks().is_hooked(Trigger::AudioLevel, room, channel)
         });
         if hooked {
-            *last = Some(at);
             self.tell(
                 ToPublisher::Level {
                     at,

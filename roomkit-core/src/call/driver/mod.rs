@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use tools::Running;
-use wait::Happening;
+use wait::{Happening, Others};
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
@@ -106,6 +106,7 @@ struct Driver {
 
     /// How many frames came without anybody else being asked.
     in_a_row: u32,
+    others: Others,
     timer: Pin<Box<Sleep>>,
     timer_is_set: bool,
     warned_of_early_audio: bool,
@@ -228,11 +229,11 @@ impl Driver {
     /// Sends what the peers take without waiting, which is nearly always all of it; the rest goes
     /// on in [`next`](Self::next). True: a send failed, and the machine was told.
     fn send_at_once(&mut self) -> bool {
-        let client = self.client.drive().now_or_never();
+        let client = self.client.drive_at_once();
         let provider = self
             .provider
             .as_mut()
-            .and_then(|provider| provider.outbox.drive().now_or_never());
+            .and_then(|provider| provider.outbox.drive_at_once());
         let client_failed = matches!(client, Some(Err(_)));
         if client_failed {
             self.feed(Input::ClientGone);
@@ -251,6 +252,10 @@ impl Driver {
     /// Does what the machine wants done. `Some`: the call is over.
     fn act(&mut self) -> Option<EndReason> {
         while let Some(action) = self.call.poll() {
+            if !matches!(action, Action::ToProvider(_) | Action::ToClient(_)) {
+                // A tool or a connection, say.
+                self.others.stir();
+            }
             match action {
                 Action::ToProvider(command) => self.send_to_provider(command),
                 Action::Dial(dial) => self.dial(dial),

@@ -21,7 +21,8 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    AudioTap, Driver, End, NEWS, Provider, REPORTS, STALL, links::connect, recording::recorder,
+    AudioTap, Driver, End, NEWS, Others, Provider, REPORTS, STALL, links::connect,
+    recording::recorder,
 };
 use crate::{
     audio::Resampler,
@@ -200,6 +201,7 @@ impl Driver {
             recorder,
             recording: RecordingState::Off,
             in_a_row: 0,
+            others: Others::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,

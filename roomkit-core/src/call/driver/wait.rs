@@ -3,10 +3,14 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
-use futures_util::{StreamExt, future::OptionFuture};
+use futures_util::{StreamExt, future::OptionFuture, task::AtomicWaker};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Driver, STALL};
@@ -40,17 +44,79 @@ pub(super) enum Happening {
     Timer,
 }
 
+/// Wakes the task for everybody but the two links, and keeps in mind that it did.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+/// Whether anybody but the links has to be asked.
+pub(super) struct Others {
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// Not all of them have the bell at hand.
+    stirred: bool,
+}
+
+impl Others {
+    pub(super) fn new() -> Self {
+        let bell = Arc::<Bell>::default();
+        Self {
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
+            stirred: true,
+        }
+    }
+
+    /// There may be somebody new to wait for.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Asks them if there is a reason to: asking costs as much as a frame does.
+    fn poll<T>(&mut self, ask: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let bell = &self.bell.rung;
+        self.stirred |= bell.load(Ordering::Relaxed) && bell.swap(false, Ordering::Acquire);
+        if !self.stirred {
+            return Poll::Pending;
+        }
+        let answer = ask(&mut Context::from_waker(&self.waker));
+        // Whoever comes after the one that answered has not been asked.
+        self.stirred = answer.is_ready();
+        answer
+    }
+}
+
 impl Driver {
     /// Waits for the next thing to happen.
     ///
-    /// The two links are asked first: most wake-ups are for a frame, and asking everybody costs as much
-    /// as the frame does. After some frames in a row the others are, so that no flood keeps them out.
+    /// The two links are asked first: most wake-ups are for a frame. The others are asked when one of
+    /// them has called, and also after some frames in a row, so that no flood keeps them out.
     pub(super) async fn next(&mut self) -> Happening {
         self.set_timer();
-        let links_first = self.in_a_row < FRAMES_IN_A_ROW;
-        // In turns, for the same reason.
-        let client_first = !self.in_a_row.is_multiple_of(2);
+        if !self.client.is_idle()
+            || self
+                .provider
+                .as_ref()
+                .is_some_and(|it| !it.outbox.is_idle())
+        {
+            // What is on its way was last asked by nobody who waits.
+            self.others.stir();
+        }
         let in_a_row = &mut self.in_a_row;
+        let whether = &mut self.others;
         let (provider_sends, mut provider_events) = match &mut self.provider {
             Some(provider) => (
                 (!provider.outbox.is_idle()).then(|| provider.outbox.drive()),
@@ -67,7 +133,7 @@ impl Driver {
             Some(events) => events.poll_next_unpin(context).map(Happening::Provider),
             None => Poll::Pending,
         };
-        let mut poll_links = |context: &mut Context<'_>| {
+        let mut poll_links = |client_first: bool, context: &mut Context<'_>| {
             let first = if client_first {
                 poll_client(context)
             } else {
@@ -106,18 +172,22 @@ impl Driver {
             }
         });
         poll_fn(|context| {
-            if links_first && let Poll::Ready(frame) = poll_links(context) {
+            whether.bell.task.register(context.waker());
+            let links_first = *in_a_row < FRAMES_IN_A_ROW;
+            // In turns, for the same reason.
+            let client_first = !in_a_row.is_multiple_of(2);
+            if links_first && let Poll::Ready(frame) = poll_links(client_first, context) {
                 *in_a_row += 1;
                 return Poll::Ready(frame);
             }
             *in_a_row = 0;
-            if let Poll::Ready(other) = others.as_mut().poll(context) {
+            if let Poll::Ready(other) = whether.poll(|context| others.as_mut().poll(context)) {
                 return Poll::Ready(other);
             }
             if links_first {
                 return Poll::Pending;
             }
-            poll_links(context)
+            poll_links(client_first, context)
         })
         .await
     }
@@ -144,6 +214,7 @@ impl Driver {
         if !self.timer_is_set || due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
             self.timer_is_set = true;
+            self.others.stir();
         }
     }
 }
