@@ -8,6 +8,7 @@ mod changes;
 mod deliveries;
 mod echo;
 mod ends;
+mod floods;
 mod handover;
 mod isolation;
 mod recording;
