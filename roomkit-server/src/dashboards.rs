@@ -54,15 +54,19 @@ impl Dashboards {
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_dashboards",
-                "the server shows as many dashboards as it can",
+                format!("the server shows all {PLACES} dashboards that it can; close one"),
             )
         })?;
         let counted = |client| {
             self.by_client.enter(client).ok_or_else(|| {
+                let most = self.by_client.most();
                 Rejection::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     "too_many_dashboards_of_address",
-                    "too many dashboards from this address",
+                    format!(
+                        "`limits.max_dashboards_per_address`: this address has all its {most} dashboards \
+                         open, and must close one to open another"
+                    ),
                 )
             })
         };
@@ -97,6 +101,7 @@ mod tests {
             .collect();
         let refused = take(&dashboards, Some("192.0.2.1")).unwrap_err();
         assert_eq!(refused.code(), "too_many_dashboards");
+        assert!(refused.message().contains("1024 dashboards"), "{refused}");
         open.pop();
         assert!(take(&dashboards, Some("192.0.2.1")).is_ok());
     }

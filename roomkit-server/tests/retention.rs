@@ -73,6 +73,15 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
     for path in ["/ws", "/ws?room=other"] {
         let (status, body, retry) = refusal(Socket::open(server.address, path, &[]).await);
         assert_eq!((status, &body["code"]), (503, &json!("too_many_rooms")));
+        let message = body["message"].as_str().unwrap();
+        for part in [
+            "`limits.max_rooms`",
+            "all 1 rooms",
+            "as `room`",
+            "again in 7 s",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
         assert_eq!(retry.as_deref(), Some("7"));
     }
     let (second, _) = server.session("?room=lobby").await;
@@ -95,6 +104,15 @@ async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
             (429, &json!("too_many_rooms_of_address"))
         );
         assert_eq!(retry.as_deref(), Some("7"));
+        let message = body["message"].as_str().unwrap();
+        for part in [
+            "`limits.max_rooms_per_address`",
+            "2 open rooms",
+            "name one that is open as `room`",
+            "again in 7 s",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
     }
     let (again, _) = server.session("?room=lobby").await;
     again.hang_up().await;
