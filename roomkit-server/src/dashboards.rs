@@ -1,35 +1,28 @@
 //! How many may watch rooms at a time, in all and of one client (contract C5).
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
 use roomkit::http::Rejection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::by_client::{ByClient, OfClient};
+use crate::places::{Place, Places};
 
 /// Dashboards open at a time.
 const PLACES: u32 = 1024;
 
 /// The places of dashboards, which are sockets that stay. A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Dashboards {
-    in_all: Arc<Semaphore>,
-    by_client: ByClient,
-}
+pub(crate) struct Dashboards(Places);
 
 impl Dashboards {
     /// All places are free, and one client may have so many of them.
     pub(crate) fn new(per_client: usize) -> Self {
-        Self {
-            in_all: Arc::new(Semaphore::new(PLACES as usize)),
-            by_client: ByClient::new(per_client),
-        }
+        Self(Places::new(PLACES, per_client))
     }
 
     /// So many of one client, from now on; those that are open stay.
     pub(crate) fn set_per_client(&self, most: usize) {
-        self.by_client.set_most(most);
+        self.0.set_per_client(most);
     }
 
     /// A place for this client, if it is known by an address.
@@ -44,44 +37,32 @@ impl Dashboards {
 
     /// Waits until none is open.
     pub(crate) async fn wait_idle(&self) {
-        // An error would mean that it was closed, and nobody closes it.
-        let _ = self.in_all.acquire_many(PLACES).await;
+        self.0.wait_idle().await;
     }
 
     fn place(&self, client: Option<IpAddr>) -> Result<Place, Rejection> {
-        let of_all = Arc::clone(&self.in_all);
-        let of_all = of_all.try_acquire_owned().map_err(|_| {
+        let place = self.0.take().ok_or_else(|| {
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_dashboards",
                 format!("the server shows all {PLACES} dashboards that it can; close one"),
             )
         })?;
-        let counted = |client| {
-            self.by_client.enter(client).ok_or_else(|| {
-                let most = self.by_client.most();
-                Rejection::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_dashboards_of_address",
-                    format!(
-                        "`limits.max_dashboards_per_address`: this address has all its {most} dashboards \
-                         open, and must close one to open another"
-                    ),
-                )
-            })
+        let Some(client) = client else {
+            return Ok(place);
         };
-        Ok(Place {
-            _of_all: of_all,
-            _of_client: client.map(counted).transpose()?,
+        self.0.give(place, client).ok_or_else(|| {
+            let most = self.0.per_client();
+            Rejection::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_dashboards_of_address",
+                format!(
+                    "`limits.max_dashboards_per_address`: this address has all its {most} dashboards \
+                     open, and must close one to open another"
+                ),
+            )
         })
     }
-}
-
-/// A dashboard's place, to be kept as long as it is open.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _of_all: OwnedSemaphorePermit,
-    _of_client: Option<OfClient>,
 }
 
 #[cfg(test)]
