@@ -67,6 +67,8 @@ impl Dashboards {
 
 #[cfg(test)]
 mod tests {
+    use roomkit::mock::Counters;
+
     use super::*;
 
     fn take(dashboards: &Dashboards, client: Option<&str>) -> Result<Place, Rejection> {
@@ -96,5 +98,21 @@ mod tests {
             assert_eq!(refused.code(), "too_many_dashboards_of_address");
         }
         assert!(take(&dashboards, Some("192.0.2.2")).is_ok());
+    }
+
+    #[test]
+    fn c5_who_is_refused_is_counted_by_why() {
+        let counters = Counters::default();
+        let _counting = counters.here();
+        let dashboards = Dashboards::new(1);
+        let _first = take(&dashboards, Some("192.0.2.1")).unwrap();
+        assert!(take(&dashboards, Some("192.0.2.1")).is_err());
+        let _rest: Vec<_> = (1..PLACES)
+            .map(|_| take(&dashboards, None).unwrap())
+            .collect();
+        assert!(take(&dashboards, None).is_err());
+        let refused = counters.all("roomkit_admission_refused_total");
+        let expected = ["too_many_dashboards", "too_many_dashboards_of_address"];
+        assert_eq!(refused, expected.map(|code| (code.to_owned(), 1)).into());
     }
 }

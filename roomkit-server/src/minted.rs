@@ -120,7 +120,7 @@ impl Minted {
     ) -> Result<NewToken, Rejection> {
         let is_full = self.with_used(|used| used.is_full(now));
         if is_full {
-            return Err(too_many());
+            return Err(too_many().counted());
         }
         let mut id = [0; 16];
         self.0.random.fill(&mut id).map_err(|_| failed())?;

@@ -3,8 +3,11 @@
 
 mod support;
 
+use roomkit::mock::Counters;
 use serde_json::json;
 use support::{Socket, TestServer, refusal, soon};
+
+const REFUSED: &str = "roomkit_admission_refused_total";
 
 /// Waits until the server knows so many rooms.
 async fn until_rooms(server: &TestServer, count: usize) -> Vec<String> {
@@ -68,6 +71,8 @@ async fn a_named_room_is_kept_however_long_it_is_empty() {
 
 #[tokio::test]
 async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again() {
+    let counters = Counters::default();
+    let _counting = counters.here();
     let server = TestServer::start("[limits]\nmax_rooms = 1\nretry_after_seconds = 7").await;
     let (caller, _) = server.session("?room=lobby").await;
     for path in ["/ws", "/ws?room=other"] {
@@ -84,6 +89,10 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
         }
         assert_eq!(retry.as_deref(), Some("7"));
     }
+    assert_eq!(
+        counters.all(REFUSED),
+        [("too_many_rooms".to_owned(), 2)].into()
+    );
     let (second, _) = server.session("?room=lobby").await;
     second.hang_up().await;
     caller.hang_up().await;
@@ -93,6 +102,8 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
 
 #[tokio::test]
 async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
+    let counters = Counters::default();
+    let counting = counters.here();
     let limits = "[limits]\nmax_rooms_per_address = 2\nretry_after_seconds = 7\n";
     let server = TestServer::start(limits).await;
     server.session("?room=lobby").await.0.hang_up().await;
@@ -114,6 +125,9 @@ async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
             assert!(message.contains(part), "{message}");
         }
     }
+    drop(counting);
+    let expected = [("too_many_rooms_of_address".to_owned(), 2)];
+    assert_eq!(counters.all(REFUSED), expected.into());
     let (again, _) = server.session("?room=lobby").await;
     again.hang_up().await;
     unnamed.hang_up().await;

@@ -6,6 +6,7 @@ mod agents;
 mod audio;
 mod changes;
 mod deliveries;
+mod dropped;
 mod echo;
 mod ends;
 mod floods;
