@@ -13,8 +13,10 @@ use roomkit::{
     websocket::{AudioEncoding, WebSocketTransportConfig, protocol},
 };
 use roomkit_core::fuzzing;
-use ropus::{Application, Bitrate, Channels, DecodeMode, Decoder, Encoder, Signal};
+use ropus::{Channels, DecodeMode, Decoder};
 use tokio::time::Instant;
+
+use crate::opus;
 
 /// 20 ms, the time of a frame.
 const FRAME: Duration = Duration::from_millis(20);
@@ -61,7 +63,7 @@ pub fn pieces() -> Result<Vec<Piece>, Box<dyn Error + Send + Sync>> {
         resample("resampler, 24 to 16 kHz", RATE, 16_000),
         resample("resampler, 48 to 24 kHz", 48_000, RATE),
     ]);
-    pieces.extend(opus()?);
+    pieces.extend(codec()?);
     Ok(pieces)
 }
 
@@ -154,16 +156,10 @@ fn resample(name: &'static str, from: u32, to: u32) -> Piece {
 }
 
 /// As the WebRTC transport has it.
-fn opus() -> Result<[Piece; 2], Box<dyn Error + Send + Sync>> {
-    let mut encoder = Encoder::builder(RATE, Channels::Mono, Application::Voip)
-        .bitrate(Bitrate::Bits(32_000))
-        .complexity(5)
-        .signal(Signal::Voice)
-        .vbr(true)
-        .dtx(false)
-        .build()?;
+fn codec() -> Result<[Piece; 2], Box<dyn Error + Send + Sync>> {
+    let mut encoder = opus::encoder(RATE, opus::SERVER)?;
     let samples = samples(RATE);
-    let mut payload = [0; 1_275];
+    let mut payload = [0; opus::PACKET];
     let length = encoder.encode(&samples, &mut payload)?;
     let packet = payload.get(..length).unwrap_or_default().to_vec();
     let mut decoder = Decoder::new(RATE, Channels::Mono)?;

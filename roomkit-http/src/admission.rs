@@ -159,10 +159,13 @@ impl Admission {
     /// would give: `draining`, `full`, or why the door is [paused](Self::pause). For load balancers; takes no place and counts no refusal.
     pub fn ready(&self) -> Result<(), Rejection> {
         if self.is_draining() {
-            return Err(self.unavailable("draining", "the server is about to stop"));
+            return Err(self.unavailable(
+                "draining",
+                "the server is about to stop, and takes nobody new",
+            ));
         }
         if let Some((code, message)) = &*self.paused() {
-            return Err(self.unavailable(code, message));
+            return Err(self.unavailable(code, message.as_str()));
         }
         if self.0.limits.is_full() {
             return Err(self.full());
@@ -293,10 +296,13 @@ impl Admission {
         self.0.limits.take(client).map_err(|reached| match reached {
             // The last place went between the two looks.
             Reached::Process => self.full(),
-            Reached::Address => Rejection::new(
+            Reached::Address { most } => Rejection::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_sessions",
-                "too many sessions from this address",
+                format!(
+                    "`max_sessions_per_address`: this address has all its {most} sessions, and must end one \
+                     to begin another"
+                ),
             )
             .with_retry_after(self.retry_after()),
         })
@@ -338,10 +344,11 @@ impl Admission {
                     "authentication failed",
                 ))
             }
-            Err(_elapsed) => Err(self.unavailable(
-                "authentication_timeout",
-                "authentication took longer than the handshake may",
-            )),
+            Err(_elapsed) => {
+                let limit = self.handshake_time().as_millis();
+                let message = format!("`handshake_ms`: authentication took longer than {limit} ms");
+                Err(self.unavailable("authentication_timeout", message))
+            }
         }
     }
 
@@ -350,10 +357,12 @@ impl Admission {
     }
 
     fn full(&self) -> Rejection {
-        self.unavailable("full", "the server has all its sessions")
+        let most = self.max_sessions();
+        let message = format!("`max_sessions`: the server has all its {most} sessions");
+        self.unavailable("full", message)
     }
 
-    fn unavailable(&self, code: &'static str, message: &str) -> Rejection {
+    fn unavailable(&self, code: &'static str, message: impl Into<String>) -> Rejection {
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
             .with_retry_after(self.retry_after())
     }

@@ -115,16 +115,18 @@ impl From<&StartError> for StartFailure {
         use StartFailureKind::{Busy, Failed, Refused};
 
         let (code, kind, message) = match error {
-            StartError::Room(RoomError::TooManyRooms(_)) => (
+            StartError::Room(RoomError::TooManyRooms(most)) => (
                 "too_many_rooms",
                 Busy,
-                "there is no room for one more conversation".into(),
+                format!(
+                    "`max_rooms`: all {most} rooms that may be open are; name one of them as `room`, or try again later"
+                ),
             ),
             StartError::Room(error) => ("room", Refused, error.to_string()),
-            StartError::TooManySessions(_) => (
+            StartError::TooManySessions(most) => (
                 "too_many_sessions",
                 Busy,
-                "there is no room for one more session".into(),
+                format!("`max_sessions`: the channel has all its {most} sessions; try again later"),
             ),
             StartError::Closed => ("closed", Busy, error.to_string()),
             StartError::Transport(error @ TransportError::Refused(_)) => {
@@ -167,11 +169,27 @@ mod tests {
             ("room", StartFailureKind::Refused)
         );
         assert!(failure.message.contains("lobby"), "{}", failure.message);
+    }
 
-        let failure = StartFailure::from(&StartError::Room(RoomError::TooManyRooms(7)));
-        assert_eq!(
-            (failure.code, failure.kind),
-            ("too_many_rooms", StartFailureKind::Busy)
-        );
+    #[test]
+    fn c5_who_finds_no_room_is_told_of_the_limit_and_what_to_do() {
+        for (error, code, parts) in [
+            (
+                StartError::Room(RoomError::TooManyRooms(7)),
+                "too_many_rooms",
+                ["`max_rooms`", "7 rooms", "name one of them as `room`"],
+            ),
+            (
+                StartError::TooManySessions(7),
+                "too_many_sessions",
+                ["`max_sessions`", "7 sessions", "again later"],
+            ),
+        ] {
+            let failure = StartFailure::from(&error);
+            assert_eq!((failure.code, failure.kind), (code, StartFailureKind::Busy));
+            for part in parts {
+                assert!(failure.message.contains(part), "{}", failure.message);
+            }
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reached {
     Process,
-    Address,
+    Address { most: usize },
 }
 
 impl Limits {
@@ -58,8 +58,9 @@ impl Limits {
         }
         if let Some(client) = client {
             let count = by_address.entry(client).or_default();
-            if *count >= self.per_address.load(Ordering::Relaxed) {
-                return Err(Reached::Address);
+            let most = self.per_address.load(Ordering::Relaxed);
+            if *count >= most {
+                return Err(Reached::Address { most });
             }
             *count += 1;
         }
@@ -149,7 +150,7 @@ mod tests {
         let first = take(&limits, "10.0.0.1").unwrap();
         let second = take(&limits, "::ffff:10.0.0.1").unwrap();
         let refused = take(&limits, "10.0.0.1").unwrap_err();
-        assert_eq!(refused, Reached::Address);
+        assert_eq!(refused, Reached::Address { most: 2 });
         let third = limits.take(None).unwrap();
         let refused = take(&limits, "10.0.0.2").unwrap_err();
         assert_eq!(refused, Reached::Process);

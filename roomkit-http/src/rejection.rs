@@ -18,7 +18,8 @@ pub struct Rejection {
     status: StatusCode,
     code: &'static str,
     message: String,
-    retry_after: Option<Duration>,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 impl Rejection {
@@ -41,10 +42,12 @@ impl Rejection {
         )
     }
 
-    /// Says when to try again; whole seconds, rounded up.
+    /// Says when to try again, as `Retry-After` and in the words; whole seconds, rounded up.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        let seconds = wait.as_millis().div_ceil(1000) as u64;
+        self.message = format!("{}; try again in {seconds} s", self.message);
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -77,8 +80,7 @@ impl IntoResponse for Rejection {
         let body = Json(json!({"code": self.code, "message": self.message}));
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        if let Some(wait) = self.retry_after {
-            let seconds = wait.as_millis().div_ceil(1000) as u64;
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {

@@ -40,6 +40,15 @@ async fn told(rejection: Rejection) -> (StatusCode, Option<String>, Value) {
     (status, retry_after, serde_json::from_slice(&body).unwrap())
 }
 
+/// Of what a refusal is to say, nothing is missing.
+#[track_caller]
+fn says(body: &Value, parts: &[&str]) {
+    let message = body["message"].as_str().unwrap();
+    for part in parts {
+        assert!(message.contains(part), "no {part:?}: {message}");
+    }
+}
+
 #[tokio::test]
 async fn x2_the_hook_decides() {
     let admission = Admission::with_authentication(
@@ -98,6 +107,9 @@ async fn c5_authentication_has_its_time() {
     let rejection = admission.admit(&head("/ws"), None).await.unwrap_err();
     assert_eq!(rejection.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(rejection.code(), "authentication_timeout");
+    for part in ["`handshake_ms`", "1500 ms", "again in 10 s"] {
+        assert!(rejection.message().contains(part), "{rejection}");
+    }
     assert_eq!(admission.sessions(), 0);
 }
 
@@ -176,6 +188,15 @@ async fn c5_limits_answer_429_and_503() {
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "too_many_sessions");
+    says(
+        &body,
+        &[
+            "`max_sessions_per_address`",
+            "1 sessions",
+            "end one",
+            "again in 7 s",
+        ],
+    );
 
     let second = admit_from(&admission, "2.2.2.2").await.unwrap();
     let third = admit_from(&admission, "3.3.3.3").await;
@@ -183,6 +204,7 @@ async fn c5_limits_answer_429_and_503() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "full");
+    says(&body, &["`max_sessions`", "2 sessions", "again in 7 s"]);
     assert_eq!(admission.ready().unwrap_err().code(), "full");
 
     drop((first, second));
@@ -203,6 +225,7 @@ async fn c5_a_paused_door_takes_nobody_and_keeps_who_is_in() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(retry_after.as_deref(), Some("7"));
     assert_eq!(body["code"], "overloaded");
+    says(&body, &["too much to do", "again in 7 s"]);
     assert_eq!(admission.ready().unwrap_err().code(), "overloaded");
     assert_eq!(admission.sessions(), 1);
 
@@ -237,6 +260,7 @@ async fn x4_draining_refuses_and_waits_for_the_last_session() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(retry_after.as_deref(), Some("10"));
     assert_eq!(body["code"], "draining");
+    says(&body, &["about to stop", "again in 10 s"]);
 
     let idle = tokio::spawn({
         let admission = admission.clone();

@@ -5,6 +5,7 @@
 //! - [`MockRealtimeProvider`] and [`MockRealtimeTransport`] stand in for the vendor and for the
 //!   callers. They record everything, in order, and say whatever the test wants said.
 //! - [`MockRecordingSink`] keeps recordings of calls in memory, or fails as it is told to.
+//! - [`Counters`] sees what is counted (`metrics`) while a test runs.
 //! - [`EchoProvider`] answers for itself: it hears speech by its energy, plays it back, answers
 //!   text with tones and calls tools. A whole call without a key; registered as `echo`.
 //!
@@ -56,6 +57,8 @@
 //! ```
 
 #[cfg(feature = "mock")]
+mod counters;
+#[cfg(feature = "mock")]
 pub mod echo;
 #[cfg(any(feature = "fake-openai", feature = "fake-gemini"))]
 mod fake;
@@ -78,6 +81,7 @@ mod watched;
 
 #[cfg(feature = "mock")]
 pub use {
+    counters::Counters,
     echo::{EchoConfig, EchoProvider},
     gate::Gate,
     provider::{MockProviderConnection, MockRealtimeProvider},

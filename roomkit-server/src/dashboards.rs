@@ -1,35 +1,28 @@
 //! How many may watch rooms at a time, in all and of one client (contract C5).
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
 use roomkit::http::Rejection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::by_client::{ByClient, OfClient};
+use crate::places::{Place, Places};
 
 /// Dashboards open at a time.
 const PLACES: u32 = 1024;
 
 /// The places of dashboards, which are sockets that stay. A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Dashboards {
-    in_all: Arc<Semaphore>,
-    by_client: ByClient,
-}
+pub(crate) struct Dashboards(Places);
 
 impl Dashboards {
     /// All places are free, and one client may have so many of them.
     pub(crate) fn new(per_client: usize) -> Self {
-        Self {
-            in_all: Arc::new(Semaphore::new(PLACES as usize)),
-            by_client: ByClient::new(per_client),
-        }
+        Self(Places::new(PLACES, per_client))
     }
 
     /// So many of one client, from now on; those that are open stay.
     pub(crate) fn set_per_client(&self, most: usize) {
-        self.by_client.set_most(most);
+        self.0.set_per_client(most);
     }
 
     /// A place for this client, if it is known by an address.
@@ -44,44 +37,38 @@ impl Dashboards {
 
     /// Waits until none is open.
     pub(crate) async fn wait_idle(&self) {
-        // An error would mean that it was closed, and nobody closes it.
-        let _ = self.in_all.acquire_many(PLACES).await;
+        self.0.wait_idle().await;
     }
 
     fn place(&self, client: Option<IpAddr>) -> Result<Place, Rejection> {
-        let of_all = Arc::clone(&self.in_all);
-        let of_all = of_all.try_acquire_owned().map_err(|_| {
+        let place = self.0.take().ok_or_else(|| {
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_dashboards",
-                "the server shows as many dashboards as it can",
+                format!("the server shows all {PLACES} dashboards that it can; close one"),
             )
         })?;
-        let counted = |client| {
-            self.by_client.enter(client).ok_or_else(|| {
-                Rejection::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_dashboards_of_address",
-                    "too many dashboards from this address",
-                )
-            })
+        let Some(client) = client else {
+            return Ok(place);
         };
-        Ok(Place {
-            _of_all: of_all,
-            _of_client: client.map(counted).transpose()?,
+        self.0.give(place, client).ok_or_else(|| {
+            let most = self.0.per_client();
+            Rejection::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_dashboards_of_address",
+                format!(
+                    "`limits.max_dashboards_per_address`: this address has all its {most} dashboards \
+                     open, and must close one to open another"
+                ),
+            )
         })
     }
 }
 
-/// A dashboard's place, to be kept as long as it is open.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _of_all: OwnedSemaphorePermit,
-    _of_client: Option<OfClient>,
-}
-
 #[cfg(test)]
 mod tests {
+    use roomkit::mock::Counters;
+
     use super::*;
 
     fn take(dashboards: &Dashboards, client: Option<&str>) -> Result<Place, Rejection> {
@@ -97,6 +84,7 @@ mod tests {
             .collect();
         let refused = take(&dashboards, Some("192.0.2.1")).unwrap_err();
         assert_eq!(refused.code(), "too_many_dashboards");
+        assert!(refused.message().contains("1024 dashboards"), "{refused}");
         open.pop();
         assert!(take(&dashboards, Some("192.0.2.1")).is_ok());
     }
@@ -110,5 +98,21 @@ mod tests {
             assert_eq!(refused.code(), "too_many_dashboards_of_address");
         }
         assert!(take(&dashboards, Some("192.0.2.2")).is_ok());
+    }
+
+    #[test]
+    fn c5_who_is_refused_is_counted_by_why() {
+        let counters = Counters::default();
+        let _counting = counters.here();
+        let dashboards = Dashboards::new(1);
+        let _first = take(&dashboards, Some("192.0.2.1")).unwrap();
+        assert!(take(&dashboards, Some("192.0.2.1")).is_err());
+        let _rest: Vec<_> = (1..PLACES)
+            .map(|_| take(&dashboards, None).unwrap())
+            .collect();
+        assert!(take(&dashboards, None).is_err());
+        let refused = counters.all("roomkit_admission_refused_total");
+        let expected = ["too_many_dashboards", "too_many_dashboards_of_address"];
+        assert_eq!(refused, expected.map(|code| (code.to_owned(), 1)).into());
     }
 }

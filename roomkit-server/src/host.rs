@@ -54,13 +54,23 @@ impl Host {
         } = &self.app;
         let client = admission.client_address(&request.headers, request.peer);
         let refused = if kit.open_rooms() >= kit.max_rooms() {
-            let message = "there is no room for one more conversation";
-            Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms", message)
+            let most = kit.max_rooms();
+            Rejection::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_rooms",
+                format!(
+                    "`limits.max_rooms`: all {most} rooms that may be open are; name one of them as `room`"
+                ),
+            )
         } else if !makers.may_make(client) {
+            let most = makers.most();
             Rejection::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_rooms_of_address",
-                "too many open rooms have been made from this address",
+                format!(
+                    "`limits.max_rooms_per_address`: calls of this address have made all {most} open rooms that they \
+                     may; name one that is open as `room`, or close one"
+                ),
             )
         } else {
             return Ok(());

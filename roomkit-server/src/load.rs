@@ -178,7 +178,8 @@ impl Doorkeeper {
         match (before, now) {
             (false, true) => {
                 tracing::warn!(busy, ?lateness, "overloaded: new calls are refused");
-                let message = "the server has too much to do for more calls";
+                let message = "the server has too much to do for one more call (`limits.max_load`, \
+                               `limits.max_timer_lateness_ms`)";
                 self.admission.pause("overloaded", message);
             }
             (true, false) => {

@@ -21,7 +21,7 @@ use roomkit::http::{Identity, Purpose, Refusal, Rejection, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::used_tokens::{Unusable, UsedTokens};
+use crate::used_tokens::{MAX_USED, Unusable, UsedTokens};
 
 /// The version of the format, which begins each token.
 const VERSION: &str = "rk1.";
@@ -120,7 +120,7 @@ impl Minted {
     ) -> Result<NewToken, Rejection> {
         let is_full = self.with_used(|used| used.is_full(now));
         if is_full {
-            return Err(too_many());
+            return Err(too_many().counted());
         }
         let mut id = [0; 16];
         self.0.random.fill(&mut id).map_err(|_| failed())?;
@@ -228,7 +228,10 @@ fn refused(code: &'static str, message: &str) -> Refusal {
 }
 
 fn too_many() -> Rejection {
-    let message = "more tokens were used of late than the server can remember";
+    let message = format!(
+        "{MAX_USED} tokens were used that have not expired, and no more can be remembered; have them minted with a \
+         shorter `expires_in_s`"
+    );
     Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_tokens", message)
         .with_retry_after(RETRY_AFTER)
 }

@@ -31,6 +31,11 @@ use crate::{
     tls::Tls,
 };
 
+/// Connections open at a time; further ones wait in the system's queue.
+const CONNECTIONS: u32 = 2048;
+/// Connections of one client address open at a time; further ones are closed. A browser has six, and
+/// calls and dashboards are counted elsewhere.
+const OF_ONE_CLIENT: usize = 256;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -38,10 +43,26 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Door {
     /// Knows how long it may take.
-    pub(crate) admission: Admission,
+    admission: Admission,
     /// The certificate it is shown, if the server ends TLS itself.
-    pub(crate) tls: Option<Tls>,
-    pub(crate) places: Places,
+    tls: Option<Tls>,
+    places: Places,
+}
+
+impl Door {
+    /// `behind_proxy`: everybody comes from one address, by which no client is known.
+    pub(crate) fn new(admission: Admission, tls: Option<Tls>, behind_proxy: bool) -> Self {
+        let of_one = if behind_proxy {
+            usize::MAX
+        } else {
+            OF_ONE_CLIENT
+        };
+        Self {
+            admission,
+            tls,
+            places: Places::new(CONNECTIONS, of_one),
+        }
+    }
 }
 
 /// Serves until `stop` says so, and then until the requests at hand are answered. A client
@@ -88,7 +109,7 @@ pub(crate) async fn serve(
 }
 
 async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
-    let place = places.take().await?;
+    let place = places.wait_for_one().await?;
     match listener.accept().await {
         Ok((socket, peer)) => {
             // Too many of one client: closed at once.
@@ -162,5 +183,28 @@ impl Connection {
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use roomkit::http::AdmissionConfig;
+
+    use super::*;
+
+    /// How many connections one address gets.
+    fn of_one_address(behind_proxy: bool) -> usize {
+        let admission = Admission::new(&AdmissionConfig::default()).unwrap();
+        let Door { places, .. } = Door::new(admission, None, behind_proxy);
+        let next = || places.give(places.take()?, Ipv4Addr::LOCALHOST.into());
+        std::iter::from_fn(next).collect::<Vec<_>>().len()
+    }
+
+    #[test]
+    fn c5_one_client_leaves_connections_to_others_but_a_proxy_has_all() {
+        assert_eq!(of_one_address(false), OF_ONE_CLIENT);
+        assert_eq!(of_one_address(true), CONNECTIONS as usize);
     }
 }

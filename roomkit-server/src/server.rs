@@ -18,7 +18,6 @@ use crate::{
     load::{Doorkeeper, LoadLimits},
     log::{self, Log},
     mcp,
-    places::Places,
     plan::Plan,
     reload::Reload,
     serve::{Door, serve},
@@ -115,11 +114,8 @@ impl Server {
         let Self { app, config, .. } = self;
         let drain = Duration::from_secs(config.drain_s);
         let (stopping, is_stopping) = watch::channel(false);
-        let door = Door {
-            admission: app.admission.clone(),
-            tls: self.tls,
-            places: Places::new(config.limits.trusted_proxies > 0),
-        };
+        let behind_proxy = config.limits.trusted_proxies > 0;
+        let door = Door::new(app.admission.clone(), self.tls, behind_proxy);
         let serving = serve(self.listener, self.router, door, is_stopping);
         let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 /// Most tokens that are remembered, which is some megabytes.
-const MAX_USED: usize = 100_000;
+pub(crate) const MAX_USED: usize = 100_000;
 
 /// The tokens that were used and have not expired.
 #[derive(Debug, Default)]

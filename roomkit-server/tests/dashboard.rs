@@ -203,6 +203,15 @@ async fn c5_one_address_cannot_take_every_dashboards_place() {
         (429, &json!("too_many_dashboards_of_address"))
     );
     assert_eq!(retry.as_deref(), Some("7"));
+    let message = body["message"].as_str().unwrap();
+    for part in [
+        "`limits.max_dashboards_per_address`",
+        "1 dashboards",
+        "close one",
+        "again in 7 s",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
     let (_other_caller, _) = server.session("?room=lobby").await;
     first.close().await;
     // Its place is free when the server has seen it go.

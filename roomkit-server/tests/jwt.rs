@@ -10,6 +10,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;
+use roomkit::mock::Counters;
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
 use support::{TestServer, request};
@@ -67,6 +68,20 @@ async fn x2_a_token_of_an_issuer_opens_what_it_says() {
     get("/metrics", &expired)
         .await
         .is_error(401, "token_expired");
+    for (claim, value, code) in [
+        ("nbf", json!(4_102_444_800_u64), "token_not_yet_valid"),
+        ("aud", json!("b"), "token_not_for_this_server"),
+        ("room", json!(7), "token_claims"),
+    ] {
+        let mut wrong = claims("metrics", true);
+        wrong[claim] = value;
+        let counters = Counters::default();
+        let counting = counters.here();
+        get("/metrics", &token(&wrong)).await.is_error(401, code);
+        drop(counting);
+        let refused = counters.all("roomkit_admission_refused_total");
+        assert_eq!(refused, [(code.to_owned(), 1)].into());
+    }
     let changed = format!("{}A", &watcher[..watcher.len() - 2]);
     get("/metrics", &changed)
         .await

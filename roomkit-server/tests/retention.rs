@@ -3,8 +3,11 @@
 
 mod support;
 
+use roomkit::mock::Counters;
 use serde_json::json;
 use support::{Socket, TestServer, refusal, soon};
+
+const REFUSED: &str = "roomkit_admission_refused_total";
 
 /// Waits until the server knows so many rooms.
 async fn until_rooms(server: &TestServer, count: usize) -> Vec<String> {
@@ -68,13 +71,28 @@ async fn a_named_room_is_kept_however_long_it_is_empty() {
 
 #[tokio::test]
 async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again() {
+    let counters = Counters::default();
+    let _counting = counters.here();
     let server = TestServer::start("[limits]\nmax_rooms = 1\nretry_after_seconds = 7").await;
     let (caller, _) = server.session("?room=lobby").await;
     for path in ["/ws", "/ws?room=other"] {
         let (status, body, retry) = refusal(Socket::open(server.address, path, &[]).await);
         assert_eq!((status, &body["code"]), (503, &json!("too_many_rooms")));
+        let message = body["message"].as_str().unwrap();
+        for part in [
+            "`limits.max_rooms`",
+            "all 1 rooms",
+            "as `room`",
+            "again in 7 s",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
         assert_eq!(retry.as_deref(), Some("7"));
     }
+    assert_eq!(
+        counters.all(REFUSED),
+        [("too_many_rooms".to_owned(), 2)].into()
+    );
     let (second, _) = server.session("?room=lobby").await;
     second.hang_up().await;
     caller.hang_up().await;
@@ -84,6 +102,8 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
 
 #[tokio::test]
 async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
+    let counters = Counters::default();
+    let counting = counters.here();
     let limits = "[limits]\nmax_rooms_per_address = 2\nretry_after_seconds = 7\n";
     let server = TestServer::start(limits).await;
     server.session("?room=lobby").await.0.hang_up().await;
@@ -95,7 +115,19 @@ async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
             (429, &json!("too_many_rooms_of_address"))
         );
         assert_eq!(retry.as_deref(), Some("7"));
+        let message = body["message"].as_str().unwrap();
+        for part in [
+            "`limits.max_rooms_per_address`",
+            "2 open rooms",
+            "name one that is open as `room`",
+            "again in 7 s",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
     }
+    drop(counting);
+    let expected = [("too_many_rooms_of_address".to_owned(), 2)];
+    assert_eq!(counters.all(REFUSED), expected.into());
     let (again, _) = server.session("?room=lobby").await;
     again.hang_up().await;
     unnamed.hang_up().await;

@@ -7,12 +7,15 @@ use std::{env, fs, net::SocketAddr, process::Stdio};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;
+use roomkit::mock::Counters;
 use serde_json::{Value, json};
 use support::{Answer, Socket, TestServer, refusal, request, soon};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
 };
+
+const REFUSED: &str = "roomkit_admission_refused_total";
 
 /// A variable that cargo sets, as the key: a test cannot safely set one of its own.
 const KEY_VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
@@ -203,7 +206,11 @@ async fn x2_a_token_for_one_room_opens_no_other() {
 async fn x2_of_two_calls_at_once_with_one_token_one_is_taken() {
     let server = server().await;
     let token = minted(&server, json!({"scopes": ["call"]})).await;
+    let counters = Counters::default();
+    let counting = counters.here();
     let (one, two) = tokio::join!(call(&server, &token, ""), call(&server, &token, ""));
+    drop(counting);
+    assert_eq!(counters.all(REFUSED), [("token_used".to_owned(), 1)].into());
     let refused: Vec<_> = [one, two].into_iter().filter_map(Result::err).collect();
     assert_eq!(refused.len(), 1);
     assert_eq!(
@@ -230,8 +237,15 @@ async fn x2_forged_and_expired_tokens_open_nothing() {
         refused.is_error(401, "unauthorized");
     }
     let expired = signed("old", 0);
+    let counters = Counters::default();
+    let counting = counters.here();
     let refused = refused_call(&server, &expired, "").await;
+    drop(counting);
     assert_eq!(refused, (401, "token_expired".into()));
+    assert_eq!(
+        counters.all(REFUSED),
+        [("token_expired".to_owned(), 1)].into()
+    );
     for path in ["/rooms", "/rtc/webrtc/config"] {
         let refused = ask(&server, &expired, "GET", path, "").await;
         refused.is_error(401, "token_expired");

@@ -59,7 +59,10 @@ impl fmt::Debug for ClientOffer {
 #[non_exhaustive]
 pub enum SignallingError {
     /// The offer is larger than `max_sdp_bytes`.
-    #[error("the offer has {bytes} bytes; the limit is {limit}")]
+    #[error(
+        "sdp: the offer has {bytes} bytes, and at most {limit} (`max_sdp_bytes`) are read; offer fewer codecs or \
+         candidates"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -92,7 +95,10 @@ pub enum SignallingError {
     )]
     InvalidCandidate,
     /// The client has had all its candidates.
-    #[error("candidate: there have been too many; those that are known will do")]
+    #[error(
+        "candidate: this client has sent all it may (`max_candidates`, and fewer before its offer); those that are \
+         known will do"
+    )]
     TooManyCandidates,
     /// Something is wrong here.
     #[error("the offer could not be answered: {0}")]

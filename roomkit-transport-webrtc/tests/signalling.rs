@@ -217,6 +217,9 @@ async fn c5_an_offer_has_limits() {
     config.max_sdp_bytes = 4_000;
     config.max_candidates = 3;
     let server = server_with(config, open_door()).await;
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let refused = |code| counters.get("roomkit_admission_refused_total", code);
     let mut client = Client::new(Kind::default()).await;
     let mut large = client.fast_rtc();
     large["sdp"] = format!("{}{}", client.offer, "a=x:y\r\n".repeat(600)).into();
@@ -228,6 +231,7 @@ async fn c5_an_offer_has_limits() {
         .send("POST", "/webrtc/offer", "application/json", &body)
         .await;
     assert_eq!(answer.refusal(), (413, "sdp_too_large".into()));
+    assert_eq!(refused("sdp_too_large"), 2);
 
     client
         .take(&server.http.offer(&client.fast_rtc()).await.sdp())
@@ -238,6 +242,7 @@ async fn c5_an_offer_has_limits() {
     }
     let answer = server.http.offer(&client.candidate(NOWHERE)).await;
     assert_eq!(answer.refusal(), (429, "too_many_candidates".into()));
+    assert_eq!(refused("too_many_candidates"), 1);
     client.message("session_started").await;
     client.ping().await;
 }
@@ -271,6 +276,8 @@ async fn c5_a_body_has_its_time() {
         ..AdmissionConfig::default()
     };
     let server = server_with(config(), Admission::new(&limits).unwrap()).await;
+    let counters = Counters::default();
+    let _counting = counters.here();
     let request = format!(
         "POST /rtc/webrtc/offer HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
          Content-Length: 1000\r\n\r\n{{",
@@ -278,6 +285,10 @@ async fn c5_a_body_has_its_time() {
     );
     let answer = server.http.raw(request.as_bytes()).await;
     assert_eq!(answer.refusal(), (408, "too_slow".into()));
+    assert_eq!(
+        counters.get("roomkit_admission_refused_total", "too_slow"),
+        1
+    );
 }
 
 #[tokio::test]

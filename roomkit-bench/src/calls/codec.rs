@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ropus::{Application, Bitrate, Channels, DecodeMode, Decoder, Encoder, Signal};
+use roomkit_bench::opus;
+use ropus::{Channels, DecodeMode, Decoder};
 use serde::{Deserialize, Serialize};
 
 use super::speech::{self, FRAMES_PER_SECOND};
@@ -41,14 +42,8 @@ pub(crate) fn run() -> Outcome<()> {
     };
     let (decode_speech, decode_silence) = (decode(&speech)?, decode(&silence)?);
     // As the server has it.
-    let mut encoder = Encoder::builder(RATE, Channels::Mono, Application::Voip)
-        .bitrate(Bitrate::Bits(32_000))
-        .complexity(5)
-        .signal(Signal::Voice)
-        .vbr(true)
-        .dtx(false)
-        .build()?;
-    let mut payload = [0; 1275];
+    let mut encoder = opus::encoder(RATE, opus::SERVER)?;
+    let mut payload = [0; opus::PACKET];
     let encode_speech = share_of_a_core(&frames, |pcm| {
         encoder.encode(pcm, &mut payload)?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::{f64::consts::TAU, ops::Range};
 
 use bytes::Bytes;
-use ropus::{Application, Bitrate, Channels, Encoder, Signal};
+use roomkit_bench::opus;
 
 use crate::Outcome;
 
@@ -30,13 +30,8 @@ const BARGE_IN: &[u8] = include_bytes!("../../../testdata/speech/barge-in.wav");
 
 /// What a browser would send of this audio.
 pub(super) fn encoded(pcm: &[i16]) -> Outcome<Vec<Bytes>> {
-    let mut encoder = Encoder::builder(RATE, Channels::Mono, Application::Voip)
-        .bitrate(Bitrate::Bits(32_000))
-        .complexity(9)
-        .signal(Signal::Voice)
-        .vbr(true)
-        .build()?;
-    let mut payload = [0; 1275];
+    let mut encoder = opus::encoder(RATE, opus::BROWSER)?;
+    let mut payload = [0; opus::PACKET];
     let frames = pcm.chunks_exact(FRAME);
     let packets = frames.map(|frame| {
         let length = encoder.encode(frame, &mut payload)?;

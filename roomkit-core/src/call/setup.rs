@@ -160,9 +160,10 @@ impl Setup {
         Arc::clone(latest.unwrap_or(&self.accepted.toolbox))
     }
 
-    /// Who the AI is now.
-    pub(super) fn agent(&self) -> Option<Arc<str>> {
-        let latest = self.sent.iter().rev().find_map(|sent| sent.agent.as_ref());
+    /// Who the AI is now. Where a provider `confirms` changes, it is nobody else before it has.
+    pub(super) fn agent(&self, confirms: bool) -> Option<Arc<str>> {
+        let mut sent = self.sent.iter().rev().filter(|_| !confirms);
+        let latest = sent.find_map(|sent| sent.agent.as_ref());
         latest.or(self.accepted.agent.as_ref()).cloned()
     }
 

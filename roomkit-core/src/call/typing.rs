@@ -1,14 +1,19 @@
 //! How much a client may type (contract C5). Room, conversation and vendor keep all of it, so that without a
 //! limit one client could fill the memory of the process.
 
+use std::time::Duration;
+
 use super::io::Moment;
 
 /// What it may write at once, in bytes: its longest message, and as much again.
 const AT_ONCE: usize = 128 * 1024;
 /// What it may write in the long run, in bytes per second: a page of text.
-const PER_SECOND: u128 = 2048;
+const PER_SECOND: u64 = 2048;
 /// What a text costs, however short it is, in bytes: about what there is of it beside its words.
 const EACH: usize = 128;
+/// Texts that are dropped within this time of each other are one burst, of which the client is told once: what
+/// answers a flood must not be one.
+const BURST: Duration = Duration::from_secs(10);
 
 /// The allowance of one client. It has no clock: the time is that of the call.
 #[derive(Debug)]
@@ -16,6 +21,43 @@ pub(super) struct Typing {
     left: usize,
     /// When that was so.
     at: Moment,
+    /// When the last text was dropped.
+    dropped: Option<Moment>,
+}
+
+/// A text that must be dropped, and counts for nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// What the client is to be told, unless it has been.
+    pub(super) tell: Option<TooMuch>,
+}
+
+/// Why a text was dropped, and what its writer can do.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMuch {
+    #[error(
+        "`text` was dropped: its {bytes} bytes are more than may be typed now, of {} KiB at once and {} KiB a second in the \
+         long run; send it again in {} s, and what follows more slowly",
+        AT_ONCE / 1024,
+        PER_SECOND / 1024,
+        wait.as_secs()
+    )]
+    TooFast { bytes: usize, wait: Duration },
+    #[error(
+        "`text` was dropped: it has {bytes} bytes, and at most {} are taken; send it in parts",
+        AT_ONCE - EACH
+    )]
+    TooLong { bytes: usize },
+}
+
+impl TooMuch {
+    /// For programs.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::TooFast { .. } => "text_too_fast",
+            Self::TooLong { .. } => "text_too_long",
+        }
+    }
 }
 
 impl Typing {
@@ -24,30 +66,41 @@ impl Typing {
         Self {
             left: AT_ONCE,
             at: Moment::ZERO,
+            dropped: None,
         }
     }
 
-    /// Takes a text. False: that is too much; it must be dropped then, and counts for nothing.
-    pub(super) fn take(&mut self, now: Moment, text: &str) -> bool {
-        let earned = now.saturating_sub(self.at).as_millis() * PER_SECOND / 1000;
+    /// Takes a text, unless that is too much.
+    pub(super) fn take(&mut self, now: Moment, text: &str) -> Result<(), Dropped> {
+        let earned = now.saturating_sub(self.at).as_millis() * u128::from(PER_SECOND) / 1000;
         if earned > 0 {
             let earned = usize::try_from(earned).unwrap_or(AT_ONCE);
             self.left = self.left.saturating_add(earned).min(AT_ONCE);
             self.at = now;
         }
         let cost = text.len().saturating_add(EACH);
-        let granted = cost <= self.left;
-        if granted {
-            self.left -= cost;
+        if let Some(left) = self.left.checked_sub(cost) {
+            self.left = left;
+            return Ok(());
         }
-        granted
+        let last = self.dropped.replace(now);
+        let is_told = last.is_some_and(|last| now.saturating_sub(last) < BURST);
+        let tell = (!is_told).then(|| self.too_much(text.len(), cost));
+        Err(Dropped { tell })
+    }
+
+    fn too_much(&self, bytes: usize, cost: usize) -> TooMuch {
+        if cost > AT_ONCE {
+            return TooMuch::TooLong { bytes };
+        }
+        let missing = (cost - self.left) as u64;
+        let wait = Duration::from_secs(missing.div_ceil(PER_SECOND));
+        TooMuch::TooFast { bytes, wait }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -55,25 +108,28 @@ mod tests {
         let mut typing = Typing::new();
         let longest = "x".repeat(64 * 1024 - EACH);
         let now = Duration::from_secs(1);
-        assert!(typing.take(now, &longest));
-        assert!(typing.take(now, &longest));
-        assert!(!typing.take(now, "one more"));
+        assert!(typing.take(now, &longest).is_ok());
+        assert!(typing.take(now, &longest).is_ok());
+        assert!(typing.take(now, "one more").is_err());
         let later = now + Duration::from_secs(1);
-        assert!(typing.take(later, &"x".repeat(2048 - EACH)));
-        assert!(!typing.take(later, ""));
+        assert!(typing.take(later, &"x".repeat(2048 - EACH)).is_ok());
+        assert!(typing.take(later, "").is_err());
         let much_later = later + Duration::from_secs(100_000);
-        assert!(typing.take(much_later, &longest));
-        assert!(typing.take(much_later, &longest));
-        assert!(!typing.take(much_later, ""), "no more than at the start");
+        assert!(typing.take(much_later, &longest).is_ok());
+        assert!(typing.take(much_later, &longest).is_ok());
+        assert!(
+            typing.take(much_later, "").is_err(),
+            "no more than at the start"
+        );
     }
 
     #[test]
     fn c5_small_steps_earn_what_large_ones_do() {
         let mut typing = Typing::new();
-        while typing.take(Moment::ZERO, "") {}
+        while typing.take(Moment::ZERO, "").is_ok() {}
         let mut granted = 0;
         for step in 1..=10_000 {
-            granted += usize::from(typing.take(Duration::from_millis(step), ""));
+            granted += usize::from(typing.take(Duration::from_millis(step), "").is_ok());
         }
         // 10 s at 2048 bytes a second, in texts of 128.
         assert!((150..=160).contains(&granted), "{granted}");
@@ -84,7 +140,49 @@ mod tests {
         let mut typing = Typing::new();
         for second in 0..36_000 {
             let line = "a line as long as anybody says in one breath, each second for ten hours";
-            assert!(typing.take(Duration::from_secs(second), line));
+            assert!(typing.take(Duration::from_secs(second), line).is_ok());
         }
+    }
+
+    #[test]
+    fn c5_who_writes_again_after_the_time_that_is_named_is_heard() {
+        let mut typing = Typing::new();
+        let longest = "x".repeat(64 * 1024 - EACH);
+        assert!(typing.take(Moment::ZERO, &longest).is_ok());
+        assert!(typing.take(Moment::ZERO, "a word").is_ok());
+        let Err(Dropped {
+            tell: Some(TooMuch::TooFast { bytes, wait }),
+        }) = typing.take(Moment::ZERO, &longest)
+        else {
+            panic!("{typing:?}");
+        };
+        assert_eq!(bytes, longest.len());
+        let early = wait.checked_sub(Duration::from_secs(1)).unwrap();
+        assert!(typing.take(early, &longest).is_err());
+        assert!(typing.take(wait, &longest).is_ok());
+    }
+
+    #[test]
+    fn c5_what_will_never_be_taken_is_to_come_in_parts() {
+        let mut typing = Typing::new();
+        let (most, more) = ("x".repeat(AT_ONCE - EACH), "x".repeat(AT_ONCE - EACH + 1));
+        let dropped = typing.take(Moment::ZERO, &more).unwrap_err();
+        assert_eq!(dropped.tell, Some(TooMuch::TooLong { bytes: more.len() }));
+        assert!(typing.take(Moment::ZERO, &most).is_ok());
+    }
+
+    #[test]
+    fn c5_a_burst_is_told_once() {
+        let mut typing = Typing::new();
+        while typing.take(Moment::ZERO, "").is_ok() {}
+        // Some of it is taken again all the time, and the flood goes on.
+        let told = |typing: &mut Typing, from: u64| {
+            let texts = (from..from + 60_000).map(Duration::from_millis);
+            let dropped = texts.filter_map(|now| typing.take(now, "").err());
+            dropped.filter(|dropped| dropped.tell.is_some()).count()
+        };
+        assert_eq!(told(&mut typing, 1), 0, "the first was told");
+        assert_eq!(told(&mut typing, 60_001), 0);
+        assert_eq!(told(&mut typing, 240_000), 1, "another burst");
     }
 }

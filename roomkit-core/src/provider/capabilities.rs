@@ -26,6 +26,10 @@ pub struct ProviderCapabilities {
     pub transcribes_user: bool,
     /// How the settings of a live session can be changed.
     pub updates: UpdateSupport,
+    /// It answers each [`ProviderCommand::Update`] with [`ProviderEvent::Updated`] or
+    /// [`ProviderEvent::UpdateRefused`]. Otherwise the engine takes a change that it has sent as made,
+    /// until it is refused: a host may then be told of an agent that never took over.
+    pub confirms_updates: bool,
     /// It takes [`ProviderCommand::Image`].
     pub images: bool,
     /// It takes text and images while a tool call waits for its result. Otherwise the engine keeps
@@ -67,6 +71,7 @@ impl ProviderCapabilities {
             truncates: false,
             transcribes_user: false,
             updates: UpdateSupport::all(UpdateWay::NewConnection),
+            confirms_updates: false,
             images: false,
             text_during_tools: true,
             text_during_responses: true,

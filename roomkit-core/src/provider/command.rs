@@ -67,8 +67,9 @@ pub enum ProviderCommand {
     /// The user has finished (only with manual turns).
     ActivityEnd,
     /// Changes the live session; `None` keeps what is. Only what
-    /// [`updates`](ProviderCapabilities::updates) allows. A provider that can tell says
-    /// [`ProviderEvent::Updated`] or [`ProviderEvent::UpdateRefused`] to each, in their order.
+    /// [`updates`](ProviderCapabilities::updates) allows. A provider that can tell
+    /// ([`confirms_updates`](ProviderCapabilities::confirms_updates)) says [`ProviderEvent::Updated`]
+    /// or [`ProviderEvent::UpdateRefused`] to each, in their order.
     Update(SessionUpdate),
     /// One message in the vendor's own form, sent as it is.
     Raw(Value),

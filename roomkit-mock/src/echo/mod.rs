@@ -116,6 +116,7 @@ fn capabilities(config: &EchoConfig) -> ProviderCapabilities {
     capabilities.truncates = true;
     capabilities.transcribes_user = true;
     capabilities.updates = UpdateSupport::all(UpdateWay::Live);
+    capabilities.confirms_updates = true;
     capabilities.images = true;
     capabilities
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use roomkit_core::{
     RealtimeSession, RealtimeVoiceChannel, SessionOptions,
-    error::{StartError, UpdateError},
+    error::{ProviderError, ProviderErrorKind, StartError, UpdateError},
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
     provider::{
@@ -365,10 +365,7 @@ async fn s5_an_agent_that_the_vendor_refuses_leaves_the_one_before() {
         .unwrap();
     settle().await;
     assert_eq!(call.session.agent().as_deref(), Some("billing"));
-    let error = roomkit_core::error::ProviderError::new(
-        roomkit_core::error::ProviderErrorKind::InvalidRequest,
-        "no such voice",
-    );
+    let error = ProviderError::new(ProviderErrorKind::InvalidRequest, "no such voice");
     call.ai.simulate(ProviderEvent::UpdateRefused(error));
     settle().await;
     assert_eq!(call.session.agent().as_deref(), Some("triage"));
@@ -380,6 +377,36 @@ async fn s5_an_agent_that_the_vendor_refuses_leaves_the_one_before() {
     soon(house.voice.update_session(&call.session, update))
         .await
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s10_a_host_is_not_told_of_an_agent_that_the_vendor_refuses() {
+    let mut capabilities = MockRealtimeProvider::new().capabilities();
+    capabilities.confirms_updates = true;
+    let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
+    let house = House::of(provider, MockRealtimeTransport::new(), two).await;
+    let call = house.call().await;
+    answers(&call.ai, 1, "Welcome to Acme.").await;
+    for is_taken in [false, true] {
+        soon(house.voice.hand_off(&call.session, "billing"))
+            .await
+            .unwrap();
+        settle().await;
+        assert_eq!(call.session.agent().as_deref(), Some("triage"));
+        let answer = if is_taken {
+            ProviderEvent::Updated
+        } else {
+            ProviderEvent::UpdateRefused(ProviderError::new(
+                ProviderErrorKind::InvalidRequest,
+                "no such voice",
+            ))
+        };
+        call.ai.simulate(answer);
+        settle().await;
+    }
+    assert_eq!(call.session.agent().as_deref(), Some("billing"));
+    let reports = house.close(FrameworkEventKind::AgentChanged).await;
+    assert_eq!(reports.len(), 1, "{reports:?}");
 }
 
 /// A tool that says its own name.

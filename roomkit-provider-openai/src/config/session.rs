@@ -101,6 +101,7 @@ impl OpenAISessionConfig {
         capabilities.interrupts_itself = self.turn_detection.interrupts();
         capabilities.transcribes_user = self.transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
+        capabilities.confirms_updates = true;
         // "Cannot update a conversation's voice if assistant audio is present."
         capabilities.updates.voice = UpdateWay::LiveUntilVoice;
         capabilities.updates.temperature = UpdateWay::Never;

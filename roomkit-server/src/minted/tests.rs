@@ -1,3 +1,5 @@
+use roomkit::mock::Counters;
+
 use super::*;
 
 const KEY: &str = "a signing key for tests, which is not drawn at random";
@@ -166,7 +168,12 @@ fn x5_when_no_more_can_be_remembered_the_answer_is_503_and_nothing_is_forgotten(
 
     let full = minted.admit(&unused, Purpose::Session, at(1));
     assert_eq!(code(full), "too_many_tokens");
+    let counters = Counters::default();
+    let counting = counters.here();
     let full = minted.mint(grant(), MINUTE, at(1)).err().unwrap();
+    drop(counting);
+    let refused = counters.all("roomkit_admission_refused_total");
+    assert_eq!(refused, [("too_many_tokens".to_owned(), 1)].into());
     assert_eq!(
         (full.status().as_u16(), full.code()),
         (503, "too_many_tokens")

@@ -156,7 +156,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(error)) => Err(body_rejection(&error)),
             Err(_elapsed) => {
-                let message = "the body did not come in time";
+                let message = format!(
+                    "body: it did not come whole within {} s; send it at once",
+                    BODY_TIME.as_secs()
+                );
                 Err(Rejection::new(
                     StatusCode::REQUEST_TIMEOUT,
                     "timeout",
@@ -171,7 +174,10 @@ fn body_rejection(error: &JsonRejection) -> Rejection {
     let status = error.status();
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("the body is larger than {} bytes", super::MAX_BODY_BYTES);
+            let message = format!(
+                "body: it has more than {} bytes; send less at once",
+                super::MAX_BODY_BYTES
+            );
             Rejection::new(status, "too_large", message)
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {

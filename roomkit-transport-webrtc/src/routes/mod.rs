@@ -145,18 +145,22 @@ impl Signalling {
         // A character of SDP may be two of JSON, and something stands around it.
         let limit = 2 * self.transport.shared.config.max_sdp_bytes + 4096;
         let read = axum::body::to_bytes(body, limit);
-        match timeout(self.admission.handshake_time(), read).await {
+        let handshake = self.admission.handshake_time();
+        match timeout(handshake, read).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(_)) => Err(Rejection::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "sdp_too_large",
-                format!("the body cannot be read, or is larger than {limit} bytes"),
+                format!(
+                    "body: it breaks off, or has more than {limit} bytes (twice `max_sdp_bytes` and a little more); offer \
+                     fewer codecs or candidates"
+                ),
             )
             .counted()),
             Err(_elapsed) => Err(Rejection::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too_slow",
-                "the body did not come in time",
+                format!("body: it did not come whole within {} ms (`handshake_ms`); send it at once", handshake.as_millis()),
             )
             .counted()),
         }

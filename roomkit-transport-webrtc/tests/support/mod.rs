@@ -4,7 +4,6 @@
 mod client;
 mod codec;
 mod connection;
-mod counters;
 mod http;
 mod proxy;
 mod server;
@@ -16,12 +15,13 @@ pub(crate) use self::{
     client::{Client, Heard},
     codec::Codec,
     connection::{Channel, Event, Kind},
-    counters::Counters,
     http::{Answer, Http},
     proxy::Proxy,
     server::{LOBBY, Server, config, host, kit_with, open_door, serve},
     signal::{frequency, level, loud_span, tone},
 };
+
+pub(crate) use roomkit_mock::Counters;
 
 /// Fails a test that waits for what never comes.
 pub(crate) async fn soon<T>(wait: impl Future<Output = T>) -> T {

@@ -237,7 +237,10 @@ impl Call {
 
     /// Tells when another agent speaks, however that came about.
     pub(super) fn watch_agent(&mut self, now: Moment) {
-        let agent = self.setup.agent();
+        let provider = self.provider.as_ref();
+        let agent = self
+            .setup
+            .agent(provider.is_some_and(|it| it.confirms_updates));
         if agent != self.told_agent {
             let from = std::mem::replace(&mut self.told_agent, agent.clone());
             self.stats.agent_changes += 1;

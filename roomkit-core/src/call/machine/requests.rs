@@ -7,6 +7,7 @@ use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
         setup::Change,
+        typing::Dropped,
     },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
@@ -44,9 +45,8 @@ impl Call {
         if !self.permissions.microphone {
             return;
         }
-        if !self.typing.take(now, &text) {
-            let reason = DropReason::TooFast.as_str();
-            return self.out.push_back(Action::Dropped(reason));
+        if let Err(dropped) = self.typing.take(now, &text) {
+            return self.drop_typed(dropped);
         }
         self.chain_depth = 0;
         let (role, item_id) = (Role::User, None);
@@ -59,6 +59,17 @@ impl Call {
         };
         self.words.tell(now, said);
         self.give_text(now, text, role, false);
+    }
+
+    fn drop_typed(&mut self, dropped: Dropped) {
+        let reason = DropReason::TooFast.as_str();
+        self.out.push_back(Action::Dropped(reason));
+        if let Some(problem) = dropped.tell {
+            self.send_to_client(ClientCommand::Message(ServerMessage::Error {
+                code: problem.code().into(),
+                message: problem.to_string(),
+            }));
+        }
     }
 
     pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {

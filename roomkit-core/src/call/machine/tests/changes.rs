@@ -325,6 +325,57 @@ fn k7_the_next_agent_answers_and_it_is_asked_once() {
     assert_eq!(call.call.stats().agent_changes, 1);
 }
 
+/// Says of each change whether it was made.
+fn confirming() -> ProviderCapabilities {
+    let mut capabilities = rigid();
+    capabilities.confirms_updates = true;
+    capabilities
+}
+
+#[test]
+fn s10_an_agent_is_announced_when_the_vendor_has_taken_the_change() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.response("r1")
+        .tool_call("c1")
+        .response_ends("r1", ResponseStatus::Completed)
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(
+        call.order(),
+        ["result", "update", "respond"],
+        "nobody waits"
+    );
+    call.pass(ms(100));
+    assert_eq!(call.agents(), [""; 0]);
+    call.provider(ProviderEvent::Updated);
+    assert_eq!(call.agents(), ["billing"]);
+    assert_eq!(call.call.stats().agent_changes, 1);
+}
+
+#[test]
+fn s10_an_agent_that_the_vendor_refuses_later_is_not_announced() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    call.change(agent("billing", UpdateWay::Live));
+    let refused = refusal(ProviderErrorKind::InvalidRequest);
+    call.provider(ProviderEvent::Updated)
+        .provider(ProviderEvent::UpdateRefused(refused))
+        .pass(ms(1000));
+    assert_eq!(call.agents(), [""; 0]);
+    assert_eq!(call.call.stats().agent_changes, 0);
+    assert_eq!(call.complaints(), ["update_refused"]);
+}
+
+#[test]
+fn s10_h2_an_agent_whose_connection_is_lost_first_is_announced_with_the_next() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.change(agent("billing", UpdateWay::Live));
+    call.provider(ProviderEvent::Closed(None)).pass(ms(100));
+    assert_eq!(call.agents(), [""; 0]);
+    call.connected(confirming()).pass(ms(100));
+    assert_eq!(call.agents(), ["billing"]);
+}
+
 #[test]
 fn k7_a_provider_that_goes_on_by_itself_is_another_before_it_does() {
     let mut capabilities = rigid();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    client_protocol::ServerMessage,
     event::EndReason,
     provider::{ProviderError, ProviderErrorKind},
 };
@@ -91,6 +92,45 @@ fn c5_a_client_that_types_without_end_is_dropped_and_counted() {
         .client(ClientEvent::Text("a moment later".into()));
     let last = call.finals().pop();
     assert_eq!(last, Some((Role::User, "a moment later".to_owned())));
+}
+
+#[test]
+fn c5_a_client_that_types_too_much_is_told_once_and_when_to_go_on() {
+    let mut call = Scripted::new();
+    let page = "x".repeat(60_000);
+    for _ in 0..500 {
+        call.client(ClientEvent::Text(page.clone())).pass(ms(10));
+    }
+    let told = |call: &Scripted| {
+        let commands = call.to_client().into_iter();
+        commands
+            .filter_map(|command| match command {
+                ClientCommand::Message(ServerMessage::Error { code, message }) => {
+                    Some((code, message))
+                }
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let [(code, message)] = &told(&call)[..] else {
+        panic!("{:?}", told(&call));
+    };
+    assert_eq!(code, "text_too_fast");
+    for part in [
+        "`text`",
+        "60000 bytes",
+        "128 KiB",
+        "2 KiB a second",
+        "again in 25 s",
+    ] {
+        assert!(message.contains(part), "no {part}: {message}");
+    }
+
+    call.pass(ms(60_000));
+    for _ in 0..3 {
+        call.client(ClientEvent::Text(page.clone()));
+    }
+    assert_eq!(told(&call).len(), 2, "another burst");
 }
 
 #[test]

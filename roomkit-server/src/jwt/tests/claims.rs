@@ -1,0 +1,122 @@
+//! What a token says: whose it is, what it opens, for whom and when.
+
+use super::*;
+
+#[test]
+fn x2_what_a_token_says_is_what_it_opens() {
+    let issuer = Issuer::new(None);
+    let mut all = with(
+        "scope",
+        json!(["openid", "watch", "mint", "write", "metrics", "call"]),
+    );
+    all["room"] = json!("lobby");
+    let identity = issuer.says(&all).unwrap();
+    assert_eq!(identity.scopes.iter().count(), Scope::ALL.len());
+    assert_eq!(identity.room, Some("lobby".into()));
+    assert_eq!(identity.participant, None, "a service");
+    assert_eq!(identity.metadata["subject"], "ann");
+    let identity = issuer
+        .says(&with("scope", json!("openid call watch")))
+        .unwrap();
+    assert!(!identity.scopes.contains(Scope::Write) && identity.scopes.contains(Scope::Watch));
+    for none in [
+        json!(""),
+        json!("openid"),
+        json!("CALL"),
+        json!("call,watch"),
+        json!(1),
+        json!({"call": true}),
+    ] {
+        assert_eq!(issuer.says(&with("scope", none)), Err(Refused::Scopes));
+    }
+    let mut without = claims();
+    without.as_object_mut().unwrap().remove("scope");
+    assert_eq!(
+        issuer.says(&without),
+        Err(Refused::Scopes),
+        "none is not all"
+    );
+    for room in [
+        json!(1),
+        json!(""),
+        json!(null),
+        json!("a\nb"),
+        json!("x".repeat(300)),
+    ] {
+        assert_eq!(
+            issuer.says(&with("room", room)),
+            Err(Refused::Claim("room"))
+        );
+    }
+    for sub in [json!(""), json!(null), json!("x".repeat(300))] {
+        assert_eq!(issuer.says(&with("sub", sub)), Err(Refused::Claim("sub")));
+    }
+}
+
+#[test]
+fn x2_a_token_for_somebody_else_or_of_another_time_is_refused() {
+    let issuer = Issuer::new(None);
+    for (claim, value, refused) in [
+        ("iss", json!("https://issuer.example/"), Refused::Issuer),
+        ("iss", json!(null), Refused::Issuer),
+        ("aud", json!("roomkit2"), Refused::Audience),
+        ("aud", json!([]), Refused::Audience),
+        ("aud", json!(["other", ["roomkit"]]), Refused::Audience),
+        ("aud", json!(null), Refused::Audience),
+        ("exp", json!(null), Refused::Claim("exp")),
+        ("exp", json!("4102444800"), Refused::Malformed),
+        ("exp", json!(NOW - 30), Refused::Expired),
+        ("exp", json!(0), Refused::Expired),
+        ("exp", json!(-1e300), Refused::Expired),
+        ("nbf", json!(NOW + 31), Refused::NotYet),
+        ("nbf", json!(1e300), Refused::NotYet),
+    ] {
+        assert_eq!(
+            issuer.says(&with(claim, value.clone())),
+            Err(refused),
+            "{claim} {value}"
+        );
+    }
+    for (claim, value) in [
+        ("aud", json!(["other", "roomkit"])),
+        ("exp", json!(NOW - 29)),
+        ("exp", json!(NOW as f64 + 0.5)),
+        ("nbf", json!(NOW + 30)),
+    ] {
+        assert!(
+            issuer.says(&with(claim, value.clone())).is_ok(),
+            "{claim} {value}"
+        );
+    }
+    let twice = claims()
+        .to_string()
+        .replace("\"aud\"", "\"aud\":\"x\",\"aud\"");
+    let signed = format!(
+        "{}.{}",
+        BASE64.encode(r#"{"alg":"ES256"}"#),
+        BASE64.encode(twice)
+    );
+    let signature = BASE64.encode(issuer.es256.sign(signed.as_bytes()));
+    assert_eq!(
+        issuer.read(&format!("{signed}.{signature}")),
+        Err(Refused::Malformed)
+    );
+}
+
+#[test]
+fn x2_a_call_that_runs_is_spoken_for_by_the_token_that_began_it() {
+    let issuer = Issuer::new(None);
+    let header = json!({"alg": "ES256", "kid": "es"});
+    let token = issuer.es256.token(&header, &with("exp", json!(NOW - 1000)));
+    for (purpose, is_taken) in [
+        (Purpose::Existing, true),
+        (Purpose::Session, false),
+        (Purpose::Other, false),
+    ] {
+        assert_eq!(
+            issuer.jwt.read(&token, purpose, now()).is_ok(),
+            is_taken,
+            "{purpose:?}"
+        );
+    }
+}
