@@ -161,10 +161,10 @@ impl Setup {
     }
 
     /// Who the AI is now. Where a provider `confirms` changes, it is nobody else before it has.
-    pub(super) fn agent(&self, confirms: bool) -> Option<Arc<str>> {
+    pub(super) fn agent(&self, confirms: bool) -> Option<&Arc<str>> {
         let mut sent = self.sent.iter().rev().filter(|_| !confirms);
         let latest = sent.find_map(|sent| sent.agent.as_ref());
-        latest.or(self.accepted.agent.as_ref()).cloned()
+        latest.or(self.accepted.agent.as_ref())
     }
 
     pub(super) fn has_own_tools(&self) -> bool {

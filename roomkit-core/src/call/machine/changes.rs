@@ -241,7 +241,8 @@ impl Call {
         let agent = self
             .setup
             .agent(provider.is_some_and(|it| it.confirms_updates));
-        if agent != self.told_agent {
+        if agent != self.told_agent.as_ref() {
+            let agent = agent.cloned();
             let from = std::mem::replace(&mut self.told_agent, agent.clone());
             self.stats.agent_changes += 1;
             self.words.tell(now, News::AgentChanged { from, to: agent });

@@ -60,6 +60,9 @@ impl Call {
     /// Delivers what waits, if nobody speaks and nothing is owed, or it has waited long enough: one
     /// text, or all that go together.
     pub(super) fn deliver(&mut self, now: Moment) {
+        if self.deliveries.is_empty() {
+            return;
+        }
         let is_quiet = self.connection.is_open() && self.is_quiet(now);
         let is_due = |waiting: &Waiting| waiting.deadline.is_some_and(|at| now >= at);
         let place = if is_quiet {

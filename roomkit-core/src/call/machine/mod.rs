@@ -198,7 +198,7 @@ impl Call {
             held: Vec::new(),
             deferred: Vec::new(),
             history: History::new(history),
-            told_agent: setup.agent(true),
+            told_agent: setup.agent(true).cloned(),
             setup,
             calls: HashMap::new(),
             greeting,

@@ -84,6 +84,9 @@ impl Call {
     /// Answers what has run for too long, starts what may run, and tells the model how far the
     /// others are.
     pub(super) fn run_tools(&mut self, now: Moment) {
+        if self.tools.is_empty() {
+            return;
+        }
         while let Some((closed, answer)) = self.tools.close_expired(now) {
             let call_id = closed.request.call_id.clone();
             self.out.push_back(Action::CancelTool(call_id));

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::lane::Piece;
 
-/// Room is made for at least so many bytes at a time: some frames. Doubling it, as it would be by
-/// itself, leaves half of it unused in every call.
-const STEP: usize = 8 * 1024;
+/// Room is made for at least so many bytes at a time: as much as is kept of a call whose vendor
+/// answers pings, half a second and the way there and back. Growing there bit by bit leaves holes in
+/// what the process has, and doubling it, as it would be by itself, leaves half of it unused.
+const STEP: usize = 28 * 1024;
 /// Room for so many bytes is never given back: about a second of audio.
-const SPARE: usize = 48 * 1024;
+const SPARE: usize = 2 * STEP;
 
 /// Pieces in order, their audio in one run of bytes. Every call keeps some, all the time: as many
 /// small allocations they would take up more memory, and leave holes in what the process has.
