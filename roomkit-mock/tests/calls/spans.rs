@@ -52,6 +52,8 @@ pub(crate) struct Seen {
     /// The fields it may have.
     pub(crate) fields: BTreeSet<String>,
     pub(crate) values: BTreeMap<&'static str, String>,
+    /// How often.
+    pub(crate) entered: usize,
     pub(crate) is_closed: bool,
 }
 
@@ -110,6 +112,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Traces {
             parent: parent.and_then(|parent| kept.open.get(&parent).copied()),
             fields: metadata.fields().iter().map(|it| it.to_string()).collect(),
             values: BTreeMap::new(),
+            entered: 0,
             is_closed: false,
         };
         attributes.record(&mut Values(&mut seen.values));
@@ -122,6 +125,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Traces {
         let mut kept = self.kept();
         let place = kept.open[id];
         record.record(&mut Values(&mut kept.spans[place].values));
+    }
+
+    fn on_enter(&self, id: &Id, _: Context<'_, S>) {
+        let mut kept = self.kept();
+        let place = kept.open[id];
+        kept.spans[place].entered += 1;
     }
 
     fn on_close(&self, id: Id, _: Context<'_, S>) {

@@ -1,11 +1,8 @@
-//! How often the task of a call is woken.
+//! How often the task of a call is woken, and who is asked then.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Poll,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -16,23 +13,17 @@ use roomkit_core::{
 };
 use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
 
-use crate::support::{ROOM, VOICE, ms, pcm, settle, soon};
+use crate::{
+    spans::Traces,
+    support::{ROOM, VOICE, ms, pcm, settle, soon},
+};
 
 const FRAMES: usize = 100;
 
-/// Counts how often the call has found that its client says nothing: whenever its task goes to sleep.
-#[derive(Clone, Default)]
-struct Sleeps(Arc<AtomicUsize>);
-
-impl Sleeps {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
+/// Counts how often the call asks its client for something.
 struct Counting {
     transport: MockRealtimeTransport,
-    sleeps: Sleeps,
+    asked: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -48,13 +39,10 @@ impl RealtimeAudioTransport for Counting {
         offer: AudioOffer,
     ) -> Result<ClientLink, TransportError> {
         let link = self.transport.accept(session, connection, offer).await?;
-        let (mut events, sleeps) = (link.events, self.sleeps.clone());
+        let (mut events, asked) = (link.events, Arc::clone(&self.asked));
         let events = stream::poll_fn(move |context| {
-            let event = events.poll_next_unpin(context);
-            if let Poll::Pending = event {
-                sleeps.0.fetch_add(1, Ordering::Relaxed);
-            }
-            event
+            asked.fetch_add(1, Ordering::Relaxed);
+            events.poll_next_unpin(context)
         });
         Ok(ClientLink {
             events: events.boxed(),
@@ -63,13 +51,14 @@ impl RealtimeAudioTransport for Counting {
     }
 }
 
-/// A bare relay wakes up once for each frame.
+/// A bare relay wakes up once for each frame, and asks both of its sockets then.
 #[tokio::test(start_paused = true)]
-async fn a6_a_frame_wakes_the_call_as_seldom_as_a_bare_relay() {
-    let (provider, sleeps) = (MockRealtimeProvider::new(), Sleeps::default());
+async fn a6_a_frame_wakes_the_call_once_and_asks_its_own_link_alone() {
+    let (traces, _listening) = Traces::listen();
+    let (provider, asked) = (MockRealtimeProvider::new(), Arc::<AtomicUsize>::default());
     let transport = Counting {
         transport: MockRealtimeTransport::new(),
-        sleeps: sleeps.clone(),
+        asked: Arc::clone(&asked),
     };
     let voice =
         RealtimeVoiceChannel::builder(VOICE, Arc::new(provider.clone()), Arc::new(transport))
@@ -91,14 +80,22 @@ async fn a6_a_frame_wakes_the_call_as_seldom_as_a_bare_relay() {
         ai.simulate_item_audio("answer", pcm(ms(20)));
         tokio::time::sleep(ms(19)).await;
     };
+    // The task of a call lives in the call's span, and enters it whenever it is woken.
+    let counts = || (traces.roomkit()[0].entered, asked.load(Ordering::Relaxed));
     // That the AI speaks is news the first time.
     a_frame_each_way().await;
-    let before = sleeps.count();
+    let before = counts();
     for _ in 0..FRAMES {
         a_frame_each_way().await;
     }
-    let woken = sleeps.count() - before;
+    let (woken, asked) = counts();
     assert_eq!(ai.sent_audio().len(), FRAMES + 1);
     assert_eq!(client.audio().len(), FRAMES + 1);
-    assert_eq!(woken, 2 * FRAMES, "{FRAMES} frames each way");
+    assert_eq!(woken - before.0, 2 * FRAMES, "{FRAMES} frames each way");
+    // Once for its frame, and once to hear that there is no other.
+    assert_eq!(
+        asked - before.1,
+        2 * FRAMES,
+        "{FRAMES} frames of the client"
+    );
 }

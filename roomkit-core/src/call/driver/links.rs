@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
@@ -239,7 +239,7 @@ impl Driver {
         }
         let mut last = None;
         if let Some(provider) = &mut self.provider {
-            while let Some(Some(event)) = provider.events.next().now_or_never() {
+            while let Some(event) = provider.events.at_once() {
                 if let ProviderEvent::Closed(Some(reason)) = event {
                     last = Some(reason);
                 }

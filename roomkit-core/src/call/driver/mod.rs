@@ -1,5 +1,6 @@
 //! Runs a call: one task that owns both links and the machine.
 
+mod bell;
 mod finish;
 mod links;
 mod recording;
@@ -10,15 +11,16 @@ mod wait;
 use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, future::BoxFuture, task::AtomicWaker};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
 };
 
+use bell::{Bell, Events};
 use tools::Running;
-use wait::{Happening, Others};
+use wait::Happening;
 
 pub(crate) use start::{NewCall, PermissionCell, Shared};
 
@@ -73,7 +75,7 @@ struct Driver {
 
     link: LinkInfo,
     client: Outbox<ClientWire>,
-    client_events: BoxStream<'static, ClientEvent>,
+    client_events: Events<ClientEvent>,
 
     connecting: Option<BoxFuture<'static, Result<ProviderConnection, ProviderError>>>,
     provider: Option<Provider>,
@@ -106,7 +108,10 @@ struct Driver {
 
     /// How many frames came without anybody else being asked.
     in_a_row: u32,
-    others: Others,
+    /// Of all who are waited for, except the links.
+    others_bell: Bell,
+    /// Who is to be woken by the bells.
+    task: Arc<AtomicWaker>,
     timer: Pin<Box<Sleep>>,
     timer_is_set: bool,
     warned_of_early_audio: bool,
@@ -114,7 +119,7 @@ struct Driver {
 
 struct Provider {
     outbox: Outbox<ProviderWire>,
-    events: BoxStream<'static, ProviderEvent>,
+    events: Events<ProviderEvent>,
 }
 
 /// Feeds the observers of the AI's audio, in a task of its own; it may miss what is too fast.
@@ -253,8 +258,8 @@ impl Driver {
     fn act(&mut self) -> Option<EndReason> {
         while let Some(action) = self.call.poll() {
             if !matches!(action, Action::ToProvider(_) | Action::ToClient(_)) {
-                // A tool or a connection, say.
-                self.others.stir();
+                // There may be somebody new: a tool, a connection.
+                self.others_bell.ask_anyway();
             }
             match action {
                 Action::ToProvider(command) => self.send_to_provider(command),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, task::AtomicWaker};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -21,7 +21,7 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    AudioTap, Driver, End, NEWS, Others, Provider, REPORTS, STALL, links::connect,
+    AudioTap, Bell, Driver, End, Events, NEWS, Provider, REPORTS, STALL, links::connect,
     recording::recorder,
 };
 use crate::{
@@ -166,6 +166,7 @@ impl Driver {
         let provider = Arc::clone(&shared.provider);
         let spans = Spans::new(whole, &session, &provider);
         let connecting = spans.connecting(connect(provider, first, shared.connect_timeout));
+        let task = Arc::<AtomicWaker>::default();
         Box::new(Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
@@ -177,7 +178,7 @@ impl Driver {
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
-            client_events: new.link.events,
+            client_events: Events::new(new.link.events, &task),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -201,7 +202,8 @@ impl Driver {
             recorder,
             recording: RecordingState::Off,
             in_a_row: 0,
-            others: Others::new(),
+            others_bell: Bell::new(&task),
+            task,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
@@ -217,6 +219,7 @@ impl Driver {
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
         let outbox = Outbox::new(ProviderWire(sink));
+        let events = Events::new(events, &self.task);
         self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {
             self.feed(Input::Connected(info));

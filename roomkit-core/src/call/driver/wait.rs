@@ -3,17 +3,13 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    task::Poll,
 };
 
-use futures_util::{StreamExt, future::OptionFuture, task::AtomicWaker};
+use futures_util::future::OptionFuture;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Driver, STALL};
+use super::{Driver, Provider, STALL};
 use crate::{
     call::{gate::Finished, io::Command, outbox::SendFailure, publisher::FromPublisher},
     error::{ProviderError, TransportError},
@@ -44,79 +40,18 @@ pub(super) enum Happening {
     Timer,
 }
 
-/// Wakes the task for everybody but the two links, and keeps in mind that it did.
-#[derive(Default)]
-struct Bell {
-    rung: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.task.wake();
-    }
-}
-
-/// Whether anybody but the links has to be asked.
-pub(super) struct Others {
-    bell: Arc<Bell>,
-    waker: Waker,
-    /// Not all of them have the bell at hand.
-    stirred: bool,
-}
-
-impl Others {
-    pub(super) fn new() -> Self {
-        let bell = Arc::<Bell>::default();
-        Self {
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
-            stirred: true,
-        }
-    }
-
-    /// There may be somebody new to wait for.
-    pub(super) fn stir(&mut self) {
-        self.stirred = true;
-    }
-
-    /// Asks them if there is a reason to: asking costs as much as a frame does.
-    fn poll<T>(&mut self, ask: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let bell = &self.bell.rung;
-        self.stirred |= bell.load(Ordering::Relaxed) && bell.swap(false, Ordering::Acquire);
-        if !self.stirred {
-            return Poll::Pending;
-        }
-        let answer = ask(&mut Context::from_waker(&self.waker));
-        // Whoever comes after the one that answered has not been asked.
-        self.stirred = answer.is_ready();
-        answer
-    }
-}
-
 impl Driver {
     /// Waits for the next thing to happen.
     ///
-    /// The two links are asked first: most wake-ups are for a frame. The others are asked when one of
-    /// them has called, and also after some frames in a row, so that no flood keeps them out.
+    /// The two links come first: most wake-ups are for a frame. The others do after some frames in a
+    /// row, so that no flood keeps them out.
     pub(super) async fn next(&mut self) -> Happening {
         self.set_timer();
-        if !self.client.is_idle()
-            || self
-                .provider
-                .as_ref()
-                .is_some_and(|it| !it.outbox.is_idle())
-        {
-            // What is on its way was last asked by nobody who waits.
-            self.others.stir();
+        let provider_is_idle = |provider: &Provider| provider.outbox.is_idle();
+        if !self.client.is_idle() || !self.provider.as_ref().is_none_or(provider_is_idle) {
+            // What is on its way was last asked without a bell.
+            self.others_bell.ask_anyway();
         }
-        let in_a_row = &mut self.in_a_row;
-        let whether = &mut self.others;
         let (provider_sends, mut provider_events) = match &mut self.provider {
             Some(provider) => (
                 (!provider.outbox.is_idle()).then(|| provider.outbox.drive()),
@@ -125,24 +60,17 @@ impl Driver {
             None => (None, None),
         };
         let client_events = &mut self.client_events;
-        let mut poll_client = |context: &mut Context<'_>| {
-            let event = client_events.poll_next_unpin(context);
-            event.map(Happening::Client)
-        };
-        let mut poll_provider = |context: &mut Context<'_>| match &mut provider_events {
-            Some(events) => events.poll_next_unpin(context).map(Happening::Provider),
+        let mut poll_provider = || match &mut provider_events {
+            Some(events) => events.poll().map(Happening::Provider),
             None => Poll::Pending,
         };
-        let mut poll_links = |client_first: bool, context: &mut Context<'_>| {
-            let first = if client_first {
-                poll_client(context)
-            } else {
-                poll_provider(context)
-            };
-            match first {
-                Poll::Ready(frame) => Poll::Ready(frame),
-                Poll::Pending if client_first => poll_provider(context),
-                Poll::Pending => poll_client(context),
+        let mut poll_links = |client_first: bool| {
+            if client_first && let Poll::Ready(event) = client_events.poll() {
+                return Poll::Ready(Happening::Client(event));
+            }
+            match poll_provider() {
+                Poll::Pending if !client_first => client_events.poll().map(Happening::Client),
+                provider => provider,
             }
         };
         let mut others = pin!(async {
@@ -171,23 +99,24 @@ impl Driver {
                 () = &mut self.timer, if self.timer_is_set => Happening::Timer,
             }
         });
+        let (in_a_row, others_bell) = (&mut self.in_a_row, &mut self.others_bell);
         poll_fn(|context| {
-            whether.bell.task.register(context.waker());
+            self.task.register(context.waker());
             let links_first = *in_a_row < FRAMES_IN_A_ROW;
             // In turns, for the same reason.
             let client_first = !in_a_row.is_multiple_of(2);
-            if links_first && let Poll::Ready(frame) = poll_links(client_first, context) {
+            if links_first && let Poll::Ready(frame) = poll_links(client_first) {
                 *in_a_row += 1;
                 return Poll::Ready(frame);
             }
             *in_a_row = 0;
-            if let Poll::Ready(other) = whether.poll(|context| others.as_mut().poll(context)) {
+            if let Poll::Ready(other) = others_bell.ask(|context| others.as_mut().poll(context)) {
                 return Poll::Ready(other);
             }
             if links_first {
                 return Poll::Pending;
             }
-            poll_links(client_first, context)
+            poll_links(client_first)
         })
         .await
     }
@@ -214,7 +143,7 @@ impl Driver {
         if !self.timer_is_set || due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
             self.timer_is_set = true;
-            self.others.stir();
+            self.others_bell.ask_anyway();
         }
     }
 }
