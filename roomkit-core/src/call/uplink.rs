@@ -29,6 +29,8 @@ const TAIL: Duration = Duration::from_millis(200);
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// So long after audio was sent faster than it was spoken, the provider may still be busy with it.
 const HURRY: Duration = Duration::from_secs(1);
+/// So often the provider's end confirms what it has taken, where it does, while audio goes.
+pub(super) const CONFIRMED_EVERY: Duration = Duration::from_millis(500);
 /// Without signs of life from the provider's end, audio of this age is taken as received.
 const UNSEEN: Duration = Duration::from_secs(2);
 /// A client's network may deliver this much audio at once; that is no reason to slow it down.
@@ -214,6 +216,13 @@ impl Uplink {
         self.speed = provider.catch_up.max(2);
         self.lag = provider.speech_lag;
         self.lag_bytes = audio::bytes_for(self.lag, self.rate) as u64;
+        let unseen = if provider.pings {
+            CONFIRMED_EVERY + ROUND_TRIP
+        } else {
+            UNSEEN
+        };
+        let usual = audio::bytes_for(self.lag + unseen, self.rate);
+        self.kept.expect(usual.min(self.hold));
         self.taken_at = now;
         (self.received, self.missing) = (provider.pings.then_some(0), 0);
         self.hurried = None;

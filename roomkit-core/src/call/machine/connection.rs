@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    call::io::Moment,
+    call::{io::Moment, uplink::CONFIRMED_EVERY},
     event::{HandOverOutcome, HandOverReason},
     id::CallId,
     provider::{ProviderError, ProviderErrorKind},
@@ -27,7 +27,7 @@ const URGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Signs of life are asked for this often while audio is sent, and otherwise that often. What was
 /// sent since the last of them is kept: most of the memory of a call that is spoken in.
-const PING_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+const PING_EVERY: (Duration, Duration) = (CONFIRMED_EVERY, Duration::from_secs(15));
 /// A peer that is asked for a sign of life and is not heard of for so long is gone; some healthy
 /// ones take 30 s.
 const SILENCE: Duration = Duration::from_secs(45);

@@ -6,18 +6,18 @@ use bytes::Bytes;
 
 use super::lane::Piece;
 
-/// Room is made for at least so many bytes at a time: as much as is kept of a call whose vendor
-/// answers pings, half a second and the way there and back. Growing there bit by bit leaves holes in
-/// what the process has, and doubling it, as it would be by itself, leaves half of it unused.
-const STEP: usize = 28 * 1024;
-/// Room for so many bytes is never given back: about a second of audio.
-const SPARE: usize = 2 * STEP;
+/// Room is made for at least so many bytes at a time: some frames. Doubling it, as it would be by
+/// itself, leaves half of it unused in every call.
+const STEP: usize = 8 * 1024;
 
 /// Pieces in order, their audio in one run of bytes. Every call keeps some, all the time: as many
 /// small allocations they would take up more memory, and leave holes in what the process has.
 #[derive(Default)]
 pub(super) struct Sent {
     pcm: VecDeque<u8>,
+    /// How many bytes of audio there are most of the time, once some are. Room for them is made at
+    /// once, for growing there bit by bit leaves holes in what the process has, and never given back.
+    usual: usize,
     pieces: VecDeque<Part>,
 }
 
@@ -35,11 +35,16 @@ impl Sent {
         self.pcm.len()
     }
 
+    pub(super) fn expect(&mut self, usual: usize) {
+        self.usual = usual;
+    }
+
     pub(super) fn push(&mut self, piece: &Piece) {
         self.pieces.push_back(match piece {
             Piece::Audio(pcm) => {
                 if self.pcm.capacity() - self.pcm.len() < pcm.len() {
-                    let step = STEP.max(self.pcm.len() / 4);
+                    let usual = self.usual.saturating_sub(self.pcm.len());
+                    let step = usual.max(STEP).max(self.pcm.len() / 4);
                     self.pcm.reserve_exact(pcm.len().max(step));
                 }
                 self.pcm.extend(&pcm[..]);
@@ -69,8 +74,9 @@ impl Sent {
             self.forget(0);
         }
         // After a long wait for a connection there may have been much.
-        if self.pcm.capacity() > SPARE.max(2 * self.pcm.len() + STEP) {
-            self.pcm.shrink_to(SPARE.max(self.pcm.len() + STEP));
+        let spare = self.usual.max(STEP);
+        if self.pcm.capacity() > spare.max(2 * self.pcm.len() + STEP) {
+            self.pcm.shrink_to(spare.max(self.pcm.len() + STEP));
         }
     }
 
