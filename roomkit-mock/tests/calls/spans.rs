@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 use tracing::{
-    Level, Subscriber,
+    Dispatch, Level, Subscriber,
     field::{Field, Visit},
     level_filters::LevelFilter,
     span::{Attributes, Id, Record},
@@ -58,6 +58,10 @@ impl Traces {
 
     /// The same, to what is at least of this level.
     pub(crate) fn listen_from(level: Level) -> (Self, DefaultGuard) {
+        /// With one subscriber in the process, what a thread without any comes by first is off for all.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
+
         let traces = Self::default();
         let layer = traces.clone().with_filter(LevelFilter::from_level(level));
         let subscriber = tracing_subscriber::registry().with(layer);
