@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{gate::Toolbox, setup::Change};
+use super::{setup::Change, shared_tools::Redeclared};
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId, ResponseId},
@@ -78,8 +78,8 @@ pub(crate) enum Command {
     ActivityEnd,
     /// Change the session.
     Update(Box<Change>),
-    /// The sources' tools have changed: these are the session's now, unless it was given others.
-    Redeclare(Arc<Toolbox>),
+    /// The sources' tools have changed: they are the session's now, unless it was given others.
+    Redeclare(Redeclared),
     /// Give text to the AI, at the right moment.
     Deliver {
         text: String,

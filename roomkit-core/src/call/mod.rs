@@ -25,6 +25,7 @@ mod outbox;
 mod playout;
 mod publisher;
 mod setup;
+mod shared_tools;
 mod spans;
 mod tools;
 mod typing;
@@ -39,4 +40,5 @@ pub(crate) use machine::{CallSettings, Opening, greeting_note};
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::{Frames, fuzz};
 pub(crate) use publisher::telling;
-pub(crate) use setup::{Change, Setup};
+pub(crate) use setup::{Change, Setup, ToolsFrom, ToolsOf};
+pub(crate) use shared_tools::{AgentTools, Listed, Redeclared};

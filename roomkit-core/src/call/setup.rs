@@ -4,9 +4,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{gate::Toolbox, vendor_changes::VendorChanges};
+use super::{
+    gate::Toolbox,
+    shared_tools::{AgentTools, Listed, Redeclared},
+    vendor_changes::VendorChanges,
+};
 use crate::{
-    error::UpdateError,
+    error::{ConfigError, UpdateError},
     provider::{ProviderCommand, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
     voice::Updated,
 };
@@ -14,11 +18,24 @@ use crate::{
 /// Changes a provider may leave without an answer; of more than these the oldest is taken as made.
 const UNANSWERED: usize = 32;
 
+/// Whose the tools of a session are.
+#[derive(Debug, Clone)]
+pub(crate) enum ToolsOf {
+    /// The channel's and its sources', which change with them.
+    Channel,
+    /// Its own, or those of its agent: sources do not change them.
+    Session,
+    /// Those of its agent, and the channel's beside them.
+    Agent(Arc<AgentTools>),
+}
+
 /// Whose tools a change brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum ToolsFrom {
-    /// The host's, for this session: sources change them no more.
+    /// The host's, for this session, or an agent's: sources change them no more.
     Host,
+    /// An agent's, and the channel's as they were then.
+    Agent(Arc<AgentTools>, Arc<Listed>),
     /// The sources', which change again with them.
     Sources,
     /// Whoever's they were: the model is told of others among them.
@@ -98,6 +115,8 @@ impl Change {
 /// What the session is, and what it is about to become.
 pub(crate) struct Setup {
     accepted: State,
+    /// What the channel's sources listed last, if they have changed.
+    listed: Option<Arc<Listed>>,
     /// Changes that were sent and that the provider may still refuse, oldest first.
     sent: VecDeque<Change>,
     /// The connection that is being dialled.
@@ -119,8 +138,7 @@ struct State {
     setup: SessionSetup,
     vendor: VendorChanges,
     toolbox: Arc<Toolbox>,
-    /// The host gave this session tools of its own, so that sources change them no more.
-    has_own_tools: bool,
+    tools_of: ToolsOf,
     agent: Option<Arc<str>>,
 }
 
@@ -128,7 +146,7 @@ impl Setup {
     pub(crate) fn new(
         setup: SessionSetup,
         toolbox: Arc<Toolbox>,
-        has_own_tools: bool,
+        tools_of: ToolsOf,
         agent: Option<Arc<str>>,
     ) -> Self {
         Self {
@@ -136,9 +154,10 @@ impl Setup {
                 setup,
                 vendor: VendorChanges::default(),
                 toolbox,
-                has_own_tools,
+                tools_of,
                 agent,
             },
+            listed: None,
             sent: VecDeque::new(),
             dialled: None,
             waiting: VecDeque::new(),
@@ -167,8 +186,19 @@ impl Setup {
         latest.or(self.accepted.agent.as_ref())
     }
 
-    pub(super) fn has_own_tools(&self) -> bool {
-        self.wanted_state().has_own_tools
+    /// The sources have changed: the tools the session is to have now, if it is to have others.
+    pub(super) fn redeclared(
+        &mut self,
+        redeclared: Redeclared,
+    ) -> Option<Result<Arc<Toolbox>, ConfigError>> {
+        let Redeclared { listed, toolbox } = redeclared;
+        let tools = match self.wanted_state().tools_of {
+            ToolsOf::Session => None,
+            ToolsOf::Channel => Some(Ok(toolbox)),
+            ToolsOf::Agent(agent) => Some(agent.beside(&listed)),
+        };
+        self.listed = Some(listed);
+        tools
     }
 
     /// Something waits for a connection, and what comes later waits behind it.
@@ -187,10 +217,20 @@ impl Setup {
         dialled.is_some_and(|dialled| !dialled.changes.is_empty())
     }
 
-    /// Completes a change: its tools get their handlers, and what is so already is left out.
+    /// Completes a change: its tools get their handlers and are those of today, and what is so already
+    /// is left out.
     pub(super) fn complete(&self, change: &mut Change) {
         let state = self.wanted_state();
         let update = &mut change.update;
+        if let ToolsFrom::Agent(agent, then) = &change.tools_from
+            && let Some(now) = &self.listed
+            && now.changes > then.changes
+            // If they do not go together it has those that did.
+            && let Ok(toolbox) = agent.beside(now)
+        {
+            update.tools = Some(toolbox.definitions().to_vec());
+            change.toolbox = Some(toolbox);
+        }
         if let Some(tools) = &update.tools
             && change.toolbox.is_none()
             // The channel has checked them.
@@ -302,8 +342,14 @@ impl Setup {
 }
 
 impl Change {
-    fn has_own_tools(&self) -> bool {
-        self.toolbox.is_some() && self.tools_from == ToolsFrom::Host
+    /// Whose the tools are from then on, if somebody else's.
+    fn tools_of(&self) -> Option<ToolsOf> {
+        self.toolbox.as_ref()?;
+        match &self.tools_from {
+            ToolsFrom::Host => Some(ToolsOf::Session),
+            ToolsFrom::Agent(agent, _) => Some(ToolsOf::Agent(Arc::clone(agent))),
+            ToolsFrom::Sources | ToolsFrom::Search => None,
+        }
     }
 }
 
@@ -318,7 +364,9 @@ impl State {
 
     fn apply(&mut self, change: &Change) -> bool {
         self.setup.update(&change.update);
-        self.has_own_tools |= change.has_own_tools();
+        if let Some(tools_of) = change.tools_of() {
+            self.tools_of = tools_of;
+        }
         if let Some(toolbox) = &change.toolbox {
             self.toolbox = Arc::clone(toolbox);
         }

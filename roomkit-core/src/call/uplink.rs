@@ -76,6 +76,9 @@ struct Spoken {
     number: u64,
     from: u64,
     to: Option<u64>,
+    /// Where an earlier connection noticed its end, which it did not miss by as much as one does that is
+    /// sent audio faster than real time.
+    ended: Option<u64>,
     settled: bool,
     /// An earlier connection heard it, and this one has not noticed it yet.
     carried: bool,
@@ -258,6 +261,7 @@ impl Uplink {
         for said in &mut self.utterances {
             said.from = moved(said.from);
             said.to = said.to.map(moved);
+            said.ended = said.to.or(said.ended.map(moved));
             said.carried = true;
         }
         (self.sent, self.settled) = (0, 0);
@@ -299,6 +303,7 @@ impl Uplink {
             number,
             from,
             to: None,
+            ended: None,
             settled: false,
             carried: false,
         });
@@ -308,7 +313,8 @@ impl Uplink {
     pub(super) fn speech_ended(&mut self, now: Moment) {
         let to = self.place(now, TAIL);
         for said in &mut self.utterances {
-            let to = to.max(said.from);
+            let known = said.ended.filter(|ended| *ended <= self.sent);
+            let to = to.max(said.from).max(known.unwrap_or_default());
             said.to.get_or_insert(to);
         }
         self.settle();

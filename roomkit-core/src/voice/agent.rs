@@ -94,7 +94,7 @@ impl Agent {
     }
 
     /// Whether it has the tools of its channel too, and those of the channel's sources such as MCP
-    /// servers, as they are when it takes over. Of two tools of one name its own counts.
+    /// servers, which change with them. Of two tools of one name its own counts.
     pub fn channel_tools(mut self, has: bool) -> Self {
         self.channel_tools = has;
         self

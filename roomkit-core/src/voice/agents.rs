@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::agent::{Agent, AgentRef, Which};
 use crate::{
-    call::{Change, Toolbox, greeting_note},
+    call::{AgentTools, Change, Listed, Toolbox, ToolsFrom, ToolsOf, greeting_note},
     error::{ConfigError, UpdateError},
     provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
-    tool::{Tool, ToolHandler, ToolSearch},
+    tool::{ToolHandler, ToolSearch},
 };
 
 /// The agents of a channel, and the tools that they may share.
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Agents {
     by_name: HashMap<String, Arc<Known>>,
     /// The channel's tools and those of its sources, as they were listed last.
-    channel_tools: RwLock<Vec<Tool>>,
+    listed: RwLock<Arc<Listed>>,
 }
 
 /// An agent as sessions become it.
@@ -34,14 +34,8 @@ pub(super) struct Known {
     /// Its own tools.
     toolbox: Arc<Toolbox>,
     /// What makes another toolbox of them, if it has the channel's tools too.
-    shared: Option<Shared>,
+    shared: Option<Arc<AgentTools>>,
     pub(super) greeting: Option<String>,
-}
-
-struct Shared {
-    own: Vec<Tool>,
-    tool_handler: Option<Arc<dyn ToolHandler>>,
-    tool_search: Option<ToolSearch>,
 }
 
 /// What agents are laid over.
@@ -77,7 +71,7 @@ impl Agents {
         }
         Ok(Self {
             by_name: known,
-            channel_tools: RwLock::default(),
+            listed: RwLock::default(),
         })
     }
 
@@ -86,21 +80,40 @@ impl Agents {
         self.by_name.values().any(|agent| agent.shares_tools())
     }
 
-    /// These are the channel's tools now.
-    pub(super) fn set_channel_tools(&self, tools: &[Tool]) {
-        let known = self.channel_tools.write();
-        *known.unwrap_or_else(PoisonError::into_inner) = tools.to_vec();
+    /// These are the channel's tools now, unless newer ones are known.
+    pub(super) fn set_channel_tools(&self, tools: &Arc<Listed>) {
+        let mut listed = self.listed.write().unwrap_or_else(PoisonError::into_inner);
+        if tools.changes >= listed.changes {
+            *listed = Arc::clone(tools);
+        }
     }
 
-    /// The tools of a session that is this agent.
-    pub(super) fn toolbox(&self, agent: &Known) -> Result<Arc<Toolbox>, ConfigError> {
-        let tools = self.channel_tools.read();
-        agent.toolbox(&tools.unwrap_or_else(PoisonError::into_inner))
+    /// The tools of a session that is this agent, and whose they are.
+    pub(super) fn tools(&self, agent: &Known) -> Result<(Arc<Toolbox>, ToolsOf), ConfigError> {
+        Ok(match &agent.shared {
+            Some(shared) => {
+                let toolbox = shared.beside(&self.listed())?;
+                (toolbox, ToolsOf::Agent(Arc::clone(shared)))
+            }
+            None => (Arc::clone(&agent.toolbox), ToolsOf::Session),
+        })
     }
 
     /// What makes a session this agent.
     pub(super) fn change(&self, agent: &Known) -> Result<Change, ConfigError> {
-        Ok(agent.change(self.toolbox(agent)?))
+        Ok(match &agent.shared {
+            Some(shared) => {
+                let listed = self.listed();
+                let toolbox = shared.beside(&listed)?;
+                let from = ToolsFrom::Agent(Arc::clone(shared), listed);
+                agent.change(toolbox, from)
+            }
+            None => agent.change(Arc::clone(&agent.toolbox), ToolsFrom::Host),
+        })
+    }
+
+    fn listed(&self) -> Arc<Listed> {
+        Arc::clone(&self.listed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The agent that is meant.
@@ -196,10 +209,12 @@ impl Known {
             update,
             support,
             toolbox: Arc::new(toolbox),
-            shared: agent.channel_tools.then(|| Shared {
-                own,
-                tool_handler: ground.tool_handler.cloned(),
-                tool_search: ground.tool_search.cloned(),
+            shared: agent.channel_tools.then(|| {
+                Arc::new(AgentTools {
+                    own,
+                    tool_handler: ground.tool_handler.cloned(),
+                    tool_search: ground.tool_search.cloned(),
+                })
             }),
             greeting: agent.greeting.clone(),
         })
@@ -207,19 +222,6 @@ impl Known {
 
     pub(super) fn shares_tools(&self) -> bool {
         self.shared.is_some()
-    }
-
-    /// Its tools, with the channel's if it has those too.
-    fn toolbox(&self, channel: &[Tool]) -> Result<Arc<Toolbox>, ConfigError> {
-        let Some(shared) = &self.shared else {
-            return Ok(Arc::clone(&self.toolbox));
-        };
-        let name = |tool: &Tool| tool.definition.name.clone();
-        let is_own = |tool: &&Tool| shared.own.iter().any(|own| name(own) == name(tool));
-        let others = channel.iter().filter(|tool| !is_own(tool)).cloned();
-        let tools = shared.own.iter().cloned().chain(others).collect();
-        let toolbox = Toolbox::new(tools, shared.tool_handler.as_ref())?;
-        Ok(Arc::new(toolbox.searched(shared.tool_search.as_ref())?))
     }
 
     /// Lays the agent over what a new session is asked to be, but for its tools.
@@ -233,7 +235,7 @@ impl Known {
         setup.provider_config.extend(settings.unwrap_or_default());
     }
 
-    fn change(&self, toolbox: Arc<Toolbox>) -> Change {
+    fn change(&self, toolbox: Arc<Toolbox>, tools_from: ToolsFrom) -> Change {
         let mut update = self.update.clone();
         update.tools = Some(toolbox.definitions().to_vec());
         if self.support.temperature == UpdateWay::Never {
@@ -242,6 +244,7 @@ impl Known {
         }
         Change {
             toolbox: Some(toolbox),
+            tools_from,
             agent: Some(Arc::clone(&self.name)),
             greeting: self.greeting.clone(),
             ..Change::new(update, self.support)

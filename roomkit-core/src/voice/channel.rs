@@ -77,8 +77,6 @@ pub(super) struct Live {
     pub(super) permissions: Arc<PermissionCell>,
     pub(super) idle: watch::Receiver<bool>,
     pub(super) ended: CancellationToken,
-    /// Its tools are the channel's, and change with them.
-    pub(super) follows_sources: bool,
 }
 
 impl RealtimeVoiceChannel {

@@ -9,9 +9,9 @@ use futures_util::{StreamExt, stream};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{channel::Inner, options::SessionOptions};
+use super::channel::Inner;
 use crate::{
-    call::{Command, Toolbox},
+    call::{Command, Listed, Redeclared, Toolbox},
     error::ConfigError,
     tool::{Tool, ToolError, ToolHandler, ToolSource},
 };
@@ -46,24 +46,23 @@ impl Sources {
 }
 
 impl Inner {
-    /// The tools of a new session.
-    pub(super) async fn toolbox(
-        &self,
-        options: &SessionOptions,
-    ) -> Result<Arc<Toolbox>, ConfigError> {
-        if let (Some(toolbox), None) = (&self.toolbox, &options.tools) {
-            return Ok(Arc::clone(toolbox));
+    /// The tools of a new session that has none of its own.
+    pub(super) async fn channel_toolbox(&self) -> Result<Arc<Toolbox>, ConfigError> {
+        match &self.toolbox {
+            Some(toolbox) => Ok(Arc::clone(toolbox)),
+            None => self.toolbox(self.list_tools().await?.tools.clone()),
         }
-        let tools = match &options.tools {
-            Some(tools) => tools.clone(),
-            None => self.list_tools().await?,
-        };
+    }
+
+    /// These tools, answered and searched as the channel's.
+    pub(super) fn toolbox(&self, tools: Vec<Tool>) -> Result<Arc<Toolbox>, ConfigError> {
         let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
     }
 
     /// The channel's tools and those of its sources, which agents may share.
-    pub(super) async fn list_tools(&self) -> Result<Vec<Tool>, ConfigError> {
+    pub(super) async fn list_tools(&self) -> Result<Arc<Listed>, ConfigError> {
+        let changes = self.sources.changes();
         let mut tools = self.tools.clone();
         for source in &self.sources.all {
             let limit = self.shared.connect_timeout;
@@ -79,8 +78,16 @@ impl Inner {
                 handler: Some(Arc::clone(&handler)),
             }));
         }
-        self.shared.agents.set_channel_tools(&tools);
-        Ok(tools)
+        let listed = Arc::new(Listed { changes, tools });
+        self.shared.agents.set_channel_tools(&listed);
+        Ok(listed)
+    }
+
+    /// What live sessions are told of tools that have changed.
+    async fn redeclared(&self) -> Result<Redeclared, ConfigError> {
+        let listed = self.list_tools().await?;
+        let toolbox = self.toolbox(listed.tools.clone())?;
+        Ok(Redeclared { listed, toolbox })
     }
 
     /// Begins to follow the changes of sources, where they tell. Once for the life of the channel.
@@ -114,20 +121,16 @@ async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = 
             return;
         };
         channel.sources.changes.fetch_add(1, Ordering::AcqRel);
-        let toolbox = match channel.toolbox(&SessionOptions::new()).await {
-            Ok(toolbox) => toolbox,
+        let redeclared = match channel.redeclared().await {
+            Ok(redeclared) => redeclared,
             Err(error) => {
                 // The sessions keep what they have.
                 tracing::warn!(channel_id = %channel.id, %error, "the tools have changed, and cannot be used");
                 continue;
             }
         };
-        for live in channel
-            .sessions()
-            .values()
-            .filter(|live| live.follows_sources)
-        {
-            let command = Command::Redeclare(Arc::clone(&toolbox));
+        for live in channel.sessions().values() {
+            let command = Command::Redeclare(redeclared.clone());
             if live.mailbox.try_send(command).is_err() {
                 tracing::warn!(session_id = %live.session.id(), "a session is too busy for new tools");
             }

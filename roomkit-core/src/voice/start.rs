@@ -19,7 +19,7 @@ use super::{
     recording::recording_of,
 };
 use crate::{
-    call::{NewCall, Opening, PermissionCell, Setup},
+    call::{NewCall, Opening, PermissionCell, Setup, ToolsOf},
     error::{ConfigError, RoomError, StartError},
     hook::HookScope,
     id::{ParticipantId, RoomId},
@@ -92,11 +92,11 @@ impl RealtimeVoiceChannel {
             // Its model may hand the caller to one of them at any time.
             inner.list_tools().await?;
         }
-        let toolbox = match &agent {
-            Some(agent) if options.tools.is_none() => agents.toolbox(agent)?,
-            _ => inner.toolbox(&options).await?,
+        let (toolbox, tools_of) = match (&options.tools, &agent) {
+            (Some(tools), _) => (inner.toolbox(tools.clone())?, ToolsOf::Session),
+            (None, Some(agent)) => agents.tools(agent)?,
+            (None, None) => (inner.channel_toolbox().await?, ToolsOf::Channel),
         };
-        let has_own_tools = options.tools.is_some() || agent.is_some();
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
         let mut setup = inner.setup.clone();
@@ -114,7 +114,7 @@ impl RealtimeVoiceChannel {
         let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
         session.set_agent(name.clone());
         let opening = Opening {
-            setup: Setup::new(setup, toolbox, has_own_tools, name),
+            setup: Setup::new(setup, toolbox, tools_of, name),
             history,
             greeting: greeting
                 .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
@@ -131,7 +131,6 @@ impl RealtimeVoiceChannel {
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
-            follows_sources: !has_own_tools,
         })?;
         if inner.sources.changes() != listing {
             // They changed between the listing and the moment the session could be found.

@@ -11,6 +11,7 @@ use roomkit_core::{
         UpdateWay,
     },
     tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
+    voice::Agent,
 };
 use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
 use serde_json::json;
@@ -133,6 +134,43 @@ async fn s5_a_session_with_tools_of_its_own_keeps_them() {
             .filter(|command| matches!(command, ProviderCommand::Update(update) if update.tools.as_ref().is_some_and(|tools| tools.iter().any(|tool| tool.name == "c"))));
         assert_eq!(updates.count(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_an_agent_that_has_the_channels_tools_gets_those_of_a_source_that_changed() {
+    let shelf = Shelf::new(&["a"]);
+    let house = House::with(|voice| {
+        let clerk = Agent::new("clerk", "you know the shelf").channel_tools(true);
+        let guest = Agent::new("guest", "you know nothing");
+        voice.tool_source(shelf.clone()).agents([clerk, guest])
+    })
+    .await;
+    let began = house.call_with(SessionOptions::new().agent("clerk")).await;
+    let became = house.call_with(SessionOptions::new().agent("guest")).await;
+    let guest = house.call_with(SessionOptions::new().agent("guest")).await;
+    let visitor = Agent::new("visitor", "no agent of the channel").channel_tools(true);
+    house
+        .voice
+        .hand_off(&became.session, &visitor)
+        .await
+        .unwrap();
+    assert_eq!(update(&became).await, ["a"]);
+    shelf.put(&["b"]);
+    assert_eq!(update(&began).await, ["b"]);
+    became
+        .ai
+        .wait_for_commands(2, |command| matches!(command, ProviderCommand::Update(_)))
+        .await;
+    for call in [&began, &became] {
+        call.ai.simulate_tool_call("c1", "b", "{}");
+        assert_eq!(result(call).await, "shelf did b");
+    }
+    settle().await;
+    let updates = guest.ai.commands();
+    let updates = updates
+        .iter()
+        .filter(|command| matches!(command, ProviderCommand::Update(_)));
+    assert_eq!(updates.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,29 +5,47 @@ use super::{Call, Given, connection::State};
 use crate::{
     call::{
         io::{Action, Moment, News, ToolAnswer},
-        setup::{Change, ToolsFrom},
+        setup::Change,
+        shared_tools::Redeclared,
         tools::Closed,
     },
     error::UpdateError,
     event::HandOverReason,
-    provider::{HistorySupport, ProviderError, ProviderErrorKind, Role, UpdateWay},
+    provider::{HistorySupport, ProviderError, ProviderErrorKind, Role, UpdateSupport, UpdateWay},
     voice::Updated,
 };
 
 /// The code of the error by which a host is told that the provider refused a change.
 const REFUSED: &str = "update_refused";
+/// The same of one that the tools of its sources cannot be given to a session.
+const UNUSABLE: &str = "tools_unusable";
 
 impl Call {
     /// The host, or a source of tools, changes the session.
     pub(super) fn on_change(&mut self, now: Moment, mut change: Change) {
-        if change.tools_from == ToolsFrom::Sources && self.setup.has_own_tools() {
-            return;
-        }
         self.setup.complete(&mut change);
         let route = self.route(&change);
         change.answer(route.clone());
         if let Ok(route) = route {
             self.make(now, change, route);
+        }
+    }
+
+    /// The channel's sources have other tools now.
+    pub(super) fn on_redeclared(&mut self, now: Moment, redeclared: Redeclared) {
+        match self.setup.redeclared(redeclared) {
+            None => {}
+            Some(Ok(toolbox)) => {
+                let support = self.provider.as_ref().map(|provider| provider.updates);
+                let support = support.unwrap_or(UpdateSupport::all(UpdateWay::Live));
+                self.on_change(now, Change::of_sources(toolbox, support));
+            }
+            Some(Err(error)) => {
+                let problem = format!("the session keeps its tools: {error}");
+                let error = ProviderError::new(ProviderErrorKind::InvalidConfig, problem);
+                self.words
+                    .tell(now, News::Unnoticed(error.with_code(UNUSABLE)));
+            }
         }
     }
 

@@ -6,12 +6,11 @@ use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
-        setup::Change,
         typing::Dropped,
     },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
-    provider::{ProviderCommand, Role, UpdateSupport, UpdateWay},
+    provider::{ProviderCommand, Role},
     recording::RecordingDecision,
     transport::{ClientCommand, ClientEvent, DropReason},
 };
@@ -136,11 +135,7 @@ impl Call {
                 }
             }
             Command::Update(change) => self.on_change(now, *change),
-            Command::Redeclare(toolbox) => {
-                let support = self.provider.as_ref().map(|provider| provider.updates);
-                let support = support.unwrap_or(UpdateSupport::all(UpdateWay::Live));
-                self.on_change(now, Change::of_sources(toolbox, support));
-            }
+            Command::Redeclare(redeclared) => self.on_redeclared(now, redeclared),
             Command::Deliver { text, strategy } => self.on_deliver(now, text, strategy),
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),

@@ -282,3 +282,52 @@ fn h2_an_utterance_is_known_again_by_its_place_and_settles_once() {
     uplink.speech_settled(7);
     assert!(!uplink.holds_speech());
 }
+
+#[test]
+fn h2_two_losses_in_a_row_repeat_nothing_of_an_utterance_that_had_ended() {
+    let mut uplink = open();
+    speak(&mut uplink, 0..60);
+    uplink.speech_began(ms(90_000), 1);
+    speak(&mut uplink, 60..100);
+    uplink.speech_ended(ms(90_000));
+    uplink.received(uplink.sent());
+    let first = replayed(&mut uplink, ms(2000));
+    assert_eq!(first, (25..100).collect::<Vec<_>>());
+    // The next connection is sent four times as fast, and notices the end when all of it is on its way.
+    let now = ms(2400);
+    uplink.speech_began(now, 1);
+    uplink.speech_ended(now);
+    uplink.speech_settled(1);
+    let again = replayed(&mut uplink, ms(2500));
+    assert_eq!(
+        again,
+        (90..100).collect::<Vec<_>>(),
+        "what came after its end"
+    );
+}
+
+#[test]
+fn h2_a_pause_before_the_end_that_was_known_is_no_end_of_what_follows() {
+    let mut uplink = open();
+    speak(&mut uplink, 0..60);
+    uplink.speech_began(ms(90_000), 1);
+    speak(&mut uplink, 60..200);
+    uplink.speech_ended(ms(90_000));
+    uplink.received(uplink.sent());
+    uplink.shut();
+    assert_eq!(uplink.open(ms(4000), &provider()), 0);
+    let (mut now, mut heard) = (ms(4000), Vec::new());
+    while heard.len() < 100 {
+        now = now.max(uplink.next_wake().unwrap());
+        heard.extend(flow(&mut uplink, now));
+    }
+    // It takes a pause in the middle for the end.
+    uplink.speech_began(now, 1);
+    uplink.speech_ended(now);
+    uplink.speech_settled(1);
+    let last = *heard.last().unwrap();
+    assert_eq!(
+        replayed(&mut uplink, now),
+        (last - 19..200).collect::<Vec<_>>()
+    );
+}

@@ -22,7 +22,7 @@ use crate::{
     call::{
         gate::Toolbox,
         io::{Action, Input, Moment, Permissions},
-        setup::Setup,
+        setup::{Setup, ToolsOf},
     },
     provider::{ProviderCapabilities, SessionSetup},
 };
@@ -65,7 +65,7 @@ pub(super) fn opening() -> Opening {
     };
     let setup = SessionSetup::new("s".into());
     Opening {
-        setup: Setup::new(setup, Arc::new(toolbox), false, None),
+        setup: Setup::new(setup, Arc::new(toolbox), ToolsOf::Channel, None),
         history: Vec::new(),
         greeting: None,
     }

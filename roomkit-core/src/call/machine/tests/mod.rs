@@ -28,7 +28,7 @@ use crate::{
     call::{
         gate::Toolbox,
         io::{Action, Command, Input, Moment, News, Permissions, ToolAnswer},
-        setup::Setup,
+        setup::{Setup, ToolsOf},
     },
     event::ResponsePhase,
     provider::{

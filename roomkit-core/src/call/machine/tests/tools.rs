@@ -22,7 +22,7 @@ fn with_settings_and_rules(
     let toolbox = Toolbox::new(vec![tool.into()], None).unwrap();
     let setup = SessionSetup::new("s".into());
     let mut opening = opening();
-    opening.setup = Setup::new(setup, Arc::new(toolbox), false, None);
+    opening.setup = Setup::new(setup, Arc::new(toolbox), ToolsOf::Channel, None);
     let mut call = Scripted::opened(settings, opening);
     call.feed(Input::Connected(ConnectionInfo::new(capabilities)));
     call

@@ -7,7 +7,7 @@ mod world;
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use world::World;
+use world::{Line, World};
 
 use crate::{
     audio as pcm,
@@ -149,6 +149,7 @@ fn check(world: &mut World) {
     if !world.lossy && world.ended == Some(EndReason::Host) {
         violations.extend(repeated_finals(&world.log));
         violations.extend(lost_utterances(world));
+        violations.extend(repeated_ends(world));
     }
     let ends = |(_, action): &&(Duration, Action)| matches!(action, Action::End(_));
     if world.log.iter().filter(ends).count() != 1 || world.log.last().is_none_or(|l| !ends(&l)) {
@@ -213,6 +214,32 @@ fn lost_utterances(world: &World) -> Vec<String> {
         if !whole {
             broken.push(format!("H1: no connection heard utterance {number} whole"));
         }
+    }
+    broken
+}
+
+/// H2: what is heard again is heard from its beginning, so that no model answers the last words of a sentence
+/// that another connection has heard whole.
+fn repeated_ends(world: &World) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (number, (first, last)) in world.utterances.iter().enumerate().skip(1) {
+        let heard = |line: &Line| -> Vec<u32> {
+            let frames = line.vendor.frames.iter().copied();
+            frames
+                .filter(|frame| (*first..=*last).contains(frame))
+                .collect()
+        };
+        let lines = world.lines.iter().map(heard);
+        let mut again =
+            lines.skip_while(|heard| heard.first() != Some(first) || heard.last() != Some(last));
+        again.next();
+        let is_end = |heard: &Vec<u32>| heard.first().is_some_and(|frame| frame != first);
+        broken.extend(again.filter(is_end).map(|heard| {
+            let frames = heard.len();
+            format!(
+                "H2: the last {frames} frames of utterance {number} were heard again by themselves"
+            )
+        }));
     }
     broken
 }

@@ -1,0 +1,210 @@
+//! Agents that hand the caller on (contracts S10, K2, K5, K7).
+
+use super::*;
+
+#[test]
+fn k7_the_next_agent_answers_and_it_is_asked_once() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.response("r1")
+        .tool_call("c1")
+        .response_ends("r1", ResponseStatus::Completed)
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(call.order(), ["result", "update", "respond"]);
+    call.pass(ms(1));
+    assert_eq!(call.agents(), ["billing"]);
+    assert_eq!(call.call.stats().agent_changes, 1);
+}
+
+/// Says of each change whether it was made.
+fn confirming() -> ProviderCapabilities {
+    let mut capabilities = rigid();
+    capabilities.confirms_updates = true;
+    capabilities
+}
+
+#[test]
+fn s10_an_agent_is_announced_when_the_vendor_has_taken_the_change() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.response("r1")
+        .tool_call("c1")
+        .response_ends("r1", ResponseStatus::Completed)
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(
+        call.order(),
+        ["result", "update", "respond"],
+        "nobody waits"
+    );
+    call.pass(ms(100));
+    assert_eq!(call.agents(), [""; 0]);
+    call.provider(ProviderEvent::Updated);
+    assert_eq!(call.agents(), ["billing"]);
+    assert_eq!(call.call.stats().agent_changes, 1);
+}
+
+#[test]
+fn s10_an_agent_that_the_vendor_refuses_later_is_not_announced() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    call.change(agent("billing", UpdateWay::Live));
+    let refused = refusal(ProviderErrorKind::InvalidRequest);
+    call.provider(ProviderEvent::Updated)
+        .provider(ProviderEvent::UpdateRefused(refused))
+        .pass(ms(1000));
+    assert_eq!(call.agents(), [""; 0]);
+    assert_eq!(call.call.stats().agent_changes, 0);
+    assert_eq!(call.complaints(), ["update_refused"]);
+}
+
+#[test]
+fn s10_h2_an_agent_whose_connection_is_lost_first_is_announced_with_the_next() {
+    let mut call = Scripted::with(settings(), confirming());
+    call.change(agent("billing", UpdateWay::Live));
+    call.provider(ProviderEvent::Closed(None)).pass(ms(100));
+    assert_eq!(call.agents(), [""; 0]);
+    call.connected(confirming()).pass(ms(100));
+    assert_eq!(call.agents(), ["billing"]);
+}
+
+#[test]
+fn k7_a_provider_that_goes_on_by_itself_is_another_before_it_does() {
+    let mut capabilities = rigid();
+    capabilities.continuation = Continuation::Automatic;
+    let mut call = Scripted::with(settings(), capabilities);
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Live));
+    assert_eq!(call.order(), ["update", "result"]);
+}
+
+#[test]
+fn k7_h1_an_agent_that_takes_another_connection_answers_there_and_nobody_before() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.response("r1")
+            .tool_call("c1")
+            .tool_cleared("c1")
+            .hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        assert_eq!(call.dialled(), [], "the old agent finishes its sentence");
+        call.response_ends("r1", ResponseStatus::Completed);
+        assert_eq!(call.order(), [""; 0], "but it hears of no result");
+        let setup = call.dialled().pop().unwrap().setup;
+        assert_eq!(setup.system_prompt.as_deref(), Some("you are billing"));
+        assert!(
+            matches!(setup.history.last(), Some(HistoryItem::ToolResult { call_id, .. }) if call_id.as_str() == "c1"),
+            "{:?}",
+            setup.history
+        );
+        call.connected(capabilities);
+        assert_eq!(call.order(), ["respond"], "overlaps: {overlaps}");
+        call.pass(ms(1));
+        assert_eq!(call.agents(), ["billing"]);
+    }
+}
+
+#[test]
+fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    for is_lost in [false, true] {
+        let mut call = Scripted::with(settings(), overlapping.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .command(Command::HandOver)
+            .pass(ms(20_000));
+        assert_eq!(call.dialled().len(), 1, "no quiet moment came");
+        call.hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        if is_lost {
+            call.provider(ProviderEvent::Closed(None));
+        }
+        call.connected(overlapping.clone());
+        let result =
+            |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
+        let results = call.to_provider().into_iter().filter(result);
+        assert_eq!(results.count(), 1, "lost meanwhile: {is_lost}");
+    }
+}
+
+#[test]
+fn k2_a_call_that_is_made_again_while_its_answer_waits_is_answered_once() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    let mut call = Scripted::with(settings(), overlapping.clone());
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .provider(ProviderEvent::Closed(None))
+        .connected(overlapping)
+        .command(Command::HandOver)
+        .pass(ms(20_000))
+        .hands_off("c1", agent("billing", UpdateWay::NewConnection))
+        .tool_call("c1");
+    call.fails(ProviderErrorKind::Unsupported);
+    let result = |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
+    let results = call.to_provider().into_iter().filter(result);
+    assert_eq!(results.count(), 1);
+}
+
+#[test]
+fn k2_k7_a_hand_off_that_the_provider_refuses_leaves_the_caller_with_who_there_was() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        call.fails(ProviderErrorKind::InvalidConfig);
+        if overlaps {
+            assert_eq!(call.order(), ["result", "text", "respond"]);
+        } else {
+            let told = call.dialled().pop().unwrap().setup.history;
+            assert!(
+                matches!(&told[..], [.., HistoryItem::Message { text, .. }] if text.contains("did not work")),
+                "{told:?}"
+            );
+            call.connected(capabilities);
+            assert_eq!(call.order(), ["respond"]);
+        }
+        assert_eq!(call.agents(), [""; 0]);
+        assert_eq!(call.complaints()[0], "update_refused");
+    }
+}
+
+#[test]
+fn k2_a_hand_off_that_cannot_be_is_an_answer_the_model_reads() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .hands_off("c1", agent("billing", UpdateWay::Never));
+    let output = call.to_provider().into_iter().find_map(|c| match c {
+        ProviderCommand::ToolResult {
+            output, is_error, ..
+        } => Some((output, is_error)),
+        _ => None,
+    });
+    let (output, is_error) = output.unwrap();
+    assert!(is_error && output.contains("system_prompt"), "{output}");
+    assert_eq!(call.agents(), [""; 0]);
+}
+
+#[test]
+fn k5_a_call_of_the_agent_before_is_answered_by_its_own_tools() {
+    let mut call = Scripted::with(settings(), rigid());
+    let tools = |name: &str| {
+        let tool = crate::tool::ToolDefinition::new(name, "", serde_json::json!({}));
+        Arc::new(Toolbox::new(vec![tool.into()], None).unwrap())
+    };
+    call.tool_call("c1");
+    let next = Change {
+        toolbox: Some(tools("g")),
+        ..agent("billing", UpdateWay::Live)
+    };
+    call.change(next);
+    call.tool_call("c2");
+    assert_eq!(call.call.toolbox_for(&"c1".into()).definitions(), []);
+    let now = call.call.toolbox_for(&"c2".into());
+    assert_eq!(now.definitions()[0].name, "g");
+}

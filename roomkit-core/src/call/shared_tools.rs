@@ -1,0 +1,68 @@
+//! The tools of a channel and its sources, and agents that have them beside their own (contract K8).
+
+use std::{fmt, sync::Arc};
+
+use super::gate::Toolbox;
+use crate::{
+    error::ConfigError,
+    tool::{Tool, ToolHandler, ToolSearch},
+};
+
+/// The channel's tools and those of its sources, as they were at some time.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// How often the sources had changed when they were asked: of two lists the higher one is newer.
+    pub(crate) changes: u64,
+    pub(crate) tools: Vec<Tool>,
+}
+
+/// The tools of an agent that has the channel's too.
+pub(crate) struct AgentTools {
+    /// Of two tools of one name the agent's own counts.
+    pub(crate) own: Vec<Tool>,
+    pub(crate) tool_handler: Option<Arc<dyn ToolHandler>>,
+    pub(crate) tool_search: Option<ToolSearch>,
+}
+
+/// The sources have changed: what their channel lists now, and the sessions have that are no agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Redeclared {
+    pub(crate) listed: Arc<Listed>,
+    pub(crate) toolbox: Arc<Toolbox>,
+}
+
+impl AgentTools {
+    /// Its own, and of these what has another name.
+    pub(crate) fn beside(&self, channel: &Listed) -> Result<Arc<Toolbox>, ConfigError> {
+        let name = |tool: &Tool| tool.definition.name.clone();
+        let is_own = |tool: &&Tool| self.own.iter().any(|own| name(own) == name(tool));
+        let others = channel.tools.iter().filter(|tool| !is_own(tool));
+        let tools = self.own.iter().chain(others).cloned().collect();
+        let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
+        Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
+    }
+}
+
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listed")
+            .field("changes", &self.changes)
+            .field("tools", &names(&self.tools))
+            .finish()
+    }
+}
+
+impl fmt::Debug for AgentTools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentTools")
+            .field("own", &names(&self.own))
+            .finish_non_exhaustive()
+    }
+}
+
+fn names(tools: &[Tool]) -> Vec<&str> {
+    let definitions = tools.iter().map(|tool| &tool.definition);
+    definitions
+        .map(|definition| definition.name.as_str())
+        .collect()
+}
