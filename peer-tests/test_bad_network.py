@@ -60,8 +60,8 @@ UP_LIKE_MUSIC = [
 ]
 DOWN = [
     Case("down, jitter 40 ms", bad(0), 0.95, 0.95, 0.02),
-    Case("down, loss 5 %", bad(0.05), 0.88, 0.85, 0.03),
-    Case("down, loss 15 %", bad(0.15), 0.84, 0.78, 0.06),
+    Case("down, loss 5 %", bad(0.05), 0.86, 0.85, 0.05),
+    Case("down, loss 15 %", bad(0.15), 0.76, 0.70, 0.10),
 ]
 
 
