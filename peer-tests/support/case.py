@@ -48,7 +48,7 @@ class ServerCase(unittest.IsolatedAsyncioTestCase):
         """One line of figures."""
         print(f"\n    {line}", end=" ", flush=True)
 
-    async def in_time(self, talk, check, attempts: int = 6):
+    async def in_time(self, talk, check, attempts: int = 8):
         """Talks, and checks what `talk()` gives. Who speaks and who answers do so by the clock, so on a
         machine that was too busy meanwhile a check that fails says nothing yet: it is done again."""
         for left in reversed(range(attempts)):
