@@ -15,11 +15,12 @@ class Attacks(ServerCase):
         peer = await self.call()
         sent = record_media(peer)
         attack = asyncio.ensure_future(self.attack(server_address(peer.answer_sdp), sent))
-        said = measure.question()
-        likeness = measure.likeness(said, (await peer.talk(said)).pcm)
-        attack.cancel()
-        self.report(f"under garbage and foreign replays: {likeness}")
-        self.assertGreater(likeness.correlation, 0.97)
+        try:
+            await self.are_echoed({"under garbage and foreign replays": peer}, check=self.is_steady)
+        finally:
+            attack.cancel()
+
+    def is_steady(self, _hearing, likeness):
         self.assertGreater(likeness.steady, 0.97)
 
     async def attack(self, address, recorded: list[bytes]):
@@ -39,21 +40,20 @@ class Attacks(ServerCase):
         # Each of the client's packets comes a second time 100 ms later, from the right address.
         relay = Relay(up=Weather(replay=1.0))
         peer = await self.call(relay=relay)
-        said = measure.question()
-        heard = await peer.talk(said)
-        likeness = measure.likeness(said, heard.pcm)
-        self.report(f"each packet twice: {likeness}")
-        self.assertAlmostEqual(len(heard.speech()), len(said), delta=measure.RATE / 10)
-        self.assertGreater(likeness.correlation, 0.97)
+        await self.are_echoed({"each packet twice": peer}, check=self.is_as_long)
+
+    def is_as_long(self, hearing, _likeness):
+        said = len(measure.question())
+        self.assertAlmostEqual(len(hearing.speech()), said, delta=measure.RATE / 10)
 
     async def test_damaged_packets_on_the_calls_own_way_are_not_heard(self):
         peer = await self.call(encoder=opus.BrowserEncoder())
         damage_media(peer, every=5)
-        said = measure.question()
-        likeness = measure.likeness(said, (await peer.talk(said)).pcm)
-        # As bad as if they were lost, and no worse: noise would be louder than what was said.
-        self.report(f"each fifth packet damaged: {likeness}")
-        self.assertGreater(likeness.correlation, 0.9)
+        # As bad as if they were lost, and no worse.
+        await self.are_echoed({"each fifth packet damaged": peer}, 0.9, check=self.is_no_noise)
+
+    def is_no_noise(self, _hearing, likeness):
+        # Which would be louder than what was said.
         self.assertLess(likeness.gain_db, 1)
 
 

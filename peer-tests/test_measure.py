@@ -1,5 +1,6 @@
 """The measurements themselves, and the relay: what they say of sounds that are known. No server."""
 
+import random
 import unittest
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from support import measure, opus
 from support.ear import Hearing, Packet
 from support.microphone import as_frame
+from support.relay import OUTAGE, RTP, Losses, Way, Weather, kind_of
 from support.relay import server_address, with_one_candidate, without_candidates
 
 SDP = (
@@ -62,6 +64,42 @@ class Measurements(unittest.TestCase):
         self.assertAlmostEqual(Hearing(few).loss, 1 / 7, delta=0.02)
         holes, played = (measure.likeness(said, Hearing(few, it).pcm) for it in (False, True))
         self.assertGreater(played.correlation, max(0.95, holes.correlation))
+
+    def test_losses_are_even_and_never_long(self):
+        for percent in (5, 15):
+            losses = Losses(percent / 100, random.Random(percent))
+            lost = [losses.takes_next() for _ in range(10_000)]
+            blocks = [lost[start : start + 20] for start in range(0, 10_000, 20)]
+            self.assertEqual({sum(block) for block in blocks}, {percent // 5})
+            self.assertGreater(len({tuple(block) for block in blocks}), 15, "in many places")
+            rows = "".join("x" if one else " " for one in lost).split()
+            self.assertLessEqual(max(map(len, rows)), Losses.IN_A_ROW)
+
+    def test_a_seed_loses_the_same_packets_whatever_else_goes_by(self):
+        rtp, rtcp, stun = b"\x80\x60" + bytes(50), b"\x81\xc9" + bytes(30), b"\0\1" + bytes(18)
+        self.assertEqual([*map(kind_of, (rtp, rtcp, stun, b""))], ["RTP", "RTCP", "other", "other"])
+
+        def lost(way: Way, others: list[bytes]) -> list[int]:
+            numbers = []
+            for number in range(200):
+                arrived = []
+                for packet in others:
+                    way.carry(packet, lambda _: None)
+                way.carry(rtp, arrived.append)
+                numbers += [] if arrived else [number]
+            return numbers
+
+        for media_only in (True, False):
+            weather = Weather(loss=0.15, media_only=media_only)
+            alone = lost(Way("up", weather, 1), [])
+            self.assertEqual(len(alone), 30)
+            self.assertEqual(lost(Way("up", weather, 1), [rtcp, stun, stun]), alone)
+            self.assertNotEqual(lost(Way("down", weather, 1), []), alone)
+            self.assertNotEqual(lost(Way("up", weather, 2), []), alone)
+        self.assertEqual(lost(Way("up", OUTAGE, 1), [rtcp]), [*range(200)])
+        way = Way("up", Weather(loss=0.15), 1)
+        lost(way, [rtcp, stun])
+        self.assertEqual((way.dropped, way.passed), ({RTP: 30}, {RTP: 170}))
 
     def test_an_sdp_gets_another_address(self):
         self.assertEqual(server_address(SDP), ("10.0.0.1", 8))

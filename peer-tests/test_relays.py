@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from support import measure, turn
+from support import turn
 from support.case import ServerCase
 from support.peer import Peer
 from support.server import Server
@@ -36,11 +36,7 @@ class Relays(ServerCase):
         peers = [await self.call(ReachedByRelay) for _ in range(2)]
         ports = [port for peer in peers for port, kind in peer.candidates if kind == "relay"]
         self.assertEqual(len(set(ports)), 2, f"each call has an address of its own: {ports}")
-        for peer in peers:
-            heard = await peer.talk(measure.question())
-            likeness = measure.likeness(measure.question(), heard.pcm)
-            self.report(f"by the server's relay: {likeness}")
-            self.assertGreater(likeness.correlation, 0.97)
+        await self.are_echoed(dict(zip(("by the server's relay", "and another one"), peers)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What a peer hears: the packets as they came, and what an ideal player makes of them.
 
 aiortc's own receiver is made for servers: its jitter buffer waits for a lost packet until sixteen
-more have come, then leaves it out, so that what follows is heard too early. Measured would be
-aiortc's gaps and not the server's. So packets are noted as they leave aiortc's SRTP, and laid out
-by their timestamps afterwards. aiortc decodes them too; its frames tell when somebody speaks, and a
-test shows that it hears the same.
+more have come, then leaves it out, so that what follows is heard too early, and the end of one
+answer when the next one is due. Measured would be aiortc's gaps and not the server's. So packets
+are noted as they leave aiortc's SRTP, heard one by one to know when somebody speaks, and laid out by
+their timestamps afterwards. aiortc decodes them too; a test shows that it hears the same.
 """
 
 import asyncio
@@ -33,15 +33,16 @@ class Ear:
         self.packets: list[Packet] = []
         #: What aiortc's own decoder gave: samples, and their place at its clock rate.
         self.decoded: list[tuple[int, np.ndarray]] = []
-        #: When aiortc gave something loud for the last time.
+        #: When something loud came for the last time.
         self.loud_at = None
+        self._listening = None
 
     def tap(self, receiver):
         """Notes each packet that aiortc decrypted."""
         handle = receiver._handle_rtp_packet
 
         async def note(packet, arrival_time_ms):
-            self.packets.append(
+            self._note(
                 Packet(
                     time.monotonic(),
                     packet.payload_type,
@@ -54,15 +55,19 @@ class Ear:
 
         receiver._handle_rtp_packet = note
 
+    def _note(self, packet: Packet):
+        if not self.packets:
+            self._listening = decoder_for([packet])[0]()
+        self.packets.append(packet)
+        if level_db(self._listening.decode(packet.payload)) > SILENCE_DB:
+            self.loud_at = packet.arrived
+
     async def follow(self, track):
         """Takes what aiortc decodes, which has to be done or it piles up."""
         try:
             while True:
                 frame = await track.recv()
-                pcm = mono(frame)
-                self.decoded.append((frame.pts, pcm))
-                if level_db(pcm) > SILENCE_DB:
-                    self.loud_at = time.monotonic()
+                self.decoded.append((frame.pts, mono(frame)))
         except MediaStreamError:
             pass
 
@@ -77,8 +82,8 @@ class Ear:
         await self._until(over, timeout, "what was heard did not end")
         return self.hearing(since)
 
-    def hearing(self, since: float = 0, conceal: bool = False) -> "Hearing":
-        return Hearing([packet for packet in self.packets if packet.arrived >= since], conceal)
+    def hearing(self, since: float = 0) -> "Hearing":
+        return Hearing([packet for packet in self.packets if packet.arrived >= since])
 
     async def _until(self, happened, timeout: float, otherwise: str):
         end = time.monotonic() + timeout
@@ -98,6 +103,10 @@ class Hearing:
         self._decoder, self._rate = decoder_for(self.packets)
         pcm, self.lost = lay_out(self.packets, self._decoder(), self._rate, conceal)
         self.pcm = resampled(pcm, self._rate)
+
+    def concealed(self) -> "Hearing":
+        """The same as a browser plays it."""
+        return Hearing(self.packets, conceal=True)
 
     @property
     def loss(self) -> float:

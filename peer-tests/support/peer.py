@@ -135,19 +135,18 @@ class Peer:
 
     # ----- talking
 
-    async def ready(self):
+    async def ready(self, within: float = 8):
         """Waits until the call is one for the server too."""
         if self.channel:
-            await self.message("session_started")
+            await self.message("session_started", within)
         else:
-            await self.server.until_sessions(1, self.room)
+            await self.server.until_sessions(1, self.room, within)
 
     async def talk(self, pcm: np.ndarray) -> Hearing:
-        """Says something and hears the echo of it."""
-        said_from = time.monotonic()
+        """Says something and hears the echo of it, which begins half a second after its end."""
         await self.microphone.say(pcm)
         try:
-            return await self.ear.answer(said_from)
+            return await self.ear.answer(time.monotonic())
         except AssertionError as error:
             told = [message for _, message in self.messages[-4:]]
             raise AssertionError(f"{error}; {self.pc.connectionState}; told {told}") from error

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -71,6 +72,7 @@ class Server:
                 text=True,
                 env={**os.environ, **(environment or {})},
             )
+        self._reading = None
         try:
             self.url = self._address()
         except BaseException:
@@ -85,7 +87,8 @@ class Server:
             for line in self.process.stdout:
                 if found := re.search(r"https?://[\w.:\[\]]+", line):
                     # Read on, so that the program never waits for somebody to read its output.
-                    threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                    self._reading = threading.Thread(target=self.process.stdout.read, daemon=True)
+                    self._reading.start()
                     return found[0]
         finally:
             late.cancel()
@@ -106,6 +109,13 @@ class Server:
 
     def end(self, how=signal.SIGTERM) -> int:
         """Ends it and leaves its log; gives its exit code."""
+        code = self._exit_code(how)
+        if self._reading:
+            self._reading.join()
+        self.process.stdout.close()
+        return code
+
+    def _exit_code(self, how: signal.Signals) -> int:
         for _ in range(100):
             if self.process.poll() is None:
                 # The second one waits for no call to end. At once, it would be one with the first.
@@ -140,6 +150,15 @@ class Server:
 
     async def hang_up(self, webrtc_id) -> rest.Response:
         return await self.request("DELETE", f"{MOUNT}/webrtc/offer/{webrtc_id}")
+
+    async def counts(self, metric: str, label: str) -> Counter:
+        """What a counter has come to, for each value of its label."""
+        text = (await self.request("GET", "/metrics")).text
+        lines = re.finditer(rf'^{metric}\{{.*?\b{label}="(.*?)".*?\}} (\d+)$', text, flags=re.M)
+        counts = Counter()
+        for _, value, count in (line.group(0, 1, 2) for line in lines):
+            counts[value] += int(count)
+        return counts
 
     # ----- what it holds
 
