@@ -54,11 +54,13 @@ class ServerCase(unittest.IsolatedAsyncioTestCase):
         for left in reversed(range(attempts)):
             load = Load(self.server.process.pid)
             try:
-                return check(await talk())
+                async with load:
+                    heard = await talk()
+                return check(heard)
             except AssertionError as error:
                 if left == 0 or not load.is_busy:
                     raise
-                self.report(f"{load.waited:.1f} s waited for a processor; again, since {error}")
+                self.report(f"{load.worst:.2f} s without a processor; again, since {error}")
                 # Of what fell apart, a part may still come.
                 await asyncio.sleep(4)
 

@@ -31,7 +31,7 @@ class Microphone(MediaStreamTrack):
         self.spoke_at = None
         self._rest = pcm
         # Late, when the machine is; never, when aiortc does not take frames any more.
-        await asyncio.wait_for(self._said.wait(), len(pcm) / RATE + 5)
+        await asyncio.wait_for(self._said.wait(), len(pcm) / RATE + 20)
 
     async def recv(self) -> AudioFrame:
         if self.readyState != "live":
