@@ -113,6 +113,11 @@ class Hearing:
         """Part of the packets that never came."""
         return self.lost / max(1, self.lost + len(self.packets))
 
+    @property
+    def copies(self) -> float:
+        """Part of the packets of Opus that carry a copy of the one before them."""
+        return float(np.mean([opus.carries_previous(packet.payload) for packet in self.packets]))
+
     def speech(self) -> np.ndarray:
         """From the first sound to the last."""
         first, last = self._bounds()
