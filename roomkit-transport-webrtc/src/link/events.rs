@@ -135,10 +135,8 @@ impl Events {
         }
         if self.ask_loss_at <= now {
             self.ask_loss_at = now + ASK_LOSS_EVERY;
-            if let Some(lost) = self.link.peer.lost().await {
-                self.link
-                    .speak(|outbound, _| outbound.set_loss(lost as f32))
-                    .await;
+            if let Some(lost) = self.link.peer.lost() {
+                self.link.speak(|outbound, _| outbound.set_loss(lost)).await;
             }
         }
         if self.open_channel_at.is_some_and(|at| at <= now) {

@@ -12,6 +12,7 @@ use roomkit_core::error::ConfigError;
 use rtc::{
     crypto::{self, RTCCryptoProvider, SignatureScheme},
     ice::mdns::MulticastDnsMode,
+    interceptor::Slot,
     media_stream::MediaStreamTrack,
     peer_connection::{
         configuration::{
@@ -32,12 +33,15 @@ use webrtc::{
     peer_connection::{
         MediaEngine, PeerConnection, PeerConnectionBuilder, RTCCertificate,
         RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceServer, RTCSessionDescription,
-        RTCStatsReport, RTCStatsReportEntry, Registry, SettingEngineBuilder,
-        configure_rtcp_reports,
+        Registry, SettingEngineBuilder, configure_rtcp_reports,
     },
 };
 
-use super::{Negotiated, Peer, events::Watched};
+use super::{
+    Negotiated, Peer,
+    events::Watched,
+    reports::{Losses, ReportReader},
+};
 use crate::{
     audio::Codec,
     config::{IceServer, WebRtcTransportConfig},
@@ -69,6 +73,9 @@ const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
 
 /// What may wait for a caller to take it; beyond that it is too slow for a session.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Where reports are read; as nothing in the chain changes them, one place is as good as another.
+const READER_SLOT: Slot = Slot::Custom(10_500);
 
 /// Makes callers, with what all of them share.
 pub(crate) struct Engine {
@@ -137,8 +144,10 @@ impl Engine {
             None => PeerNetwork::own(),
         };
         let watched = Watched::new();
-        let connection = self.connection(&offer, &network, &watched).await?;
         let voice = Voice::new(&offer);
+        let losses = Losses::default();
+        let reader = ReportReader::new(voice.ssrc, losses.clone());
+        let connection = self.connection(&offer, &network, &watched, reader).await?;
         let peer = Peer {
             id,
             negotiated: Negotiated {
@@ -152,6 +161,7 @@ impl Engine {
             connection,
             network,
             voice: Arc::clone(&voice.track),
+            losses,
             watched,
             fingerprint: offer.fingerprint,
             candidates: Mutex::new(Candidates::new(self.max_candidates)),
@@ -224,6 +234,7 @@ impl Engine {
         offer: &Offer,
         network: &Arc<PeerNetwork>,
         watched: &Watched,
+        reader: ReportReader,
     ) -> Result<Arc<dyn PeerConnection>, PeerError> {
         let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
         let mut media = MediaEngine::default();
@@ -258,12 +269,13 @@ impl Engine {
             .with_ice_servers(self.ice_servers.clone())
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
+        let interceptors = configure_rtcp_reports(Registry::new()).with(READER_SLOT, reader);
         // Boxed: it holds all of a connection's state while it is built.
         let connection = Box::pin(
             PeerConnectionBuilder::new()
                 .with_configuration(configuration)
                 .with_media_engine(media)
-                .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
+                .with_interceptor_registry(interceptors)
                 .with_setting_engine(settings)
                 .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
                 .with_handler(Arc::new(watched.clone()))
@@ -371,11 +383,4 @@ pub(super) fn candidate_init(candidate: &Candidate) -> RTCIceCandidateInit {
         candidate: candidate.as_str().into(),
         ..RTCIceCandidateInit::default()
     }
-}
-
-pub(super) fn fraction_lost(report: &RTCStatsReport) -> Option<f64> {
-    report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::RemoteInboundRtp(stats) => Some(stats.fraction_lost),
-        _ => None,
-    })
 }

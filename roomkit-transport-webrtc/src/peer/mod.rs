@@ -4,6 +4,7 @@ mod engine;
 mod events;
 #[cfg(feature = "axum")]
 mod farewell;
+mod reports;
 
 use std::{
     any::Any,
@@ -27,11 +28,11 @@ use webrtc::{
         track_local::{TrackLocal as _, static_rtp::TrackLocalStaticRTP},
         track_remote::TrackRemote,
     },
-    peer_connection::{PeerConnection, StatsSelector},
+    peer_connection::PeerConnection,
 };
 
 pub(crate) use self::engine::{DISCONNECTED_AFTER, Engine, PeerError, random};
-use self::events::Watched;
+use self::{events::Watched, reports::Losses};
 use crate::{
     audio::Codec,
     net::PeerNetwork,
@@ -77,6 +78,8 @@ pub(crate) struct Peer {
     connection: Arc<dyn PeerConnection>,
     network: Arc<PeerNetwork>,
     voice: Arc<TrackLocalStaticRTP>,
+    /// Of the voice.
+    losses: Losses,
     watched: Watched,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
@@ -173,11 +176,10 @@ impl Peer {
         }
     }
 
-    /// The share of the AI's voice that was lost on the way of late, as the caller reports it.
-    pub(crate) async fn lost(&self) -> Option<f64> {
-        let now = std::time::Instant::now();
-        let report = self.connection.get_stats(now, StatsSelector::None).await;
-        engine::fraction_lost(&report)
+    /// The largest share of the AI's voice, 0 to 1, that the caller has reported lost since this was
+    /// last asked; none if it has reported nothing.
+    pub(crate) fn lost(&self) -> Option<f32> {
+        self.losses.take()
     }
 
     /// The session has told the caller of its end: there is nothing to add.
