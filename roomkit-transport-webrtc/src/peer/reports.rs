@@ -231,7 +231,7 @@ mod tests {
         };
         let number = |packet: TaggedPacket| match packet.message.packet {
             Packet::Rtp(packet) => packet.header.sequence_number,
-            Packet::Rtcp(_) => unreachable!("none was sent"),
+            other => unreachable!("{other:?} was not sent"),
         };
         for n in [1, 2] {
             reader.handle_read(numbered(n)).unwrap();

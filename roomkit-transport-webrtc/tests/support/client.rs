@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rtc::rtp::{Packet, header::Header};
+use rtc::{
+    rtcp,
+    rtp::{Packet, header::Header},
+};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use webrtc::{
@@ -14,7 +17,7 @@ use webrtc::{
 
 use super::{
     Answer, Http, Server,
-    codec::{Codec, Ear, Mouth},
+    codec::{Codec, Ear, Mouth, has_copy},
     connection::{Channel, Event, Kind, SSRC, Watched, connection, voice},
     soon,
 };
@@ -24,6 +27,8 @@ use super::{
 pub(crate) struct Heard {
     pub(crate) header: Header,
     pub(crate) samples: Vec<i16>,
+    /// Of the packet before it: what in-band FEC adds.
+    pub(crate) has_copy: bool,
 }
 
 pub(crate) struct Client {
@@ -218,6 +223,11 @@ impl Client {
             .unwrap();
     }
 
+    /// Sends this as RTCP.
+    pub(crate) async fn report(&self, packet: Box<dyn rtcp::Packet>) {
+        self.voice.write_rtcp(vec![packet]).await.unwrap();
+    }
+
     // ----- what comes
 
     pub(crate) async fn next(&mut self) -> Event {
@@ -226,8 +236,11 @@ impl Client {
             Event::Message(message) => self.messages.push(message.clone()),
             Event::Voice(packet) => {
                 let samples = self.ear.decode(&packet.payload);
-                let header = packet.header.clone();
-                self.heard.push(Heard { header, samples });
+                self.heard.push(Heard {
+                    header: packet.header.clone(),
+                    samples,
+                    has_copy: self.kind.codec == Codec::Opus && has_copy(&packet.payload),
+                });
             }
             _ => {}
         }

@@ -106,3 +106,13 @@ impl Ear {
         pcm[..decoded.unwrap()].to_vec()
     }
 }
+
+/// Whether a packet of Opus as the server makes them (mono, one frame of 20 ms) carries a copy of
+/// the one before it: a bit behind that of voice activity, where SILK is in it (RFC 6716, 4.2.3).
+pub(super) fn has_copy(payload: &[u8]) -> bool {
+    let [header, first, ..] = payload else {
+        return false;
+    };
+    assert_eq!(header & 7, 0, "mono, one frame");
+    header >> 3 < 16 && first & 0x40 != 0
+}

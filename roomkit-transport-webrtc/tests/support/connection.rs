@@ -70,7 +70,7 @@ pub(crate) enum Event {
 }
 
 /// The id of the client's voice in RTP.
-pub(super) const SSRC: u32 = 0x5eed;
+pub(crate) const SSRC: u32 = 0x5eed;
 
 /// What the library says, passed on.
 #[derive(Clone)]

@@ -14,11 +14,11 @@ use std::{future::Future, time::Duration};
 pub(crate) use self::{
     client::{Client, Heard},
     codec::Codec,
-    connection::{Channel, Event, Kind},
+    connection::{Channel, Event, Kind, SSRC},
     http::{Answer, Http},
     proxy::Proxy,
     server::{LOBBY, Server, config, host, kit_with, open_door, serve},
-    signal::{frequency, level, loud_span, tone},
+    signal::{frequency, level, loud_span, tone, vowel},
 };
 
 pub(crate) use roomkit_mock::Counters;

@@ -12,6 +12,22 @@ pub(crate) fn tone(rate: u32, hz: f64, milliseconds: u32) -> Vec<i16> {
         .collect()
 }
 
+/// Something like a vowel, which is coded as speech: 120 Hz with overtones, louder and softer four
+/// times a second.
+pub(crate) fn vowel(rate: u32, milliseconds: u32) -> Vec<i16> {
+    (0..rate * milliseconds / 1000)
+        .map(|n| {
+            let t = f64::from(n) / f64::from(rate);
+            let overtones = (1..=20).map(f64::from);
+            let sum: f64 = overtones
+                .map(|k| (TAU * 120.0 * k * t + k * k).sin() / k)
+                .sum();
+            let loud = 0.6 + 0.4 * (TAU * 4.0 * t).sin();
+            (sum * loud * 5_000.0) as i16
+        })
+        .collect()
+}
+
 /// The frequency of a tone, by its rising zero crossings.
 pub(crate) fn frequency(samples: &[i16], rate: u32) -> f64 {
     let crossings: Vec<f64> = samples
