@@ -17,7 +17,7 @@ use webrtc::{
 
 use super::{
     Answer, Http, Server,
-    codec::{Codec, Ear, Mouth, has_copy},
+    codec::{Codec, Ear, Mouth},
     connection::{Channel, Event, Kind, SSRC, Watched, connection, voice},
     soon,
 };
@@ -27,7 +27,7 @@ use super::{
 pub(crate) struct Heard {
     pub(crate) header: Header,
     pub(crate) samples: Vec<i16>,
-    /// Of the packet before it: what in-band FEC adds.
+    /// Whether it carries a copy of the packet before it.
     pub(crate) has_copy: bool,
 }
 
@@ -239,7 +239,7 @@ impl Client {
                 self.heard.push(Heard {
                     header: packet.header.clone(),
                     samples,
-                    has_copy: self.kind.codec == Codec::Opus && has_copy(&packet.payload),
+                    has_copy: self.ear.has_copy(&packet.payload),
                 });
             }
             _ => {}

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use roomkit_core::audio::g711::{self, Law};
-use ropus::{Application, Channels, DecodeMode, Decoder, Encoder};
+use ropus::{
+    Application, Channels, DecodeMode, Decoder, Encoder, opus::decoder::opus_packet_has_lbrr,
+};
 
 /// How the client codes its audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,14 +107,10 @@ impl Ear {
         let decoded = self.opus.decode(payload, &mut pcm, DecodeMode::Normal);
         pcm[..decoded.unwrap()].to_vec()
     }
-}
 
-/// Whether a packet of Opus as the server makes them (mono, one frame of 20 ms) carries a copy of
-/// the one before it: a bit behind that of voice activity, where SILK is in it (RFC 6716, 4.2.3).
-pub(super) fn has_copy(payload: &[u8]) -> bool {
-    let [header, first, ..] = payload else {
-        return false;
-    };
-    assert_eq!(header & 7, 0, "mono, one frame");
-    header >> 3 < 16 && first & 0x40 != 0
+    /// Whether a packet carries a copy of the one before it, as in-band FEC has it.
+    pub(crate) fn has_copy(&self, payload: &[u8]) -> bool {
+        let length = payload.len() as i32;
+        self.codec == Codec::Opus && opus_packet_has_lbrr(payload, length).unwrap()
+    }
 }
