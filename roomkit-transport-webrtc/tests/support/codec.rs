@@ -110,7 +110,7 @@ impl Ear {
 
     /// Whether a packet carries a copy of the one before it, as in-band FEC has it.
     pub(crate) fn has_copy(&self, payload: &[u8]) -> bool {
-        let length = payload.len() as i32;
+        let length = i32::try_from(payload.len()).unwrap();
         self.codec == Codec::Opus && opus_packet_has_lbrr(payload, length).unwrap()
     }
 }
