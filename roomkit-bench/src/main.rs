@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+use tokio::runtime::Builder;
 
 use self::{figures::println_now, table::Table};
 
@@ -90,10 +91,13 @@ enum Command {
 }
 
 fn main() -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let arguments = Arguments::parse();
+    let mut runtime = match arguments.command {
+        // As the server's.
+        Command::Floor(_) | Command::FloorWebrtc { .. } => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     let json = arguments.json;
     runtime.block_on(async {
         match arguments.command {

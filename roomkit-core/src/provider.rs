@@ -66,6 +66,8 @@ pub struct ProviderConnection {
     /// Where commands go.
     pub sink: Box<dyn ProviderSink>,
     /// What the vendor says. Ends with the connection; its last item is [`ProviderEvent::Closed`].
+    /// It is polled when the waker of its last [`Pending`](std::task::Poll::Pending) was woken, and
+    /// not otherwise.
     pub events: BoxStream<'static, ProviderEvent>,
 }
 

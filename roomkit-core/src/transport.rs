@@ -71,7 +71,8 @@ pub struct ClientLink {
     pub info: LinkInfo,
     /// Where commands go.
     pub sink: Box<dyn ClientSink>,
-    /// What the client says; ends when it is gone.
+    /// What the client says; ends when it is gone. It is polled when the waker of its last
+    /// [`Pending`](std::task::Poll::Pending) was woken, and not otherwise.
     pub events: BoxStream<'static, ClientEvent>,
 }
 

@@ -118,6 +118,6 @@ impl fmt::Debug for Sent {
         f.debug_struct("Sent")
             .field("pieces", &self.pieces.len())
             .field("bytes", &self.pcm.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
