@@ -132,11 +132,10 @@ class BadNetwork(ServerCase):
             self.is_intelligible(case, played)
 
     def carry_copies_where_they_are_of_use(self, case: Case, hearing: Hearing):
+        # Silence and what is nearly silent have none. Without losses there may be some: what was overtaken
+        # when a report was made counts as lost in it. `test_talk` sees none where packets come in order.
         if case.weather.loss:
-            # Silence and what is nearly silent have none.
             self.assertGreater(hearing.copies, 0.3, case.name)
-        else:
-            self.assertEqual(hearing.copies, 0, case.name)
 
     async def call_down(self, case: Case) -> Peer:
         return await self.call(relay=Relay(down=case.weather), encoder=opus.BrowserEncoder())
