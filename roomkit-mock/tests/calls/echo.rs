@@ -15,7 +15,7 @@ use roomkit_core::{
 use roomkit_mock::{MockClient, MockConnection, MockRealtimeTransport};
 use serde_json::json;
 
-use crate::support::{ROOM, VOICE, ms, settle, soon};
+use crate::support::{ROOM, VOICE, lobby, ms, settle, soon};
 
 fn speech(length: u64, amplitude: i16) -> Vec<u8> {
     let samples = bytes_for(ms(length), 16_000) / 2;
@@ -51,10 +51,7 @@ async fn start() -> (
             .tool(clock)
             .build()
             .unwrap();
-    let kit = RoomKit::new();
-    kit.register_channel(voice.clone()).unwrap();
-    kit.create_room(ROOM).await.unwrap();
-    kit.attach_channel(ROOM, VOICE).await.unwrap();
+    let kit = lobby(&voice).await;
     let connection = MockConnection::new();
     let client = connection.client();
     let session = soon(voice.start_session(ROOM, "ann", connection))

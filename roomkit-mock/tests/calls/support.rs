@@ -51,6 +51,16 @@ pub(crate) fn pcm_at(length: Duration, rate: u32) -> Bytes {
     vec![1; bytes_for(length, rate)].into()
 }
 
+/// A kit whose lobby has this voice channel and nothing else.
+pub(crate) async fn lobby(voice: &RealtimeVoiceChannel) -> RoomKit {
+    spans::ask_every_thread();
+    let kit = RoomKit::new();
+    kit.register_channel(voice.clone()).unwrap();
+    kit.create_room(ROOM).await.unwrap();
+    kit.attach_channel(ROOM, VOICE).await.unwrap();
+    kit
+}
+
 /// Kit, channel and mocks; the voice channel and a desk for people are attached to the lobby.
 pub(crate) struct House {
     pub(crate) kit: RoomKit,

@@ -8,14 +8,14 @@ use std::sync::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use roomkit_core::{
-    RealtimeSession, RealtimeVoiceChannel, RoomKit,
+    RealtimeSession, RealtimeVoiceChannel,
     transport::{AudioOffer, ClientLink, Connection, RealtimeAudioTransport, TransportError},
 };
 use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
 
 use crate::{
     spans::Traces,
-    support::{ROOM, VOICE, ms, pcm, settle, soon},
+    support::{ROOM, VOICE, lobby, ms, pcm, settle, soon},
 };
 
 const FRAMES: usize = 100;
@@ -64,10 +64,7 @@ async fn a6_a_frame_wakes_the_call_once_and_asks_its_own_link_alone() {
         RealtimeVoiceChannel::builder(VOICE, Arc::new(provider.clone()), Arc::new(transport))
             .build()
             .unwrap();
-    let kit = RoomKit::new();
-    kit.register_channel(voice.clone()).unwrap();
-    kit.create_room(ROOM).await.unwrap();
-    kit.attach_channel(ROOM, VOICE).await.unwrap();
+    let _kit = lobby(&voice).await;
     let connection = MockConnection::new();
     let client = connection.client();
     let session = soon(voice.start_session(ROOM, "ann", connection)).await;
