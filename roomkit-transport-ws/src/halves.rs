@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -78,6 +78,8 @@ pub(crate) struct Events {
     decoder: Decoder,
     heard_at: Instant,
     wake_up: Pin<Box<Sleep>>,
+    /// Who is woken by it.
+    woken: Option<Waker>,
     ping: Ping,
     ended: bool,
 }
@@ -103,6 +105,7 @@ impl Events {
             decoder,
             heard_at: Instant::now(),
             wake_up: Box::pin(sleep(PING_EVERY)),
+            woken: None,
             ping: Ping::Idle,
             ended: false,
         }
@@ -157,6 +160,15 @@ impl Events {
 
     /// True when the client has been silent for too long.
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        // This comes after each frame: asking a timer in vain is not free.
+        let waits = self
+            .woken
+            .as_ref()
+            .is_some_and(|it| it.will_wake(cx.waker()));
+        if waits && !self.wake_up.is_elapsed() {
+            return false;
+        }
+        self.woken = Some(cx.waker().clone());
         while self.wake_up.as_mut().poll(cx).is_ready() {
             if self.heard_at.elapsed() >= SILENCE_LIMIT {
                 return true;

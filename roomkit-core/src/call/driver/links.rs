@@ -251,7 +251,7 @@ impl Driver {
     }
 
     pub(super) fn measure(&mut self, who: Role, pcm: &[u8]) {
-        let at = self.began.elapsed();
+        let at = self.now;
         let last = &mut self.levels[usize::from(who == Role::Assistant)];
         if last.is_some_and(|last| at < last + LEVEL_EVERY) {
             return;

@@ -71,6 +71,8 @@ struct Driver {
     call: Call,
     /// The call's zero.
     began: Instant,
+    /// When the task woke up, or began to go on after a wait.
+    now: Moment,
     active_since: Option<Instant>,
 
     link: LinkInfo,
@@ -144,6 +146,7 @@ impl Driver {
     async fn live(&mut self) -> End {
         loop {
             let happening = self.next().await;
+            self.now = self.began.elapsed();
             let permissions = self.permission_cell.get();
             if permissions != self.permissions {
                 self.permissions = permissions;
@@ -251,7 +254,7 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input) {
-        self.call.handle(self.began.elapsed(), input);
+        self.call.handle(self.now, input);
     }
 
     /// Does what the machine wants done. `Some`: the call is over.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     audio::Resampler,
     call::{
-        io::{Command, Input, Permissions},
+        io::{Command, Input, Moment, Permissions},
         machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
         publisher::{Publisher, ToPublisher},
@@ -175,6 +175,7 @@ impl Driver {
             scope,
             call: Call::new(settings, permissions.get(), new.opening),
             began,
+            now: Moment::ZERO,
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
@@ -250,6 +251,7 @@ impl Driver {
             });
         self.ready = Some(ready);
         announced.map_err(|error| End::Failed(StartError::Announce(error)))?;
+        self.now = self.began.elapsed();
 
         if !self.session.activate() {
             return Err(End::Failed(StartError::Ended(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::OptionFuture;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use super::{Driver, Provider, STALL};
 use crate::{
@@ -124,10 +124,9 @@ impl Driver {
     /// Sets the timer if something is due earlier than it is set to; a timer that rings too early
     /// costs less than setting it for every frame.
     fn set_timer(&mut self) {
-        let now = Instant::now();
         let machine = self
             .call
-            .next_wake(now - self.began)
+            .next_wake(self.now)
             // A peer may have named a time that this machine's clock does not reach.
             .and_then(|wake| self.began.checked_add(wake));
         let sends = [

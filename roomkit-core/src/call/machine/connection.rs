@@ -252,6 +252,11 @@ impl Connection {
         is_due
     }
 
+    /// When audio that is sent is to be followed by a ping, if none is on its way.
+    pub(super) fn next_ping(&self) -> Option<Moment> {
+        (!self.awaits_pong).then(|| self.pinged + PING_EVERY.0)
+    }
+
     /// A ping has come back: gives the place up to which the provider's end has taken everything.
     pub(super) fn pong(&mut self) -> Option<u64> {
         std::mem::take(&mut self.awaits_pong).then_some(self.pinged_place)

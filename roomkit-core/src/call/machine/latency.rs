@@ -52,6 +52,11 @@ impl TurnClock {
         }
     }
 
+    /// The first of an answer has come and is not sent yet.
+    pub(super) fn answers(&self) -> bool {
+        self.first_audio.is_some()
+    }
+
     /// So much of the stream was sent to the client. Gives how long the user has waited, once for
     /// each question.
     pub(super) fn audio_sent(&mut self, now: Moment, sent: Duration) -> Option<TurnLatency> {

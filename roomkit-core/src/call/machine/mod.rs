@@ -1,5 +1,6 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod calm;
 mod changes;
 mod connection;
 mod dial;
@@ -26,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+use calm::Calm;
 use connection::Connection;
 
 #[cfg(feature = "fuzzing")]
@@ -47,8 +49,9 @@ use crate::{
     audio,
     event::{EndReason, ResponsePhase},
     id::{CallId, ResponseId},
-    provider::{HistoryItem, ProviderCapabilities, ProviderCommand, SessionSetup},
+    provider::{HistoryItem, ProviderCapabilities, ProviderCommand, ProviderEvent, SessionSetup},
     stats::SessionStats,
+    transport::ClientEvent,
 };
 
 /// Commands that wait for a provider connection; more than a host sends in its right mind.
@@ -124,6 +127,7 @@ pub(crate) struct Call {
 
     idle: bool,
     last_busy: Moment,
+    calm: Calm,
 }
 
 /// The response the provider is producing.
@@ -188,7 +192,7 @@ impl Call {
         let uplink = Uplink::new(settings.input_rate, settings.hold);
         let connection = Connection::new(settings.seed);
         let tape = settings.recording.map(Tape::new);
-        Self {
+        let mut call = Self {
             settings,
             out: VecDeque::new(),
             ended: false,
@@ -224,7 +228,10 @@ impl Call {
             tools,
             idle: true,
             last_busy: Moment::ZERO,
-        }
+            calm: Calm::default(),
+        };
+        call.note_calm(Moment::ZERO);
+        call
     }
 
     /// Takes one thing that happened. Afterwards [`poll`](Self::poll) until it gives nothing.
@@ -232,6 +239,10 @@ impl Call {
         if self.ended {
             return;
         }
+        let is_voice = matches!(
+            input,
+            Input::Client(ClientEvent::Audio(_)) | Input::Provider(ProviderEvent::Audio { .. })
+        );
         match input {
             Input::Client(event) => self.on_client(now, event),
             Input::ClientGone => self.end(now, EndReason::ClientLeft),
@@ -252,7 +263,12 @@ impl Call {
             Input::RecordingFailed => self.recording_failed(),
             Input::Tick => {}
         }
-        self.settle(now);
+        if is_voice && self.is_calm(now) {
+            self.pass_voice(now);
+        } else {
+            self.settle(now);
+            self.note_calm(now);
+        }
     }
 
     /// The next thing to do.
@@ -265,30 +281,16 @@ impl Call {
         if self.ended {
             return None;
         }
-        let wanted = match self.wanted {
-            Wanted::NotBefore(at) if at > now => Some(at),
-            Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),
-            _ => None,
-        };
         // While a response runs, silence is only a gap in it, unless somebody waits for it.
         let is_awaited = self.words.waits_to_be_heard() || self.tape_waits();
         let silence = (self.response.is_none() || is_awaited)
             .then(|| self.playout.silent_at(now))
             .flatten();
         [
+            self.calm.due(),
             self.playout.next_frame(now),
             silence,
             self.uplink.next_wake().map(|at| at.max(now)),
-            self.connection_wake(now),
-            self.delivery_wake(now),
-            self.words.next_wake(),
-            self.tools.next_wake(now),
-            wanted,
-            self.settings.max_duration,
-            self.settings
-                .idle_timeout
-                .filter(|_| self.idle && self.provider.is_some())
-                .map(|limit| self.last_busy.saturating_add(limit)),
         ]
         .into_iter()
         .flatten()

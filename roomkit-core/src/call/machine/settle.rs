@@ -42,7 +42,7 @@ impl Call {
         }
     }
 
-    fn play(&mut self, now: Moment) {
+    pub(super) fn play(&mut self, now: Moment) {
         while let Some(due) = self.playout.poll(now) {
             match due {
                 Due::Audio(pcm) if self.permissions.voice => {

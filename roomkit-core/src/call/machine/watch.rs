@@ -66,6 +66,11 @@ impl Call {
             .min()
     }
 
+    /// When audio that is sent is to be followed by a ping.
+    pub(super) fn next_ping(&self) -> Option<Moment> {
+        self.pings().then(|| self.connection.next_ping()).flatten()
+    }
+
     fn pings(&self) -> bool {
         self.provider.as_ref().is_some_and(|p| p.pings)
     }

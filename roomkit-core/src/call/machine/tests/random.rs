@@ -40,6 +40,19 @@ fn status(is_completed: bool) -> ResponseStatus {
     }
 }
 
+/// What came of it, and when.
+fn told(steps: &[Step], settings: CallSettings, goes_the_long_way: bool) -> Vec<(Moment, Action)> {
+    let mut capabilities = capabilities();
+    capabilities.pings = true;
+    let mut world = World::new(settings, capabilities, true, None);
+    world.call.call.calm.is_off = goes_the_long_way;
+    world.run(&Step::Dialled(Ok(None)));
+    for step in steps {
+        world.run(step);
+    }
+    world.call.log
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -96,5 +109,29 @@ proptest! {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn audio_takes_the_short_way_only_where_it_changes_nothing(
+        steps in prop::collection::vec(step(), 1..80),
+        has_jitter_buffer: bool,
+        is_recorded: bool,
+    ) {
+        let settings = || {
+            let mut settings = settings();
+            settings.idle_timeout = Some(ms(3000));
+            settings.max_duration = Some(ms(20_000));
+            if has_jitter_buffer {
+                settings.lead = ms(20);
+                settings.jitter_buffer = ms(60);
+            }
+            settings.recording = is_recorded.then_some(RecordingTerms {
+                consent: Consent::Given,
+                client_decides: false,
+            });
+            settings
+        };
+        let (short, long) = (told(&steps, settings(), false), told(&steps, settings(), true));
+        prop_assert_eq!(short, long);
     }
 }

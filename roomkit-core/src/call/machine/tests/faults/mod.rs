@@ -245,6 +245,22 @@ fn repeated_ends(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn audio_takes_the_short_way_only_where_it_changes_nothing() {
+    for seed in 10_000..10_500 {
+        let told = |goes_the_long_way| {
+            let mut world = World::new(seed);
+            world.call.calm.is_off = goes_the_long_way;
+            world.run(ms(200_000));
+            world.log
+        };
+        let (short, long) = (told(false), told(true));
+        let differ = short.iter().zip(&long).find(|(short, long)| short != long);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(short.len(), long.len(), "seed {seed}");
+    }
+}
+
+#[test]
 fn h_conversations_survive_their_connections_1() {
     converse(0..2_500);
 }

@@ -1,0 +1,85 @@
+//! The short way of a frame of audio. Nearly all that comes is one, and while nothing else is due it
+//! changes nothing but what is sent: the rest of the machine need not be looked at for it.
+
+use super::{Call, Wanted};
+use crate::call::io::Moment;
+
+/// What the machine waits for, as it was when the whole of it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    /// When something is due, beside audio.
+    due: Option<Moment>,
+    /// Until then audio may take the short way.
+    until: Moment,
+    /// Nothing of the AI was to be heard.
+    silent: bool,
+    /// Audio goes the long way, to be compared with the short one.
+    #[cfg(test)]
+    pub(super) is_off: bool,
+}
+
+impl Calm {
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.due
+    }
+}
+
+impl Call {
+    /// Audio that has just been taken changes nothing but what is sent.
+    pub(super) fn is_calm(&self, now: Moment) -> bool {
+        #[cfg(test)]
+        if self.calm.is_off {
+            return false;
+        }
+        now < self.calm.until
+            && self.playout.is_silent(now) == self.calm.silent
+            && !self.turn.answers()
+    }
+
+    /// What [`settle`](Self::settle) does with audio.
+    pub(super) fn pass_voice(&mut self, now: Moment) {
+        self.send_voice(now);
+        self.play(now);
+    }
+
+    /// Looks at what is waited for, after everything that was due is done.
+    pub(super) fn note_calm(&mut self, now: Moment) {
+        let wanted = match self.wanted {
+            Wanted::NotBefore(at) if at > now => Some(at),
+            Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),
+            _ => None,
+        };
+        let idle_timeout = self.settings.idle_timeout;
+        let due = [
+            self.connection_wake(now),
+            self.delivery_wake(now),
+            self.words.next_wake(),
+            self.tools.next_wake(now),
+            wanted,
+            self.settings.max_duration,
+            idle_timeout
+                .filter(|_| self.idle && self.provider.is_some())
+                .map(|limit| self.last_busy.saturating_add(limit)),
+        ];
+        let due = due.into_iter().flatten().min();
+        let ping = self.next_ping();
+        // With any of these, audio or its absence is waited for.
+        let waits = self.tape.is_some()
+            || !self.tools.is_empty()
+            || !self.uplink.is_clear()
+            || self.connection.due_since.is_some()
+            || self.words.waits_to_be_heard();
+        let until = if waits {
+            now
+        } else {
+            [due, ping]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(Moment::MAX)
+        };
+        self.calm.due = due;
+        self.calm.until = until;
+        self.calm.silent = self.playout.is_silent(now);
+    }
+}
