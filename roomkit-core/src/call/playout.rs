@@ -279,6 +279,17 @@ impl Playout {
             .all(|segment| position >= segment.start + segment.length)
     }
 
+    /// When all queued audio of this item will have been heard, unless it is held up.
+    pub(super) fn heard_at(&self, now: Moment, item_id: Option<&ItemId>) -> Moment {
+        let end = self
+            .segments
+            .iter()
+            .filter(|segment| segment.item.item_id.as_ref() == item_id)
+            .map(|segment| segment.start + segment.length)
+            .max();
+        now + end.unwrap_or_default().saturating_sub(self.position(now))
+    }
+
     /// How much of this item has been heard (contract A4).
     pub(super) fn heard_of(&self, now: Moment, item_id: Option<&ItemId>) -> Duration {
         let position = self.position(now);

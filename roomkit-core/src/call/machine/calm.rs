@@ -1,5 +1,6 @@
-//! The short way of a frame of audio. Nearly all that comes is one, and while nothing else is due it
-//! changes nothing but what is sent: the rest of the machine need not be looked at for it.
+//! The short way of a frame of audio. Nearly all that comes is one, or the time to send one, and
+//! while nothing else is due that changes nothing but what is sent: the rest of the machine need not
+//! be looked at for it.
 
 use super::{Call, Wanted};
 use crate::call::io::Moment;
@@ -9,7 +10,7 @@ use crate::call::io::Moment;
 pub(super) struct Calm {
     /// When something is due, beside audio.
     due: Option<Moment>,
-    /// Until then audio may take the short way.
+    /// Until then there is a short way for audio.
     until: Moment,
     /// Nothing of the AI was to be heard.
     silent: bool,
@@ -25,7 +26,7 @@ impl Calm {
 }
 
 impl Call {
-    /// Audio that has just been taken changes nothing but what is sent.
+    /// Audio that has just been taken, or the time that has passed, changes nothing but what is sent.
     pub(super) fn is_calm(&self, now: Moment) -> bool {
         #[cfg(test)]
         if self.calm.is_off {
@@ -37,7 +38,7 @@ impl Call {
     }
 
     /// What [`settle`](Self::settle) does with audio.
-    pub(super) fn pass_voice(&mut self, now: Moment) {
+    pub(super) fn pass_audio(&mut self, now: Moment) {
         self.send_voice(now);
         self.play(now);
     }
@@ -53,7 +54,7 @@ impl Call {
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
-            self.words.next_wake(),
+            self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),
             wanted,
             self.settings.max_duration,
@@ -67,8 +68,7 @@ impl Call {
         let waits = self.tape.is_some()
             || !self.tools.is_empty()
             || !self.uplink.is_clear()
-            || self.connection.due_since.is_some()
-            || self.words.waits_to_be_heard();
+            || self.connection.due_since.is_some();
         let until = if waits {
             now
         } else {

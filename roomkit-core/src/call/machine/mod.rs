@@ -239,9 +239,11 @@ impl Call {
         if self.ended {
             return;
         }
-        let is_voice = matches!(
+        let is_of_audio = matches!(
             input,
-            Input::Client(ClientEvent::Audio(_)) | Input::Provider(ProviderEvent::Audio { .. })
+            Input::Client(ClientEvent::Audio(_))
+                | Input::Provider(ProviderEvent::Audio { .. })
+                | Input::Tick
         );
         match input {
             Input::Client(event) => self.on_client(now, event),
@@ -263,8 +265,8 @@ impl Call {
             Input::RecordingFailed => self.recording_failed(),
             Input::Tick => {}
         }
-        if is_voice && self.is_calm(now) {
-            self.pass_voice(now);
+        if is_of_audio && self.is_calm(now) {
+            self.pass_audio(now);
         } else {
             self.settle(now);
             self.note_calm(now);

@@ -271,10 +271,18 @@ impl Words {
         front.is_some_and(|entry| matches!(entry.what, What::AnswerFinal(_)))
     }
 
-    /// When a wait for a question's transcript ends.
-    pub(super) fn next_wake(&self) -> Option<Moment> {
-        let since = self.queue.front()?.answers_since?;
-        Some(since + self.wait)
+    /// When what is waited for is over: the time for a question's transcript, or an answer that is
+    /// being heard.
+    pub(super) fn next_wake(&self, now: Moment, playout: &Playout) -> Option<Moment> {
+        let front = self.queue.front()?;
+        if let Some(since) = front.answers_since {
+            return Some(since + self.wait);
+        }
+        let What::AnswerFinal(serial) = front.what else {
+            return None;
+        };
+        let answer = self.answers.iter().find(|it| it.serial == serial)?;
+        Some(playout.heard_at(now, answer.item_id.as_ref()))
     }
 
     fn settle(&mut self, place: usize) -> Option<(Moment, News)> {
