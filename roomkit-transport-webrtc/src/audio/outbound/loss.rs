@@ -13,7 +13,7 @@ const OVERTAKEN: i32 = 2;
 const ON: f32 = 0.01;
 /// Loss below which it is not any more.
 const OFF: f32 = 0.005;
-/// How much of what was before is left after a window: loss comes in bursts.
+/// How much of what was before is left after so many packets: loss comes in bursts.
 const MEMORY: f32 = 0.8;
 /// The most that the encoder is told; beyond that copies would cost too much of the voice itself.
 const MOST: u8 = 30;
@@ -67,7 +67,7 @@ impl Loss {
         } else {
             0.0
         };
-        // Clients may report seldom, and windows be long: forgotten is by packets.
+        // Windows are longer where clients report seldom, and losses are forgotten no more slowly.
         let memory = MEMORY.powf(f32::from(packets) / f32::from(WINDOW));
         let remembered = memory * self.smooth + (1.0 - memory) * fraction;
         self.smooth = fraction.max(remembered);
