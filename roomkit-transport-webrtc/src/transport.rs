@@ -24,7 +24,7 @@ use roomkit_core::{
 use tokio::time::Instant;
 
 use crate::{
-    audio::{Inbound, Outbound, pcm_rate},
+    audio::{First, Inbound, Outbound, pcm_rate},
     callers::Callers,
     config::WebRtcTransportConfig,
     life::Patience,
@@ -125,7 +125,11 @@ impl WebRtcRealtimeTransport {
         let now = Instant::now();
         let inbound = Inbound::new(codec, input_rate)
             .map_err(|error| ConfigError::field("input_sample_rate", error.to_string()))?;
-        let outbound = Outbound::new(codec, output_rate, config.bitrate, random(), now)
+        let first = First {
+            sequence: random() as u16,
+            timestamp: random(),
+        };
+        let outbound = Outbound::new(codec, output_rate, config.bitrate, first, now)
             .map_err(|error| ConfigError::field("output_sample_rate", error.to_string()))?;
 
         let mut info = LinkInfo::new(input_rate, output_rate);
@@ -139,7 +143,7 @@ impl WebRtcRealtimeTransport {
             max_message_bytes: config.max_message_bytes,
             max_json_depth: config.max_json_depth,
         };
-        let link = Link::new(Arc::clone(peer), outbound, random() as u16);
+        let link = Link::new(Arc::clone(peer), outbound);
         Ok(ClientLink {
             info,
             events: Events::new(Arc::clone(&link), (inbound, input_rate), limits).stream(),

@@ -51,31 +51,59 @@ async fn copies_come_and_go(form: Form) {
     let ai =
         MockRealtimeProvider::new().with_capabilities(ProviderCapabilities::new(16_000, 24_000));
     let server = Server::start(&ai).await;
-    let mut client = Client::call(&server).await;
+    let mut listener = Listener::call(&server, form).await;
     let ai = ai.wait_for_connect().await;
     ai.simulate_response_start(Some("resp_2"));
     ai.simulate_item_audio("item_2", pcm(&vowel(24_000, 60_000)));
 
-    // The client's own reports say meanwhile that nothing is lost.
-    let spoken = client.hear(150).await;
-    assert_eq!(copies(spoken), 0, "copies take bits from the voice");
-
-    let voice = spoken[0].header.ssrc;
-    let lost = |fraction_lost| ReceptionReport {
-        ssrc: voice,
-        fraction_lost,
-        ..ReceptionReport::default()
-    };
-    client.report(form(lost(LITTLE))).await;
-    soon(async { while copies(client.hear(SOME).await) < SOME / 2 {} }).await;
-
+    for overtaken in [2, 0, 1, 0] {
+        let copies = listener.copies_when_lost(overtaken).await;
+        assert_eq!(copies, 0, "copies take bits from the voice");
+    }
+    let mut lost = 0;
+    soon(async {
+        while listener.copies_when_lost(lost).await < SOME / 2 {
+            lost += 5;
+        }
+    })
+    .await;
     // It is over once nothing has been lost for a while.
-    soon(async { while copies(client.hear(SOME).await) > 0 {} }).await;
-    client.close().await;
+    soon(async { while listener.copies_when_lost(lost).await > 0 {} }).await;
+    listener.client.close().await;
 }
 
-/// 1.2 %: just what is worth copies, and soon forgotten.
-const LITTLE: u8 = 3;
+/// A client that reports what the test wants.
+struct Listener {
+    client: Client,
+    form: Form,
+    said: ReceptionReport,
+}
+
+impl Listener {
+    async fn call(server: &Server, form: Form) -> Self {
+        let silent = Kind {
+            reports: false,
+            ..Kind::default()
+        };
+        let mut client = Client::call_as(silent, &server.http).await;
+        let first = &client.hear(1).await[0].header;
+        let said = ReceptionReport {
+            ssrc: first.ssrc,
+            last_sequence_number: first.sequence_number.into(),
+            ..ReceptionReport::default()
+        };
+        Self { client, form, said }
+    }
+
+    /// Reports that so many were lost in all, and counts the copies in what comes then. Each report
+    /// is of 100 packets more, which have not all been sent: so this is over sooner.
+    async fn copies_when_lost(&mut self, total: u32) -> usize {
+        self.said.last_sequence_number += 100;
+        self.said.total_lost = total;
+        self.client.report((self.form)(self.said.clone())).await;
+        copies(self.client.hear(SOME).await)
+    }
+}
 
 /// As many packets as tell whether there are copies, where not each packet is worth one.
 const SOME: usize = 25;

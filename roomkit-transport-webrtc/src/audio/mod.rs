@@ -25,7 +25,7 @@ use roomkit_core::audio::g711;
 pub(crate) use self::{
     codec::CodecError,
     inbound::{Inbound, InboundCounts, RtpIn},
-    outbound::{Outbound, OutboundCounts},
+    outbound::{First, Outbound, OutboundCounts, Reception, RtpOut},
 };
 
 /// How much audio one outbound packet holds, and the most that one piece of filling holds.

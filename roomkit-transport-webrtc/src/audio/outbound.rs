@@ -14,6 +14,7 @@ use roomkit_core::audio::{BYTES_PER_SAMPLE, bytes_for};
 use tokio::time::Instant;
 
 use self::loss::Loss;
+pub(crate) use self::loss::Reception;
 use super::{Codec, CodecError, FRAME, codec::Encoder};
 
 /// Packets of silence that follow speech, 20 ms apart.
@@ -28,12 +29,21 @@ const MAX_PENDING: Duration = Duration::from_secs(2);
 /// What goes into an RTP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RtpOut {
+    /// One more than that of the packet before it.
+    pub(crate) sequence: u16,
     /// When its audio begins, by the clock of [`Codec::clock_rate`].
     pub(crate) timestamp: u32,
     /// Whether speech begins with it.
     pub(crate) marker: bool,
     /// The coded audio: 20 ms.
     pub(crate) payload: Bytes,
+}
+
+/// Where packets begin to count; both should be random (RFC 3550, section 5.1).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct First {
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
 }
 
 /// What went to a client.
@@ -61,6 +71,8 @@ pub(crate) struct Outbound {
     /// Whether the last packet was speech, and the next of it follows without a break.
     speaking: bool,
     clock: Clock,
+    /// The number of the next packet.
+    sequence: u16,
     last_sent: Instant,
     loss: Loss,
     counts: OutboundCounts,
@@ -80,13 +92,12 @@ enum Phase {
 
 impl Outbound {
     /// Sends `codec` with audio of `rate` Hz, which must be one that
-    /// [`pcm_rate`](super::pcm_rate) gives. `bitrate` in bit/s is for Opus; `first_timestamp`
-    /// should be random (RFC 3550, section 5.1).
+    /// [`pcm_rate`](super::pcm_rate) gives. `bitrate` in bit/s is for Opus.
     pub(crate) fn new(
         codec: Codec,
         rate: u32,
         bitrate: u32,
-        first_timestamp: u32,
+        first: First,
         now: Instant,
     ) -> Result<Self, CodecError> {
         Ok(Self {
@@ -95,9 +106,10 @@ impl Outbound {
             pending: Vec::new(),
             phase: Phase::Silence { tail: 0, due: now },
             speaking: false,
-            clock: Clock::new(first_timestamp, codec.clock_rate(), now),
+            clock: Clock::new(first.timestamp, codec.clock_rate(), now),
+            sequence: first.sequence,
             last_sent: now,
-            loss: Loss::default(),
+            loss: Loss::new(first.sequence),
             counts: OutboundCounts::default(),
             now,
         })
@@ -192,9 +204,9 @@ impl Outbound {
         }
     }
 
-    /// Says how much of what was sent the client has lost of late, 0 to 1, from its reports.
-    pub(crate) fn set_loss(&mut self, fraction: f32) {
-        if let Some(percent) = self.loss.report(fraction)
+    /// Takes a client's report of what came of the packets.
+    pub(crate) fn report(&mut self, reception: Reception) {
+        if let Some(percent) = self.loss.report(reception)
             && self.encoder.expect_loss(percent).is_err()
         {
             self.counts.failed += 1;
@@ -220,7 +232,10 @@ impl Outbound {
             return None;
         };
         self.counts.bytes += payload.len() as u64;
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
         Some(RtpOut {
+            sequence,
             timestamp,
             marker,
             payload,

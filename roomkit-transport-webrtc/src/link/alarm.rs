@@ -1,6 +1,9 @@
 //! When the reading half wakes next. What the sending half does may be due before that.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    future::pending,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::{
     sync::Notify,
@@ -15,11 +18,17 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Sleeps until then, or until something is due before.
-    pub(super) async fn sleep_until(&self, at: Instant) {
-        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    /// Sleeps until then, if there is such a time, or until something is due before.
+    pub(super) async fn sleep_until(&self, at: Option<Instant>) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let time = async {
+            match at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            () = sleep_until(at) => {}
+            () = time => {}
             () = self.earlier.notified() => {}
         }
     }
@@ -27,7 +36,7 @@ impl Alarm {
     /// Something is due then.
     pub(super) fn at(&self, due: Instant) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        if at.is_some_and(|at| due < at) {
+        if at.is_none_or(|at| due < at) {
             *at = Some(due);
             self.earlier.notify_one();
         }
@@ -41,17 +50,28 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn c3_what_is_due_first_is_not_slept_through() {
+        let alarm = Alarm::default();
+        let began = Instant::now();
+        tokio::join!(alarm.sleep_until(None), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            alarm.at(began + Duration::from_secs(2));
+        });
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn c3_what_is_due_earlier_is_not_slept_through() {
         let alarm = Alarm::default();
         let began = Instant::now();
         let far = began + Duration::from_secs(9);
-        tokio::join!(alarm.sleep_until(far), async {
+        tokio::join!(alarm.sleep_until(Some(far)), async {
             alarm.at(far + Duration::from_secs(1));
             tokio::time::sleep(Duration::from_secs(1)).await;
             alarm.at(began + Duration::from_secs(2));
         });
         assert_eq!(began.elapsed(), Duration::from_secs(1));
-        alarm.sleep_until(far).await;
+        alarm.sleep_until(Some(far)).await;
         assert_eq!(began.elapsed(), Duration::from_secs(9));
     }
 }

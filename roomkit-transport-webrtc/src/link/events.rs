@@ -21,9 +21,6 @@ use crate::{
     peer::State,
 };
 
-/// How often it is asked how much of the AI's voice is lost on the way.
-const ASK_LOSS_EVERY: Duration = Duration::from_secs(2);
-
 /// How long a caller that has agreed to have a data channel may take to open one itself.
 const CHANNEL_TIME: Duration = Duration::from_secs(2);
 
@@ -41,7 +38,6 @@ pub(crate) struct Events {
     channels: watch::Receiver<Option<Arc<dyn DataChannel>>>,
     track: Option<Arc<dyn TrackRemote>>,
     channel: Option<Arc<dyn DataChannel>>,
-    ask_loss_at: Instant,
     /// When we open a channel, if there is none by then.
     open_channel_at: Option<Instant>,
     ready: VecDeque<ClientEvent>,
@@ -77,7 +73,6 @@ impl Events {
             limits,
             track: None,
             channel: None,
-            ask_loss_at: now + ASK_LOSS_EVERY,
             open_channel_at: peer.negotiated.has_data_channel.then(|| now + CHANNEL_TIME),
             ready: VecDeque::new(),
             undecodable: 0,
@@ -133,12 +128,6 @@ impl Events {
         if self.link.messages.retry_at().is_some_and(|at| at <= now) {
             self.link.messages.send_waiting().await.ok()?;
         }
-        if self.ask_loss_at <= now {
-            self.ask_loss_at = now + ASK_LOSS_EVERY;
-            if let Some(lost) = self.link.peer.lost() {
-                self.link.speak(|outbound, _| outbound.set_loss(lost)).await;
-            }
-        }
         if self.open_channel_at.is_some_and(|at| at <= now) {
             self.open_channel_at = None;
             if self.channel.is_none() {
@@ -158,16 +147,13 @@ impl Events {
     }
 
     async fn woken(&mut self) -> Woken {
-        let mut wake_at = self.ask_loss_at;
-        let others = [
+        let due = [
             self.inbound.next_wake(),
             self.link.speaks_at(),
             self.link.messages.retry_at(),
             self.open_channel_at,
         ];
-        for other in others.into_iter().flatten() {
-            wake_at = wake_at.min(other);
-        }
+        let wake_at = due.into_iter().flatten().min();
         tokio::select! {
             biased;
             state = changed(&mut self.states) => Woken::State(state),

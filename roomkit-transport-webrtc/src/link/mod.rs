@@ -18,30 +18,25 @@ use tokio::time::Instant;
 use self::{alarm::Alarm, messages::Messages};
 pub(crate) use self::{commands::Commands, events::Events};
 use crate::{
-    audio::{Outbound, OutboundCounts},
+    audio::{Outbound, OutboundCounts, RtpOut},
     peer::Peer,
 };
 
 /// What both halves use.
 pub(crate) struct Link {
     peer: Arc<Peer>,
-    voice: Mutex<Voice>,
+    /// The AI's voice as packets.
+    voice: Mutex<Outbound>,
     messages: Messages,
     /// When the events wake.
     alarm: Alarm,
 }
 
-/// The AI's voice as packets.
-struct Voice {
-    outbound: Outbound,
-    sequence: u16,
-}
-
 impl Link {
-    pub(crate) fn new(peer: Arc<Peer>, outbound: Outbound, sequence: u16) -> Arc<Self> {
+    pub(crate) fn new(peer: Arc<Peer>, outbound: Outbound) -> Arc<Self> {
         Arc::new(Self {
             peer,
-            voice: Mutex::new(Voice { outbound, sequence }),
+            voice: Mutex::new(outbound),
             messages: Messages::default(),
             alarm: Alarm::default(),
         })
@@ -58,14 +53,33 @@ impl Link {
             let packet = {
                 let mut voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(change) = change.take() {
-                    change(&mut voice.outbound, now);
+                    if let Some(reception) = self.peer.reception() {
+                        voice.report(reception);
+                    }
+                    change(&mut voice, now);
                 }
-                voice.next_packet(&self.peer, now)
+                voice.poll(now)
             };
             let Some(packet) = packet else {
                 return;
             };
-            self.peer.send_voice(packet).await;
+            self.peer.send_voice(self.wrapped(packet)).await;
+        }
+    }
+
+    fn wrapped(&self, packet: RtpOut) -> Packet {
+        let negotiated = &self.peer.negotiated;
+        Packet {
+            header: Header {
+                version: 2,
+                marker: packet.marker,
+                payload_type: negotiated.payload_type,
+                sequence_number: packet.sequence,
+                timestamp: packet.timestamp,
+                ssrc: negotiated.ssrc,
+                ..Header::default()
+            },
+            payload: packet.payload,
         }
     }
 
@@ -80,7 +94,7 @@ impl Link {
     /// What was spoken so far.
     fn spoken(&self) -> OutboundCounts {
         let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
-        voice.outbound.counts()
+        voice.counts()
     }
 
     /// When [`speak`](Self::speak) has to be called again, even if nothing has changed.
@@ -89,26 +103,6 @@ impl Link {
             return None;
         }
         let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(voice.outbound.next_wake())
-    }
-}
-
-impl Voice {
-    fn next_packet(&mut self, peer: &Peer, now: Instant) -> Option<Packet> {
-        let due = self.outbound.poll(now)?;
-        let sequence_number = self.sequence;
-        self.sequence = self.sequence.wrapping_add(1);
-        Some(Packet {
-            header: Header {
-                version: 2,
-                marker: due.marker,
-                payload_type: peer.negotiated.payload_type,
-                sequence_number,
-                timestamp: due.timestamp,
-                ssrc: peer.negotiated.ssrc,
-                ..Header::default()
-            },
-            payload: due.payload,
-        })
+        Some(voice.next_wake())
     }
 }

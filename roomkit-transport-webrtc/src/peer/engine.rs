@@ -40,7 +40,7 @@ use webrtc::{
 use super::{
     Negotiated, Peer,
     events::Watched,
-    reports::{Losses, ReportReader},
+    reports::{LatestReport, ReportReader},
 };
 use crate::{
     audio::Codec,
@@ -145,8 +145,8 @@ impl Engine {
         };
         let watched = Watched::new();
         let voice = Voice::new(&offer);
-        let losses = Losses::default();
-        let reader = ReportReader::new(voice.ssrc, losses.clone());
+        let report = LatestReport::default();
+        let reader = ReportReader::new(voice.ssrc, report.clone());
         let connection = self.connection(&offer, &network, &watched, reader).await?;
         let peer = Peer {
             id,
@@ -161,7 +161,7 @@ impl Engine {
             connection,
             network,
             voice: Arc::clone(&voice.track),
-            losses,
+            report,
             watched,
             fingerprint: offer.fingerprint,
             candidates: Mutex::new(Candidates::new(self.max_candidates)),

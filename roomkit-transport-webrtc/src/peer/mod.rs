@@ -32,9 +32,9 @@ use webrtc::{
 };
 
 pub(crate) use self::engine::{DISCONNECTED_AFTER, Engine, PeerError, random};
-use self::{events::Watched, reports::Losses};
+use self::{events::Watched, reports::LatestReport};
 use crate::{
-    audio::Codec,
+    audio::{Codec, Reception},
     net::PeerNetwork,
     protocol::{Candidate, Candidates, Unusable, WebRtcId},
 };
@@ -79,7 +79,7 @@ pub(crate) struct Peer {
     network: Arc<PeerNetwork>,
     voice: Arc<TrackLocalStaticRTP>,
     /// Of the voice.
-    losses: Losses,
+    report: LatestReport,
     watched: Watched,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
@@ -176,10 +176,10 @@ impl Peer {
         }
     }
 
-    /// The largest share of the AI's voice, 0 to 1, that the caller has reported lost since this was
-    /// last asked; none if it has reported nothing.
-    pub(crate) fn lost(&self) -> Option<f32> {
-        self.losses.take()
+    /// What the caller says came of the AI's voice; none if it has said nothing since this was last
+    /// asked.
+    pub(crate) fn reception(&self) -> Option<Reception> {
+        self.report.take()
     }
 
     /// The session has told the caller of its end: there is nothing to add.

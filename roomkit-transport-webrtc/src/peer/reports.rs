@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -19,27 +19,21 @@ use rtc::{
     shared::error::Error,
 };
 
-/// How much of the AI's voice was lost on the way, by the reports that were not asked for yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Losses {
-    /// In 1/256, as reports have it.
-    worst: Arc<Mutex<Option<u8>>>,
-}
+use crate::audio::Reception;
 
-impl Losses {
-    /// The most that was reported since this was last asked, 0 to 1; none if nothing was.
-    pub(super) fn take(&self) -> Option<f32> {
-        let worst = self
-            .worst
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        worst.map(|fraction| f32::from(fraction) / 256.0)
+/// The latest report of the AI's voice that was not asked for yet. Each one says all that those
+/// before it did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LatestReport(Arc<Mutex<Option<Reception>>>);
+
+impl LatestReport {
+    /// None if nothing was reported since this was last asked.
+    pub(super) fn take(&self) -> Option<Reception> {
+        self.slot().take()
     }
 
-    fn reported(&self, fraction: u8) {
-        let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
-        *worst = (*worst).max(Some(fraction));
+    fn slot(&self) -> MutexGuard<'_, Option<Reception>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,26 +42,26 @@ pub(super) struct ReportReader {
     /// Of the AI's voice. What is reported of other streams, which there are none of, is nothing
     /// to us.
     ssrc: u32,
-    losses: Losses,
+    latest: LatestReport,
     /// Emptied by the library after each packet.
     read: VecDeque<TaggedPacket>,
     written: VecDeque<TaggedPacket>,
 }
 
 impl ReportReader {
-    pub(super) fn new(ssrc: u32, losses: Losses) -> Self {
+    pub(super) fn new(ssrc: u32, latest: LatestReport) -> Self {
         Self {
             ssrc,
-            losses,
+            latest,
             read: VecDeque::new(),
             written: VecDeque::new(),
         }
     }
 
     fn inspect(&self, packets: &[Box<dyn rtcp::Packet>]) {
-        let reports = packets.iter().flat_map(|packet| reports(&**packet));
-        for report in reports.filter(|report| report.ssrc == self.ssrc) {
-            self.losses.reported(report.fraction_lost);
+        let mut reports = packets.iter().flat_map(|packet| reports(&**packet));
+        if let Some(report) = reports.rfind(|report| report.ssrc == self.ssrc) {
+            *self.latest.slot() = Some(reception(report));
         }
     }
 }
@@ -81,6 +75,14 @@ fn reports(packet: &dyn rtcp::Packet) -> &[ReceptionReport] {
         &report.reports
     } else {
         &[]
+    }
+}
+
+fn reception(report: &ReceptionReport) -> Reception {
+    Reception {
+        latest: report.last_sequence_number as u16,
+        // Signed, of 24 bits, which the library does not know.
+        lost: (report.total_lost << 8).cast_signed() >> 8,
     }
 }
 
@@ -138,22 +140,26 @@ mod tests {
 
     const VOICE: u32 = 0xa1;
 
-    fn block((ssrc, fraction_lost): (u32, u8)) -> ReceptionReport {
+    /// Whose, the latest packet and what is lost, as it is on the wire.
+    type Block = (u32, u32, u32);
+
+    fn block((ssrc, last_sequence_number, total_lost): Block) -> ReceptionReport {
         ReceptionReport {
             ssrc,
-            fraction_lost,
+            last_sequence_number,
+            total_lost,
             ..ReceptionReport::default()
         }
     }
 
-    fn from_listener(blocks: &[(u32, u8)]) -> Box<dyn rtcp::Packet> {
+    fn from_listener(blocks: &[Block]) -> Box<dyn rtcp::Packet> {
         Box::new(ReceiverReport {
             reports: blocks.iter().copied().map(block).collect(),
             ..ReceiverReport::default()
         })
     }
 
-    fn from_speaker(blocks: &[(u32, u8)]) -> Box<dyn rtcp::Packet> {
+    fn from_speaker(blocks: &[Block]) -> Box<dyn rtcp::Packet> {
         Box::new(SenderReport {
             reports: blocks.iter().copied().map(block).collect(),
             ..SenderReport::default()
@@ -169,9 +175,9 @@ mod tests {
     }
 
     /// A reader, and what it has read.
-    fn reader() -> (ReportReader, Losses) {
-        let losses = Losses::default();
-        (ReportReader::new(VOICE, losses.clone()), losses)
+    fn reader() -> (ReportReader, LatestReport) {
+        let latest = LatestReport::default();
+        (ReportReader::new(VOICE, latest.clone()), latest)
     }
 
     /// What comes off the wire as one datagram.
@@ -184,28 +190,48 @@ mod tests {
     #[test]
     fn both_kinds_of_reports_are_read() {
         for report in [from_listener, from_speaker] {
-            let (mut reader, losses) = reader();
-            assert_eq!(losses.take(), None);
-            comes(&mut reader, vec![report(&[(VOICE, 64)])]);
-            assert_eq!(losses.take(), Some(0.25));
-            assert_eq!(losses.take(), None, "asked for already");
-            comes(&mut reader, vec![report(&[(VOICE, 0)])]);
-            assert_eq!(losses.take(), Some(0.0), "that nothing is lost is news too");
+            let (mut reader, reported) = reader();
+            assert_eq!(reported.take(), None);
+            comes(&mut reader, vec![report(&[(VOICE, 64, 3)])]);
+            let reception = Reception {
+                latest: 64,
+                lost: 3,
+            };
+            assert_eq!(reported.take(), Some(reception));
+            assert_eq!(reported.take(), None, "asked for already");
+            comes(&mut reader, vec![report(&[(VOICE, 64, 3)])]);
+            assert_eq!(reported.take(), Some(reception), "said again");
         }
     }
 
     #[test]
-    fn the_worst_is_kept_until_it_is_asked_for() {
-        let (mut reader, losses) = reader();
-        for fraction in [16, 128, 0] {
-            comes(&mut reader, vec![from_speaker(&[(VOICE, fraction)])]);
+    fn the_latest_is_kept_until_it_is_asked_for() {
+        let (mut reader, reported) = reader();
+        let said = |latest| from_speaker(&[(VOICE, latest, 0)]);
+        comes(&mut reader, vec![said(9)]);
+        comes(&mut reader, vec![said(7), said(8)]);
+        assert_eq!(reported.take().map(|it| it.latest), Some(8));
+    }
+
+    #[test]
+    fn numbers_are_what_they_are_on_the_wire() {
+        for (total_lost, lost) in [
+            (0x00_0000, 0),
+            (0x7f_ffff, 0x7f_ffff),
+            (0xff_ffff, -1),
+            (0x80_0000, -0x80_0000),
+        ] {
+            let (mut reader, reported) = reader();
+            let said = from_listener(&[(VOICE, 0x0003_ffff, total_lost)]);
+            comes(&mut reader, vec![said]);
+            let latest = 0xffff;
+            assert_eq!(reported.take(), Some(Reception { latest, lost }));
         }
-        assert_eq!(losses.take(), Some(0.5));
     }
 
     #[test]
     fn what_is_no_report_of_the_voice_is_let_by() {
-        let (mut reader, losses) = reader();
+        let (mut reader, reported) = reader();
         comes(&mut reader, vec![]);
         let goodbye = Goodbye {
             sources: vec![VOICE],
@@ -216,9 +242,9 @@ mod tests {
             ..PictureLossIndication::default()
         };
         comes(&mut reader, vec![Box::new(goodbye), Box::new(lost_picture)]);
-        let nothing = [from_listener(&[]), from_speaker(&[(VOICE + 1, 255)])];
+        let nothing = [from_listener(&[]), from_speaker(&[(VOICE + 1, 100, 20)])];
         comes(&mut reader, nothing.into());
-        assert_eq!(losses.take(), None);
+        assert_eq!(reported.take(), None);
     }
 
     #[test]
@@ -246,17 +272,18 @@ mod tests {
     proptest! {
         /// As many as fit into a packet (31), in as many packets as one likes, about anything.
         #[test]
-        fn x5_any_reports_come_to_the_worst_of_the_voice(
-            packets in vec((any::<bool>(), vec((VOICE..VOICE + 3, any::<u8>()), 0..=31)), 0..50),
+        fn x5_any_reports_come_to_the_latest_of_the_voice(
+            packets in vec((any::<bool>(), vec((VOICE..VOICE + 3, any::<u32>(), any::<u32>()), 0..=31)), 0..50),
         ) {
-            let (mut reader, losses) = reader();
-            let ours = packets.iter().flat_map(|(_, blocks)| blocks);
-            let worst = ours.filter(|(ssrc, _)| *ssrc == VOICE).map(|(_, lost)| *lost).max();
+            let (mut reader, reported) = reader();
+            let mut blocks = packets.iter().flat_map(|(_, blocks)| blocks);
+            let latest = blocks.rfind(|(ssrc, ..)| *ssrc == VOICE);
+            let latest = latest.map(|it| reception(&block(*it)));
             let packets = packets.iter().map(|(speaks, blocks)| {
                 if *speaks { from_speaker(blocks) } else { from_listener(blocks) }
             });
             comes(&mut reader, packets.collect());
-            prop_assert_eq!(losses.take(), worst.map(|it| f32::from(it) / 256.0));
+            prop_assert_eq!(reported.take(), latest);
         }
 
         /// What the library makes of any bytes that begin like RTCP.
@@ -267,9 +294,10 @@ mod tests {
             let mut bytes = vec![first, kind, length[0], length[1]];
             bytes.extend(&rest[..usize::from(words) * 4]);
             if let Ok(packets) = rtcp::packet::unmarshal(&mut &bytes[..]) {
-                let (mut reader, losses) = reader();
+                let (mut reader, reported) = reader();
                 comes(&mut reader, packets);
-                prop_assert!(losses.take().is_none_or(|lost| (0.0..1.0).contains(&lost)));
+                let lost = reported.take().map_or(0, |it| it.lost);
+                prop_assert!((-0x80_0000..0x80_0000).contains(&lost));
             }
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Kind {
     pub(crate) codec: Codec,
     pub(crate) channel: Channel,
     pub(crate) address: &'static str,
+    /// Whether it reports by itself what came of what it was sent.
+    pub(crate) reports: bool,
 }
 
 impl Default for Kind {
@@ -54,6 +56,7 @@ impl Default for Kind {
             codec: Codec::Opus,
             channel: Channel::Made,
             address: "127.0.0.1:0",
+            reports: true,
         }
     }
 }
@@ -157,10 +160,14 @@ pub(super) async fn connection(kind: Kind, watched: &Watched) -> Arc<dyn PeerCon
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .build();
     let address: SocketAddr = kind.address.parse().unwrap();
+    let mut interceptors = Registry::new();
+    if kind.reports {
+        interceptors = configure_rtcp_reports(interceptors);
+    }
     let built = PeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::new().build())
         .with_media_engine(media)
-        .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
+        .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(Arc::new(watched.clone()))
         .with_udp_addrs(vec![address])

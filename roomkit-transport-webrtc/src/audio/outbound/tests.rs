@@ -9,7 +9,10 @@ use crate::audio::{
 };
 
 const RATE: u32 = 24_000;
-const FIRST: u32 = u32::MAX - 100_000;
+const FIRST: First = First {
+    sequence: u16::MAX - 10,
+    timestamp: u32::MAX - 100_000,
+};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -63,7 +66,7 @@ impl Line {
     fn positions(&self) -> Vec<u32> {
         self.sent
             .iter()
-            .map(|(_, packet)| packet.timestamp.wrapping_sub(FIRST) / 48)
+            .map(|(_, packet)| packet.timestamp.wrapping_sub(FIRST.timestamp) / 48)
             .collect()
     }
 
@@ -251,11 +254,16 @@ fn reported_loss_brings_copies_of_the_past() {
     };
     line.push(0, 400);
     assert_eq!(copies(&line), 0);
-    line.outbound.set_loss(0.08);
+    let mut said = Reception {
+        latest: FIRST.sequence.wrapping_add(99),
+        lost: 8,
+    };
+    line.outbound.report(said);
     line.push(400, 400);
     assert!(copies(&line) > 10, "{}", copies(&line));
     for _ in 0..20 {
-        line.outbound.set_loss(0.0);
+        said.latest = said.latest.wrapping_add(100);
+        line.outbound.report(said);
     }
     let before = copies(&line);
     line.push(800, 400);
@@ -273,24 +281,17 @@ fn c3_what_goes_out_is_understood_by_the_inbound_side() {
         let mut outbound = Outbound::new(codec, rate, 32_000, FIRST, start).unwrap();
         let mut inbound = Inbound::new(codec, rate).unwrap();
         let mut heard = Vec::new();
-        let mut sequence = u16::MAX - 10;
         let frame = rate as usize / 50;
         for n in 0..50 {
             let now = start + FRAME * n;
             outbound.push(&tone(rate, 440.0, n as usize * frame, frame), now);
             while let Some(packet) = outbound.poll(now) {
-                sequence = sequence.wrapping_add(1);
-                let RtpOut {
-                    timestamp, payload, ..
-                } = packet;
-                inbound.push(
-                    RtpIn {
-                        sequence,
-                        timestamp,
-                        payload,
-                    },
-                    now,
-                );
+                let packet = RtpIn {
+                    sequence: packet.sequence,
+                    timestamp: packet.timestamp,
+                    payload: packet.payload,
+                };
+                inbound.push(packet, now);
                 while let Some(pcm) = inbound.poll(now) {
                     heard.extend_from_slice(&pcm);
                 }
@@ -309,7 +310,7 @@ enum Step {
     Push(usize),
     Flush,
     Clear,
-    Loss(f32),
+    Report(Reception),
     Wait(u64),
 }
 
@@ -318,7 +319,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..1500_usize).prop_map(Step::Push),
         1 => Just(Step::Flush),
         1 => Just(Step::Clear),
-        1 => any::<f32>().prop_map(Step::Loss),
+        1 => any::<(u16, i32)>().prop_map(|(latest, lost)| Step::Report(Reception { latest, lost })),
         4 => (0..50_u64).prop_map(Step::Wait),
         1 => (0..5_000_u64).prop_map(Step::Wait),
     ]
@@ -342,7 +343,7 @@ proptest! {
                 }
                 Step::Flush => line.outbound.flush(),
                 Step::Clear => line.outbound.clear(),
-                Step::Loss(loss) => line.outbound.set_loss(loss),
+                Step::Report(reception) => line.outbound.report(reception),
                 Step::Wait(millis) => {
                     line.run(at..at + millis);
                     at += millis;
@@ -354,6 +355,9 @@ proptest! {
         for pair in timestamps.windows(2) {
             let step = pair[1].wrapping_sub(pair[0]);
             prop_assert!(step > 0 && step % 960 == 0, "{step}");
+        }
+        for pair in line.sent.windows(2) {
+            prop_assert_eq!(pair[1].1.sequence, pair[0].1.sequence.wrapping_add(1));
         }
         let counts = line.outbound.counts();
         prop_assert_eq!(counts.failed, 0);
