@@ -58,7 +58,7 @@ impl Verdict {
         (count > limit).then(|| {
             format!(
                 "`{piece}` takes {count} instructions, more than its limit of {limit} ({} were measured, and {MARGIN_PERCENT} % more \
-                 are allowed); `valgrind --tool=callgrind roomkit-bench piece '{piece}' --times 1000` and callgrind_annotate show \
+                 are allowed); `valgrind --tool=callgrind target/release/roomkit-bench piece '{piece}' --times 1000` and callgrind_annotate show \
                  what takes them; if it has to be, write {count} into MEASURED in roomkit-bench/src/count/limits.rs",
                 self.measured.unwrap_or_default()
             )
