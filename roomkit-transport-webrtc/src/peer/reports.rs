@@ -123,6 +123,16 @@ impl Interceptor for ReportReader {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
+/// Reads what the library makes of these bytes, for a voice of SSRC 1.
+pub(crate) fn fuzz(rtcp: &[u8]) {
+    if let Ok(packets) = rtcp::packet::unmarshal(&mut &rtcp[..]) {
+        let losses = Losses::default();
+        ReportReader::new(1, losses.clone()).inspect(&packets);
+        let lost = losses.take();
+        assert!(lost.is_none_or(|lost| (0.0..1.0).contains(&lost)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
