@@ -75,10 +75,10 @@ pub const MESSAGES: &[&str] = &[
     r##"{"type":"object","$defs":{"n":{"type":["object","null"],"properties":{"n":{"$ref":"#/$defs/n"}}}},"properties":{"a":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]},"b":{"enum":[1,null]},"c":{"type":"array","items":[{"const":"x"}]}},"required":["a","z"]}"##,
 ];
 
-/// What is not text: a binding request for the caller `name`, RTP, Opus packets after their lengths, and
+/// What is not text: a binding request for the caller `name`, signed with `password`, RTP, Opus packets after their lengths, and
 /// a receiver's and a sender's report with a block each.
 pub(crate) const BINARY: &[&[u8]] = &[
-    b"\x00\x01\x00\x24\x21\x12\xa4\x42abcdefghijkl\x00\x06\x00\x09name:them\x00\x00\x00\x00\x08\x00\x14aaaaaaaaaaaaaaaaaaaa",
+    b"\x00\x01\x00(!\x12\xa4Babcdefghijkl\x00\x06\x00\x09name:them\x00\x00\x00\x00\x08\x00\x14WX\xdfL\x0c\xb05\x91j\xc9\xc0\xff\x00j\x8c\x9eU\xae\xbc\xa5",
     b"\x01\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
     b"\x80\x6f\x00\x01\x00\x00\x03\xc0\x00\x00\x00\x01\x78\x80\x00",
     b"\x03\x00\x00\x00\x78\x80\x00\x05\x01\x01\x14\x58\x0b\xe4\xc1\x36\x03\x02\x02\x14\xf8\xff\xfe\x08\x03\x03\x14\x48\x83\x01\x02\x03\x04\x05\x06",
