@@ -115,10 +115,28 @@ fn openai(input: &[u8]) {
     }
 }
 
+/// Each pair of rates that transports and vendors make, in pieces as long as the first byte says.
 fn resampler(input: &[u8]) {
-    if let Some(mut resampler) = Resampler::new(24_000, 16_000) {
-        resampler.process(input);
+    let Some((length, pcm)) = input.split_first() else {
+        return;
+    };
+    for (from, to) in [
+        (24_000, 16_000),
+        (16_000, 24_000),
+        (48_000, 24_000),
+        (8_000, 24_000),
+        (24_000, 8_000),
+        (44_100, 16_000),
+    ] {
+        let Some(mut resampler) = Resampler::new(from, to) else {
+            continue;
+        };
+        for piece in pcm.chunks(1 + usize::from(*length)) {
+            resampler.process(piece);
+        }
         resampler.flush();
+        resampler.reset();
+        resampler.process(pcm);
     }
 }
 
