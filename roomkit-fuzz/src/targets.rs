@@ -115,7 +115,7 @@ fn openai(input: &[u8]) {
     }
 }
 
-/// Each pair of rates that transports and vendors make, in pieces as long as the first byte says.
+/// Pairs of rates that transports and vendors make, in pieces as long as the first byte says.
 fn resampler(input: &[u8]) {
     let Some((length, pcm)) = input.split_first() else {
         return;
@@ -126,7 +126,6 @@ fn resampler(input: &[u8]) {
         (48_000, 24_000),
         (8_000, 24_000),
         (24_000, 8_000),
-        (44_100, 16_000),
     ] {
         let Some(mut resampler) = Resampler::new(from, to) else {
             continue;
