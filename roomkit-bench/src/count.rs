@@ -1,10 +1,14 @@
-//! Instructions of each piece, counted by Valgrind: the same on a busy machine as on a quiet one.
+//! Instructions of each piece, counted by Valgrind: the same on a busy machine as on a quiet one, so
+//! that CI can hold them against limits.
+
+mod limits;
 
 use std::process::Command;
 
 use clap::Args;
 use roomkit_bench::micro;
 
+use self::limits::Verdict;
 use crate::{
     Outcome,
     table::{Cell, Table},
@@ -15,6 +19,13 @@ const WARM_UP: usize = 100;
 const TIMES: usize = 1_000;
 
 #[derive(Args)]
+pub(crate) struct Options {
+    /// Fail if a piece takes more than its limit, or has none.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct PieceOptions {
     /// Its name.
     name: String,
@@ -23,17 +34,48 @@ pub(crate) struct PieceOptions {
     times: usize,
 }
 
-pub(crate) fn run() -> Outcome<Table> {
+/// What was counted, with a note on each piece that takes more than its limit.
+pub(crate) struct Counted {
+    pub(crate) table: Table,
+    problems: usize,
+}
+
+impl Counted {
+    /// An error if something takes more than its limit and that was asked for.
+    pub(crate) fn outcome(&self, options: &Options) -> Outcome<()> {
+        match self.problems {
+            problems if options.check && problems > 0 => {
+                Err(format!("{problems} of the pieces take too much, see above").into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn run() -> Outcome<Counted> {
     let mut table = Table::new("Instructions per frame of 20 ms", "roomkit-bench count")
-        .columns(["piece", "instructions"])
-        .note("Counted by callgrind, the difference between many times and few.");
+        .columns(["piece", "instructions", "limit", "change %"])
+        .note("Counted by callgrind, the difference between many times and few; `change` is from what was measured when the limit was set.");
+    let mut problems = 0;
     for piece in micro::pieces()? {
         let few = instructions(piece.name(), WARM_UP)?;
         let many = instructions(piece.name(), WARM_UP + TIMES)?;
         let each = many.saturating_sub(few) / TIMES as u64;
-        table.row([Cell::word(piece.name()), Cell::count(each)]);
+        let verdict = Verdict::of(piece.name(), each);
+        table.row([
+            Cell::word(piece.name()),
+            Cell::count(each),
+            verdict.limit().map_or(Cell::None, Cell::count),
+            verdict
+                .change_percent()
+                .map_or(Cell::None, |change| Cell::figure(change, 1)),
+        ]);
+        if let Some(problem) = verdict.problem(piece.name()) {
+            problems += 1;
+            table.notes.push(problem);
+        }
     }
-    Ok(table)
+    Ok(Counted { table, problems })
 }
 
 fn instructions(name: &str, times: usize) -> Outcome<u64> {

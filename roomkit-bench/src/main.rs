@@ -74,8 +74,8 @@ enum Command {
     },
     /// Runs the WebRTC callers and prints what they measured as one line of JSON.
     LoadWebrtc(calls::load::Options),
-    /// The instructions of each piece of work a frame needs, by Valgrind.
-    Count,
+    /// The instructions of each piece of work a frame needs, by Valgrind, beside their limits.
+    Count(count::Options),
     /// Does one piece of work again and again.
     Piece(count::PieceOptions),
     /// What Opus alone costs, as one line of JSON.
@@ -113,7 +113,11 @@ fn main() -> Outcome<()> {
             Command::Soak(options) => show(json, &calls::soak::run(&options).await?),
             Command::Handover(options) => show(json, &handover::run(&options).await?),
             Command::Mcp(options) => show(json, &mcp::run(&options).await?),
-            Command::Count => show(json, &count::run()?),
+            Command::Count(options) => {
+                let counted = count::run()?;
+                show(json, &counted.table)?;
+                counted.outcome(&options)
+            }
             Command::Piece(options) => count::piece(&options),
             Command::Codec => calls::codec::run(),
             Command::McpServer(options) => mcp::serve(&options).await,

@@ -10,6 +10,7 @@ pub const MESSAGES: &[&str] = &[
     r#"{"type":"ping","id":{"deep":[[[[{}]]]]}}"#,
     r#"{"type":"mute","muted":true}"#,
     r#"{"type":"recording","on":false}"#,
+    "{\"type\":\"interrupt\"}\n{\"type\":\"audio\",\"data\":\"AAA=\"}\n{\"type\":\"ping\",\"id\":7}\n{\"type\":\"end\"}",
     r#"{"type":"session.created","event_id":"e","session":{"type":"realtime","object":"realtime.session","id":"sess_1","model":"gpt-realtime-2.1","expires_at":1789728574,"audio":{"input":{"format":{"type":"audio/pcm","rate":24000},"turn_detection":null}}}}"#,
     r#"{"type":"input_audio_buffer.speech_started","event_id":"e","audio_start_ms":1216,"item_id":"item_u1"}"#,
     r#"{"type":"input_audio_buffer.speech_stopped","event_id":"e","audio_end_ms":2944,"item_id":"item_u1"}"#,
@@ -22,6 +23,13 @@ pub const MESSAGES: &[&str] = &[
     r#"{"type":"response.audio.delta","response_id":"resp_1","item_id":"i","delta":"AAABAAIAAwA"}"#,
     r#"{"type":"response.output_audio_transcript.delta","event_id":"e","response_id":"resp_1","item_id":"i","output_index":0,"content_index":0,"delta":"Hi"}"#,
     r#"{"type":"response.done","event_id":"e","response":{"id":"resp_1","status":"failed","status_details":{"type":"failed","error":{"type":"insufficient_quota","code":null}},"output":[{"id":"f","type":"function_call","call_id":"c","name":"f","arguments":"{","status":"completed"}],"usage":{"total_tokens":1,"input_tokens":-1}}}"#,
+    r#"{"type":"session.updated","event_id":"e","session":{"type":"realtime","voice":"marin"}}"#,
+    r#"{"type":"response.output_item.done","event_id":"e","response_id":"resp_1","output_index":0,"item":{"id":"f","type":"function_call","status":"completed","name":"f","call_id":"c","arguments":"{}"}}"#,
+    r#"{"type":"response.output_audio_transcript.done","event_id":"e","response_id":"resp_1","item_id":"i","output_index":0,"content_index":0,"transcript":"Hi there"}"#,
+    r#"{"type":"response.output_text.done","event_id":"e","response_id":"resp_1","item_id":"i","output_index":0,"content_index":0,"text":"Hi"}"#,
+    r#"{"type":"conversation.item.input_audio_transcription.delta","event_id":"e","item_id":"i","content_index":0,"delta":"Hel"}"#,
+    r#"{"type":"conversation.item.input_audio_transcription.segment","event_id":"e","item_id":"i","content_index":0,"text":"Hello","id":"s","speaker":"a","start":0.0,"end":0.5}"#,
+    "{\"type\":\"response.created\",\"response\":{\"id\":\"r\"}}\n{\"type\":\"response.output_item.added\",\"response_id\":\"r\",\"item\":{\"id\":\"f\",\"type\":\"function_call\",\"name\":\"f\",\"call_id\":\"c\"}}\n{\"type\":\"response.output_audio.delta\",\"response_id\":\"r\",\"item_id\":\"i\",\"delta\":\"AAAB\"}\n{\"type\":\"response.function_call_arguments.done\",\"response_id\":\"r\",\"item_id\":\"f\",\"call_id\":\"c\",\"arguments\":\"{}\"}\n{\"type\":\"response.done\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"usage\":{\"total_tokens\":3,\"input_tokens\":1,\"output_tokens\":2}}}",
     r#"{"type":"response.done","response":{"status":"cancelled","status_details":"turn_detected"}}"#,
     r#"{"type":"error","event_id":"e","error":{"type":"invalid_request_error","code":"invalid_value","message":"m","param":"audio_end_ms","event_id":null}}"#,
     r#"{"setupComplete":{}}"#,
@@ -62,19 +70,23 @@ pub const MESSAGES: &[&str] = &[
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJpIn0.AAAA",
     r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","use":"sig","alg":"ES256","x":"AAAA","y":"AAAA"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"oct","k":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","key_ops":["verify"]}]}"#,
     "rk1.eyJpZCI6IkEifQ.AAAA",
-    "listen = \"127.0.0.1:8080\"\n[provider]\nname = \"openai\"\n[provider.config]\nmodel = \"gpt-realtime\"\n[channel]\nsystem_prompt = \"p\"\nidle_timeout_s = 60\n[limits]\nmax_sessions = 10\n[auth]\nscopes = [\"call\"]\n[[agents]]\nname = \"a\"\n[[mcp]]\nname = \"m\"\nurl = \"https://example.com\"\n[[transports]]\nname = \"websocket\"\npath = \"/ws\"\n",
+    "listen = \"127.0.0.1:8080\"\n[provider]\nname = \"openai\"\n[provider.config]\nmodel = \"gpt-realtime\"\n[channel]\nsystem_prompt = \"p\"\nidle_timeout_s = 60\n[limits]\nmax_sessions = 10\n[auth]\ntokens = [{ token = \"t\", scopes = [\"call\"] }]\n[[agents]]\nname = \"a\"\nsystem_prompt = \"p\"\n[[mcp]]\nurl = \"https://example.com\"\n[[transports]]\nname = \"websocket\"\npath = \"/ws\"\n",
+    "[provider]\nname = \"gemini\"\nconfig = { api_key_env = \"K\" }\n[channel]\nvoice = \"marin\"\ntemperature = 0.7\nmax_duration_s = 3600\nhold_s = 30\nreconnect_attempts = 5\nseed_turns = 4\ngreeting = \"hi\"\nfirst_agent = \"a\"\n[[agents]]\nname = \"a\"\nsystem_prompt = \"p\"\n[recording]\nsink = \"wav\"\nconsent = \"ask\"\nconfig = { directory = \"/r\" }\n[limits]\nmax_rooms = 500\nallowed_origins = [\"same-origin\", \"https://a.example\"]\ntrusted_proxies = 1\nmax_load = 0.9\n[auth]\ntokens = [\"t\", { token = \"u\", scopes = [\"mint\", \"call\"] }]\n[metrics]\nenabled = true\n[rooms]\nclose_empty_after_s = 60\n",
     r##"{"type":"object","$defs":{"n":{"type":["object","null"],"properties":{"n":{"$ref":"#/$defs/n"}}}},"properties":{"a":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]},"b":{"enum":[1,null]},"c":{"type":"array","items":[{"const":"x"}]}},"required":["a","z"]}"##,
 ];
 
-/// What is not text: a binding request for the caller `name`, and Opus packets after their lengths.
-const BINARY: &[&[u8]] = &[
-    b"\x00\x01\x00\x24\x21\x12\xa4\x42abcdefghijkl\x00\x06\x00\x09name:them\x00\x00\x00\x00\x08\x00\x14aaaaaaaaaaaaaaaaaaaa",
+/// What is not text: a binding request for the caller `name`, signed with `password`, RTP, Opus packets after their lengths, and
+/// a receiver's and a sender's report with a block each.
+pub(crate) const BINARY: &[&[u8]] = &[
+    b"\x00\x01\x00(!\x12\xa4Babcdefghijkl\x00\x06\x00\x09name:them\x00\x00\x00\x00\x08\x00\x14WX\xdfL\x0c\xb05\x91j\xc9\xc0\xff\x00j\x8c\x9eU\xae\xbc\xa5",
     b"\x01\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
     b"\x80\x6f\x00\x01\x00\x00\x03\xc0\x00\x00\x00\x01\x78\x80\x00",
     b"\x03\x00\x00\x00\x78\x80\x00\x05\x01\x01\x14\x58\x0b\xe4\xc1\x36\x03\x02\x02\x14\xf8\xff\xfe\x08\x03\x03\x14\x48\x83\x01\x02\x03\x04\x05\x06",
+    b"\x81\xc9\0\x07\0\0\0\x02\0\0\0\x01\x20\0\0\x01\0\0\0\x10\0\0\0\x03\0\0\0\0\0\0\0\0",
+    b"\x81\xc8\0\x0c\0\0\0\x02abcdefghijkl\0\0\0\x01\0\0\0\x02\0\0\0\x01\x20\0\0\x01\0\0\0\x10\0\0\0\x03\0\0\0\0\0\0\0\0",
 ];
 
-const TOKENS: &[&str] = &[
+pub(crate) const TOKENS: &[&str] = &[
     "null", "\"", "{", "}", "[", "]", ",", ":", "\\u0000", "\\ud800", "1e999", "-0", "true",
 ];
 

@@ -4,7 +4,9 @@
 
 mod corpus;
 mod random;
+mod seeds;
 mod targets;
 
 pub use corpus::{MESSAGES, input};
+pub use seeds::write_seeds;
 pub use targets::{TARGETS, Target, run};

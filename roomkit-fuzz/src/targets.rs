@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
         roomkit_transport_webrtc::fuzzing::datagrams,
     ),
     ("webrtc_audio", roomkit_transport_webrtc::fuzzing::audio),
+    ("webrtc_reports", roomkit_transport_webrtc::fuzzing::reports),
     ("gemini", gemini),
     ("gemini_schemas", gemini_schemas),
     ("openai", openai),
@@ -62,10 +63,15 @@ fn client_protocol(input: &[u8]) {
     let _ = MessageLimits::default().read(&text);
 }
 
+/// The input whole and line by line: what a client may still send depends on what it has sent.
 fn websocket(input: &[u8]) {
     let now = Instant::now();
     let mut decoder = WebSocketDecoder::new(&WebSocketTransportConfig::default(), 24_000, now);
-    let _ = decoder.text(&String::from_utf8_lossy(input), now);
+    let text = String::from_utf8_lossy(input);
+    let _ = decoder.text(&text, now);
+    for frame in text.lines() {
+        let _ = decoder.text(frame, now);
+    }
     let _ = decoder.binary(Bytes::copy_from_slice(input), now);
 }
 
@@ -92,6 +98,7 @@ fn gemini_schemas(input: &[u8]) {
     }
 }
 
+/// The input whole, twice, and line by line, for the same reason as with Gemini.
 fn openai(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for (dialect, codec) in [
@@ -102,13 +109,33 @@ fn openai(input: &[u8]) {
         let mut events = VecDeque::new();
         decoder.decode(&text, &mut events);
         decoder.decode(&text, &mut events);
+        for frame in text.lines() {
+            decoder.decode(frame, &mut events);
+        }
     }
 }
 
+/// Pairs of rates that transports and vendors make, in pieces as long as the first byte says.
 fn resampler(input: &[u8]) {
-    if let Some(mut resampler) = Resampler::new(24_000, 16_000) {
-        resampler.process(input);
+    let Some((length, pcm)) = input.split_first() else {
+        return;
+    };
+    for (from, to) in [
+        (24_000, 16_000),
+        (16_000, 24_000),
+        (48_000, 24_000),
+        (8_000, 24_000),
+        (24_000, 8_000),
+    ] {
+        let Some(mut resampler) = Resampler::new(from, to) else {
+            continue;
+        };
+        for piece in pcm.chunks(1 + usize::from(*length)) {
+            resampler.process(piece);
+        }
         resampler.flush();
+        resampler.reset();
+        resampler.process(pcm);
     }
 }
 

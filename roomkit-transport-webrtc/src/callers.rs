@@ -64,7 +64,14 @@ pub(crate) enum EarlyCandidate {
     /// It waits for the offer.
     Kept,
     Malformed,
-    TooMany,
+    /// So many of this caller wait.
+    TooMany {
+        limit: usize,
+    },
+    /// Candidates of so many callers wait.
+    TooManyCallers {
+        limit: usize,
+    },
 }
 
 impl Callers {
@@ -106,7 +113,9 @@ impl Callers {
             .early
             .retain(|_, early| now.duration_since(early.since) < EARLY_TIME);
         if !inner.early.contains_key(id) && inner.early.len() >= MAX_EARLY_CALLERS {
-            return EarlyCandidate::TooMany;
+            return EarlyCandidate::TooManyCallers {
+                limit: MAX_EARLY_CALLERS,
+            };
         }
         let early = inner.early.entry(id.clone()).or_insert_with(|| Early {
             since: now,
@@ -114,7 +123,7 @@ impl Callers {
             candidates: Vec::new(),
         });
         if !early.left.take() {
-            return EarlyCandidate::TooMany;
+            return EarlyCandidate::TooMany { limit: MAX_EARLY };
         }
         early.candidates.extend(candidate);
         EarlyCandidate::Kept
@@ -207,7 +216,10 @@ mod tests {
         for _ in 0..MAX_EARLY {
             assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::Kept);
         }
-        assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::TooMany);
+        assert_eq!(
+            callers.keep_early(&id, CANDIDATE),
+            EarlyCandidate::TooMany { limit: MAX_EARLY }
+        );
         assert_eq!(
             callers.keep_early(&id, "nonsense"),
             EarlyCandidate::Malformed
@@ -217,7 +229,12 @@ mod tests {
             assert_eq!(callers.keep_early(&other, ""), EarlyCandidate::Kept);
         }
         let last = WebRtcId::from("last");
-        assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::TooMany);
+        assert_eq!(
+            callers.keep_early(&last, ""),
+            EarlyCandidate::TooManyCallers {
+                limit: MAX_EARLY_CALLERS
+            }
+        );
         tokio::time::advance(EARLY_TIME).await;
         assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::Kept);
         assert_eq!(callers.inner().early.len(), 1);

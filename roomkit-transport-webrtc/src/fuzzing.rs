@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     audio::{Codec, Inbound, RtpIn},
-    net,
+    net, peer,
     protocol::{Candidate, Offer, OfferLimits, credentials, for_callers},
 };
 
@@ -34,6 +34,15 @@ pub fn signalling(input: &[u8]) {
 /// Datagrams at the port of all callers.
 pub fn datagrams(input: &[u8]) {
     net::fuzz(SocketAddr::from(([192, 0, 2, 1], 5000)), input);
+}
+
+/// RTCP: what a caller reports of the AI's voice.
+///
+/// # Panics
+///
+/// When more is lost than there was.
+pub fn reports(input: &[u8]) {
+    peer::fuzz_reports(input);
 }
 
 /// A caller's audio: the input as packets of 0 to 255 bytes, each after its length, its place in the

@@ -94,12 +94,32 @@ pub enum SignallingError {
         "candidate: is not one; send what `icecandidate` events have, or an empty text at the end"
     )]
     InvalidCandidate,
-    /// The client has had all its candidates.
+    /// The client has sent `max_candidates`.
     #[error(
-        "candidate: this client has sent all it may (`max_candidates`, and fewer before its offer); those that are \
+        "candidate: this client has sent {limit}, which is all it may (`max_candidates`); gather fewer, those that are \
          known will do"
     )]
-    TooManyCandidates,
+    TooManyCandidates {
+        /// How many a client may send.
+        limit: usize,
+    },
+    /// The client has sent as many candidates as may come before its offer.
+    #[error(
+        "candidate: {limit} of them wait for the offer of this client, as many as may; send the offer, and then the \
+         others"
+    )]
+    TooManyEarlyCandidates {
+        /// How many of one client may wait.
+        limit: usize,
+    },
+    /// As many clients as may have sent candidates and no offer.
+    #[error(
+        "candidate: those of {limit} clients wait for an offer, as many as may; send the offer, and then its candidates"
+    )]
+    TooManyEarlyClients {
+        /// Of how many clients candidates may wait.
+        limit: usize,
+    },
     /// Something is wrong here.
     #[error("the offer could not be answered: {0}")]
     Failed(String),
@@ -117,7 +137,9 @@ impl SignallingError {
             Self::Unknown => "unknown_connection",
             Self::Ended => "connection_closed",
             Self::InvalidCandidate => "invalid_candidate_format",
-            Self::TooManyCandidates => "too_many_candidates",
+            Self::TooManyCandidates { .. }
+            | Self::TooManyEarlyCandidates { .. }
+            | Self::TooManyEarlyClients { .. } => "too_many_candidates",
             Self::Failed(_) => "failed",
         }
     }
@@ -213,12 +235,19 @@ impl WebRtcRealtimeTransport {
             Ok(peer) => match peer.add_candidate(candidate).await {
                 Ok(()) => Ok(true),
                 Err(CandidateError::Malformed) => Err(SignallingError::InvalidCandidate),
-                Err(CandidateError::TooMany) => Err(SignallingError::TooManyCandidates),
+                Err(CandidateError::TooMany) => Err(SignallingError::TooManyCandidates {
+                    limit: self.shared.config.max_candidates,
+                }),
             },
             Err(Missing::Unknown) => match self.shared.callers.keep_early(id, candidate) {
                 EarlyCandidate::Kept => Ok(false),
                 EarlyCandidate::Malformed => Err(SignallingError::InvalidCandidate),
-                EarlyCandidate::TooMany => Err(SignallingError::TooManyCandidates),
+                EarlyCandidate::TooMany { limit } => {
+                    Err(SignallingError::TooManyEarlyCandidates { limit })
+                }
+                EarlyCandidate::TooManyCallers { limit } => {
+                    Err(SignallingError::TooManyEarlyClients { limit })
+                }
             },
             Err(Missing::Ended) => Err(SignallingError::Ended),
         }

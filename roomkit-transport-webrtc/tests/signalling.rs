@@ -241,10 +241,27 @@ async fn c5_an_offer_has_limits() {
         assert_eq!(answer.status, 200);
     }
     let answer = server.http.offer(&client.candidate(NOWHERE)).await;
-    assert_eq!(answer.refusal(), (429, "too_many_candidates".into()));
+    let all = "this client has sent 3, which is all it may (`max_candidates`)";
+    assert_too_many_candidates(&answer, all);
     assert_eq!(refused("too_many_candidates"), 1);
     client.message("session_started").await;
     client.ping().await;
+
+    let waiting = Client::new(Kind::default()).await.candidate(NOWHERE);
+    for _ in 0..32 {
+        let answer = server.http.offer(&waiting).await;
+        assert_eq!(answer.status, 202);
+    }
+    let answer = server.http.offer(&waiting).await;
+    let early = "32 of them wait for the offer of this client, as many as may; send the offer";
+    assert_too_many_candidates(&answer, early);
+    assert_eq!(refused("too_many_candidates"), 2);
+}
+
+fn assert_too_many_candidates(answer: &Answer, says: &str) {
+    assert_eq!(answer.refusal(), (429, "too_many_candidates".into()));
+    let message = answer.json()["meta"]["message"].to_string();
+    assert!(message.contains(says), "{message}");
 }
 
 #[tokio::test]

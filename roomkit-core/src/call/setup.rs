@@ -254,14 +254,20 @@ impl Setup {
     // ----- the way of a change
 
     /// It was sent on the present connection. False: the oldest of too many vendor's settings was
-    /// forgotten for it.
-    pub(super) fn sent(&mut self, change: Change) -> bool {
+    /// forgotten for it. A provider that does not confirm has taken what it has not refused by now:
+    /// if it refuses something later, it is this.
+    pub(super) fn sent(&mut self, change: Change, confirms: bool) -> bool {
         if change.update == SessionUpdate::default() {
             // Nothing that the provider could refuse.
             return self.accepted.apply(&change);
         }
+        let unanswered = if confirms { UNANSWERED - 1 } else { 0 };
+        let mut fits = true;
+        while self.sent.len() > unanswered {
+            fits &= self.confirmed();
+        }
         self.sent.push_back(change);
-        self.sent.len() <= UNANSWERED || self.confirmed()
+        fits
     }
 
     /// It waits for a connection.

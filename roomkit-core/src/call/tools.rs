@@ -10,8 +10,15 @@ use std::{
 use super::io::{Moment, ToolAnswer, ToolRequest};
 use crate::{id::CallId, tool::ToolRules};
 
+/// How many calls are remembered so that none runs twice. A later connection repeats what its
+/// conversation holds: one of 128 000 tokens, the longest that vendors have, holds no more, as a
+/// call with its result takes about thirty.
+const CALLS: usize = 4096;
 /// How many answers are remembered for calls that a later connection makes again.
 const ANSWERS: usize = 32;
+/// Calls that wait until one that runs is done. A model that asks for more does not wait for what it
+/// has asked for.
+const WAITING: usize = 64;
 /// The model is told of a call's progress at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
@@ -21,6 +28,8 @@ pub(super) struct ToolLedger {
     limit: usize,
     timeout: Duration,
     seen: HashMap<CallId, Seen>,
+    /// The ids of those, oldest first.
+    seen_in_order: VecDeque<CallId>,
     answered: VecDeque<(CallId, ToolAnswer)>,
     open: Vec<Open>,
     waiting: VecDeque<CallId>,
@@ -59,6 +68,8 @@ pub(super) enum Called {
     Known,
     /// An earlier connection made the same call and had this answer, which is all there is.
     Answered(ToolAnswer),
+    /// As many are open as may be: it is not run, and this is its answer.
+    Refused(ToolAnswer),
 }
 
 /// A call that wants no more, and the connection that made it.
@@ -74,6 +85,7 @@ impl ToolLedger {
             limit: limit.max(1),
             timeout,
             seen: HashMap::new(),
+            seen_in_order: VecDeque::new(),
             answered: VecDeque::new(),
             open: Vec::new(),
             waiting: VecDeque::new(),
@@ -95,10 +107,7 @@ impl ToolLedger {
         if before.is_some_and(|before| before.connection == connection) {
             return Called::Known;
         }
-        let before = self
-            .seen
-            .insert(call_id.clone(), Seen { connection, asked });
-        match before {
+        match self.note(&call_id, Seen { connection, asked }) {
             Some(before) if before.asked == asked => {
                 if let Some(open) = self.find_open(&call_id) {
                     open.connection = connection;
@@ -112,6 +121,12 @@ impl ToolLedger {
             }
             _ => {}
         }
+        if self.open.len() >= self.limit.saturating_add(WAITING) {
+            return Called::Refused(ToolAnswer::error(&format!(
+                "{} calls of tools have no answer yet, and no more may wait; call again when some have theirs",
+                self.open.len()
+            )));
+        }
         self.open.push(Open {
             request,
             connection,
@@ -122,6 +137,28 @@ impl ToolLedger {
             quiet_until: Moment::ZERO,
         });
         Called::New
+    }
+
+    /// Remembers the last call of an id, and gives the one before. The oldest that is done with is
+    /// forgotten for it.
+    fn note(&mut self, call_id: &CallId, seen: Seen) -> Option<Seen> {
+        let before = self.seen.insert(call_id.clone(), seen);
+        if before.is_none() {
+            self.seen_in_order.push_back(call_id.clone());
+        }
+        for _ in 0..self.seen_in_order.len() {
+            if self.seen.len() <= CALLS {
+                break;
+            }
+            if let Some(oldest) = self.seen_in_order.pop_front() {
+                if self.find_open(&oldest).is_some() {
+                    self.seen_in_order.push_back(oldest);
+                } else {
+                    self.seen.remove(&oldest);
+                }
+            }
+        }
+        before
     }
 
     /// Closes the open call of an earlier connection that has the id of this other one.
@@ -139,9 +176,12 @@ impl ToolLedger {
         }
     }
 
-    /// The call may run as soon as the limits allow.
+    /// The call may run as soon as the limits allow, if it was not cancelled meanwhile.
     pub(super) fn clear(&mut self, call_id: CallId) {
-        self.waiting.push_back(call_id);
+        let waits = self.waiting.contains(&call_id);
+        if !waits && self.find_open(&call_id).is_some() {
+            self.waiting.push_back(call_id);
+        }
     }
 
     /// The next call to start now.
@@ -149,7 +189,6 @@ impl ToolLedger {
         while self.running().count() < self.limit {
             let place = self.waiting.iter().position(|id| !self.must_wait(id))?;
             let call_id = self.waiting.remove(place)?;
-            // A call that was cancelled while it waited is not in the ledger any more.
             if let Some(open) = self.find_open(&call_id)
                 && open.deadline.is_none()
             {
@@ -178,6 +217,7 @@ impl ToolLedger {
             .open
             .iter()
             .position(|open| open.request.call_id == *call_id)?;
+        self.waiting.retain(|waiting| waiting != call_id);
         Some(self.open.remove(place).closed())
     }
 

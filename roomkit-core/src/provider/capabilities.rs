@@ -28,7 +28,8 @@ pub struct ProviderCapabilities {
     pub updates: UpdateSupport,
     /// It answers each [`ProviderCommand::Update`] with [`ProviderEvent::Updated`] or
     /// [`ProviderEvent::UpdateRefused`]. Otherwise the engine takes a change that it has sent as made,
-    /// until it is refused: a host may then be told of an agent that never took over.
+    /// until it is refused: a host may then be told of an agent that never took over, and that the one
+    /// before is back.
     pub confirms_updates: bool,
     /// It takes [`ProviderCommand::Image`].
     pub images: bool,

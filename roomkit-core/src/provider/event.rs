@@ -91,7 +91,8 @@ pub enum ProviderEvent {
     /// The oldest [`ProviderCommand::Update`] that was not answered took effect.
     Updated,
     /// The oldest [`ProviderCommand::Update`] that was not answered was refused, all of it; the
-    /// session is as it was before.
+    /// session is as it was before. Of a provider that does not
+    /// [confirm](super::ProviderCapabilities::confirms_updates) each, it is the last that it was sent.
     UpdateRefused(ProviderError),
     /// The connection will be closed by the vendor, after this time if it says so.
     GoAway {

@@ -31,7 +31,10 @@ use webrtc::{
     peer_connection::PeerConnection,
 };
 
-pub(crate) use self::engine::{DISCONNECTED_AFTER, Engine, PeerError, random};
+pub(crate) use self::{
+    engine::{DISCONNECTED_AFTER, Engine, PeerError, random},
+    reports::fuzz as fuzz_reports,
+};
 use self::{events::Watched, reports::LatestReport};
 use crate::{
     audio::{Codec, Reception},

@@ -125,6 +125,16 @@ impl Interceptor for ReportReader {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
+/// Reads what the library makes of these bytes, for a voice of SSRC 1.
+pub(crate) fn fuzz(rtcp: &[u8]) {
+    if let Ok(packets) = rtcp::packet::unmarshal(&mut &rtcp[..]) {
+        let latest = LatestReport::default();
+        ReportReader::new(1, latest.clone()).inspect(&packets);
+        let lost = latest.take().map_or(0, |it| it.lost);
+        assert!((-0x80_0000..0x80_0000).contains(&lost));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};

@@ -257,7 +257,9 @@ fn rejection(error: &SignallingError) -> Rejection {
         SignallingError::AlreadyExists => StatusCode::CONFLICT,
         SignallingError::Unknown => StatusCode::NOT_FOUND,
         SignallingError::Ended => StatusCode::GONE,
-        SignallingError::TooManyCandidates => StatusCode::TOO_MANY_REQUESTS,
+        SignallingError::TooManyCandidates { .. }
+        | SignallingError::TooManyEarlyCandidates { .. }
+        | SignallingError::TooManyEarlyClients { .. } => StatusCode::TOO_MANY_REQUESTS,
         SignallingError::Failed(_) => {
             // What is wrong here is the log's.
             let message = "the offer could not be answered";
@@ -266,9 +268,10 @@ fn rejection(error: &SignallingError) -> Rejection {
     };
     let rejection = Rejection::new(status, error.code(), error.to_string());
     match error {
-        SignallingError::TooLarge { .. } | SignallingError::TooManyCandidates => {
-            rejection.counted()
-        }
+        SignallingError::TooLarge { .. }
+        | SignallingError::TooManyCandidates { .. }
+        | SignallingError::TooManyEarlyCandidates { .. }
+        | SignallingError::TooManyEarlyClients { .. } => rejection.counted(),
         _ => rejection,
     }
 }

@@ -135,7 +135,7 @@ impl Call {
         if let Some(command) = change.command() {
             self.send_to_provider(command);
         }
-        if !self.setup.sent(change) {
+        if !self.setup.sent(change, self.confirms_updates()) {
             self.out.push_back(Action::Dropped("vendor_settings"));
         }
         if let Some(greeting) = greeting {
@@ -253,12 +253,13 @@ impl Call {
         }
     }
 
+    fn confirms_updates(&self) -> bool {
+        self.provider.as_ref().is_some_and(|it| it.confirms_updates)
+    }
+
     /// Tells when another agent speaks, however that came about.
     pub(super) fn watch_agent(&mut self, now: Moment) {
-        let provider = self.provider.as_ref();
-        let agent = self
-            .setup
-            .agent(provider.is_some_and(|it| it.confirms_updates));
+        let agent = self.setup.agent(self.confirms_updates());
         if agent != self.told_agent.as_ref() {
             let agent = agent.cloned();
             let from = std::mem::replace(&mut self.told_agent, agent.clone());

@@ -23,10 +23,16 @@ impl Call {
         let rules = toolbox.rules(&request.name);
         match self.tools.call(request.clone(), connection, rules) {
             Called::New => {
-                self.stats.tool_calls += 1;
                 self.calls.insert(request.call_id.clone(), toolbox);
-                self.words.release();
-                self.words.tell_answer(now, News::ToolCall(request));
+                self.tell_tool_call(now, request);
+            }
+            Called::Refused(answer) => {
+                self.tell_tool_call(now, request.clone());
+                let closed = Closed {
+                    request,
+                    connection,
+                };
+                self.answer_tool(now, closed, answer);
             }
             Called::Known => self.out.push_back(Action::Dropped("repeated_tool_call")),
             Called::Answered(answer) => {
@@ -42,6 +48,12 @@ impl Call {
                 self.give_result(now, closed, answer);
             }
         }
+    }
+
+    fn tell_tool_call(&mut self, now: Moment, request: ToolRequest) {
+        self.stats.tool_calls += 1;
+        self.words.release();
+        self.words.tell_answer(now, News::ToolCall(request));
     }
 
     /// The call whose answer cannot be given yet.

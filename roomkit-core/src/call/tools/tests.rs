@@ -72,6 +72,65 @@ fn k1_an_id_that_is_told_twice_is_the_call_that_it_was_first() {
 }
 
 #[test]
+fn k1_of_calls_without_end_the_latest_are_remembered_and_those_that_are_open() {
+    let mut ledger = ToolLedger::new(4, ms(100));
+    ledger.call(request("hangs"), 1, ToolRules::new());
+    for number in 0..2 * CALLS {
+        let id = number.to_string();
+        assert_eq!(ledger.call(request(&id), 1, ToolRules::new()), Called::New);
+        assert!(ledger.close(&id.as_str().into()).is_some());
+    }
+    assert_eq!(ledger.seen.len(), CALLS);
+    assert_eq!(ledger.seen_in_order.len(), CALLS);
+    for id in [
+        "hangs".to_owned(),
+        (2 * CALLS - 1).to_string(),
+        (CALLS + 1).to_string(),
+    ] {
+        let again = ledger.call(request(&id), 1, ToolRules::new());
+        assert_eq!(again, Called::Known, "{id}");
+    }
+}
+
+#[test]
+fn k3_calls_that_are_taken_back_while_others_run_leave_nothing_behind() {
+    let mut ledger = with_rules(ToolRules::new(), &["a", "b", "c", "d"]);
+    while ledger.start_next(ms(0)).is_some() {}
+    for number in 0..1000 {
+        let id = number.to_string();
+        ledger.call(request(&id), 1, ToolRules::new());
+        ledger.clear(id.as_str().into());
+        ledger.close(&id.as_str().into());
+        // The publisher may come to it only now.
+        ledger.clear(id.as_str().into());
+    }
+    assert!(ledger.waiting.is_empty());
+    assert_eq!(ledger.open.len(), 4);
+}
+
+#[test]
+fn k3_more_calls_than_may_wait_are_refused() {
+    let mut ledger = ToolLedger::new(2, ms(100));
+    for number in 0..2 + WAITING {
+        let called = ledger.call(request(&number.to_string()), 1, ToolRules::new());
+        assert_eq!(called, Called::New);
+    }
+    let refused = ledger.call(request("more"), 1, ToolRules::new());
+    let Called::Refused(answer) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        answer.is_error && answer.output.contains("66 calls"),
+        "{answer:?}"
+    );
+    let again = ledger.call(request("more"), 1, ToolRules::new());
+    assert_eq!(again, Called::Known, "it has its answer");
+    ledger.close(&"0".into());
+    let next = ledger.call(request("next"), 1, ToolRules::new());
+    assert_eq!(next, Called::New);
+}
+
+#[test]
 fn k3_the_limit_holds_and_the_next_one_follows() {
     let mut ledger = ToolLedger::new(2, ms(100));
     for id in ["a", "b", "c"] {

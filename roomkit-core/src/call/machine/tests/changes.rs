@@ -26,6 +26,13 @@ fn rigid() -> ProviderCapabilities {
     capabilities
 }
 
+/// Says of each change whether it was made.
+fn confirming() -> ProviderCapabilities {
+    let mut capabilities = rigid();
+    capabilities.confirms_updates = true;
+    capabilities
+}
+
 fn prompt(prompt: &str) -> SessionUpdate {
     SessionUpdate {
         system_prompt: Some(prompt.into()),
@@ -218,7 +225,7 @@ fn s5_what_cannot_be_changed_is_refused_with_its_name() {
 
 #[test]
 fn s5_a_change_that_is_refused_later_is_told_and_taken_back() {
-    let mut call = Scripted::with(settings(), rigid());
+    let mut call = Scripted::with(settings(), confirming());
     call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
     call.change(Change::new(prompt("be kind"), all(UpdateWay::Live)));
     let refused = refusal(ProviderErrorKind::InvalidRequest);

@@ -76,6 +76,7 @@ impl World {
     fn new(overlaps: bool, resumes: bool) -> Self {
         let mut capabilities = capabilities();
         capabilities.history = HistorySupport::Full;
+        capabilities.confirms_updates = true;
         capabilities.overlaps = overlaps;
         capabilities.resumes = resumes;
         Self {

@@ -92,6 +92,30 @@ fn k3_a_timeout_answers_and_the_late_result_is_dropped() {
 }
 
 #[test]
+fn k2_k3_a_model_that_calls_without_end_is_answered_each_time_and_what_waits_is_bounded() {
+    let mut call = Scripted::new();
+    let ids: Vec<String> = (0..200).map(|number| format!("c{number}")).collect();
+    for id in &ids {
+        call.tool_call(id).tool_cleared(id);
+    }
+    assert_eq!(started(&call), ["c0", "c1"], "and both hang");
+    let refused = results(&call);
+    assert_eq!(refused.len(), 200 - 66);
+    let says = |(_, output): &(String, String)| output.contains("66 calls of tools have no answer");
+    assert!(refused.iter().all(says), "{:?}", refused[0]);
+    assert_eq!(call.asked(), 0, "calls wait");
+    call.pass(Duration::from_secs(33 * 30));
+    let mut answered: Vec<String> = results(&call).into_iter().map(|(id, _)| id).collect();
+    answered.sort();
+    let mut all = ids.clone();
+    all.sort();
+    assert_eq!(answered, all);
+    assert_eq!(started(&call), ids[..66]);
+    let told = |news: &News| matches!(news, News::ToolCall(_));
+    assert_eq!(call.news().iter().filter(|news| told(news)).count(), 200);
+}
+
+#[test]
 fn k4_a_call_taken_back_is_cancelled_and_never_answered() {
     let mut call = Scripted::new();
     call.tool_call("c1")

@@ -16,13 +16,6 @@ fn k7_the_next_agent_answers_and_it_is_asked_once() {
     assert_eq!(call.call.stats().agent_changes, 1);
 }
 
-/// Says of each change whether it was made.
-fn confirming() -> ProviderCapabilities {
-    let mut capabilities = rigid();
-    capabilities.confirms_updates = true;
-    capabilities
-}
-
 #[test]
 fn s10_an_agent_is_announced_when_the_vendor_has_taken_the_change() {
     let mut call = Scripted::with(settings(), confirming());
@@ -55,6 +48,22 @@ fn s10_an_agent_that_the_vendor_refuses_later_is_not_announced() {
     assert_eq!(call.agents(), [""; 0]);
     assert_eq!(call.call.stats().agent_changes, 0);
     assert_eq!(call.complaints(), ["update_refused"]);
+}
+
+#[test]
+fn s5_s10_what_a_provider_that_confirms_nothing_refuses_is_what_it_was_sent_last() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    call.pass(ms(60_000));
+    call.change(agent("billing", UpdateWay::Live));
+    let refused = refusal(ProviderErrorKind::InvalidRequest);
+    call.provider(ProviderEvent::UpdateRefused(refused));
+    // It seemed to be taken.
+    assert_eq!(call.agents(), ["billing", "nobody"]);
+    call.provider(ProviderEvent::Closed(None));
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.system_prompt, None);
+    assert_eq!(setup.voice.as_deref(), Some("bass"));
 }
 
 #[test]
