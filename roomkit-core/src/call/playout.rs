@@ -246,6 +246,11 @@ impl Playout {
         (self.queue.is_empty() && !rest.is_zero()).then(|| now + rest)
     }
 
+    /// When all there is will have been heard, by the pacing clock.
+    pub(super) fn heard_by(&self) -> Moment {
+        self.play_end + self.queued
+    }
+
     /// Nothing waits and nothing is being heard.
     pub(super) fn is_silent(&self, now: Moment) -> bool {
         self.queue.is_empty() && self.position(now) >= self.sent

@@ -12,8 +12,8 @@ pub(super) struct Calm {
     due: Option<Moment>,
     /// Until then there is a short way for audio.
     until: Moment,
-    /// Nothing of the AI was to be heard.
-    silent: bool,
+    /// Nothing of the AI was to be heard; or, if that makes no difference, none.
+    silent: Option<bool>,
     /// Audio goes the long way, to be compared with the short one.
     #[cfg(test)]
     pub(super) is_off: bool,
@@ -26,21 +26,29 @@ impl Calm {
 }
 
 impl Call {
-    /// Audio that has just been taken, or the time that has passed, changes nothing but what is sent.
-    pub(super) fn is_calm(&self, now: Moment) -> bool {
+    /// Sends what may be sent of audio that has just been taken, or is due by now. False: that is
+    /// not all there is to do.
+    pub(super) fn passes_audio(&mut self, now: Moment) -> bool {
+        if !self.is_calm(now) {
+            return false;
+        }
+        self.send_voice(now);
+        self.play(now);
+        // The last of it may have gone.
+        self.is_calm(now)
+    }
+
+    fn is_calm(&self, now: Moment) -> bool {
         #[cfg(test)]
         if self.calm.is_off {
             return false;
         }
         now < self.calm.until
-            && self.playout.is_silent(now) == self.calm.silent
+            && self
+                .calm
+                .silent
+                .is_none_or(|silent| silent == self.playout.is_silent(now))
             && !self.turn.answers()
-    }
-
-    /// What [`settle`](Self::settle) does with audio.
-    pub(super) fn pass_audio(&mut self, now: Moment) {
-        self.send_voice(now);
-        self.play(now);
     }
 
     /// Looks at what is waited for, after everything that was due is done.
@@ -65,10 +73,7 @@ impl Call {
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();
         // With any of these, audio or its absence is waited for.
-        let waits = self.tape.is_some()
-            || !self.tools.is_empty()
-            || !self.uplink.is_clear()
-            || self.connection.due_since.is_some();
+        let waits = self.tape.is_some() || !self.tools.is_empty() || !self.uplink.is_clear();
         let until = if waits {
             now
         } else {
@@ -80,6 +85,8 @@ impl Call {
         };
         self.calm.due = due;
         self.calm.until = until;
-        self.calm.silent = self.playout.is_silent(now);
+        // While a response runs, silence is only a gap in it.
+        let is_gap = self.is_answering() && !self.words.waits_to_be_heard();
+        self.calm.silent = (!is_gap).then(|| self.playout.is_silent(now));
     }
 }

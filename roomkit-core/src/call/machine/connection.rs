@@ -140,7 +140,7 @@ impl Connection {
     pub(super) fn heard(&mut self, now: Moment, is_pong: bool) {
         self.heard = now;
         if !is_pong {
-            self.due_since = None;
+            self.due_since = self.due_since.map(|_| now);
         }
     }
 
@@ -271,16 +271,16 @@ impl Connection {
         }
     }
 
-    /// When the response that is due is overdue.
-    pub(super) fn overdue_at(&self) -> Option<Moment> {
-        self.due_since.map(|since| since + OVERDUE)
+    /// When the response that is due is overdue, if what there is of it has been heard by then.
+    pub(super) fn overdue_at(&self, heard_by: Moment) -> Option<Moment> {
+        self.due_since.map(|since| since.max(heard_by) + OVERDUE)
     }
 
     /// Why it must be taken for dead, if it must.
-    pub(super) fn is_dead(&self, now: Moment) -> Option<ProviderError> {
+    pub(super) fn is_dead(&self, now: Moment, heard_by: Moment) -> Option<ProviderError> {
         let problem = if self.awaits_pong && now >= self.next_sign() {
             format!("the provider has not been heard of for {SILENCE:?}")
-        } else if self.overdue_at().is_some_and(|at| now >= at) {
+        } else if self.overdue_at(heard_by).is_some_and(|at| now >= at) {
             format!("no sign of the response that is due for {OVERDUE:?}")
         } else {
             return None;

@@ -265,12 +265,11 @@ impl Call {
             Input::RecordingFailed => self.recording_failed(),
             Input::Tick => {}
         }
-        if is_of_audio && self.is_calm(now) {
-            self.pass_audio(now);
-        } else {
-            self.settle(now);
-            self.note_calm(now);
+        if is_of_audio && self.passes_audio(now) {
+            return;
         }
+        self.settle(now);
+        self.note_calm(now);
     }
 
     /// The next thing to do.

@@ -71,12 +71,7 @@ impl Call {
             self.history.record(publication.order, &publication.what);
             self.out.push_back(Action::Publish(publication));
         }
-        let silent = self.playout.is_silent(now)
-            && self
-                .response
-                .as_ref()
-                .is_none_or(|response| response.interrupted);
-        if silent {
+        if !self.is_answering() && self.playout.is_silent(now) {
             if std::mem::take(&mut self.assistant_speaking) {
                 self.tell_at_once(now, News::AssistantSpeaking(false));
             }

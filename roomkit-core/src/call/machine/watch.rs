@@ -30,10 +30,11 @@ impl Call {
         if self.pings() && self.connection.takes_ping(now, self.uplink.sent()) {
             self.send_to_provider(ProviderCommand::Ping);
         }
-        let is_due = self.is_response_due(now);
+        let is_due = self.is_response_due();
+        let heard_by = self.playout.heard_by();
         let connection = &mut self.connection;
         connection.due_since = is_due.then(|| connection.due_since.unwrap_or(now));
-        if let Some(error) = connection.is_dead(now) {
+        if let Some(error) = connection.is_dead(now, heard_by) {
             self.on_lost(now, error);
         }
     }
@@ -60,7 +61,7 @@ impl Call {
             let until = self.may_be_quiet_at(now);
             until.map_or(plan.deadline, |until| until.min(plan.deadline))
         });
-        [life, plan, connection.overdue_at()]
+        [life, plan, connection.overdue_at(self.playout.heard_by())]
             .into_iter()
             .flatten()
             .min()
@@ -110,9 +111,13 @@ impl Call {
             && self.playout.is_silent(now)
     }
 
-    fn is_response_due(&self, now: Moment) -> bool {
-        let runs = self.response.as_ref().is_some_and(|r| !r.interrupted);
+    fn is_response_due(&self) -> bool {
         let asked = self.wanted != Wanted::No && !self.user_speaking;
-        (runs || asked) && self.tools.is_settled() && self.playout.is_silent(now)
+        (self.is_answering() || asked) && self.tools.is_settled()
+    }
+
+    /// A response runs that nobody has interrupted.
+    pub(super) fn is_answering(&self) -> bool {
+        self.response.as_ref().is_some_and(|it| !it.interrupted)
     }
 }
