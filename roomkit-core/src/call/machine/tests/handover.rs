@@ -745,6 +745,26 @@ fn h5_a_response_that_never_comes_means_a_stuck_session() {
     assert!(call.asked() > 0);
 }
 
+#[test]
+fn h5_a_response_that_breaks_off_is_not_stuck_while_it_is_heard() {
+    let mut call = replaying_call();
+    call.provider(ProviderEvent::ResponseStarted { response_id: None });
+    call.provider(ProviderEvent::Audio {
+        response_id: None,
+        item_id: None,
+        content_index: 0,
+        pcm: sound(ms(40_000)),
+    });
+    let mut pongs = |seconds| {
+        for _ in 0..seconds {
+            call.pass(ms(1000)).provider(ProviderEvent::Pong);
+        }
+        call.dials().len()
+    };
+    assert_eq!(pongs(99), 0);
+    assert_eq!(pongs(2), 1, "a minute after the last of it was heard");
+}
+
 // ----- ends
 
 #[test]
