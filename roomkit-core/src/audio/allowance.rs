@@ -20,6 +20,8 @@ pub struct Allowance {
     /// How much audio came in each slot; the newest is that of `slot`, and they go round.
     slots: [Duration; SLOTS],
     slot: usize,
+    /// The sum of all slots.
+    taken: Duration,
 }
 
 impl Allowance {
@@ -28,6 +30,7 @@ impl Allowance {
         Self {
             slots: [Duration::ZERO; SLOTS],
             slot: 0,
+            taken: Duration::ZERO,
         }
     }
 
@@ -38,15 +41,16 @@ impl Allowance {
         let slot = (now.as_nanos() * SLOTS as u128 / WINDOW.as_nanos()) as usize;
         let passed = slot.saturating_sub(self.slot);
         for old in 1..=passed.min(SLOTS) {
-            self.slots[(self.slot + old) % SLOTS] = Duration::ZERO;
+            let old = &mut self.slots[(self.slot + old) % SLOTS];
+            self.taken -= std::mem::take(old);
         }
         self.slot = self.slot.max(slot);
         // What was granted before is within the limit: there is nothing to overflow.
-        let taken: Duration = self.slots.iter().sum();
-        let left = (WINDOW * MAX_SPEED).saturating_sub(taken);
+        let left = (WINDOW * MAX_SPEED).saturating_sub(self.taken);
         let granted = audio <= left;
         if granted {
             self.slots[self.slot % SLOTS] += audio;
+            self.taken += audio;
         }
         granted
     }
