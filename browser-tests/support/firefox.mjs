@@ -1,10 +1,10 @@
 /** Headless Firefox, if it is installed, whose microphone hears a tone that never ends, or nothing, or is refused. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import puppeteer from "puppeteer-core";
+
+import { temporaryFolder } from "./temporary.mjs";
 
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 /** Long enough for the slowest machine; a passing test never waits it out. */
@@ -45,7 +45,7 @@ const REFUSED = { "permissions.default.microphone": 2 };
 /** @param {"allowed" | "refused"} [microphone] what the person says when the page asks for it */
 export async function launch(microphone = "allowed") {
   // As root, Firefox takes no home that is somebody else's, which it is in the containers of some CIs.
-  const home = mkdtempSync(join(tmpdir(), "roomkit-firefox-"));
+  const home = temporaryFolder("roomkit-firefox-");
   const allowed = microphone === "allowed";
   const browser = await puppeteer.launch({
     browser: "firefox",
@@ -60,10 +60,7 @@ export async function launch(microphone = "allowed") {
   return {
     newPage: () => browser.newPage(),
     version: () => browser.version(),
-    async close() {
-      await browser.close();
-      rmSync(home, { recursive: true, force: true });
-    },
+    close: () => browser.close(),
   };
 }
 

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+
+import { temporaryFolder } from "./temporary.mjs";
 
 const BINARY =
   process.env.ROOMKIT_SERVER ??
@@ -22,7 +23,7 @@ const BINARY =
  */
 export async function startServer({ tokens, settings = "" } = {}) {
   const auth = tokens === undefined ? [] : ["--auth-token-env", "ROOMKIT_TEST_TOKENS"];
-  const file = join(mkdtempSync(join(tmpdir(), "roomkit-")), "roomkit.toml");
+  const file = join(temporaryFolder(), "roomkit.toml");
   writeFileSync(file, settings);
   const child = spawn(BINARY, ["--config", file, "--listen", "127.0.0.1:0", ...auth], {
     stdio: ["ignore", "pipe", "inherit"],

@@ -2,16 +2,15 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+
+import { temporaryFolder } from "./temporary.mjs";
 
 export const hasTurn = spawnSync("turnserver", ["--version"]).error === undefined;
 
 /** Starts one on this port, and waits until it listens. */
 export async function startTurn(port) {
-  const folder = mkdtempSync(join(tmpdir(), "roomkit-turn-"));
+  const folder = temporaryFolder("roomkit-turn-");
   const child = spawn(
     "turnserver",
     [

@@ -1,8 +1,9 @@
 /** Sounds made for a test. */
 
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+
+import { temporaryFolder } from "./temporary.mjs";
 
 const RATE = 48_000;
 
@@ -23,7 +24,7 @@ export function wav(samples) {
   file.write("data", 36);
   file.writeUInt32LE(bytes, 40);
   samples.forEach((sample, n) => file.writeInt16LE(Math.round(sample * 32767), 44 + 2 * n));
-  const path = join(mkdtempSync(join(tmpdir(), "roomkit-")), "sound.wav");
+  const path = join(temporaryFolder(), "sound.wav");
   writeFileSync(path, file);
   return path;
 }

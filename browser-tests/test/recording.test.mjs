@@ -1,12 +1,11 @@
 /** The caller's say in whether the call is recorded. */
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { call, launch, open, picture, until } from "../support/browser.mjs";
 import { startServer } from "../support/server.mjs";
+import { temporaryFolder } from "../support/temporary.mjs";
 
 let browser;
 before(async () => {
@@ -77,13 +76,10 @@ test("v1 a recording that fails says so and cannot be begun again", async (conte
 
 /** A server that records, and where to. */
 async function recorder(context, consent) {
-  const directory = mkdtempSync(join(tmpdir(), "roomkit-recordings-"));
+  const directory = temporaryFolder("roomkit-recordings-");
   const settings = `[recording]\nsink = "wav"\nconsent = "${consent}"\nconfig = { directory = ${JSON.stringify(directory)} }\n`;
   const server = await startServer({ settings });
-  context.after(async () => {
-    await server.stop();
-    rmSync(directory, { recursive: true });
-  });
+  context.after(() => server.stop());
   return { server, files: () => readdirSync(directory).filter((name) => name.endsWith(".wav")) };
 }
 
