@@ -12,7 +12,7 @@ pub(super) struct Calm {
     due: Option<Moment>,
     /// Until then there is a short way for audio.
     until: Moment,
-    /// Nothing of the AI was to be heard; or, if that makes no difference, none.
+    /// Whether nothing of the AI was to be heard; none if that makes no difference.
     silent: Option<bool>,
     /// Audio goes the long way, to be compared with the short one.
     #[cfg(test)]
@@ -72,7 +72,8 @@ impl Call {
         ];
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();
-        // With any of these, audio or its absence is waited for.
+        // With any of these, each frame counts: it is recorded, is a sign that the caller waits, or may
+        // be the last that was held.
         let waits = self.tape.is_some() || !self.tools.is_empty() || !self.uplink.is_clear();
         let until = if waits {
             now
