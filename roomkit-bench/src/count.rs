@@ -43,12 +43,11 @@ pub(crate) struct Counted {
 impl Counted {
     /// An error if something takes more than its limit and that was asked for.
     pub(crate) fn outcome(&self, options: &Options) -> Outcome<()> {
-        match self.problems {
-            problems if options.check && problems > 0 => {
-                Err(format!("{problems} of the pieces take too much, see above").into())
-            }
-            _ => Ok(()),
+        if options.check && self.problems > 0 {
+            let problems = self.problems;
+            return Err(format!("{problems} of the pieces take too much, see above").into());
         }
+        Ok(())
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) const MEASURED: &[(&str, u64)] = &[
 /// What is measured now, beside what was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
-    pub(super) measured: Option<u64>,
-    pub(super) count: u64,
+    measured: Option<u64>,
+    count: u64,
 }
 
 impl Verdict {
