@@ -17,6 +17,9 @@ pub(super) struct Calm {
     /// Audio goes the long way, to be compared with the short one.
     #[cfg(test)]
     pub(super) is_off: bool,
+    /// How often the whole of the machine was looked at.
+    #[cfg(test)]
+    pub(super) looks: usize,
 }
 
 impl Calm {
@@ -53,6 +56,10 @@ impl Call {
 
     /// Looks at what is waited for, after everything that was due is done.
     pub(super) fn note_calm(&mut self, now: Moment) {
+        #[cfg(test)]
+        {
+            self.calm.looks += 1;
+        }
         let wanted = match self.wanted {
             Wanted::NotBefore(at) if at > now => Some(at),
             Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),

@@ -45,6 +45,12 @@ impl Frames {
         frames
     }
 
+    /// How often the whole of the machine was looked at.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> usize {
+        self.call.calm.looks
+    }
+
     /// 20 ms: a frame goes each way, and what the machine wants is done.
     pub(crate) fn step(&mut self) {
         self.now += ms(20);
