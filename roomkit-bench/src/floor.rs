@@ -198,7 +198,7 @@ async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
 /// Buffers as small as the server's, or memory would compare buffers.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(8 * 1024)
+        .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
 }
 

@@ -60,8 +60,12 @@ impl ProviderErrorKind {
 }
 
 /// A failure of a provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderError {
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderError(Box<Failure>);
+
+/// In a box: every send and every event may hold one, and hardly any does.
+#[derive(Clone, PartialEq, Eq)]
+struct Failure {
     kind: ProviderErrorKind,
     code: Option<String>,
     message: String,
@@ -70,28 +74,28 @@ pub struct ProviderError {
 impl ProviderError {
     /// A failure of the given kind. The message must hold no key, token or audio (contract X1).
     pub fn new(kind: ProviderErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Failure {
             kind,
             code: None,
             message: message.into(),
-        }
+        }))
     }
 
     /// Adds the vendor's own code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
     /// What kind of failure it is.
     pub fn kind(&self) -> ProviderErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The vendor's code, or the kind's name.
     pub fn code(&self) -> &str {
-        self.code.as_deref().unwrap_or(match self.kind {
+        self.0.code.as_deref().unwrap_or(match self.0.kind {
             ProviderErrorKind::Authentication => "authentication",
             ProviderErrorKind::Quota => "quota",
             ProviderErrorKind::Policy => "policy",
@@ -110,12 +114,12 @@ impl ProviderError {
     /// What happened, for the host's people: it may tell of accounts, limits and addresses. Clients
     /// read [`public_message`](Self::public_message).
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What a client may read: by the kind alone, and nothing of the vendor's words.
     pub fn public_message(&self) -> &'static str {
-        match self.kind {
+        match self.0.kind {
             ProviderErrorKind::Authentication
             | ProviderErrorKind::Quota
             | ProviderErrorKind::Policy
@@ -134,7 +138,7 @@ impl ProviderError {
     /// Whether a new connection may do better.
     pub fn is_retryable(&self) -> bool {
         matches!(
-            self.kind,
+            self.0.kind,
             ProviderErrorKind::RateLimited
                 | ProviderErrorKind::SessionExpired
                 | ProviderErrorKind::Network
@@ -145,9 +149,19 @@ impl ProviderError {
     }
 }
 
+impl fmt::Debug for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderError")
+            .field("kind", &self.0.kind)
+            .field("code", &self.0.code)
+            .field("message", &self.0.message)
+            .finish()
+    }
+}
+
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code())
+        write!(f, "{} ({})", self.message(), self.code())
     }
 }
 

@@ -16,11 +16,11 @@ use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     stream::{BoxStream, SplitSink, SplitStream},
+    task::AtomicWaker,
 };
 use roomkit_core::provider::{
     ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink,
 };
-use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
@@ -73,7 +73,6 @@ pub(crate) fn split(
     backlog: VecDeque<Frame>,
 ) -> (Box<dyn ProviderSink>, BoxStream<'static, ProviderEvent>) {
     let (write, read) = socket.split();
-    let (sink_lives, sink_gone) = oneshot::channel();
     let link = Arc::new(Link::default());
     let sink = Sink {
         write,
@@ -81,14 +80,12 @@ pub(crate) fn split(
         frames: VecDeque::new(),
         context: context.clone(),
         link: Arc::clone(&link),
-        _lives: sink_lives,
     };
     let events = Events {
         read: Some(read),
         decoder,
         context,
         link,
-        sink_gone,
         pongs: 0,
         backlog,
         pending: VecDeque::new(),
@@ -103,8 +100,18 @@ pub(crate) fn split(
 struct Link {
     /// We said goodbye.
     closing: AtomicBool,
+    /// The sink was dropped, which ends the events and with them the socket.
+    abandoned: AtomicBool,
+    /// Of the events, to learn that.
+    reader: AtomicWaker,
     /// How many pings were sent; each carries its number.
     pings: AtomicU64,
+}
+
+impl Link {
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
 }
 
 struct Sink<E> {
@@ -114,8 +121,13 @@ struct Sink<E> {
     frames: VecDeque<String>,
     context: Context,
     link: Arc<Link>,
-    /// Dropped with the sink, which ends the events and with them the socket.
-    _lives: oneshot::Sender<()>,
+}
+
+impl<E> Drop for Sink<E> {
+    fn drop(&mut self) {
+        self.link.abandoned.store(true, Ordering::Release);
+        self.link.reader.wake();
+    }
 }
 
 #[async_trait]
@@ -129,7 +141,7 @@ impl<E: Encode> ProviderSink for Sink<E> {
         }
         self.frames.clear();
         self.encoder.encode(&command, &mut self.frames)?;
-        for frame in self.frames.drain(..) {
+        while let Some(frame) = self.frames.pop_front() {
             self.write
                 .send(Message::text(frame))
                 .await
@@ -155,7 +167,6 @@ struct Events<D> {
     decoder: D,
     context: Context,
     link: Arc<Link>,
-    sink_gone: oneshot::Receiver<()>,
     /// The highest ping that was answered.
     pongs: u64,
     /// What came before there was a decoder.
@@ -205,11 +216,16 @@ impl<D: Decode> Events<D> {
                 self.decoder.decode(&frame, &mut self.pending);
                 continue;
             }
-            let gone = self.sink_gone.poll_unpin(cx).is_ready();
-            let Some(read) = self.read.as_mut().filter(|_| !gone) else {
+            let Some(read) = self.read.as_mut().filter(|_| !self.link.is_abandoned()) else {
                 return Poll::Ready(ProviderEvent::Closed(None));
             };
-            let item = ready!(read.poll_next_unpin(cx));
+            let Poll::Ready(item) = read.poll_next_unpin(cx) else {
+                self.link.reader.register(cx.waker());
+                if self.link.is_abandoned() {
+                    return Poll::Ready(ProviderEvent::Closed(None));
+                }
+                return Poll::Pending;
+            };
             match self.context.read(item) {
                 Ok(Read::Frame(frame)) => self.decoder.decode(&frame, &mut self.pending),
                 Ok(Read::NotText) => {

@@ -25,7 +25,7 @@ use crate::{Deadline, Endpoint, ErrorTable, Redactor, Roots, Socket, socket::Con
 
 /// The socket clears this much memory before every read and keeps it for as long as it lives; its
 /// default of 128 KiB was a sixth of a session's CPU time and most of its memory.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// How long one address is tried alone, as RFC 8305 has it.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);

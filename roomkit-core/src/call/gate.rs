@@ -241,7 +241,7 @@ pub(crate) struct ToolContext {
 pub(crate) struct Finished {
     pub(crate) answer: ToolAnswer,
     /// What the session becomes with it.
-    pub(crate) change: Option<Change>,
+    pub(crate) change: Option<Box<Change>>,
 }
 
 impl ToolContext {
@@ -272,7 +272,8 @@ impl ToolContext {
                 };
                 let mut finished = self.answer(handler, call).await;
                 if let Some(found) = found {
-                    finished.change = Some(Change::of_search(self.toolbox.showing(&found)));
+                    finished.change =
+                        Some(Box::new(Change::of_search(self.toolbox.showing(&found))));
                 }
                 finished
             }
@@ -352,7 +353,7 @@ impl ToolContext {
         } = output;
         let change = match hand_off.map(|agent| self.agents.hand_off(&agent, &mut value)) {
             None => None,
-            Some(Ok(change)) => Some(change),
+            Some(Ok(change)) => Some(Box::new(change)),
             Some(Err(error)) => return ToolAnswer::error(&error.to_string()).into(),
         };
         let answer = ToolAnswer {

@@ -42,7 +42,7 @@ pub(crate) enum Input {
     ToolFinished(CallId, ToolAnswer),
     /// A tool has an answer, and with it the session changes: it becomes another agent, or the model
     /// is told of the tools that were found.
-    ToolChanges(CallId, ToolAnswer, Change),
+    ToolChanges(CallId, ToolAnswer, Box<Change>),
     /// The host wants something.
     Command(Command),
     /// What the channel's binding in the room allows has changed.
@@ -111,13 +111,14 @@ pub(crate) struct ToolAnswer {
     pub(crate) is_error: bool,
 }
 
-/// Something to be done.
+/// Something to be done. Frames of audio are moved through this and [`Input`]: what is rare and large
+/// is in a box.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Action {
     /// Send this to the provider.
     ToProvider(ProviderCommand),
     /// Open a new connection to the provider, and close the old one when it is ready.
-    Dial(Dial),
+    Dial(Box<Dial>),
     /// Close the connection to the provider; a [`Dial`](Self::Dial) that follows waits for that.
     HangUp,
     /// Send this to the client.
@@ -131,7 +132,7 @@ pub(crate) enum Action {
     /// Whether the call is idle (contract A8) has changed.
     Idle(bool),
     /// What the call has come to has changed.
-    Stats(SessionStats),
+    Stats(Box<SessionStats>),
     /// Whether the call is recorded has changed, and who wanted it.
     Recording(RecordingState, RecordingDecision),
     /// Put this into the recording.

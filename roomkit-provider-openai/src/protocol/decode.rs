@@ -50,6 +50,8 @@ pub struct Decoder {
     calls: Calls,
     /// Responses outside the conversation; nobody is to hear them.
     out_of_band: VecDeque<String>,
+    /// Whose audio came last: most of it belongs to the same.
+    of_audio: (Option<ResponseId>, Option<ItemId>),
     /// The user's words, where their transcripts are cumulative.
     cumulative: Option<Cumulative>,
 }
@@ -62,6 +64,7 @@ impl Decoder {
             redactor,
             calls: Calls::default(),
             out_of_band: VecDeque::new(),
+            of_audio: (None, None),
             cumulative: (dialect == Dialect::XAi).then(Cumulative::default),
         }
     }
@@ -179,7 +182,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn audio(&self, flat: &Flat<'_>) -> Option<ProviderEvent> {
+    fn audio(&mut self, flat: &Flat<'_>) -> Option<ProviderEvent> {
         if self.is_out_of_band(flat.response_id.as_ref()) {
             return None;
         }
@@ -196,8 +199,8 @@ impl Decoder {
             return None;
         }
         Some(ProviderEvent::Audio {
-            response_id: id(flat.response_id.as_ref()),
-            item_id: item_id(flat),
+            response_id: same_or_new(&mut self.of_audio.0, flat.response_id.as_ref()),
+            item_id: same_or_new(&mut self.of_audio.1, flat.item_id.as_ref()),
             content_index: flat.content_index.unwrap_or_default(),
             pcm: Bytes::from(bytes),
         })
@@ -348,6 +351,18 @@ fn id(text: Option<&Text<'_>>) -> Option<ResponseId> {
         "" => None,
         id => Some(ResponseId::from(id)),
     }
+}
+
+/// The id, without a new one made of the same text.
+fn same_or_new<I>(last: &mut Option<I>, text: Option<&Text<'_>>) -> Option<I>
+where
+    I: Clone + PartialEq<str> + for<'t> From<&'t str>,
+{
+    let text = text_of(text);
+    if last.as_ref().is_none_or(|last| last != text) {
+        *last = (!text.is_empty()).then(|| I::from(text));
+    }
+    last.clone()
 }
 
 /// Where the JSON is wrong. What serde says of it would repeat the content.

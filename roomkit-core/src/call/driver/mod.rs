@@ -266,7 +266,7 @@ impl Driver {
             }
             match action {
                 Action::ToProvider(command) => self.send_to_provider(command),
-                Action::Dial(dial) => self.dial(dial),
+                Action::Dial(dial) => self.dial(*dial),
                 Action::HangUp => self.hang_up(),
                 Action::ToClient(command) => self.send_to_client(command),
                 Action::Publish(publication) => {
@@ -284,7 +284,7 @@ impl Driver {
                 Action::Idle(idle) => {
                     self.idle.send_replace(idle);
                 }
-                Action::Stats(stats) => self.count(stats),
+                Action::Stats(stats) => self.count(*stats),
                 Action::Recording(state, by) => self.recording_changed(state, by),
                 Action::Record(sound) => self.record(sound),
                 Action::Trace(milestone) => self.spans.pass(milestone),

@@ -57,7 +57,8 @@ impl Call {
         setup.resume = resume;
         setup.history = history;
         let within = DIAL_LIMIT;
-        self.out.push_back(Action::Dial(Dial { setup, within }));
+        self.out
+            .push_back(Action::Dial(Box::new(Dial { setup, within })));
     }
 
     /// What waits and is part of what the new connection is told, by its dial or when it is there,

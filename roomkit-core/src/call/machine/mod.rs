@@ -257,7 +257,7 @@ impl Call {
                 self.on_tool_progress(now, call_id, progress);
             }
             Input::ToolChanges(call_id, answer, change) => match self.tools.close(&call_id) {
-                Some(closed) => self.answer_with_change(now, closed, answer, change),
+                Some(closed) => self.answer_with_change(now, closed, answer, *change),
                 None => self.out.push_back(Action::Dropped("late_tool_result")),
             },
             Input::Command(command) => self.on_command(now, command),

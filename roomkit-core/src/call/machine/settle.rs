@@ -38,7 +38,7 @@ impl Call {
     fn tell_stats(&mut self) {
         if self.stats != self.told_stats {
             self.told_stats = self.stats;
-            self.out.push_back(Action::Stats(self.stats));
+            self.out.push_back(Action::Stats(Box::new(self.stats)));
         }
     }
 

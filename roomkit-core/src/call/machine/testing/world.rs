@@ -105,7 +105,7 @@ impl World {
                 let id = call_id(*id);
                 self.promises.finished(&id);
                 let change = change(u8::MAX, *way);
-                self.feed(Input::ToolChanges(id, answer(), change));
+                self.feed(Input::ToolChanges(id, answer(), Box::new(change)));
             }
             Step::Permissions(microphone, voice) => {
                 let (microphone, voice) = (*microphone, *voice);

@@ -82,7 +82,7 @@ impl Scripted {
         self.log
             .iter()
             .filter_map(|(_, action)| match action {
-                Action::Dial(dial) => Some(dial.clone()),
+                Action::Dial(dial) => Some(Dial::clone(dial)),
                 _ => None,
             })
             .collect()
@@ -137,7 +137,7 @@ impl Scripted {
             output: "handed over".into(),
             is_error: false,
         };
-        self.feed(Input::ToolChanges(call_id.into(), answer, change))
+        self.feed(Input::ToolChanges(call_id.into(), answer, Box::new(change)))
     }
 
     /// What of these kinds went to the provider, in order.

@@ -124,8 +124,11 @@ impl World {
                     output: "done".into(),
                     is_error: false,
                 };
-                self.call
-                    .feed(Input::ToolChanges(id.as_str().into(), answer, change));
+                self.call.feed(Input::ToolChanges(
+                    id.as_str().into(),
+                    answer,
+                    Box::new(change),
+                ));
             }
             Step::Text => {
                 self.call.text("hello", false);

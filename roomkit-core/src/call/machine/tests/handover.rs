@@ -74,7 +74,7 @@ impl Scripted {
         self.log
             .iter()
             .filter_map(|(at, action)| match action {
-                Action::Dial(dial) => Some((*at, dial.clone())),
+                Action::Dial(dial) => Some((*at, Dial::clone(dial))),
                 _ => None,
             })
             .collect()

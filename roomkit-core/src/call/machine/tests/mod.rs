@@ -248,7 +248,7 @@ fn clone(action: &Action) -> Action {
         Action::StartTool(request) => Action::StartTool(request.clone()),
         Action::CancelTool(call_id) => Action::CancelTool(call_id.clone()),
         Action::Idle(idle) => Action::Idle(*idle),
-        Action::Stats(stats) => Action::Stats(*stats),
+        Action::Stats(stats) => Action::Stats(stats.clone()),
         Action::Recording(state, by) => Action::Recording(*state, *by),
         Action::Record(sound) => Action::Record(sound.clone()),
         Action::Trace(milestone) => Action::Trace(milestone.clone()),

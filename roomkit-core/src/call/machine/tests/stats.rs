@@ -10,7 +10,7 @@ impl Scripted {
     /// What was told last.
     fn stats(&self) -> SessionStats {
         let told = |(_, action): &(Moment, Action)| match action {
-            Action::Stats(stats) => Some(*stats),
+            Action::Stats(stats) => Some(**stats),
             _ => None,
         };
         self.log.iter().rev().find_map(told).unwrap_or_default()
