@@ -5,8 +5,12 @@ mod client;
 #[cfg(feature = "otel")]
 mod export;
 
+use std::path::PathBuf;
+
 use axum::http::{Uri, uri::Authority};
 use roomkit::error::ConfigError;
+#[cfg(feature = "otel")]
+use roomkit_dial::Roots;
 use serde::Deserialize;
 
 #[cfg(feature = "otel")]
@@ -19,6 +23,8 @@ pub struct OtelConfig {
     /// Where the collector listens for OTLP over HTTP, such as `http://localhost:4318`, to which
     /// `/v1/traces` is added.
     pub endpoint: String,
+    /// Further authorities for an `https` endpoint: a file of certificates in PEM, or of one in DER.
+    pub ca_file: Option<PathBuf>,
     /// What this server is called there; default `roomkit-server`.
     #[serde(default = "default_name")]
     pub service_name: String,
@@ -36,7 +42,19 @@ impl OtelConfig {
                            leave the table out";
             return Err(ConfigError::field("otel", problem));
         }
+        #[cfg(feature = "otel")]
+        self.roots()?;
         self.url().map(drop)
+    }
+
+    /// Who may vouch for the collector.
+    #[cfg(feature = "otel")]
+    fn roots(&self) -> Result<Roots, ConfigError> {
+        let roots = Roots::public();
+        match &self.ca_file {
+            Some(path) => roots.with_file("otel.ca_file", path),
+            None => Ok(roots),
+        }
     }
 
     /// Which collector it is, without the path: that may hold a key.
@@ -77,6 +95,7 @@ mod tests {
     fn url(endpoint: &str) -> Result<String, String> {
         let config = OtelConfig {
             endpoint: endpoint.into(),
+            ca_file: None,
             service_name: default_name(),
         };
         config.url().map_err(|error| error.to_string())

@@ -4,20 +4,63 @@
 
 mod support;
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post, serve::Listener};
 use serde_json::json;
 use support::{
     Socket,
     program::{File, Running, is_refusal, output, program},
     soon,
+    tls::{Identity, NAME},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// What a collector was sent, as text and headers: names and values of OTLP are readable as they are.
 type Batches = mpsc::UnboundedReceiver<(HeaderMap, String)>;
 
 /// A collector, and its endpoint.
 async fn collector() -> (String, Batches) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    (endpoint, collect(listener))
+}
+
+/// The same over TLS.
+async fn tls_collector(identity: &Identity) -> (String, Batches) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = TlsAcceptor::from(Arc::new(identity.server_config()));
+    let received = collect(TlsListener(listener, acceptor));
+    (format!("https://{NAME}:{port}"), received)
+}
+
+struct TlsListener(TcpListener, TlsAcceptor);
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (socket, address) = self.0.accept().await.unwrap();
+            // Who does not trust the certificate hangs up.
+            if let Ok(stream) = self.1.accept(socket).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+fn collect<L: Listener<Addr: std::fmt::Debug>>(listener: L) -> Batches {
     let (batches, received) = mpsc::unbounded_channel();
     let take =
         async |State(batches): State<mpsc::UnboundedSender<_>>, headers: HeaderMap, body: Bytes| {
@@ -25,11 +68,9 @@ async fn collector() -> (String, Batches) {
             batches.send((headers, text)).unwrap();
         };
     let routes = Router::new().route("/v1/traces", post(take));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let serving = axum::serve(listener, routes.with_state(batches));
     tokio::spawn(async move { serving.await });
-    (endpoint, received)
+    received
 }
 
 /// A call in which something is said.
@@ -102,6 +143,33 @@ async fn x1_headers_for_the_collector_come_from_the_environment() {
 }
 
 #[tokio::test]
+async fn traces_go_over_tls_to_whom_an_authority_vouches_for() {
+    let identity = Identity::new();
+    let (endpoint, mut received) = tls_collector(&identity).await;
+    let file = File::new("otel-tls", &format!("[otel]\nendpoint = '{endpoint}'"));
+    let (server, log) = Running::with_log(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let log = soon(log).await.unwrap();
+    let told = |line: &str| line.contains("ERROR") && line.contains("opentelemetry");
+    assert!(log.lines().any(told), "{log}");
+    assert!(received.try_recv().is_err());
+
+    let authority = identity.file("otel-authority");
+    file.write(&format!(
+        "[otel]\nendpoint = '{endpoint}'\nca_file = '{}'",
+        authority.path()
+    ));
+    let server = Running::start(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let (_, batch) = soon(received.recv()).await.unwrap();
+    assert!(batch.contains("roomkit.session"), "{batch}");
+}
+
+#[tokio::test]
 async fn a_collector_that_is_not_there_costs_no_call_and_is_in_the_log() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", taken.local_addr().unwrap());
@@ -137,6 +205,8 @@ async fn an_endpoint_that_is_none_is_refused_by_start_and_check() {
     is_refusal(&output(&["--config", file.path()]).await, 2, &named);
     let check = ["check-config", "--config", file.path()];
     is_refusal(&output(&check).await, 2, &named);
+    file.write("[otel]\nendpoint = 'https://localhost:4318'\nca_file = '/no/such.pem'");
+    is_refusal(&output(&check).await, 2, &["otel.ca_file", "/no/such.pem"]);
     file.write("[otel]\nendpoint = 'http://localhost:4318/secret'");
     let checked = output(&check).await;
     let said = String::from_utf8(checked.stdout).unwrap();

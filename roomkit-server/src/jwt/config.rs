@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub struct JwtConfig {
     /// The issuer's public keys as a JWK set: an `https` URL (`http` for this machine alone), or a file.
     pub jwks: Option<String>,
-    /// Further authorities for that URL, as a PEM file.
+    /// Further authorities for that URL: a file of certificates in PEM, or of one in DER.
     pub ca_file: Option<PathBuf>,
     /// An environment variable with the secret of HS256, of at least 32 characters. Without it no token
     /// of HS256 is taken; keys of a JWK set are never secrets.

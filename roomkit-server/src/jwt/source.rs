@@ -1,13 +1,10 @@
 //! Where an issuer's keys are read.
 
-use std::{fs, io::Read, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io::Read, path::PathBuf, time::Duration};
 
 use reqwest::{Client, Url, redirect::Policy};
 use roomkit::error::ConfigError;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use roomkit_dial::Roots;
 
 use super::{
     JwtConfig,
@@ -37,8 +34,13 @@ impl Source {
             let problem = "is read without TLS, so anybody on the way could sign; write https";
             return Err(refused(problem.into()));
         }
+        let mut roots = Roots::public();
+        if let Some(path) = &config.ca_file {
+            roots = roots.with_file("auth.jwt.ca_file", path)?;
+        }
+        let tls = roots.client_config()?;
         let client = Client::builder()
-            .tls_backend_preconfigured(tls(config)?)
+            .tls_backend_preconfigured((*tls).clone())
             .redirect(Policy::none())
             .timeout(PATIENCE)
             .build()
@@ -99,23 +101,4 @@ async fn fetch(client: &Client, url: Url) -> Result<Vec<u8>, String> {
         body.extend_from_slice(&piece);
     }
     Ok(body)
-}
-
-fn tls(config: &JwtConfig) -> Result<ClientConfig, ConfigError> {
-    let refused = |problem: String| ConfigError::field("auth.jwt.ca_file", problem);
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(path) = &config.ca_file {
-        let read = |error| refused(format!("`{}`: {error}", path.display()));
-        for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-            let added = roots.add(certificate.map_err(read)?);
-            added.map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let versions = versions.map_err(|error| refused(error.to_string()))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }

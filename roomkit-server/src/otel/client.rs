@@ -1,13 +1,14 @@
 //! The HTTP client beneath the exporter: the one that MCP servers are spoken to with, and its TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use opentelemetry_http::{HttpClient, HttpError, ResponseBodyTooLarge};
 use reqwest::redirect::Policy;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use roomkit::error::ConfigError;
+use roomkit_dial::Roots;
 use tokio::runtime::Handle;
 
 /// How long one attempt to send traces may take.
@@ -24,23 +25,17 @@ pub(super) struct Client {
 
 impl Client {
     /// Needs a runtime, which sends.
-    pub(super) fn new() -> Result<Self, String> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    pub(super) fn new(roots: Roots) -> Result<Self, ConfigError> {
+        let refused = |problem: String| ConfigError::field("otel", problem);
+        let tls = roots.client_config()?;
         let inner = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured((*tls).clone())
             // The headers are for this collector.
             .redirect(Policy::none())
             .timeout(PATIENCE)
             .build()
-            .map_err(|error| error.to_string())?;
-        let runtime = Handle::try_current().map_err(|error| error.to_string())?;
+            .map_err(|error| refused(error.to_string()))?;
+        let runtime = Handle::try_current().map_err(|error| refused(error.to_string()))?;
         Ok(Self { inner, runtime })
     }
 }

@@ -29,7 +29,7 @@ impl Traces {
         let refused = |problem: String| ConfigError::field("otel", problem);
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client::new().map_err(refused)?)
+            .with_http_client(Client::new(config.roots()?)?)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(config.url()?)
             .build()

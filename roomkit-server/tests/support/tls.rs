@@ -4,9 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -30,6 +30,17 @@ impl Identity {
             pem: format!("{}{}", cert.pem(), signing_key.serialize_pem()),
             cert: cert.der().clone(),
         }
+    }
+
+    /// For a server that shows it.
+    pub(crate) fn server_config(&self) -> ServerConfig {
+        let key = PrivateKeyDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.cert.clone()], key)
+            .unwrap()
     }
 
     pub(crate) fn file(&self, name: &str) -> File {
