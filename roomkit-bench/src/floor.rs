@@ -195,10 +195,10 @@ async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
     Err("the vendor left at once".into())
 }
 
-/// Buffers as small as the server's, or memory would compare buffers.
+/// Small buffers, or memory would compare buffers; not so small that a frame is read in two pieces.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
+        .read_buffer_size(8 * 1024)
         .write_buffer_size(0)
 }
 

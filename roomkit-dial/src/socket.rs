@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, ops::Deref};
 
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::provider::{ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink};
-use tokio::net::TcpStream;
+use tokio::{io::BufReader, net::TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
@@ -17,7 +17,7 @@ use crate::{Decode, Encode, ErrorTable, Redactor, connection};
 /// The most that is kept of what comes while much is sent, in bytes.
 const BACKLOG_LIMIT: usize = 16 * 1024 * 1024;
 
-pub(crate) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Stream = WebSocketStream<MaybeTlsStream<BufReader<TcpStream>>>;
 
 /// An open WebSocket to the vendor. Dropping it closes it without ceremony.
 pub struct Socket {
