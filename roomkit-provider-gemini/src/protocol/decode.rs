@@ -295,9 +295,9 @@ impl Decoder {
             return;
         }
         let encoded = text_of(data.data.as_ref());
-        let is_url_safe = encoded.bytes().any(|byte| byte == b'-' || byte == b'_');
-        let engine = if is_url_safe { BASE64_URL } else { BASE64 };
-        let mut pcm = match engine.decode(encoded) {
+        let decoded = BASE64.decode(encoded);
+        let decoded = decoded.or_else(|error| BASE64_URL.decode(encoded).map_err(|_| error));
+        let mut pcm = match decoded {
             Ok(pcm) => pcm,
             Err(error) => return events.push_back(malformed("audio", &error)),
         };
@@ -350,9 +350,11 @@ impl roomkit_dial::Decode for Decoder {
 /// Whether the audio is PCM at the one rate there is; where no rate is named, it is.
 fn is_ours(mime_type: &str) -> bool {
     let mut parts = mime_type.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let kind = parts.next().unwrap_or_default();
     let rate = parts.find_map(|part| part.strip_prefix("rate="));
-    matches!(kind.as_str(), "" | "audio/pcm" | "audio/l16")
+    ["", "audio/pcm", "audio/l16"]
+        .iter()
+        .any(|ours| kind.eq_ignore_ascii_case(ours))
         && rate.is_none_or(|rate| rate.parse() == Ok(OUTPUT_RATE))
 }
 
