@@ -138,7 +138,12 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 fn field(status: &str, name: &str) -> Outcome<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name));
     let value = value.and_then(|value| value.split_whitespace().next());
-    Ok(value.ok_or_else(|| format!("no {name}"))?.parse()?)
+    let ended = || {
+        format!(
+            "the program under measurement has no `{name}` any more: it has ended, perhaps because another one has its port"
+        )
+    };
+    Ok(value.ok_or_else(ended)?.parse()?)
 }
 
 fn beside(program: &str) -> Outcome<PathBuf> {

@@ -3,7 +3,10 @@
 
 use std::collections::VecDeque;
 
-use roomkit_core::provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage};
+use roomkit_core::{
+    id::{ItemId, ResponseId},
+    provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage},
+};
 use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder};
 use serde_json::json;
 
@@ -166,6 +169,42 @@ fn audio_in_both_dialects() {
         "without padding"
     );
     assert_eq!(decode(&frame.replace("AAABAAIAAwA=", "")), []);
+}
+
+#[test]
+fn each_frame_of_audio_is_of_its_own_response_and_item() {
+    let mut decoder = decoder();
+    for ids in [
+        (Some("r1"), Some("i1")),
+        (Some("r1"), Some("i1")),
+        (Some("r1"), Some("i2")),
+        (None, Some("i2")),
+        (Some("r2"), None),
+        (None, None),
+        (Some("r1"), Some("i1")),
+    ] {
+        let frame = json!({
+            "type": "response.output_audio.delta",
+            "response_id": ids.0,
+            "item_id": ids.1,
+            "delta": "AAA=",
+        });
+        let [
+            ProviderEvent::Audio {
+                response_id,
+                item_id,
+                ..
+            },
+        ] = &decode_with(&mut decoder, &frame.to_string())[..]
+        else {
+            panic!("not audio");
+        };
+        let of = (
+            response_id.as_ref().map(ResponseId::as_str),
+            item_id.as_ref().map(ItemId::as_str),
+        );
+        assert_eq!(of, ids);
+    }
 }
 
 #[test]

@@ -86,6 +86,17 @@ async fn call(server: &Running) {
     caller.hang_up().await;
 }
 
+/// A collector that takes nothing: a call works all the same, and the log tells.
+async fn costs_no_call_and_is_in_the_log(file: &File) {
+    let (server, log) = Running::with_log(&["--config", file.path()]).await;
+    call(&server).await;
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let log = soon(log).await.unwrap();
+    let told = |line: &str| line.contains("ERROR") && line.contains("opentelemetry");
+    assert!(log.lines().any(told), "{log}");
+}
+
 #[tokio::test]
 async fn x6_the_spans_of_calls_are_sent_before_the_end_and_no_words() {
     let (endpoint, mut received) = collector().await;
@@ -147,13 +158,7 @@ async fn traces_go_over_tls_to_whom_an_authority_vouches_for() {
     let identity = Identity::new();
     let (endpoint, mut received) = tls_collector(&identity).await;
     let file = File::new("otel-tls", &format!("[otel]\nendpoint = '{endpoint}'"));
-    let (server, log) = Running::with_log(&["--config", file.path()]).await;
-    call(&server).await;
-    server.signal("TERM").await;
-    assert_eq!(server.exit_code().await, Some(0));
-    let log = soon(log).await.unwrap();
-    let told = |line: &str| line.contains("ERROR") && line.contains("opentelemetry");
-    assert!(log.lines().any(told), "{log}");
+    costs_no_call_and_is_in_the_log(&file).await;
     assert!(received.try_recv().is_err());
 
     let authority = identity.file("otel-authority");
@@ -175,13 +180,7 @@ async fn a_collector_that_is_not_there_costs_no_call_and_is_in_the_log() {
     let endpoint = format!("http://{}", taken.local_addr().unwrap());
     drop(taken);
     let file = File::new("otel-none", &format!("[otel]\nendpoint = '{endpoint}'"));
-    let (server, log) = Running::with_log(&["--config", file.path()]).await;
-    call(&server).await;
-    server.signal("TERM").await;
-    assert_eq!(server.exit_code().await, Some(0));
-    let log = soon(log).await.unwrap();
-    let told = |line: &str| line.contains("ERROR") && line.contains("opentelemetry");
-    assert!(log.lines().any(told), "{log}");
+    costs_no_call_and_is_in_the_log(&file).await;
 }
 
 #[tokio::test]
