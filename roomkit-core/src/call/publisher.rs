@@ -96,59 +96,65 @@ impl Publisher {
     async fn tell_all(self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
         while let Some(message) = news.recv().await {
             let Some(kit) = self.kit.upgrade() else { break };
-            match *message {
-                ToPublisher::Started => {
-                    let event = RealtimeSessionStartedEvent {
-                        session: self.session.clone(),
-                        timestamp: Timestamp::now(),
-                    };
-                    kit.hooks()
-                        .notify(&self.scope, Notice::SessionStarted(event))
-                        .await;
-                }
-                ToPublisher::News(Publication { at, what, .. }) => {
-                    self.tell(&kit, self.time(at), what).await;
-                }
-                ToPublisher::Level {
-                    at,
+            // In a box, for this task lives as long as its call, and there is room in it for the
+            // largest thing it ever awaits.
+            Box::pin(self.tell_one(&kit, *message)).await;
+        }
+    }
+
+    async fn tell_one(&self, kit: &RoomKit, message: ToPublisher) {
+        match message {
+            ToPublisher::Started => {
+                let event = RealtimeSessionStartedEvent {
+                    session: self.session.clone(),
+                    timestamp: Timestamp::now(),
+                };
+                kit.hooks()
+                    .notify(&self.scope, Notice::SessionStarted(event))
+                    .await;
+            }
+            ToPublisher::News(Publication { at, what, .. }) => {
+                self.tell(kit, self.time(at), what).await;
+            }
+            ToPublisher::Level {
+                at,
+                who,
+                level_dbfs,
+            } => {
+                let event = RealtimeAudioLevelEvent {
+                    session: self.session.clone(),
                     who,
                     level_dbfs,
-                } => {
-                    let event = RealtimeAudioLevelEvent {
-                        session: self.session.clone(),
-                        who,
-                        level_dbfs,
-                        timestamp: self.time(at),
-                    };
-                    kit.hooks()
-                        .notify(&self.scope, Notice::AudioLevel(event))
-                        .await;
-                }
-                ToPublisher::Turn(latency) => {
-                    let session = self.session.clone();
-                    let event = || RealtimeTurnEvent {
-                        session,
-                        latency,
-                        timestamp: Timestamp::now(),
-                    };
-                    self.shared.observers.turn.tell(event).await;
-                }
-                ToPublisher::Ended {
+                    timestamp: self.time(at),
+                };
+                kit.hooks()
+                    .notify(&self.scope, Notice::AudioLevel(event))
+                    .await;
+            }
+            ToPublisher::Turn(latency) => {
+                let session = self.session.clone();
+                let event = || RealtimeTurnEvent {
+                    session,
+                    latency,
+                    timestamp: Timestamp::now(),
+                };
+                self.shared.observers.turn.tell(event).await;
+            }
+            ToPublisher::Ended {
+                reason,
+                duration,
+                stats,
+            } => {
+                let event = RealtimeSessionEndedEvent {
+                    session: self.session.clone(),
                     reason,
                     duration,
-                    stats,
-                } => {
-                    let event = RealtimeSessionEndedEvent {
-                        session: self.session.clone(),
-                        reason,
-                        duration,
-                        stats: Box::new(stats),
-                        timestamp: Timestamp::now(),
-                    };
-                    kit.hooks()
-                        .notify(&self.scope, Notice::SessionEnded(event))
-                        .await;
-                }
+                    stats: Box::new(stats),
+                    timestamp: Timestamp::now(),
+                };
+                kit.hooks()
+                    .notify(&self.scope, Notice::SessionEnded(event))
+                    .await;
             }
         }
     }

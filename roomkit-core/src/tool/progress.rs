@@ -12,10 +12,10 @@ const LONGEST: usize = 500;
 /// Where a running call reports how far it has come; see
 /// [`ToolInvocation::report`](super::ToolInvocation::report).
 #[derive(Clone, Default)]
-pub(crate) struct Reporter(Option<mpsc::Sender<(CallId, String)>>);
+pub(crate) struct Reporter(Option<mpsc::Sender<Box<(CallId, String)>>>);
 
 impl Reporter {
-    pub(crate) fn new(reports: mpsc::Sender<(CallId, String)>) -> Self {
+    pub(crate) fn new(reports: mpsc::Sender<Box<(CallId, String)>>) -> Self {
         Self(Some(reports))
     }
 
@@ -23,7 +23,7 @@ impl Reporter {
         if let Some(reports) = &self.0 {
             // One that comes too fast says little that the next will not say.
             let text = text.chars().take(LONGEST).collect();
-            let _ = reports.try_send((call_id.clone(), text));
+            let _ = reports.try_send(Box::new((call_id.clone(), text)));
         }
     }
 }

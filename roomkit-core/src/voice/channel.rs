@@ -73,7 +73,8 @@ pub(super) struct Inner {
 pub(super) struct Live {
     pub(super) session: RealtimeSession,
     /// The only senders; when the channel goes, the sessions notice it by this.
-    pub(super) mailbox: mpsc::Sender<Command>,
+    /// In boxes, as everything that is sent over a session's queues: one has room for 32 from the beginning.
+    pub(super) mailbox: mpsc::Sender<Box<Command>>,
     pub(super) permissions: Arc<PermissionCell>,
     pub(super) idle: watch::Receiver<bool>,
     pub(super) ended: CancellationToken,
@@ -236,7 +237,7 @@ impl Inner {
         let ends = ending.into_iter().map(|(mailbox, ended, waits)| {
             let reason = reason.clone();
             async move {
-                let _ = mailbox.send(Command::End(reason)).await;
+                let _ = mailbox.send(Box::new(Command::End(reason))).await;
                 drop(mailbox);
                 if waits {
                     ended.cancelled().await;

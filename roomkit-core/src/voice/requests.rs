@@ -103,9 +103,11 @@ impl RealtimeVoiceChannel {
         }
         let sessions = self.inner().sessions();
         let live = sessions.get(session.id()).ok_or_else(ended)?;
-        live.mailbox.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SessionError::Busy(session.id().clone()),
-            mpsc::error::TrySendError::Closed(_) => ended(),
-        })
+        live.mailbox
+            .try_send(Box::new(command))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SessionError::Busy(session.id().clone()),
+                mpsc::error::TrySendError::Closed(_) => ended(),
+            })
     }
 }

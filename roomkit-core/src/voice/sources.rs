@@ -131,7 +131,7 @@ async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = 
         };
         for live in channel.sessions().values() {
             let command = Command::Redeclare(redeclared.clone());
-            if live.mailbox.try_send(command).is_err() {
+            if live.mailbox.try_send(Box::new(command)).is_err() {
                 tracing::warn!(session_id = %live.session.id(), "a session is too busy for new tools");
             }
         }

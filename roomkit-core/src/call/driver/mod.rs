@@ -88,7 +88,7 @@ struct Driver {
 
     permission_cell: Arc<PermissionCell>,
     permissions: Permissions,
-    mailbox: mpsc::Receiver<Command>,
+    mailbox: mpsc::Receiver<Box<Command>>,
     idle: watch::Sender<bool>,
     ready: Option<oneshot::Sender<Result<(), StartError>>>,
     registered: Box<dyn Send>,
@@ -97,7 +97,7 @@ struct Driver {
     tools: JoinSet<(CallId, Finished)>,
     running: HashMap<CallId, Running>,
     reporter: Reporter,
-    reports: mpsc::Receiver<(CallId, String)>,
+    reports: mpsc::Receiver<Box<(CallId, String)>>,
 
     to_publisher: mpsc::Sender<Box<ToPublisher>>,
     from_publisher: mpsc::Receiver<FromPublisher>,
@@ -182,7 +182,7 @@ impl Driver {
                 ));
             }
             Happening::Mailbox(Some(command)) => {
-                if let Some(command) = self.checked(command) {
+                if let Some(command) = self.checked(*command) {
                     self.feed(Input::Command(command));
                 }
             }

@@ -94,7 +94,7 @@ pub(crate) struct NewCall {
     pub(crate) settings: CallSettings,
     pub(crate) permissions: Arc<PermissionCell>,
     /// Closed when the channel is dropped, which ends the session.
-    pub(crate) mailbox: mpsc::Receiver<Command>,
+    pub(crate) mailbox: mpsc::Receiver<Box<Command>>,
     pub(crate) idle: watch::Sender<bool>,
     pub(crate) link: ClientLink,
     /// What the session is, and what it begins with.

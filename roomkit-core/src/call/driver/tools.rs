@@ -72,7 +72,8 @@ impl Driver {
             spans::tool_finished(&running.span, &finished);
         }
         // What it told before it was done comes before.
-        while let Ok((call_id, progress)) = self.reports.try_recv() {
+        while let Ok(report) = self.reports.try_recv() {
+            let (call_id, progress) = *report;
             self.feed(Input::ToolProgress(call_id, progress));
         }
         let Finished { answer, change } = finished;

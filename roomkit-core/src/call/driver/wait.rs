@@ -26,7 +26,7 @@ const FRAMES_IN_A_ROW: u32 = 16;
 pub(super) enum Happening {
     Client(Option<ClientEvent>),
     Provider(Option<ProviderEvent>),
-    Mailbox(Option<Command>),
+    Mailbox(Option<Box<Command>>),
     Publisher(FromPublisher),
     Tool(CallId, Finished),
     /// A cancelled one is gone.
@@ -84,7 +84,8 @@ impl Driver {
                         Happening::Tool(call_id, finished)
                     })
                 }
-                Some((call_id, progress)) = self.reports.recv() => {
+                Some(report) = self.reports.recv() => {
+                    let (call_id, progress) = *report;
                     Happening::Progress(call_id, progress)
                 }
                 Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
