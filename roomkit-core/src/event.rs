@@ -33,7 +33,7 @@ pub struct RealtimeTranscriptionEvent {
     pub timestamp: Timestamp,
 }
 
-/// Somebody began or stopped to speak. For the AI: its audio began or ended at the client.
+/// The user began or stopped to speak, as the provider noticed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RealtimeSpeechEvent {

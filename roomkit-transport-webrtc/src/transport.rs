@@ -46,6 +46,7 @@ pub(crate) type Observer = Arc<dyn Fn(WebRtcId) -> BoxFuture<'static, ()> + Send
 ///
 /// A cheap handle: clones are the same transport, with the same port and the same clients.
 #[derive(Clone)]
+#[doc(alias = "FastRTCRealtimeTransport")]
 pub struct WebRtcRealtimeTransport {
     pub(crate) shared: Arc<Shared>,
 }
