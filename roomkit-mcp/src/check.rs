@@ -105,7 +105,9 @@ impl McpServer {
             }
         }
         let wrong = || {
-            let shown = text.split(['?', '#', '@']).next().unwrap_or_default();
+            // People write keys before `@` and behind `?`.
+            let address = text.rsplit('@').next().unwrap_or_default();
+            let shown = address.split(['?', '#']).next().unwrap_or_default();
             let problem = format!("is `{shown}`; it takes an address such as `https://host/mcp`");
             ConfigError::field("url", problem)
         };
@@ -242,6 +244,10 @@ mod tests {
             (
                 json!({"url": "ftp://a/b"}),
                 vec!["url", "ftp://a/b", "https://"],
+            ),
+            (
+                json!({"url": "ws://me:hunter2@host/mcp?key=hunter2"}),
+                vec!["url", "`host/mcp`", "https://"],
             ),
             (
                 json!({"url": "http://u:hunter2@a"}),

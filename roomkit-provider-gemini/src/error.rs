@@ -44,7 +44,6 @@ const WORDING: &[(&str, ProviderErrorKind)] = &[
     ("permission denied", Authentication),
     ("user location is not supported", Policy),
     ("exceeded your current quota", Quota),
-    ("billing", Quota),
     ("resource has been exhausted", RateLimited),
     ("rate limit", RateLimited),
     ("is not found for api version", InvalidConfig),
@@ -57,6 +56,8 @@ const WORDING: &[(&str, ProviderErrorKind)] = &[
     ("invalid json payload", InvalidRequest),
     ("request contains an invalid argument", InvalidRequest),
     ("media_chunks is deprecated", InvalidRequest),
+    // Behind those: what is invalid is quoted there, and may be called so.
+    ("billing", Quota),
     // Seen at random after the results of tools.
     (ENTITY_NOT_FOUND, Server),
     // How the vendor ends a connection that is as old as it may be.
@@ -195,6 +196,11 @@ mod tests {
             1011,
             "You exceeded your current quota, please check your plan and billing",
             Quota,
+        ),
+        (
+            1007,
+            "Invalid JSON payload received. Unknown name \"billing_id\" at 'setup.tools[0]'",
+            InvalidRequest,
         ),
         (1011, "Internal error encountered.", Server),
         (1011, "Internal error occurred.", Server),

@@ -49,6 +49,9 @@ pub enum ServerError {
     /// The system does not let the program hear signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// The system gives the program no threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
     /// A defect: the parts of the server do not fit.
     #[error("cannot set up the rooms: {0}")]
     Setup(#[from] RoomError),
@@ -62,7 +65,11 @@ impl ServerError {
             | Self::Config(_)
             | Self::ConfigFile { .. }
             | Self::ConfigSyntax { .. } => 2,
-            Self::Mcp(_) | Self::Listen { .. } | Self::Signals(_) | Self::Setup(_) => 1,
+            Self::Mcp(_)
+            | Self::Listen { .. }
+            | Self::Signals(_)
+            | Self::Runtime(_)
+            | Self::Setup(_) => 1,
         }
     }
 }

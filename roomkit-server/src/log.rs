@@ -104,8 +104,9 @@ pub(crate) fn check(filter: &str) -> Result<(), ConfigError> {
 
 fn read(filter: &str) -> Result<EnvFilter, ConfigError> {
     // The MCP client beneath writes whole messages to its log, at `info` too, and no conversation
-    // goes there unasked (contract X6). What names `rmcp` itself comes later, and counts.
-    let directives = format!("rmcp=warn,{filter}");
+    // goes there unasked (contract X6); the exporter of traces writes its whole address at `debug`,
+    // which may hold a key (X1). What names them itself comes later, and counts.
+    let directives = format!("rmcp=warn,opentelemetry_otlp=info,{filter}");
     EnvFilter::try_new(directives).map_err(|error| {
         let problem = format!("`{filter}` is no filter: {error}; write for example `info`");
         ConfigError::field("log", problem)

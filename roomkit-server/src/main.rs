@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -11,8 +12,20 @@ use roomkit_server::{
     cli::{Cli, Settings, Task},
 };
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long the program waits at its end for what cannot be interrupted, such as a disk that hangs.
+const UNINTERRUPTIBLE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&ServerError::Runtime(error)),
+    };
+    let code = runtime.block_on(start());
+    runtime.shutdown_timeout(UNINTERRUPTIBLE);
+    code
+}
+
+async fn start() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) if !asked.use_stderr() => {
@@ -43,14 +56,18 @@ async fn run(cli: Cli) -> Result<(), ServerError> {
 async fn serve(settings: Settings) -> Result<(), ServerError> {
     let config = settings.clone().into_config()?;
     let log = roomkit_server::observe(&config)?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     // Without a file there is nothing to read again, and a hang-up ends the program as it always did.
     let hang_ups = settings
         .config
         .is_some()
         .then(HangUps::listen)
         .transpose()?;
-    let server = Server::bind(config).await?;
+    let server = tokio::select! {
+        server = Server::bind(config) => server?,
+        // It may wait for MCP servers or an issuer's keys, and there is nothing yet to be drained.
+        () = signals.first() => return Ok(()),
+    };
     // The one line for programs.
     print(format!("listening on {}\n", server.url()).as_bytes());
     if let Some(hang_ups) = hang_ups {

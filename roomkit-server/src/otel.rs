@@ -42,9 +42,14 @@ impl OtelConfig {
                            leave the table out";
             return Err(ConfigError::field("otel", problem));
         }
+        let url = self.url()?;
+        if self.ca_file.is_some() && url.starts_with("http://") {
+            let problem = "is for an `https` endpoint, and this one is `http`; leave it out";
+            return Err(ConfigError::field("otel.ca_file", problem));
+        }
         #[cfg(feature = "otel")]
         self.roots()?;
-        self.url().map(drop)
+        Ok(())
     }
 
     /// Who may vouch for the collector.

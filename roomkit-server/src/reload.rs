@@ -17,6 +17,8 @@ use crate::{
     load::LoadLimits,
     log::Log,
     makers::Makers,
+    places::Places,
+    serve,
     tls::Tls,
 };
 
@@ -30,6 +32,7 @@ pub struct Reload {
     admission: Admission,
     dashboards: Dashboards,
     makers: Makers,
+    connections: Places,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
     jwt: Option<Jwt>,
@@ -56,6 +59,7 @@ impl Reload {
             admission: app.admission.clone(),
             dashboards: app.dashboards.clone(),
             makers: app.makers.clone(),
+            connections: server.connections.clone(),
             load_limits: server.load_limits.clone(),
             keys: app.keys.clone(),
             jwt: app.jwt.clone(),
@@ -112,6 +116,8 @@ impl Reload {
             .send_replace(LoadLimits::from(&config.limits));
         self.dashboards
             .set_per_client(config.limits.max_dashboards_per_address);
+        self.connections
+            .set_per_client(serve::of_one_client(config.limits.trusted_proxies));
         self.makers.set_most(config.limits.rooms_per_address());
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);

@@ -50,18 +50,28 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// `behind_proxy`: everybody comes from one address, by which no client is known.
-    pub(crate) fn new(admission: Admission, tls: Option<Tls>, behind_proxy: bool) -> Self {
-        let of_one = if behind_proxy {
-            usize::MAX
-        } else {
-            OF_ONE_CLIENT
-        };
+    /// Who comes through here takes one of these [`places`].
+    pub(crate) fn new(admission: Admission, tls: Option<Tls>, places: Places) -> Self {
         Self {
             admission,
             tls,
-            places: Places::new(CONNECTIONS, of_one),
+            places,
         }
+    }
+}
+
+/// Places for connections, with so many reverse proxies before the server.
+pub(crate) fn places(proxies: usize) -> Places {
+    Places::new(CONNECTIONS, of_one_client(proxies))
+}
+
+/// How many one client may have. Behind a proxy everybody comes from one address, by which no client is
+/// known.
+pub(crate) fn of_one_client(proxies: usize) -> usize {
+    if proxies > 0 {
+        usize::MAX
+    } else {
+        OF_ONE_CLIENT
     }
 }
 
@@ -190,21 +200,18 @@ impl Connection {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use roomkit::http::AdmissionConfig;
-
     use super::*;
 
     /// How many connections one address gets.
-    fn of_one_address(behind_proxy: bool) -> usize {
-        let admission = Admission::new(&AdmissionConfig::default()).unwrap();
-        let Door { places, .. } = Door::new(admission, None, behind_proxy);
+    fn of_one_address(proxies: usize) -> usize {
+        let places = places(proxies);
         let next = || places.give(places.take()?, Ipv4Addr::LOCALHOST.into());
         std::iter::from_fn(next).collect::<Vec<_>>().len()
     }
 
     #[test]
     fn c5_one_client_leaves_connections_to_others_but_a_proxy_has_all() {
-        assert_eq!(of_one_address(false), OF_ONE_CLIENT);
-        assert_eq!(of_one_address(true), CONNECTIONS as usize);
+        assert_eq!(of_one_address(0), OF_ONE_CLIENT);
+        assert_eq!(of_one_address(1), CONNECTIONS as usize);
     }
 }

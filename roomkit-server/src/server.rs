@@ -18,9 +18,10 @@ use crate::{
     load::{Doorkeeper, LoadLimits},
     log::{self, Log},
     mcp,
+    places::Places,
     plan::Plan,
     reload::Reload,
-    serve::{Door, serve},
+    serve::{self, Door, serve},
     tls::Tls,
 };
 
@@ -35,6 +36,8 @@ pub struct Server {
     pub(crate) app: App,
     pub(crate) router: Router,
     pub(crate) tls: Option<Tls>,
+    /// For connections, whatever is asked over them.
+    pub(crate) connections: Places,
     /// Above which load new calls are refused; can change while the server runs.
     pub(crate) load_limits: watch::Sender<LoadLimits>,
     pub(crate) config: Config,
@@ -68,6 +71,7 @@ impl Server {
             router,
             load_limits: watch::Sender::new(LoadLimits::from(&config.limits)),
             tls: tls.map(Tls::new),
+            connections: serve::places(config.limits.trusted_proxies),
             config,
         })
     }
@@ -114,8 +118,7 @@ impl Server {
         let Self { app, config, .. } = self;
         let drain = Duration::from_secs(config.drain_s);
         let (stopping, is_stopping) = watch::channel(false);
-        let behind_proxy = config.limits.trusted_proxies > 0;
-        let door = Door::new(app.admission.clone(), self.tls, behind_proxy);
+        let door = Door::new(app.admission.clone(), self.tls, self.connections);
         let serving = serve(self.listener, self.router, door, is_stopping);
         let mut serving = tokio::spawn(serving);
         let exporter = app.exporter.clone();

@@ -46,13 +46,18 @@ impl Signals {
         Ok(Self(signals))
     }
 
+    /// Ready at the first signal.
+    pub async fn first(&mut self) {
+        if self.0.recv().await.is_none() {
+            // Signals cannot be heard any more, which does not mean that one came.
+            std::future::pending().await
+        }
+    }
+
     /// Ready at the first signal. The second one ends the program at once, with the exit code that
     /// shells give for it.
     pub async fn stop(mut self) {
-        if self.0.recv().await.is_none() {
-            // Signals cannot be heard any more, which does not mean that one came.
-            return std::future::pending().await;
-        }
+        self.first().await;
         tokio::spawn(async move {
             if let Some(signal) = self.0.recv().await {
                 tracing::warn!("a second signal: stopping at once");

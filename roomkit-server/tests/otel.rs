@@ -206,6 +206,8 @@ async fn an_endpoint_that_is_none_is_refused_by_start_and_check() {
     is_refusal(&output(&check).await, 2, &named);
     file.write("[otel]\nendpoint = 'https://localhost:4318'\nca_file = '/no/such.pem'");
     is_refusal(&output(&check).await, 2, &["otel.ca_file", "/no/such.pem"]);
+    file.write("[otel]\nendpoint = 'http://localhost:4318'\nca_file = '/a.pem'");
+    is_refusal(&output(&check).await, 2, &["otel.ca_file", "https"]);
     file.write("[otel]\nendpoint = 'http://localhost:4318/secret'");
     let checked = output(&check).await;
     let said = String::from_utf8(checked.stdout).unwrap();

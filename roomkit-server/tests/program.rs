@@ -10,7 +10,7 @@ use roomkit::mock::fake_gemini::FakeGemini;
 use serde_json::json;
 use support::{
     Socket,
-    program::{File, Running, is_refusal, output, program},
+    program::{File, Running, is_refusal, output, program, signal},
     soon,
 };
 use tokio::{
@@ -304,6 +304,20 @@ async fn x4_sigint_without_calls_exits_at_once() {
     let server = Running::start(&[]).await;
     server.signal("INT").await;
     assert_eq!(server.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn x4_a_signal_ends_a_start_that_waits() {
+    // An MCP server that takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", silent.local_addr().unwrap());
+    let text = format!("[[mcp]]\nurl = '{url}'\nrequired = true\nconnect_timeout_s = 3600");
+    let file = File::new("waits", &text);
+    let arguments = ["--listen", "127.0.0.1:0", "--config", file.path()];
+    let mut server = program(&arguments).spawn().unwrap();
+    let _connection = soon(silent.accept()).await.unwrap();
+    signal(server.id().unwrap(), "TERM").await;
+    assert_eq!(soon(server.wait()).await.unwrap().code(), Some(0));
 }
 
 #[tokio::test]

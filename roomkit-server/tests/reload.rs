@@ -14,6 +14,7 @@ use support::{
     refusal, request, soon,
     tls::Identity,
 };
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 const DONE: &str = "the configuration was read again";
 const REFUSED: &str = "the configuration cannot be used; all stays as it was";
@@ -93,6 +94,26 @@ async fn x7_what_one_address_may_have_changes_with_a_hang_up() {
     }
     caller.ping().await;
     caller.hang_up().await;
+}
+
+#[tokio::test]
+async fn x7_c5_a_proxy_that_is_gone_is_one_client_as_others_are() {
+    const OF_ONE_CLIENT: usize = 256;
+    let file = File::new("proxies", "[limits]\ntrusted_proxies = 1");
+    let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
+    let connect = || TcpStream::connect(server.address);
+    let mut of_the_proxy = Vec::new();
+    for _ in 0..OF_ONE_CLIENT {
+        of_the_proxy.push(connect().await.unwrap());
+    }
+    assert_eq!(status(&server, "/healthz").await, 200, "one more");
+    file.write("[limits]\ntrusted_proxies = 0");
+    server.signal("HUP").await;
+    log.until(DONE).await;
+    let mut one_more = connect().await.unwrap();
+    let read = soon(one_more.read(&mut [0; 1])).await;
+    // Cut off, whichever way the system tells it.
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
 }
 
 const UPGRADE: [(&str, &str); 4] = [

@@ -46,6 +46,16 @@ pub(crate) fn telling() -> Option<SessionId> {
     TELLING.try_with(Clone::clone).ok()
 }
 
+/// Counts an error of this provider.
+pub(super) fn count(provider: &str, error: &ProviderError, is_fatal: bool) {
+    let labels = [
+        ("provider", provider.to_owned()),
+        ("kind", error.kind().as_str().to_owned()),
+        ("fatal", is_fatal.to_string()),
+    ];
+    metrics::counter!("roomkit_provider_errors_total", &labels).increment(1);
+}
+
 /// What the call tells the publisher; sent in a box, for a queue has room for 32 of what is sent over it
 /// from the beginning.
 #[derive(Debug)]
@@ -306,12 +316,7 @@ impl Publisher {
 
     /// Tells the host.
     async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
-        let labels = [
-            ("provider", self.shared.provider.name().to_owned()),
-            ("kind", error.kind().as_str().to_owned()),
-            ("fatal", is_fatal.to_string()),
-        ];
-        metrics::counter!("roomkit_provider_errors_total", &labels).increment(1);
+        count(self.shared.provider.name(), error, is_fatal);
         let event = RealtimeErrorEvent {
             session: self.session.clone(),
             code: error.code().to_owned(),

@@ -12,8 +12,8 @@ use roomkit_core::{
     transport::{Connection, LinkInfo},
 };
 use roomkit_mock::{
-    Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport, provider::ConnectOutcome,
-    transport::AcceptOutcome,
+    Counters, Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport,
+    provider::ConnectOutcome, transport::AcceptOutcome,
 };
 use serde_json::{Map, json};
 
@@ -140,6 +140,8 @@ async fn s1_a_connection_of_another_transport_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn s1_a_provider_that_refuses_undoes_the_start() {
+    let counters = Counters::default();
+    let _counting = counters.here();
     let house = House::new().await;
     let refused = ProviderError::new(ProviderErrorKind::Quota, "no money");
     house
@@ -158,6 +160,12 @@ async fn s1_a_provider_that_refuses_undoes_the_start() {
         panic!("{client:?}");
     };
     assert_eq!(code, "quota");
+    let errors = counters.all("roomkit_provider_errors_total");
+    assert_eq!(
+        errors,
+        [("mock".to_owned(), 1)].into(),
+        "an operator sees it"
+    );
     assert_never_started(house).await;
 }
 

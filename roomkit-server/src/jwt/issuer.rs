@@ -72,6 +72,10 @@ impl Jwt {
                 return Err(field(name, "is empty; every token would be refused".into()));
             }
         }
+        if config.algorithms.is_empty() {
+            let problem = "is empty; every token would be refused, leave it out to take all";
+            return Err(field("algorithms", problem.into()));
+        }
         let secret = config.secret_env.as_ref().map(|variable| secret(variable));
         let secret = secret.transpose()?;
         let source = config.jwks.as_ref().map(|jwks| Source::new(jwks, config));

@@ -1,6 +1,6 @@
 //! Where an issuer's keys are read.
 
-use std::{fs, io::Read, path::PathBuf, time::Duration};
+use std::{error::Error, fs, io::Read, path::PathBuf, time::Duration};
 
 use reqwest::{Client, Url, redirect::Policy};
 use roomkit::error::ConfigError;
@@ -28,6 +28,12 @@ impl Source {
         let refused = |problem: String| ConfigError::field("auth.jwt.jwks", problem);
         let url = match Url::parse(jwks) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+            _ if config.ca_file.is_some() => {
+                let problem = format!(
+                    "is for an `https` address, and `jwks` is the file `{jwks}`; leave it out"
+                );
+                return Err(ConfigError::field("auth.jwt.ca_file", problem));
+            }
             _ => return Ok(Self::File(jwks.into())),
         };
         if url.scheme() == "http" && !is_here(&url) {
@@ -85,10 +91,19 @@ fn is_here(url: &Url) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
+/// An error and what is behind it: that no name was found or no certificate taken stands there.
+fn explain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 /// The body of the answer, as far as it is not too large.
 async fn fetch(client: &Client, url: Url) -> Result<Vec<u8>, String> {
     // Without the address, which may have a secret in its query.
-    let failed = |error: reqwest::Error| error.without_url().to_string();
+    let failed = |error: reqwest::Error| explain(&error.without_url());
     let mut answer = client.get(url).send().await.map_err(failed)?;
     if !answer.status().is_success() {
         return Err(format!("the answer is {}", answer.status()));

@@ -122,9 +122,7 @@ impl Running {
     }
 
     pub(crate) async fn signal(&self, name: &str) {
-        let command = format!("kill -{name} {}", self.id());
-        let sent = Command::new("sh").args(["-c", &command]).status().await;
-        assert!(sent.unwrap().success());
+        signal(self.id(), name).await;
     }
 
     pub(crate) async fn exit_code(mut self) -> Option<i32> {
@@ -135,6 +133,13 @@ impl Running {
         );
         soon(self.child.wait()).await.unwrap().code()
     }
+}
+
+/// Sends a signal to the process of this id.
+pub(crate) async fn signal(id: u32, name: &str) {
+    let command = format!("kill -{name} {id}");
+    let sent = Command::new("sh").args(["-c", &command]).status().await;
+    assert!(sent.unwrap().success());
 }
 
 pub(crate) struct LogLines(Lines<BufReader<ChildStderr>>);

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS, Running, recording};
 use crate::{
-    call::publisher::{FromPublisher, ToPublisher},
+    call::publisher::{self, FromPublisher, ToPublisher},
     client_protocol::ServerMessage,
     error::StartError,
     event::EndReason,
@@ -29,6 +29,9 @@ impl Driver {
             End::Reason(reason) => (reason, None),
             End::Failed(error) => (EndReason::Provider("start_failed".into()), Some(error)),
         };
+        if let Some(StartError::Provider(error)) = &failure {
+            publisher::count(self.shared.provider.name(), error, true);
+        }
         let duration = self
             .active_since
             .map_or(Duration::ZERO, |since| since.elapsed());

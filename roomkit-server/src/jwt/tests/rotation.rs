@@ -192,6 +192,8 @@ fn x2_settings_that_would_let_in_nobody_or_anybody_are_refused() {
             "jwks = 'https://a.example'\nca_file = '/no/such.pem'",
             "ca_file",
         ),
+        ("jwks = '/a/file.json'\nca_file = '/a.pem'", "ca_file"),
+        ("jwks = 'https://a.example'\nalgorithms = []", "algorithms"),
         ("jwks = 'https://a.example'\nleeway_s = 3600", "leeway_s"),
         ("jwks = 'https://a.example'\nrefresh_s = 1", "refresh_s"),
     ] {
