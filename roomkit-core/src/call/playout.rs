@@ -22,6 +22,10 @@ use crate::{
 /// How much goes out at a time.
 const FRAME: Duration = Duration::from_millis(20);
 
+/// A client that says it has played next to nothing is believed for so long: then what it was sent
+/// counts as heard, so that nothing waits for it for ever.
+const UNHEARD: Duration = Duration::from_secs(10);
+
 /// Paces audio to real time and knows how much of it has been heard.
 #[derive(Debug)]
 pub(super) struct Playout {
@@ -35,6 +39,8 @@ pub(super) struct Playout {
     /// When the last sample that was handed out will have been played.
     play_end: Moment,
     segments: VecDeque<Segment>,
+    /// Where on this scale the client's own count begins.
+    counted_from: Duration,
     report: Option<Report>,
 }
 
@@ -73,8 +79,17 @@ struct Report {
 pub(super) struct AudioItem {
     /// The number of the provider connection that knows it.
     pub(super) connection: u32,
+    /// The number of the response it is of.
+    pub(super) response: u64,
     pub(super) item_id: Option<ItemId>,
     pub(super) content_index: u32,
+}
+
+/// What the AI says: an item, or all that is said in a response without one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Said<'a> {
+    Item(&'a ItemId),
+    Response(u64),
 }
 
 /// What goes to the client now.
@@ -107,6 +122,7 @@ impl Playout {
             sent: Duration::ZERO,
             play_end: Duration::ZERO,
             segments: VecDeque::new(),
+            counted_from: Duration::ZERO,
             report: None,
         }
     }
@@ -242,8 +258,15 @@ impl Playout {
 
     /// When all that was sent will have been heard, if nothing more comes.
     pub(super) fn silent_at(&self, now: Moment) -> Option<Moment> {
-        let rest = self.sent.saturating_sub(self.position(now));
-        (self.queue.is_empty() && !rest.is_zero()).then(|| now + rest)
+        let is_over = self.position(now) >= self.sent;
+        (self.queue.is_empty() && !is_over).then(|| self.reaches(now, self.sent))
+    }
+
+    /// When so much will have been heard, unless it is held up.
+    fn reaches(&self, now: Moment, place: Duration) -> Moment {
+        let as_reported = now + place.saturating_sub(self.position(now));
+        let at_last = (self.play_end + UNHEARD).saturating_sub(self.sent.saturating_sub(place));
+        as_reported.min(at_last.max(now))
     }
 
     /// When all there is will have been heard, by the pacing clock.
@@ -266,41 +289,54 @@ impl Playout {
         self.sent > Duration::ZERO
     }
 
-    /// The client has played this much since the last clear.
-    pub(super) fn report(&mut self, now: Moment, played: Duration) {
+    /// The client has played this much by its own count. Gives how much that is of what was sent since
+    /// the last clear.
+    pub(super) fn report(&mut self, now: Moment, played: Duration) -> Duration {
+        let played = self.counted_from.saturating_add(played);
         self.report = Some(Report { at: now, played });
+        played
+    }
+
+    /// The client has forgotten what it was sent, and counts anew from here on; what it was sent stays
+    /// on the scale.
+    pub(super) fn count_from_here(&mut self) {
+        self.counted_from = self.sent;
+        self.report = None;
+    }
+
+    fn segments_of(&self, said: Said<'_>) -> impl Iterator<Item = &Segment> {
+        let is_it = move |segment: &&Segment| match (said, &segment.item.item_id) {
+            (Said::Item(wanted), Some(item_id)) => item_id == wanted,
+            (Said::Response(wanted), None) => segment.item.response == wanted,
+            _ => false,
+        };
+        self.segments.iter().filter(is_it)
     }
 
     /// Whether all queued audio of this item has been heard.
-    pub(super) fn has_played(&self, now: Moment, item_id: Option<&ItemId>) -> bool {
+    pub(super) fn has_played(&self, now: Moment, said: Said<'_>) -> bool {
         // Lengths of pieces need not add up to the nanosecond; nothing left is nothing left.
         if self.is_silent(now) {
             return true;
         }
         let position = self.position(now);
-        self.segments
-            .iter()
-            .filter(|segment| segment.item.item_id.as_ref() == item_id)
+        self.segments_of(said)
             .all(|segment| position >= segment.start + segment.length)
     }
 
     /// When all queued audio of this item will have been heard, unless it is held up.
-    pub(super) fn heard_at(&self, now: Moment, item_id: Option<&ItemId>) -> Moment {
+    pub(super) fn heard_at(&self, now: Moment, said: Said<'_>) -> Moment {
         let end = self
-            .segments
-            .iter()
-            .filter(|segment| segment.item.item_id.as_ref() == item_id)
+            .segments_of(said)
             .map(|segment| segment.start + segment.length)
             .max();
-        now + end.unwrap_or_default().saturating_sub(self.position(now))
+        self.reaches(now, end.unwrap_or_default())
     }
 
     /// How much of this item has been heard (contract A4).
-    pub(super) fn heard_of(&self, now: Moment, item_id: Option<&ItemId>) -> Duration {
+    pub(super) fn heard_of(&self, now: Moment, said: Said<'_>) -> Duration {
         let position = self.position(now);
-        self.segments
-            .iter()
-            .filter(|segment| segment.item.item_id.as_ref() == item_id)
+        self.segments_of(said)
             .map(|segment| position.saturating_sub(segment.start).min(segment.length))
             .sum()
     }
@@ -328,6 +364,7 @@ impl Playout {
         self.queued = Duration::ZERO;
         self.sent = Duration::ZERO;
         self.play_end = now;
+        self.counted_from = Duration::ZERO;
         self.report = None;
         cut
     }
@@ -340,13 +377,16 @@ impl Playout {
     }
 
     /// How much of what was handed out has been heard: what the pacing clock says, and never more
-    /// than the client has reported.
+    /// than the client has reported, as long as it is believed.
     pub(super) fn position(&self, now: Moment) -> Duration {
         let by_clock = self.position_by_clock(now);
         match self.report {
             Some(report) => {
                 let since = now.saturating_sub(report.at);
-                by_clock.min(report.played.saturating_add(since))
+                let at_least = self.position_by_clock(now.saturating_sub(UNHEARD));
+                by_clock
+                    .min(report.played.saturating_add(since))
+                    .max(at_least)
             }
             None => by_clock,
         }

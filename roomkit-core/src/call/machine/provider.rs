@@ -39,6 +39,7 @@ impl Call {
             } => {
                 let item = AudioItem {
                     connection: self.connection.number,
+                    response: self.words.response(),
                     item_id,
                     content_index,
                 };

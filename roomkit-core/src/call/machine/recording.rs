@@ -17,10 +17,6 @@ use crate::{
     transport::ClientCommand,
 };
 
-/// A client that says it has played next to nothing is believed for so long: then what it was sent
-/// counts as heard, so that no more of it waits here.
-const UNHEARD: Duration = Duration::from_secs(10);
-
 /// What waits to be recorded.
 #[derive(Debug)]
 pub(super) struct Tape {
@@ -76,9 +72,7 @@ impl Tape {
     /// The next frame that has been heard whole.
     fn next_heard(&mut self, now: Moment, playout: &Playout) -> Option<Sound> {
         let first = self.unheard.front()?;
-        let is_heard = first.end <= playout.position(now);
-        let is_overdue = playout.sent().saturating_sub(first.end) > UNHEARD;
-        if !is_heard && !is_overdue {
+        if first.end > playout.position(now) {
             return None;
         }
         let frame = self.unheard.pop_front()?;

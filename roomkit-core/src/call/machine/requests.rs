@@ -22,8 +22,10 @@ impl Call {
             ClientEvent::Text(text) => self.on_typed(now, text),
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,
+            // Muted it is sent nothing, and its count stands still.
+            ClientEvent::Playback(_) if !self.permissions.voice => {}
             ClientEvent::Playback(played) => {
-                self.playout.report(now, played);
+                let played = self.playout.report(now, played);
                 if let Some(waited) = self.turn.played(now, played)
                     && let Some(turn) = &mut self.stats.last_turn
                 {
@@ -84,7 +86,12 @@ impl Call {
     pub(super) fn on_permissions(&mut self, now: Moment, permissions: Permissions) {
         if self.permissions.voice && !permissions.voice {
             self.record_cut(now);
+            self.turn.cleared();
             self.send_to_client(ClientCommand::Clear);
+        }
+        if self.permissions.voice != permissions.voice {
+            // What it is not sent counts as heard, and is in no count of the client's.
+            self.playout.count_from_here();
         }
         self.permissions = permissions;
     }

@@ -25,6 +25,7 @@ fn pcm(length: Duration) -> Bytes {
 
 fn item(id: &str) -> AudioItem {
     AudioItem {
+        response: 0,
         connection: 1,
         item_id: Some(id.into()),
         content_index: 0,
@@ -119,8 +120,8 @@ fn a4_heard_follows_the_pacing_clock() {
     for now in (0..=300).step_by(10).map(ms) {
         send_due(&mut playout, now);
     }
-    assert_eq!(playout.heard_of(ms(300), Some(&"a".into())), ms(100));
-    assert_eq!(playout.heard_of(ms(300), Some(&"b".into())), ms(200));
+    assert_eq!(playout.heard_of(ms(300), Said::Item(&"a".into())), ms(100));
+    assert_eq!(playout.heard_of(ms(300), Said::Item(&"b".into())), ms(200));
     let cut = playout.clear(ms(300));
     assert_eq!(
         cut,
@@ -141,11 +142,11 @@ fn a4_a_client_that_reports_is_believed_within_the_clock() {
         send_due(&mut playout, now);
     }
     playout.report(ms(500), ms(380));
-    assert_eq!(playout.heard_of(ms(500), Some(&"a".into())), ms(380));
-    assert_eq!(playout.heard_of(ms(520), Some(&"a".into())), ms(400));
+    assert_eq!(playout.heard_of(ms(500), Said::Item(&"a".into())), ms(380));
+    assert_eq!(playout.heard_of(ms(520), Said::Item(&"a".into())), ms(400));
     playout.report(ms(520), ms(99_000));
     assert_eq!(
-        playout.heard_of(ms(520), Some(&"a".into())),
+        playout.heard_of(ms(520), Said::Item(&"a".into())),
         ms(520),
         "no faster than time"
     );
@@ -160,7 +161,7 @@ fn a5_a_gap_in_the_audio_starts_the_clock_anew() {
     playout.push(item("a"), pcm(ms(40)));
     assert_eq!(send_due(&mut playout, ms(1000)), ms(40));
     assert!(!playout.is_silent(ms(1039)));
-    assert_eq!(playout.heard_of(ms(1020), Some(&"a".into())), ms(60));
+    assert_eq!(playout.heard_of(ms(1020), Said::Item(&"a".into())), ms(60));
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a5_late_wake_ups_do_not_slow_speech_down() {
             sent <= now + FRAME,
             "{sent:?} sent at {now:?}: more than a frame ahead"
         );
-        let heard = playout.heard_of(now, Some(&"a".into()));
+        let heard = playout.heard_of(now, Said::Item(&"a".into()));
         assert_eq!(heard, now, "the grid began with the call");
     });
 }
@@ -199,7 +200,7 @@ fn a5_a_client_without_a_jitter_buffer_hears_the_gap_and_then_no_burst() {
     playout.push(item("a"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(send_due(&mut playout, ms(22)), FRAME);
-    assert_eq!(playout.heard_of(ms(30), Some(&"a".into())), ms(28));
+    assert_eq!(playout.heard_of(ms(30), Said::Item(&"a".into())), ms(28));
     assert_eq!(playout.next_frame(ms(30)), Some(ms(42)));
 }
 
@@ -209,7 +210,7 @@ fn a5_what_the_jitter_buffer_hid_is_caught_up_at_once() {
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(playout.next_frame(ms(80)), Some(ms(80)), "it is overdue");
     assert_eq!(send_due(&mut playout, ms(80)), ms(80));
-    assert_eq!(playout.heard_of(ms(80), Some(&"a".into())), ms(80));
+    assert_eq!(playout.heard_of(ms(80), Said::Item(&"a".into())), ms(80));
     assert_eq!(playout.next_frame(ms(80)), Some(ms(100)));
 }
 
@@ -218,7 +219,7 @@ fn a5_a_stall_starts_anew_and_does_not_burst() {
     let mut playout = steady(ms(1000));
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(send_due(&mut playout, ms(220)), FRAME);
-    let heard = |now| playout.heard_of(now, Some(&"a".into()));
+    let heard = |now| playout.heard_of(now, Said::Item(&"a".into()));
     assert_eq!(heard(ms(220)), FRAME, "nothing was played meanwhile");
     assert_eq!(heard(ms(230)), ms(30));
     assert_eq!(playout.next_frame(ms(230)), Some(ms(240)));
@@ -232,7 +233,7 @@ fn a5_an_answer_soon_after_another_goes_on_with_the_same_stream() {
     assert!(playout.is_silent(ms(20)));
     playout.push(item("b"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(50)), ms(40));
-    assert_eq!(playout.heard_of(ms(50), Some(&"b".into())), ms(30));
+    assert_eq!(playout.heard_of(ms(50), Said::Item(&"b".into())), ms(30));
 
     playout.clear(ms(55));
     playout.push(item("c"), pcm(ms(1000)));
@@ -241,7 +242,7 @@ fn a5_an_answer_soon_after_another_goes_on_with_the_same_stream() {
         sent, FRAME,
         "a client that was cleared has nothing in its buffer"
     );
-    assert_eq!(playout.heard_of(ms(75), Some(&"c".into())), ms(0));
+    assert_eq!(playout.heard_of(ms(75), Said::Item(&"c".into())), ms(0));
     let cut = playout.clear(ms(80));
     assert_eq!(cut[0].played, ms(5));
 }
@@ -251,7 +252,7 @@ fn a5_the_first_audio_of_a_call_is_never_late() {
     let mut playout = Playout::new(RATE, STEADY, ms(10_000));
     playout.push(item("a"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(40)), FRAME);
-    assert_eq!(playout.heard_of(ms(50), Some(&"a".into())), ms(10));
+    assert_eq!(playout.heard_of(ms(50), Said::Item(&"a".into())), ms(10));
 }
 
 #[test]
@@ -280,7 +281,7 @@ fn a5_a_host_may_give_such_a_client_more_of_a_lead() {
         ms(220),
         "30 ms were hidden"
     );
-    assert_eq!(playout.heard_of(ms(230), Some(&"a".into())), ms(230));
+    assert_eq!(playout.heard_of(ms(230), Said::Item(&"a".into())), ms(230));
 }
 
 #[test]
@@ -320,12 +321,13 @@ fn a5_frames_are_whole_wherever_the_provider_cuts_its_audio() {
     );
     playout.push(item("b"), pcm(ms(30)));
     assert_eq!(pieces(&mut playout, ms(0)), [20, 10]);
-    let (a, b) = (Some("a".into()), Some("b".into()));
-    assert_eq!(playout.heard_of(ms(100), a.as_ref()), ms(95));
-    assert_eq!(playout.heard_of(ms(100), b.as_ref()), ms(5));
-    assert!(playout.has_played(ms(95), a.as_ref()));
-    assert!(!playout.has_played(ms(149), b.as_ref()));
-    assert!(playout.has_played(ms(150), b.as_ref()));
+    let (a, b): (ItemId, ItemId) = ("a".into(), "b".into());
+    let (a, b) = (Said::Item(&a), Said::Item(&b));
+    assert_eq!(playout.heard_of(ms(100), a), ms(95));
+    assert_eq!(playout.heard_of(ms(100), b), ms(5));
+    assert!(playout.has_played(ms(95), a));
+    assert!(!playout.has_played(ms(149), b));
+    assert!(playout.has_played(ms(150), b));
 }
 
 #[test]
@@ -335,7 +337,7 @@ fn a5_a_frame_may_be_of_two_items_and_each_is_heard_for_itself() {
     for now in [0, 20, 40].map(ms) {
         assert_eq!(send_due(&mut playout, now), FRAME);
     }
-    assert_eq!(playout.heard_of(ms(35), Some(&"a".into())), ms(30));
+    assert_eq!(playout.heard_of(ms(35), Said::Item(&"a".into())), ms(30));
     let cut = playout.clear(ms(35));
     let heard: Vec<_> = cut.iter().map(|part| (part.played, part.of)).collect();
     assert_eq!(heard, [(ms(5), ms(30))], "of `b`; `a` was heard whole");
@@ -378,5 +380,5 @@ fn a2_what_waits_is_brought_to_the_rate_of_the_new_connection() {
         .collect();
     assert_eq!(bytes, [640, 640, 640, 640, 640, 160, 0, 640, 640]);
     assert_eq!(playout.silent_at(ms(0)), Some(ms(145)));
-    assert!(playout.has_played(ms(145), Some(&"b".into())));
+    assert!(playout.has_played(ms(145), Said::Item(&"b".into())));
 }

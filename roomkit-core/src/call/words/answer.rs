@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use crate::{call::io::Moment, id::ItemId};
+use crate::{
+    call::{io::Moment, playout::Said},
+    id::ItemId,
+};
 
 /// Something the AI says.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) serial: u64,
+    /// The number of the response it is of.
+    pub(super) response: u64,
     pub(super) item_id: Option<ItemId>,
     pub(super) began: Moment,
     pub(super) text: String,
@@ -31,6 +36,14 @@ pub(super) enum Stage {
 }
 
 impl Answer {
+    /// Which of the audio is its own.
+    pub(super) fn said(&self) -> Said<'_> {
+        match &self.item_id {
+            Some(item_id) => Said::Item(item_id),
+            None => Said::Response(self.response),
+        }
+    }
+
     /// The whole text, or of an interrupted answer the words heard: vendors do not say when a word
     /// is spoken, so the share of the audio heard is taken as the share of the text.
     pub(super) fn settled_text(&self) -> String {

@@ -28,6 +28,12 @@ pub(super) struct Words {
     queue: VecDeque<Entry>,
     utterances: VecDeque<Utterance>,
     answers: VecDeque<Answer>,
+    /// How many responses there have been: the number of the present one.
+    responses: u64,
+    /// Whether it still comes.
+    runs: bool,
+    /// The one that was interrupted while it came.
+    interrupted: Option<u64>,
     serial: u64,
     order: u64,
     told: Memory,
@@ -57,6 +63,9 @@ impl Words {
             queue: VecDeque::new(),
             utterances: VecDeque::new(),
             answers: VecDeque::new(),
+            responses: 0,
+            runs: false,
+            interrupted: None,
             serial: 0,
             order: 0,
             told: Memory::default(),
@@ -77,9 +86,16 @@ impl Words {
     // ----- what the AI says
 
     pub(super) fn answer_began(&mut self) {
+        self.responses += 1;
+        self.runs = true;
         self.told.new_turn(Role::Assistant);
         self.answers
             .retain(|answer| answer.item_id.is_some() || answer.stage != Stage::Settled);
+    }
+
+    /// The number of the response whose words and audio come now.
+    pub(super) fn response(&self) -> u64 {
+        self.responses
     }
 
     /// Audio of this item came, whether or not it is played.
@@ -146,6 +162,7 @@ impl Words {
 
     /// The response is over: whatever it said without a final gets one now.
     pub(super) fn answer_ended(&mut self, at: Moment) {
+        self.runs = false;
         let since = self.answers_since(at);
         for place in 0..self.answers.len() {
             if self.answers[place].stage == Stage::Open {
@@ -156,16 +173,21 @@ impl Words {
         }
     }
 
-    /// Everything that is being said, or waits to be heard, stops here. To be called before the
-    /// playout is cleared. Gives the words heard of the item that was playing.
+    /// Everything that is being said, or waits to be heard, stops here, and what is yet to come of a
+    /// response that runs is not heard at all. To be called before the playout is cleared. Gives the
+    /// words heard of the item that was playing.
     pub(super) fn interrupt(&mut self, now: Moment, playout: &Playout) -> String {
+        self.interrupted = self.runs.then_some(self.responses);
         let mut heard_text = String::new();
         for answer in &mut self.answers {
             if matches!(answer.stage, Stage::Open | Stage::Queued) && answer.cut.is_none() {
-                let heard = playout.heard_of(now, answer.item_id.as_ref());
+                let heard = playout.heard_of(now, answer.said());
                 if answer.stage == Stage::Open || heard < answer.audio {
                     answer.cut = Some(heard);
-                    heard_text = answer.settled_text();
+                    // Of others, which wait behind it, nothing was heard.
+                    if !heard.is_zero() {
+                        heard_text = answer.settled_text();
+                    }
                 } else {
                     answer.stage = Stage::Released;
                 }
@@ -245,7 +267,7 @@ impl Words {
                 let answer = &self.answers[place];
                 let waits = answer.stage == Stage::Queued
                     && answer.cut.is_none()
-                    && !playout.has_played(now, answer.item_id.as_ref());
+                    && !playout.has_played(now, answer.said());
                 if waits {
                     return None;
                 }
@@ -282,7 +304,7 @@ impl Words {
             return None;
         };
         let answer = self.answers.iter().find(|it| it.serial == serial)?;
-        Some(playout.heard_at(now, answer.item_id.as_ref()))
+        Some(playout.heard_at(now, answer.said()))
     }
 
     fn settle(&mut self, place: usize) -> Option<(Moment, News)> {
@@ -344,15 +366,17 @@ impl Words {
         });
         let place = known.unwrap_or_else(|| {
             self.serial += 1;
+            let is_cut = self.interrupted == Some(self.responses);
             self.answers.push_back(Answer {
                 serial: self.serial,
+                response: self.responses,
                 item_id: item_id.cloned(),
                 began: at,
                 text: String::new(),
                 audio: Duration::ZERO,
                 chain_depth,
                 stage: Stage::Open,
-                cut: None,
+                cut: is_cut.then_some(Duration::ZERO),
             });
             self.answers.len() - 1
         });

@@ -225,6 +225,54 @@ fn a7_permissions_hold_for_the_next_frame() {
 }
 
 #[test]
+fn a4_a7_after_a_time_without_voice_the_client_counts_from_nothing() {
+    let mut call = Scripted::new();
+    let voice = |voice| {
+        Input::Permissions(Permissions {
+            microphone: true,
+            voice,
+        })
+    };
+    let played = |played| ClientEvent::Playback(ms(played));
+    call.answer("r1", "one two three four five six", ms(6000))
+        .pass(ms(1000))
+        .client(played(1000))
+        .feed(voice(false));
+    // It has thrown away what it had, and says so for as long as nothing comes.
+    call.client(played(0)).pass(ms(3000)).client(played(0));
+    call.feed(voice(true)).pass(ms(1000));
+    call.client(played(1000)).take();
+    call.user_starts("u1");
+    let heard = call
+        .to_provider()
+        .into_iter()
+        .find_map(|command| match command {
+            ProviderCommand::Truncate { heard, .. } => Some(heard),
+            _ => None,
+        });
+    assert!(
+        heard.is_some_and(|heard| heard.abs_diff(ms(5000)) <= ms(200)),
+        "what it was not sent counts as heard, to the lead: {heard:?}"
+    );
+}
+
+#[test]
+fn a4_s6_a_client_that_says_it_plays_nothing_is_believed_for_ten_seconds() {
+    let mut call = Scripted::new();
+    call.answer("r1", "one two", ms(1000));
+    for _ in 0..100 {
+        call.pass(ms(100)).client(ClientEvent::Playback(ms(0)));
+    }
+    assert!(call.finals().is_empty(), "it may yet be heard");
+    call.take();
+    for _ in 0..10 {
+        call.pass(ms(100)).client(ClientEvent::Playback(ms(0)));
+    }
+    assert_eq!(call.finals(), [(Role::Assistant, "one two".to_owned())]);
+    assert!(call.take().contains(&Action::Idle(true)));
+}
+
+#[test]
 fn a7_a_microphone_muted_in_mid_sentence_falls_silent_for_the_provider() {
     let mut call = Scripted::new();
     call.user_starts("u1").client(ClientEvent::Mute(true));

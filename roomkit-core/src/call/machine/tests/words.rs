@@ -274,6 +274,61 @@ fn t4_words_that_come_after_the_interruption_were_not_heard() {
 }
 
 #[test]
+fn t4_an_item_that_begins_after_the_interruption_was_not_heard() {
+    let mut call = Scripted::new();
+    call.response("r1").client(ClientEvent::Interrupt);
+    call.words(Role::Assistant, "a1", "one two", false)
+        .voice("r1", "a1", ms(500))
+        .words(Role::Assistant, "a1", "one two", true)
+        .response_ends("r1", ResponseStatus::Cancelled)
+        .pass(ms(1000));
+    assert!(call.finals().is_empty());
+    assert!(!told(&call).contains(&"assistant~one two".to_owned()));
+    call.answer("r2", "three", ms(500)).pass(ms(1000));
+    assert_eq!(call.finals(), [(Role::Assistant, "three".to_owned())]);
+}
+
+#[test]
+fn t4_the_words_of_an_interruption_are_those_of_the_answer_that_was_playing() {
+    let mut call = Scripted::new();
+    call.answer("r1", "one two", ms(1000))
+        .answer("r2", "three four", ms(1000))
+        .pass(ms(600))
+        .user_starts("u1");
+    let barge_in = call.news().into_iter().find_map(|news| match news {
+        News::BargeIn { heard, heard_text } => Some((heard, heard_text)),
+        _ => None,
+    });
+    assert_eq!(barge_in, Some((ms(600), "one".to_owned())));
+}
+
+#[test]
+fn t4_without_ids_each_response_is_measured_by_its_own_audio() {
+    let mut call = Scripted::new();
+    for (text, length) in [("one two three four", ms(4000)), ("five six", ms(2000))] {
+        call.provider(ProviderEvent::ResponseStarted { response_id: None });
+        call.words(Role::Assistant, "", text, false);
+        call.provider(ProviderEvent::Audio {
+            response_id: None,
+            item_id: None,
+            content_index: 0,
+            pcm: sound(length),
+        });
+        call.words(Role::Assistant, "", text, true);
+        call.provider(ProviderEvent::ResponseEnded {
+            response_id: None,
+            status: ResponseStatus::Completed,
+            usage: None,
+        });
+    }
+    call.pass(ms(4100));
+    let first = (Role::Assistant, "one two three four".to_owned());
+    assert_eq!(call.finals(), [first.clone()], "it waits for no other");
+    call.pass(ms(900)).user_starts("u1");
+    assert_eq!(call.finals(), [first, (Role::Assistant, "five".to_owned())]);
+}
+
+#[test]
 fn t4_a_cancelled_answer_without_a_final_gets_one() {
     let mut call = Scripted::new();
     call.response("r1")
