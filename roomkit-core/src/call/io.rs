@@ -34,6 +34,9 @@ pub(crate) enum Input {
     DialFailed(ProviderError),
     /// The provider said something.
     Provider(ProviderEvent),
+    /// The provider's plugin cannot send a change; so many changes that it was given later wait behind
+    /// it.
+    UpdateFailed(ProviderError, usize),
     /// Everything that was published before this tool call has been dealt with: it may run.
     ToolCleared(CallId),
     /// A running tool tells how far it has come.

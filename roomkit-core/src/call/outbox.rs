@@ -203,3 +203,11 @@ impl<W: Wire> Outbox<W> {
         }
     }
 }
+
+impl Outbox<ProviderWire> {
+    /// How many changes of the session wait.
+    pub(super) fn updates(&self) -> usize {
+        let is_update = |command: &&ProviderCommand| matches!(command, ProviderCommand::Update(_));
+        self.queue.iter().filter(is_update).count()
+    }
+}

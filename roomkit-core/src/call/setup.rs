@@ -254,19 +254,28 @@ impl Setup {
     // ----- the way of a change
 
     /// It was sent on the present connection. False: the oldest of too many vendor's settings was
-    /// forgotten for it. A provider that does not confirm has taken what it has not refused by now:
-    /// if it refuses something later, it is this.
-    pub(super) fn sent(&mut self, change: Change, confirms: bool) -> bool {
+    /// forgotten for it.
+    pub(super) fn sent(&mut self, change: Change) -> bool {
         if change.update == SessionUpdate::default() {
             // Nothing that the provider could refuse.
             return self.accepted.apply(&change);
         }
-        let unanswered = if confirms { UNANSWERED - 1 } else { 0 };
         let mut fits = true;
-        while self.sent.len() > unanswered {
+        while self.sent.len() >= UNANSWERED {
             fits &= self.confirmed();
         }
         self.sent.push_back(change);
+        fits
+    }
+
+    /// A provider that confirms nothing goes on: what it has not refused by now it has taken. Should it
+    /// refuse something all the same, that is what it was sent last. False as for
+    /// [`sent`](Self::sent).
+    pub(super) fn taken_tacitly(&mut self) -> bool {
+        let mut fits = true;
+        while self.sent.len() > 1 {
+            fits &= self.confirmed();
+        }
         fits
     }
 
@@ -286,9 +295,20 @@ impl Setup {
         made.is_none_or(|change| self.accepted.apply(&change))
     }
 
-    /// The oldest change that was sent was refused.
-    pub(super) fn refused(&mut self) -> Option<Change> {
-        self.sent.pop_front()
+    /// A change that was sent was refused: the oldest, or the last of a provider that does not confirm
+    /// each.
+    pub(super) fn refused(&mut self, confirms: bool) -> Option<Change> {
+        if confirms {
+            self.sent.pop_front()
+        } else {
+            self.sent.pop_back()
+        }
+    }
+
+    /// A change did not get out, and so many that were given out later are behind it.
+    pub(super) fn not_sent(&mut self, behind: usize) -> Option<Change> {
+        let place = self.sent.len().checked_sub(behind + 1)?;
+        self.sent.remove(place)
     }
 
     /// What the next connection is asked to be.

@@ -10,7 +10,7 @@ use crate::{
     audio::{Resampler, level_dbfs},
     call::{
         io::{Command, Dial, Input},
-        outbox::SendFailure,
+        outbox::{Outbox, SendFailure},
         publisher::ToPublisher,
     },
     client_protocol::ServerMessage,
@@ -232,7 +232,9 @@ impl Driver {
                 | ProviderErrorKind::InvalidConfig
         );
         if about_the_command && is_of_update {
-            return self.feed(Input::Provider(ProviderEvent::UpdateRefused(error)));
+            let outbox = self.provider.as_ref().map(|provider| &provider.outbox);
+            let behind = outbox.map_or(0, Outbox::updates);
+            return self.feed(Input::UpdateFailed(error, behind));
         }
         if about_the_command {
             return self.feed(Input::Provider(ProviderEvent::Error(error)));

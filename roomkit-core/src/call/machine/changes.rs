@@ -135,9 +135,8 @@ impl Call {
         if let Some(command) = change.command() {
             self.send_to_provider(command);
         }
-        if !self.setup.sent(change, self.confirms_updates()) {
-            self.out.push_back(Action::Dropped("vendor_settings"));
-        }
+        let fits = self.setup.sent(change);
+        self.settings_fit(fits);
         if let Some(greeting) = greeting {
             self.greet(now, &greeting);
         }
@@ -167,13 +166,36 @@ impl Call {
     }
 
     pub(super) fn on_update_confirmed(&mut self) {
-        if !self.setup.confirmed() {
+        let fits = self.setup.confirmed();
+        self.settings_fit(fits);
+    }
+
+    /// The provider begins a response.
+    pub(super) fn takes_changes_tacitly(&mut self) {
+        if !self.confirms_updates() {
+            let fits = self.setup.taken_tacitly();
+            self.settings_fit(fits);
+        }
+    }
+
+    fn settings_fit(&mut self, fits: bool) {
+        if !fits {
             self.out.push_back(Action::Dropped("vendor_settings"));
         }
     }
 
     pub(super) fn on_update_refused(&mut self, now: Moment, error: &ProviderError) {
-        if let Some(change) = self.setup.refused() {
+        let refused = self.setup.refused(self.confirms_updates());
+        self.is_refused(now, refused, error);
+    }
+
+    pub(super) fn on_update_failed(&mut self, now: Moment, error: &ProviderError, behind: usize) {
+        let refused = self.setup.not_sent(behind);
+        self.is_refused(now, refused, error);
+    }
+
+    fn is_refused(&mut self, now: Moment, refused: Option<Change>, error: &ProviderError) {
+        if let Some(change) = refused {
             self.tell_refusal(now, &[change], error, true);
         } else {
             // Of a change that was not ours, such as a raw message of the host's.
@@ -220,7 +242,7 @@ impl Call {
 
     /// Tells the host, and the model if it believes that it is another agent. `is_answered`: the
     /// result of the call that asked for it went to this model, which goes on by itself.
-    fn tell_refusal(
+    pub(super) fn tell_refusal(
         &mut self,
         now: Moment,
         refused: &[Change],

@@ -105,6 +105,11 @@ pub(super) struct Run {
 }
 
 impl Connection {
+    /// There is none, and the client knows.
+    pub(super) fn is_out(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.client_knows)
+    }
+
     pub(super) fn new(seed: u64) -> Self {
         Self {
             number: 0,

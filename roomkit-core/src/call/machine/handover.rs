@@ -169,13 +169,23 @@ impl Call {
         } else {
             self.connection.failures += 1;
         }
-        if is_permanent(&error) || self.is_out_of_attempts() {
+        // That is how some refuse a change.
+        let is_of_change = self.setup.awaits_answer()
+            && matches!(
+                error.kind(),
+                ProviderErrorKind::InvalidConfig | ProviderErrorKind::Unsupported
+            );
+        if is_permanent(&error) && !is_of_change || self.is_out_of_attempts() {
             return self.fail(now, error);
         }
         let reason = HandOverReason::Lost(error.code().to_owned());
         self.begin_hand_over(now, reason);
         self.close_books(now);
         self.out.push_back(Action::HangUp);
+        if is_of_change {
+            let refused = self.setup.give_up(false);
+            self.tell_refusal(now, &refused, &error, false);
+        }
         self.tell_client_of_outage();
         if self.connection.failures == 0 {
             self.dial(false);

@@ -251,6 +251,7 @@ impl Call {
             Input::Connected(info) => self.on_connected(now, info),
             Input::DialFailed(error) => self.on_dial_failed(now, error),
             Input::Provider(event) => self.on_provider(now, event),
+            Input::UpdateFailed(error, behind) => self.on_update_failed(now, &error, behind),
             Input::ToolCleared(call_id) => self.tools.clear(call_id),
             Input::ToolFinished(call_id, answer) => self.on_tool_finished(now, &call_id, answer),
             Input::ToolProgress(call_id, progress) => {

@@ -67,6 +67,10 @@ impl Call {
     }
 
     pub(super) fn publish(&mut self, now: Moment) {
+        if self.connection.number == 0 {
+            // The session has not begun, and may never: what was typed early comes after that.
+            return;
+        }
         while let Some(publication) = self.words.poll(now, &self.playout) {
             self.history.record(publication.order, &publication.what);
             self.out.push_back(Action::Publish(publication));
@@ -86,7 +90,9 @@ impl Call {
             && !self.user_speaking
             && self.wanted == Wanted::No
             && self.tools.is_settled()
-            && self.playout.is_silent(now);
+            && self.playout.is_silent(now)
+            && !self.connection.owed
+            && !self.connection.is_out();
         // A caller who waits for a tool is not one who has gone, even if the conversation may go on.
         if !(idle && self.idle && self.tools.is_empty()) {
             self.last_busy = now;

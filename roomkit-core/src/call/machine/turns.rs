@@ -70,6 +70,7 @@ impl Call {
             // The provider forgot to end the one before.
             self.on_response_ended(now, None, ResponseStatus::Completed, None);
         }
+        self.takes_changes_tacitly();
         self.gate_closed = false;
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),

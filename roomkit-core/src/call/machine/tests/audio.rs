@@ -393,3 +393,41 @@ fn s6_limits_end_the_call_each_with_its_reason() {
         &(ms(20_000), Action::End(EndReason::MaxDuration))
     );
 }
+
+#[test]
+fn s1_what_is_typed_before_the_session_has_begun_is_told_after_that() {
+    let mut call = Scripted::unconnected(settings());
+    call.client(ClientEvent::Text("are you there?".into()))
+        .pass(ms(3000));
+    assert!(call.finals().is_empty());
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+    let typed = (Role::User, "are you there?".to_owned());
+    assert_eq!(call.finals(), std::slice::from_ref(&typed));
+    assert!(matches!(
+        &call.to_provider()[..],
+        [ProviderCommand::Text { .. }, ..]
+    ));
+
+    let mut call = Scripted::unconnected(settings());
+    call.client(ClientEvent::Text("are you there?".into()))
+        .client(ClientEvent::End);
+    assert!(call.finals().is_empty(), "and not at all if it never does");
+}
+
+#[test]
+fn s6_h2_an_outage_is_not_idle() {
+    let mut limited = settings();
+    limited.idle_timeout = Some(ms(5000));
+    let mut call = Scripted::with(limited, capabilities());
+    call.provider(ProviderEvent::Closed(None)).take();
+    for _ in 0..3 {
+        // A dial that hangs.
+        call.pass(ms(4000));
+    }
+    assert!(!call.take().contains(&Action::Idle(true)));
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())))
+        .pass(ms(4999));
+    assert!(!call.take().contains(&Action::End(EndReason::IdleTimeout)));
+    call.pass(ms(1));
+    assert!(call.take().contains(&Action::End(EndReason::IdleTimeout)));
+}

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     call::{io::Dial, setup::Change},
     error::UpdateError,
-    event::{HandOverOutcome, HandOverPhase, HandOverReason},
+    event::{EndReason, HandOverOutcome, HandOverPhase, HandOverReason},
     provider::{
         Continuation, HistoryItem, HistorySupport, ProviderError, ProviderErrorKind, ResumeToken,
         SessionUpdate, UpdateSupport, UpdateWay,
@@ -307,4 +307,71 @@ fn s5_what_is_changed_while_there_is_no_connection_is_part_of_the_next_one() {
     call.provider(ProviderEvent::Closed(None)).pass(ms(1_000));
     let setup = call.dialled().pop().unwrap().setup;
     assert_eq!(setup.system_prompt.as_deref(), Some("be kind"));
+}
+
+#[test]
+fn s5_a_change_that_cannot_be_sent_is_the_one_that_is_given_up() {
+    for (capabilities, behind, kept) in [
+        // The first is not answered yet, and the second does not get out.
+        (confirming(), 0, ("you are here", None)),
+        (rigid(), 0, ("you are here", None)),
+        // Both were given out, and the first does not get out.
+        (confirming(), 1, ("", Some("bass"))),
+        (rigid(), 1, ("", Some("bass"))),
+    ] {
+        let confirms = capabilities.confirms_updates;
+        let mut call = Scripted::with(settings(), capabilities);
+        call.change(Change::new(prompt("you are here"), all(UpdateWay::Live)));
+        call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+        let error = refusal(ProviderErrorKind::Unsupported);
+        call.feed(Input::UpdateFailed(error, behind));
+        if confirms {
+            call.provider(ProviderEvent::Updated);
+        }
+        assert_eq!(call.complaints(), ["update_refused"]);
+        let setup = call.call.setup();
+        let is = (
+            setup.system_prompt.as_deref().unwrap_or_default(),
+            setup.voice.as_deref(),
+        );
+        assert_eq!(is, kept, "confirms: {confirms}, {behind} behind it");
+    }
+}
+
+#[test]
+fn s5_what_a_provider_goes_on_with_it_has_taken() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.change(Change::new(prompt("you are here"), all(UpdateWay::Live)));
+    call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+    call.answer("r1", "hello", ms(100)).pass(ms(1000));
+    // All that it has not taken is given up with the connection.
+    call.provider(ProviderEvent::Closed(None))
+        .fails(ProviderErrorKind::InvalidConfig);
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.system_prompt.as_deref(), Some("you are here"));
+    assert_eq!(setup.voice, None, "the last may yet have been refused");
+}
+
+#[test]
+fn s5_h3_a_provider_that_refuses_a_change_by_hanging_up_ends_no_call() {
+    for kind in [
+        ProviderErrorKind::InvalidConfig,
+        ProviderErrorKind::Unsupported,
+    ] {
+        let mut call = Scripted::with(settings(), confirming());
+        call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+        call.provider(ProviderEvent::Closed(Some(refusal(kind))));
+        assert_eq!(call.complaints(), ["update_refused"]);
+        let setup = call.dialled().pop().unwrap().setup;
+        assert_eq!(setup.voice, None, "as it was before");
+        call.connected(confirming());
+        call.provider(ProviderEvent::Closed(Some(refusal(kind))));
+        assert!(
+            matches!(
+                call.take().last(),
+                Some(Action::End(EndReason::Provider(_)))
+            ),
+            "without a change it would end the same way again"
+        );
+    }
 }

@@ -323,7 +323,11 @@ fn t4_without_ids_each_response_is_measured_by_its_own_audio() {
     }
     call.pass(ms(4100));
     let first = (Role::Assistant, "one two three four".to_owned());
-    assert_eq!(call.finals(), [first.clone()], "it waits for no other");
+    assert_eq!(
+        call.finals(),
+        std::slice::from_ref(&first),
+        "it waits for no other"
+    );
     call.pass(ms(900)).user_starts("u1");
     assert_eq!(call.finals(), [first, (Role::Assistant, "five".to_owned())]);
 }
