@@ -11,6 +11,7 @@ use roomkit_bench::micro;
 use self::limits::Verdict;
 use crate::{
     Outcome,
+    checked::Checked,
     table::{Cell, Table},
 };
 
@@ -22,7 +23,7 @@ const TIMES: usize = 1_000;
 pub(crate) struct Options {
     /// Fail if a piece takes more than its limit, or has none.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 #[derive(Args)]
@@ -34,34 +35,17 @@ pub(crate) struct PieceOptions {
     times: usize,
 }
 
-/// What was counted, with a note on each piece that takes more than its limit.
-pub(crate) struct Counted {
-    pub(crate) table: Table,
-    problems: usize,
-}
-
-impl Counted {
-    /// An error if something takes more than its limit and that was asked for.
-    pub(crate) fn outcome(&self, options: &Options) -> Outcome<()> {
-        if options.check && self.problems > 0 {
-            let problems = self.problems;
-            return Err(format!("{problems} of the pieces take too much, see above").into());
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn run() -> Outcome<Counted> {
-    let mut table = Table::new("Instructions per frame of 20 ms", "roomkit-bench count")
+pub(crate) fn run() -> Outcome<Checked> {
+    let table = Table::new("Instructions per frame of 20 ms", "roomkit-bench count")
         .columns(["piece", "instructions", "limit", "change %"])
         .note("Counted by callgrind, the difference between many times and few; `change` is from what was measured when the limit was set.");
-    let mut problems = 0;
+    let mut counted = Checked::new(table);
     for piece in micro::pieces()? {
         let few = instructions(piece.name(), WARM_UP)?;
         let many = instructions(piece.name(), WARM_UP + TIMES)?;
         let each = many.saturating_sub(few) / TIMES as u64;
         let verdict = Verdict::of(piece.name(), each);
-        table.row([
+        counted.table.row([
             Cell::word(piece.name()),
             Cell::count(each),
             verdict.limit().map_or(Cell::None, Cell::count),
@@ -70,11 +54,10 @@ pub(crate) fn run() -> Outcome<Counted> {
                 .map_or(Cell::None, |change| Cell::figure(change, 1)),
         ]);
         if let Some(problem) = verdict.problem(piece.name()) {
-            problems += 1;
-            table.notes.push(problem);
+            counted.problem(problem);
         }
     }
-    Ok(Counted { table, problems })
+    Ok(counted)
 }
 
 fn instructions(name: &str, times: usize) -> Outcome<u64> {

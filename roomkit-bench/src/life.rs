@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Outcome,
+    checked::Checked,
     figures::{percentile, println_now},
     load::{self, Frame},
     process::{OTHERS, Process, words},
@@ -23,6 +24,10 @@ use crate::{
 
 /// How long the server has to forget the last of them.
 const FORGETS_FOR: Duration = Duration::from_secs(3);
+/// The most memory that a session may leave behind when others have been before it, in bytes. A leaked
+/// one would leave tens of thousands, an entry of a map more than this; what the allocator and the
+/// counters of a young process still take is less.
+const LEFT_BEHIND: f64 = 64.0;
 /// Looks at the server, evenly spread over the sessions.
 const LOOKS: usize = 5;
 
@@ -37,6 +42,9 @@ pub(crate) struct Options {
     /// How often so many come at once.
     #[arg(long, default_value_t = 5)]
     pub(crate) crowds: usize,
+    /// Fail if a session failed, or if sessions that are over leave something behind.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Args)]
@@ -59,7 +67,16 @@ struct Report {
     p99_us: u32,
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<Table> {
+/// What the server is like between sessions.
+struct Look {
+    sessions: usize,
+    memory: u64,
+    files: usize,
+    threads: u64,
+    failed: usize,
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<Checked> {
     let command = format!(
         "roomkit-bench life --sessions {} --crowd {} --crowds {}",
         options.sessions, options.crowd, options.crowds
@@ -82,29 +99,47 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     let running = ws::start(Subject::Server, &ws::Options::plain(Vendor::OpenAi, 0), "").await?;
     let mut so_far = 0;
     look(&mut table, &running, 0, 0, None)?;
-    let mut steady = Vec::new();
+    let (mut steady, mut crowds) = (Vec::new(), Vec::new());
     // The first of them are few: by then everything has been used once.
     let warm_up = (options.sessions / 100).clamp(1, options.sessions.max(1));
     let step = options.sessions.saturating_sub(warm_up) / LOOKS;
     for sessions in std::iter::once(warm_up).chain([step; LOOKS]) {
         let report = callers(sessions, 1).await?;
         so_far += sessions;
-        steady.push((so_far as f64, running.relay.memory()? as f64));
-        look(&mut table, &running, so_far, 1, Some(&report))?;
+        steady.push(look(&mut table, &running, so_far, 1, Some(&report))?);
     }
     for _ in 0..options.crowds {
         let report = callers(options.crowd, options.crowd).await?;
         so_far += options.crowd;
-        look(&mut table, &running, so_far, options.crowd, Some(&report))?;
+        let crowd = options.crowd;
+        crowds.push(look(&mut table, &running, so_far, crowd, Some(&report))?);
     }
     running.stop().await?;
+    let mut lived = Checked::new(table);
     if let [_, first, .., last] = steady.as_slice() {
-        let slope = (last.1 - first.1) / (last.0 - first.0) * 1024.0;
-        table = table.note(format!(
-            "One after another, once warm: {slope:+.1} bytes of memory per session."
-        ));
+        let grown = (last.memory as f64 - first.memory as f64) * 1024.0;
+        let slope = grown / (last.sessions - first.sessions) as f64;
+        let note =
+            format!("One after another, once warm: {slope:+.1} bytes of memory per session.");
+        lived.table.notes.push(note);
+        if slope > LEFT_BEHIND {
+            lived.problem(format!("Each may leave {LEFT_BEHIND} bytes behind."));
+        }
     }
-    Ok(table)
+    let looks = || steady.iter().chain(&crowds);
+    let failed: usize = looks().map(|look| look.failed).sum();
+    if failed > 0 {
+        lived.problem(format!("{failed} sessions failed."));
+    }
+    let open = |look: &Look| (look.files, look.threads);
+    if let (Some(first), Some(last)) = (looks().next(), looks().last())
+        && open(first) != open(last)
+    {
+        let problem =
+            "Files or threads are left behind: as many must be open in the end as there were.";
+        lived.problem(problem.into());
+    }
+    Ok(lived)
 }
 
 fn look(
@@ -113,9 +148,9 @@ fn look(
     so_far: usize,
     parallel: usize,
     report: Option<&Report>,
-) -> Outcome<()> {
+) -> Outcome<Look> {
     let server = &running.relay;
-    let (memory, files) = (server.memory()?, server.files()?);
+    let (memory, files, threads) = (server.memory()?, server.files()?, server.threads()?);
     writeln!(
         std::io::stderr().lock(),
         "{so_far} sessions: {memory} KiB, {files} files"
@@ -128,12 +163,18 @@ fn look(
         Cell::count(parallel as u64),
         Cell::count(memory),
         Cell::count(files as u64),
-        Cell::count(server.threads()?),
+        Cell::count(threads),
         of(|report| u64::from(report.p50_us)),
         of(|report| u64::from(report.p99_us)),
         of(|report| report.failed as u64),
     ]);
-    Ok(())
+    Ok(Look {
+        sessions: so_far,
+        memory,
+        files,
+        threads,
+        failed: report.map_or(0, |report| report.failed),
+    })
 }
 
 async fn callers(sessions: usize, parallel: usize) -> Outcome<Report> {

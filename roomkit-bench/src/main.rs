@@ -7,6 +7,7 @@
 
 mod all;
 mod calls;
+mod checked;
 mod count;
 mod figures;
 mod floor;
@@ -108,7 +109,11 @@ fn main() -> Outcome<()> {
             Command::Ws(options) => show(json, &ws::run(&options).await?),
             Command::Saturate(options) => show(json, &saturate::run(&options).await?),
             Command::Turns(options) => show(json, &turns::run(&options).await?),
-            Command::Life(options) => show(json, &life::run(&options).await?),
+            Command::Life(options) => {
+                let lived = life::run(&options).await?;
+                show(json, &lived.table)?;
+                lived.outcome(options.check)
+            }
             Command::Webrtc(options) => show(json, &calls::run(&options).await?),
             Command::Soak(options) => show(json, &calls::soak::run(&options).await?),
             Command::Handover(options) => show(json, &handover::run(&options).await?),
@@ -116,7 +121,7 @@ fn main() -> Outcome<()> {
             Command::Count(options) => {
                 let counted = count::run()?;
                 show(json, &counted.table)?;
-                counted.outcome(&options)
+                counted.outcome(options.check)
             }
             Command::Piece(options) => count::piece(&options),
             Command::Codec => calls::codec::run(),

@@ -93,7 +93,7 @@ fn is_here(url: &Url) -> bool {
 
 /// An error and what is behind it: that no name was found or no certificate taken stands there.
 fn explain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes
         .map(ToString::to_string)
         .collect::<Vec<_>>()
