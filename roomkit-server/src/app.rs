@@ -127,6 +127,7 @@ impl App {
         };
         let kit = RoomKit::builder()
             .max_rooms(config.limits.max_rooms)
+            .store(Arc::new(config.rooms.store()?))
             .build();
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;

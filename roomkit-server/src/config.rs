@@ -6,7 +6,8 @@ mod recording;
 use std::{fmt, fs, path::Path};
 
 use roomkit::{
-    error::ConfigError, http::AdmissionConfig, mcp::McpServer, tool::ToolSearch, voice::HistorySeed,
+    error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
+    tool::ToolSearch, voice::HistorySeed,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -312,6 +313,19 @@ pub struct RoomsConfig {
     pub keep_closed_s: u64,
     /// Closed rooms that are kept at most, the latest ones; default 1000.
     pub max_closed: usize,
+    /// About how much memory a room's timeline may take, in bytes; then its oldest events are
+    /// forgotten. Default 4 MiB.
+    pub max_timeline_bytes: usize,
+}
+
+impl RoomsConfig {
+    pub(crate) fn store(&self) -> Result<MemoryStore, ConfigError> {
+        if self.max_timeline_bytes == 0 {
+            let problem = "is 0; must be at least 1, and some MiB to be of use";
+            return Err(ConfigError::field("rooms.max_timeline_bytes", problem));
+        }
+        Ok(MemoryStore::new().max_timeline_bytes(self.max_timeline_bytes))
+    }
 }
 
 impl Default for RoomsConfig {
@@ -321,6 +335,7 @@ impl Default for RoomsConfig {
             close_empty_after_s: 60,
             keep_closed_s: 3600,
             max_closed: 1000,
+            max_timeline_bytes: MemoryStore::DEFAULT_TIMELINE_BYTES,
         }
     }
 }

@@ -62,6 +62,35 @@ async fn s7_the_latest_closed_rooms_are_kept() {
 }
 
 #[tokio::test]
+async fn x5_a_caller_who_comes_back_and_types_fills_no_room() {
+    let server = TestServer::start("[rooms]\nmax_timeline_bytes = 100_000").await;
+    let long = "x".repeat(20_000);
+    for call in 0..10 {
+        let (mut caller, _) = server.session("?room=lobby").await;
+        let text = format!("{call} {long}");
+        caller.send(json!({"type": "text", "text": text})).await;
+        caller.words("user", &format!("{call} ")).await;
+        caller.hang_up().await;
+    }
+    let timeline = soon(async {
+        loop {
+            let timeline = server.get("/rooms/lobby/timeline?after=0&limit=1000").await;
+            if timeline.body.contains("9 xxx") {
+                return timeline;
+            }
+        }
+    })
+    .await;
+    let page = timeline.json();
+    let events = page["events"].as_array().unwrap();
+    let indices = events.iter().map(|it| it["index"].as_u64().unwrap());
+    let indices = indices.collect::<Vec<_>>();
+    assert!(indices[0] > 1, "the oldest are forgotten: {indices:?}");
+    assert!(indices.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    assert!(timeline.body.len() < 100_000, "{}", timeline.body.len());
+}
+
+#[tokio::test]
 async fn a_named_room_is_kept_however_long_it_is_empty() {
     let server = TestServer::start("[rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0").await;
     server.session("?room=lobby").await.0.hang_up().await;
