@@ -3,7 +3,7 @@
 mod limits;
 mod recording;
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, path::Path, time::Duration};
 
 use roomkit::{
     error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
@@ -246,6 +246,10 @@ pub struct ChannelConfig {
 }
 
 impl ChannelConfig {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(self.connect_timeout_s.unwrap_or(30))
+    }
+
     /// What a new call is told of its room's past.
     pub(crate) fn seed(&self) -> Option<HistorySeed> {
         let turns = self.seed_turns.map(HistorySeed::Turns);

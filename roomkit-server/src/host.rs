@@ -81,7 +81,7 @@ impl Host {
         }
     }
 
-    async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
+    pub(crate) async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
         let participant = match request.participant {
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
