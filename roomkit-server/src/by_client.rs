@@ -40,6 +40,12 @@ impl ByClient {
         self.0.most.load(Ordering::Relaxed)
     }
 
+    /// How many this client has.
+    pub(crate) fn count(&self, client: IpAddr) -> usize {
+        let counts = self.0.counts();
+        counts.get(&network_of(client)).copied().unwrap_or_default()
+    }
+
     /// One more of this client's, unless it has as many as one may have.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<OfClient> {
         let client = network_of(client);
@@ -68,6 +74,13 @@ impl Counts {
 pub(crate) struct OfClient {
     counts: Arc<Counts>,
     client: IpAddr,
+}
+
+impl OfClient {
+    /// Whose it is: the address that stands for the client's network.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
 }
 
 impl Drop for OfClient {

@@ -1,9 +1,10 @@
 //! Which room a caller comes into, and under what name.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
+use metrics::counter;
 use roomkit::{
     RealtimeSession,
     error::{RoomError, StartError, TransportError},
@@ -42,8 +43,8 @@ impl Host {
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be, in all or by
-    /// this client. Two who come at once may both get past this; the second is then refused when
+    /// Turns a caller down for whom a room would have to be made when no more may be, in all (and none
+    /// can make way) or by this client. Two who come at once may both get past this; the second is then refused when
     /// its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
@@ -53,7 +54,7 @@ impl Host {
             ..
         } = &self.app;
         let client = admission.client_address(&request.headers, request.peer);
-        let refused = if kit.open_rooms() >= kit.max_rooms() {
+        let refused = if self.is_full() && !makers.can_make_way(client, &self.busy_rooms()) {
             let most = kit.max_rooms();
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -88,10 +89,12 @@ impl Host {
         };
         if let Some(room) = request.room {
             let room = checked("room", room)?;
+            let _coming = self.app.makers.coming(&room);
             self.named_room(&room, request.address).await?;
             return self.start_in(&room, participant, request.connection).await;
         }
         let room = RoomId::random();
+        let _coming = self.app.makers.coming(&room);
         let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
         self.make_room(&room, unnamed, request.address).await?;
         let started = self.start_in(&room, participant, request.connection).await;
@@ -123,6 +126,9 @@ impl Host {
         client: Option<IpAddr>,
     ) -> Result<(), RoomError> {
         let App { kit, makers, .. } = &self.app;
+        if self.is_full() && makers.may_make(client) {
+            self.make_way(client).await;
+        }
         if !makers.claim(id, client) {
             return Err(RoomError::TooManyRooms(makers.most()));
         }
@@ -133,6 +139,30 @@ impl Host {
             Err(_) => makers.forget(id),
         }
         made.map(|_room| ())
+    }
+
+    /// Whether as many rooms are open as may be.
+    fn is_full(&self) -> bool {
+        self.app.kit.open_rooms() >= self.app.kit.max_rooms()
+    }
+
+    /// Rooms with calls in them.
+    fn busy_rooms(&self) -> HashSet<RoomId> {
+        let sessions = self.app.voice.sessions();
+        let rooms = sessions.iter().map(|session| session.room_id().clone());
+        rooms.collect()
+    }
+
+    /// Closes a room that nobody is in, so that a client can make one.
+    async fn make_way(&self, client: Option<IpAddr>) {
+        let App { kit, makers, .. } = &self.app;
+        let Some(room) = makers.make_way(client, &self.busy_rooms()) else {
+            return;
+        };
+        match kit.close_room(&room).await {
+            Ok(_) => counter!("roomkit_server_rooms_evicted_total").increment(1),
+            Err(error) => tracing::warn!(%error, "an empty room could not make way for another"),
+        }
     }
 
     async fn start_in(

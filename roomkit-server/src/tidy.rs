@@ -105,8 +105,11 @@ impl Tidying {
             FrameworkEventKind::RoomCreated if self.close_empty => {
                 self.made.push_back((now + self.start_within, room));
             }
-            FrameworkEventKind::SessionEnded if self.close_empty => {
-                self.empty.push_back((now + self.close_after, room));
+            FrameworkEventKind::SessionEnded => {
+                self.makers.left(&room);
+                if self.close_empty {
+                    self.empty.push_back((now + self.close_after, room));
+                }
             }
             FrameworkEventKind::RoomClosed => {
                 self.makers.forget(&room);

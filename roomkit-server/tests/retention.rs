@@ -130,6 +130,48 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
 }
 
 #[tokio::test]
+async fn c5_an_empty_room_of_who_has_most_makes_way() {
+    let server = TestServer::start("[limits]\nmax_rooms = 3\ntrusted_proxies = 1").await;
+    let call = async |room: &str, client: &str| {
+        let path = format!("/ws?room={room}");
+        let from = [("x-forwarded-for", client)];
+        let mut caller = Socket::open(server.address, &path, &from).await?;
+        caller.until("session_started").await;
+        Ok(caller)
+    };
+    let gone = async |room: &str| {
+        // The room is empty when the server has noted that the call is over.
+        let path = format!("/rooms/{room}");
+        soon(async { while server.get(&path).await.json()["sessions"] != json!([]) {} }).await;
+    };
+    let [greedy, modest, other] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    for (room, client) in [("one", modest), ("two", greedy), ("three", greedy)] {
+        call(room, client).await.unwrap().hang_up().await;
+        gone(room).await;
+    }
+    let fourth = call("four", other).await.unwrap();
+    let status = async |room: &str| {
+        let room = server.get(&format!("/rooms/{room}")).await.json();
+        room["status"].as_str().unwrap().to_owned()
+    };
+    for (room, expected) in [
+        ("one", "active"),
+        ("two", "closed"),
+        ("three", "active"),
+        ("four", "active"),
+    ] {
+        assert_eq!(status(room).await, expected, "{room}");
+    }
+    let _in_three = call("three", greedy).await.unwrap();
+    assert_eq!(refusal(call("five", other).await).0, 503);
+    fourth.hang_up().await;
+    gone("four").await;
+    call("five", other).await.unwrap();
+    assert_eq!(status("four").await, "closed");
+    assert_eq!(status("one").await, "active");
+}
+
+#[tokio::test]
 async fn c5_one_address_cannot_use_up_the_rooms_there_may_be() {
     let counters = Counters::default();
     let counting = counters.here();
