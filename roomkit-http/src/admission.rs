@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::{AuthRequest, Authenticate, Identity, Purpose},
-    limits::{Limits, Permit, Reached},
+    limits::{Limits, Permit, Reached, network_of},
     rejection::Rejection,
     rules::Rules,
     scope::Scope,
@@ -34,8 +34,11 @@ pub struct AdmissionConfig {
     pub allowed_origins: Vec<String>,
     /// Sessions the process takes at a time; default 1000.
     pub max_sessions: usize,
-    /// Sessions of one client address (an IPv6 /64 counts as one) at a time; default 100.
+    /// Sessions of one client address (see `ipv6_prefix`) at a time; default 100.
     pub max_sessions_per_address: usize,
+    /// How many bits of an IPv6 address count for limits per address, 32 to 128; default 56. A line
+    /// usually has a /56 of its own, sometimes a /64 or a /48.
+    pub ipv6_prefix: u8,
     /// How long a client may take to become a session, in ms; default 10 000. Here it bounds the
     /// authentication; transports bound their own handshakes by it.
     pub handshake_ms: u64,
@@ -55,6 +58,7 @@ impl Default for AdmissionConfig {
             allowed_origins: vec!["same-origin".into()],
             max_sessions: 1000,
             max_sessions_per_address: 100,
+            ipv6_prefix: 56,
             handshake_ms: 10_000,
             retry_after_seconds: 10,
             trusted_proxies: 0,
@@ -229,12 +233,19 @@ impl Admission {
         self.rules().handshake
     }
 
-    /// The address by which a request's client is known, for limits of a host's own. Behind
+    /// The address by which a request's client is known, for limits of a host's own, which count its
+    /// [network](Self::network_of). Behind
     /// `trusted_proxies` none where `X-Forwarded-For` does not name it: all that is known then is a
     /// proxy, and what one client may have would be what all may have together. (The limit on
     /// sessions is the stricter one, and takes the proxy's.)
     pub fn client_address(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
         client_address(headers, peer, self.rules().trusted_proxies)
+    }
+
+    /// The address that stands for all that count as one client for limits per address: of IPv6 the
+    /// first bits, as many as `ipv6_prefix` says. The counts of a host's own limits are by it.
+    pub fn network_of(&self, address: IpAddr) -> IpAddr {
+        network_of(address, self.rules().ipv6_prefix)
     }
 
     /// When those who are refused for lack of room may try again.
@@ -293,7 +304,8 @@ impl Admission {
         self.ready()?;
         let client = self.client_address(&parts.headers, peer);
         let client = client.or_else(|| peer.map(|peer| peer.ip()));
-        self.0.limits.take(client).map_err(|reached| match reached {
+        let network = client.map(|client| self.network_of(client));
+        self.0.limits.take(network).map_err(|reached| match reached {
             // The last place went between the two looks.
             Reached::Process => self.full(),
             Reached::Address { most } => Rejection::new(

@@ -41,7 +41,7 @@ mod scope;
 pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
 pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal};
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
-pub use limits::{Permit, network_of};
+pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};
 pub use rejection::Rejection;
 pub use scope::{Scope, Scopes};

@@ -54,6 +54,7 @@ impl Host {
             ..
         } = &self.app;
         let client = admission.client_address(&request.headers, request.peer);
+        let client = client.map(|it| admission.network_of(it));
         let refused = if self.is_full() && !makers.can_make_way(client, &self.busy_rooms()) {
             let most = kit.max_rooms();
             Rejection::new(
@@ -87,16 +88,18 @@ impl Host {
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
         };
+        let admission = &self.app.admission;
+        let client = request.address.map(|it| admission.network_of(it));
         if let Some(room) = request.room {
             let room = checked("room", room)?;
             let _coming = self.app.makers.coming(&room);
-            self.named_room(&room, request.address).await?;
+            self.named_room(&room, client).await?;
             return self.start_in(&room, participant, request.connection).await;
         }
         let room = RoomId::random();
         let _coming = self.app.makers.coming(&room);
         let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
-        self.make_room(&room, unnamed, request.address).await?;
+        self.make_room(&room, unnamed, client).await?;
         let started = self.start_in(&room, participant, request.connection).await;
         if started.is_err()
             // Nobody else knows this room.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use roomkit::{http::network_of, id::RoomId};
+use roomkit::id::RoomId;
 use tokio::time::Instant;
 
 use crate::by_client::{ByClient, OfClient};
@@ -120,7 +120,6 @@ impl Makers {
         client: Option<IpAddr>,
         busy: &HashSet<RoomId>,
     ) -> Option<RoomId> {
-        let client = client.map(network_of);
         let own = client.map_or(0, |client| self.clients.count(client));
         let empty = rooms.made.iter();
         let empty =

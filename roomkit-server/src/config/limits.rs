@@ -14,6 +14,8 @@ pub struct LimitsConfig {
     pub max_sessions: usize,
     /// Calls of one client address at a time; default 100.
     pub max_sessions_per_address: usize,
+    /// How many bits of an IPv6 address count for limits per address; default 56.
+    pub ipv6_prefix: u8,
     /// Rooms that may be open at a time; default 10 000.
     pub max_rooms: usize,
     /// Open rooms that calls of one client address have made; default a tenth of `max_rooms`, or
@@ -42,6 +44,7 @@ impl Default for LimitsConfig {
             allowed_origins: admission.allowed_origins,
             max_sessions: admission.max_sessions,
             max_sessions_per_address: admission.max_sessions_per_address,
+            ipv6_prefix: admission.ipv6_prefix,
             max_rooms: 10_000,
             max_rooms_per_address: None,
             max_dashboards_per_address: 64,
@@ -86,6 +89,7 @@ impl LimitsConfig {
             allowed_origins: self.allowed_origins.clone(),
             max_sessions: self.max_sessions,
             max_sessions_per_address: self.max_sessions_per_address,
+            ipv6_prefix: self.ipv6_prefix,
             handshake_ms: self.handshake_ms,
             retry_after_seconds: self.retry_after_seconds,
             trusted_proxies: self.trusted_proxies,
