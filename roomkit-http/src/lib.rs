@@ -39,7 +39,7 @@ mod rules;
 mod scope;
 
 pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
-pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal};
+pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal, is_id};
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
 pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};

@@ -8,7 +8,7 @@ use metrics::counter;
 use roomkit::{
     RealtimeSession,
     error::{RoomError, StartError, TransportError},
-    http::{AuthRequest, Rejection, SessionHost, StartRequest},
+    http::{AuthRequest, Rejection, SessionHost, StartRequest, is_id},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
     transport::Connection,
@@ -85,6 +85,10 @@ impl Host {
 
     pub(crate) async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
         let participant = match request.participant {
+            // Not of the caller's making: issuers have forms of their own, such as `auth0|4711`.
+            Some(participant) if request.identity.participant.as_ref() == Some(&participant) => {
+                participant
+            }
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
         };
@@ -216,18 +220,20 @@ impl SessionHost for TransportHost {
     }
 }
 
-/// Whether a text can be the id of a room or a participant here: it has to stand in a path and in a
-/// list with commas.
+/// Whether a text can be the id of a room, which has to stand in a path and in a list with commas, or
+/// a name that a caller gives himself.
 pub(crate) fn is_usable_id(id: &str) -> bool {
     let usable = |c: char| c.is_alphanumeric() || "-._~:@+".contains(c);
-    id.chars().all(usable)
-        && (1..=MAX_ID_CHARS).contains(&id.chars().count())
+    is_id(id)
+        && id.chars().all(usable)
+        && id.chars().count() <= MAX_ID_CHARS
         && id != "."
         && id != ".."
 }
 
 /// What [`is_usable_id`] asks for, for people.
-pub(crate) const USABLE_ID: &str = "must be 1 to 128 letters, digits or characters of `-._~:@+`";
+pub(crate) const USABLE_ID: &str =
+    "must be 1 to 128 letters, digits or characters of `-._~:@+`, of 256 bytes at most";
 
 fn checked<Id: AsRef<str>>(field: &str, id: Id) -> Result<Id, TransportError> {
     if is_usable_id(id.as_ref()) {
@@ -269,6 +275,7 @@ mod tests {
             "a?b",
             "a\n",
             "a\u{202e}b",
+            &"\u{10400}".repeat(65),
             &"x".repeat(129),
         ] {
             assert!(!is_usable_id(id), "{id:?}");
