@@ -32,6 +32,15 @@ pub struct AdmissionConfig {
     /// Which web pages may connect: origins as `https://app.example.com`, `same-origin`, or `*` for
     /// all. Default: `["same-origin"]`. What is no browser sends no origin and is not asked for one.
     pub allowed_origins: Vec<String>,
+    /// By which names clients may ask for this server, such as `calls.example.com`, or `*` for all; by
+    /// default any, or those of the machine where it is `local`. A list is for these, `localhost`,
+    /// addresses, and the hosts of `allowed_origins`. What sends no `Host` is no browser and is not asked for one.
+    pub allowed_hosts: Vec<String>,
+    /// Whether only programs and browsers on this machine are meant, and nobody has to say who it is;
+    /// default false. Then `allowed_hosts` is a list though it be empty, unless all pages may connect:
+    /// a page of anybody's, open in a browser here, could else give its own name this machine's address
+    /// and pass for one of this server's (DNS rebinding).
+    pub local: bool,
     /// Sessions the process takes at a time; default 1000.
     pub max_sessions: usize,
     /// Sessions of one client address (see `ipv6_prefix`) at a time; default 100.
@@ -56,6 +65,8 @@ impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             allowed_origins: vec!["same-origin".into()],
+            allowed_hosts: Vec::new(),
+            local: false,
             max_sessions: 1000,
             max_sessions_per_address: 100,
             ipv6_prefix: 56,
@@ -135,7 +146,7 @@ impl Admission {
     }
 
     /// Decides on a request that becomes no session, such as one for what is beside the calls: by
-    /// origin, authentication and scope alone. It takes no place, and is answered while the server is
+    /// name, origin, authentication and scope alone. It takes no place, and is answered while the server is
     /// full or draining.
     pub async fn check(
         &self,
@@ -276,7 +287,7 @@ impl Admission {
 
     async fn decide(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Admitted, Rejection> {
         if !self.is_draining() {
-            self.check_origin(parts)?;
+            self.check_page(parts)?;
         }
         let permit = self.take_place(parts, peer)?;
         let request = AuthRequest::new(parts, peer).purpose(Purpose::Session);
@@ -295,7 +306,7 @@ impl Admission {
         purpose: Purpose,
         scope: Scope,
     ) -> Result<Identity, Rejection> {
-        self.check_origin(parts)?;
+        self.check_page(parts)?;
         let request = AuthRequest::new(parts, peer).purpose(purpose);
         self.authenticate(request, scope).await
     }
@@ -324,7 +335,16 @@ impl Admission {
         self.rules().origins.allows(&parts.headers, &parts.uri)
     }
 
-    fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
+    /// Whether the web page that a request comes from, if it comes from one, may connect.
+    fn check_page(&self, parts: &Parts) -> Result<(), Rejection> {
+        if !self.rules().names.allows(&parts.headers, &parts.uri) {
+            return Err(Rejection::new(
+                StatusCode::FORBIDDEN,
+                "host",
+                "`Host`: this server is not to be asked by this name; ask by `localhost` or an address, or \
+                 write the name into `allowed_hosts`",
+            ));
+        }
         if self.allows_origin(parts) {
             return Ok(());
         }

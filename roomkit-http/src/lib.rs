@@ -33,6 +33,7 @@ mod cors;
 mod host;
 mod limits;
 mod mount;
+mod names;
 mod origin;
 mod rejection;
 mod rules;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use roomkit_core::error::ConfigError;
 
-use crate::{admission::AdmissionConfig, origin::OriginPolicy};
+use crate::{admission::AdmissionConfig, names::NamePolicy, origin::OriginPolicy};
 
 /// Settings as they are used.
 #[derive(Debug)]
 pub(crate) struct Rules {
+    pub(crate) names: NamePolicy,
     pub(crate) origins: OriginPolicy,
     pub(crate) handshake: Duration,
     pub(crate) retry_after: Duration,
@@ -39,6 +40,7 @@ impl Rules {
             return Err(ConfigError::field("ipv6_prefix", problem));
         }
         Ok(Self {
+            names: NamePolicy::read(config)?,
             origins: OriginPolicy::parse(&config.allowed_origins, config.https)?,
             handshake: Duration::from_millis(config.handshake_ms),
             retry_after: Duration::from_secs(config.retry_after_seconds),

@@ -227,6 +227,32 @@ async fn c5_an_ipv6_line_is_one_client_however_large_it_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn x3_a_local_door_opens_to_names_of_the_machine() {
+    let local = AdmissionConfig {
+        local: true,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::new(&local).unwrap();
+    let refused = admission.admit(&head("/ws"), None).await.unwrap_err();
+    let (status, _, body) = told(refused).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::FORBIDDEN, &json!("host"))
+    );
+    says(&body, &["`Host`", "`localhost`", "`allowed_hosts`"]);
+    let refused = admission.check(&head("/ws"), None, Scope::Call).await;
+    assert_eq!(refused.unwrap_err().code(), "host");
+    let refused = admission.recognize(&head("/ws"), None).await;
+    assert_eq!(refused.unwrap_err().code(), "host");
+    let named = AdmissionConfig {
+        allowed_hosts: vec!["a.example".into()],
+        ..local
+    };
+    admission.reconfigure(&named).unwrap();
+    assert!(admission.admit(&head("/ws"), None).await.is_ok());
+}
+
+#[tokio::test]
 async fn c5_a_paused_door_takes_nobody_and_keeps_who_is_in() {
     let admission = Admission::new(&AdmissionConfig {
         retry_after_seconds: 7,
@@ -387,6 +413,10 @@ fn settings_are_checked_by_name() {
         ),
         (json!({"handshake_ms": 0}), "handshake_ms"),
         (json!({"allowed_origins": ["a.example"]}), "allowed_origins"),
+        (
+            json!({"allowed_hosts": ["http://a.example"]}),
+            "allowed_hosts",
+        ),
     ] {
         let config: AdmissionConfig = serde_json::from_value(config).unwrap();
         let error = Admission::new(&config).unwrap_err().to_string();

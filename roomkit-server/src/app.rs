@@ -116,11 +116,11 @@ impl App {
             other => other,
         })?;
 
-        let limits = config.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
         let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
         let keys = tokens.map(Keys::new);
+        let limits = config.admission(address, keys.is_some())?;
         let admission = match &keys {
             Some(keys) => Admission::with_authentication(&limits, keys.clone()),
             None => Admission::new(&limits),

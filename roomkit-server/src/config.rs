@@ -3,7 +3,7 @@
 mod limits;
 mod recording;
 
-use std::{fmt, fs, path::Path, time::Duration};
+use std::{fmt, fs, net::SocketAddr, path::Path, time::Duration};
 
 use roomkit::{
     error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
@@ -88,10 +88,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the door has to know.
-    pub(crate) fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
+    /// What the door has to know: where the server listens, and whether anybody has to show a token.
+    pub(crate) fn admission(
+        &self,
+        address: SocketAddr,
+        authenticates: bool,
+    ) -> Result<AdmissionConfig, ConfigError> {
+        let is_behind_proxy = self.limits.trusted_proxies > 0;
         Ok(AdmissionConfig {
             https: self.tls.is_some(),
+            local: address.ip().is_loopback() && !authenticates && !is_behind_proxy,
             ..self.limits.admission()?
         })
     }
