@@ -196,14 +196,11 @@ mod tests {
         assert!(makers.claim(&one, ann) && !makers.may_make(ann));
     }
 
-    fn address(address: &str) -> Option<IpAddr> {
-        Some(address.parse().unwrap())
-    }
-
     #[tokio::test(start_paused = true)]
     async fn c5_who_has_most_rooms_makes_way_with_the_one_that_was_left_first() {
         let makers = Makers::new(9);
-        let [greedy, modest, new] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(address);
+        let [greedy, modest, new] =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| Some(address.parse().unwrap()));
         let make = async |room: &str, client| {
             tokio::time::advance(Duration::from_secs(1)).await;
             assert!(makers.claim(&room.into(), client));
@@ -234,7 +231,8 @@ mod tests {
     #[test]
     fn c5_nobody_makes_way_for_somebody_who_has_as_many_rooms() {
         let makers = Makers::new(9);
-        let [greedy, modest] = ["192.0.2.1", "192.0.2.2"].map(address);
+        let [greedy, modest] =
+            ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
         for room in ["one", "two"] {
             assert!(makers.claim(&room.into(), greedy));
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{RoomStore, StoreError};
 use crate::{
-    id::RoomId,
+    id::{ParticipantId, RoomId},
     room::{Content, Room, RoomEvent, TimelineQuery, Visibility},
 };
 
@@ -224,7 +224,11 @@ fn bytes_of(event: &RoomEvent) -> usize {
         &event.source.channel_type,
     ];
     let options = [
-        event.source.participant_id.as_ref().map(|id| id.as_str()),
+        event
+            .source
+            .participant_id
+            .as_ref()
+            .map(ParticipantId::as_str),
         event.source.provider.as_deref(),
         event.blocked_by.as_deref(),
         // Once in the event, and once where it is looked up.
