@@ -58,7 +58,7 @@ class Heads(ServerCase):
     async def test_what_could_mean_two_requests_is_at_most_one(self):
         """A proxy that reads them otherwise would let the hidden request pass. (A bare LF ends a line
         here, as RFC 9112, section 2.2, allows.)"""
-        hidden = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n"
+        hidden = b"GET /rooms HTTP/1.1\r\nHost: localhost\r\n\r\n"
         length, coding = "Content-Length", "Transfer-Encoding"
         cases = {
             "two lengths": ([(length, "0"), (length, str(len(hidden)))], hidden),

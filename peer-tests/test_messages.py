@@ -22,6 +22,13 @@ class Messages(ServerCase):
         for speaking in (True, False):
             await peer.message("speaking", who="user", speaking=speaking)
 
+    async def test_a_second_channel_ends_the_call(self):
+        """What comes on a channel that nobody reads would have to be kept."""
+        peer = await self.call()
+        peer.pc.createDataChannel("more")
+        took = await peer.until_state("closed", "failed", within=5)
+        self.report(f"a second channel: the connection was closed after {took:.2f} s")
+
     def has_transcripts(self, peer):
         finals = peer.heard_of("transcription", is_final=True)
         self.assertEqual([final["role"] for final in finals], ["user", "assistant"])

@@ -259,6 +259,53 @@ async fn r9_two_kits_on_one_store_never_take_the_same_place() {
 }
 
 #[tokio::test]
+async fn r9_x5_of_a_long_timeline_the_oldest_is_forgotten() {
+    const MOST: usize = 20_000;
+    let store = MemoryStore::new().max_timeline_bytes(MOST);
+    let kit = RoomKit::builder().store(Arc::new(store)).build();
+    for room in ["room", "other"] {
+        kit.create_room(room).await.unwrap();
+    }
+    let (_, mut received) = Recorder::build("log").attach(&kit, "room").await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    let write = async |text: &str, key: &str| {
+        let event = NewEvent::text(text).idempotency_key(key);
+        kit.send_event("room", "ann", event).await.unwrap()
+    };
+    let long = "x".repeat(500);
+    let first = write(&long, "first").await;
+    let mut last = first.index;
+    for number in 0..100 {
+        let written = write(&long, &number.to_string()).await;
+        assert_eq!(written.index, last + 1, "indices go on");
+        last = written.index;
+    }
+    for _ in 0..101 {
+        assert_eq!(received.text().await, long, "who listens misses nothing");
+    }
+    let page = async |query| kit.timeline("room", query).await.unwrap();
+    let kept = page(TimelineQuery::new().limit(1000)).await;
+    let indices = kept.iter().map(|event| event.index).collect::<Vec<_>>();
+    let oldest = indices[0];
+    assert_eq!(indices, (oldest..=last).collect::<Vec<_>>());
+    assert!(oldest > first.index);
+    let said = kept.len() * long.len();
+    assert!(said < MOST && said > MOST / 4, "{said}");
+    assert_eq!(page(TimelineQuery::new().after(0).limit(1000)).await, kept);
+    assert!(page(TimelineQuery::new().before(oldest)).await.is_empty());
+
+    assert_eq!(write(&long, "99").await.index, last, "written once");
+    assert_eq!(write(&long, "first").await.index, last + 1, "forgotten");
+    let giant = write(&"x".repeat(2 * MOST), "giant").await;
+    assert_eq!(page(TimelineQuery::new()).await, [giant]);
+    write("more", "more").await;
+    assert_eq!(page(TimelineQuery::new()).await.len(), 1);
+
+    kit.attach_channel("other", "ann").await.unwrap();
+    assert_eq!(whole_timeline(&kit, "other").await.len(), 1);
+}
+
+#[tokio::test]
 async fn r10_an_existing_room_is_never_overwritten() {
     let kit = kit_with_room().await;
     let taken = Err(RoomError::Exists("room".into()));

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::{AuthRequest, Authenticate, Identity, Purpose},
-    limits::{Limits, Permit, Reached},
+    limits::{Limits, Permit, Reached, network_of},
     rejection::Rejection,
     rules::Rules,
     scope::Scope,
@@ -32,10 +32,22 @@ pub struct AdmissionConfig {
     /// Which web pages may connect: origins as `https://app.example.com`, `same-origin`, or `*` for
     /// all. Default: `["same-origin"]`. What is no browser sends no origin and is not asked for one.
     pub allowed_origins: Vec<String>,
+    /// By which names clients may ask for this server, such as `calls.example.com`, or `*` for all; by
+    /// default any, or those of the machine where it is `local`. A list is for these, `localhost`,
+    /// addresses, and the hosts of `allowed_origins`. What sends no `Host` is no browser and is not asked for one.
+    pub allowed_hosts: Vec<String>,
+    /// Whether only programs and browsers on this machine are meant, and nobody has to say who it is;
+    /// default false. Then `allowed_hosts` is a list though it be empty, unless all pages may connect:
+    /// a page of anybody's, open in a browser here, could else give its own name this machine's address
+    /// and pass for one of this server's (DNS rebinding).
+    pub local: bool,
     /// Sessions the process takes at a time; default 1000.
     pub max_sessions: usize,
-    /// Sessions of one client address (an IPv6 /64 counts as one) at a time; default 100.
+    /// Sessions of one client address (see `ipv6_prefix`) at a time; default 100.
     pub max_sessions_per_address: usize,
+    /// How many bits of an IPv6 address count for limits per address, 32 to 128; default 56. A line
+    /// usually has a /56 of its own, sometimes a /64 or a /48.
+    pub ipv6_prefix: u8,
     /// How long a client may take to become a session, in ms; default 10 000. Here it bounds the
     /// authentication; transports bound their own handshakes by it.
     pub handshake_ms: u64,
@@ -53,8 +65,11 @@ impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             allowed_origins: vec!["same-origin".into()],
+            allowed_hosts: Vec::new(),
+            local: false,
             max_sessions: 1000,
             max_sessions_per_address: 100,
+            ipv6_prefix: 56,
             handshake_ms: 10_000,
             retry_after_seconds: 10,
             trusted_proxies: 0,
@@ -131,7 +146,7 @@ impl Admission {
     }
 
     /// Decides on a request that becomes no session, such as one for what is beside the calls: by
-    /// origin, authentication and scope alone. It takes no place, and is answered while the server is
+    /// name, origin, authentication and scope alone. It takes no place, and is answered while the server is
     /// full or draining.
     pub async fn check(
         &self,
@@ -229,12 +244,19 @@ impl Admission {
         self.rules().handshake
     }
 
-    /// The address by which a request's client is known, for limits of a host's own. Behind
+    /// The address by which a request's client is known, for limits of a host's own, which count its
+    /// [network](Self::network_of). Behind
     /// `trusted_proxies` none where `X-Forwarded-For` does not name it: all that is known then is a
     /// proxy, and what one client may have would be what all may have together. (The limit on
     /// sessions is the stricter one, and takes the proxy's.)
     pub fn client_address(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
         client_address(headers, peer, self.rules().trusted_proxies)
+    }
+
+    /// The address that stands for all that count as one client for limits per address: of IPv6 the
+    /// first bits, as many as `ipv6_prefix` says. The counts of a host's own limits are by it.
+    pub fn network_of(&self, address: IpAddr) -> IpAddr {
+        network_of(address, self.rules().ipv6_prefix)
     }
 
     /// When those who are refused for lack of room may try again.
@@ -265,7 +287,7 @@ impl Admission {
 
     async fn decide(&self, parts: &Parts, peer: Option<SocketAddr>) -> Result<Admitted, Rejection> {
         if !self.is_draining() {
-            self.check_origin(parts)?;
+            self.check_page(parts)?;
         }
         let permit = self.take_place(parts, peer)?;
         let request = AuthRequest::new(parts, peer).purpose(Purpose::Session);
@@ -284,7 +306,7 @@ impl Admission {
         purpose: Purpose,
         scope: Scope,
     ) -> Result<Identity, Rejection> {
-        self.check_origin(parts)?;
+        self.check_page(parts)?;
         let request = AuthRequest::new(parts, peer).purpose(purpose);
         self.authenticate(request, scope).await
     }
@@ -293,7 +315,8 @@ impl Admission {
         self.ready()?;
         let client = self.client_address(&parts.headers, peer);
         let client = client.or_else(|| peer.map(|peer| peer.ip()));
-        self.0.limits.take(client).map_err(|reached| match reached {
+        let network = client.map(|client| self.network_of(client));
+        self.0.limits.take(network).map_err(|reached| match reached {
             // The last place went between the two looks.
             Reached::Process => self.full(),
             Reached::Address { most } => Rejection::new(
@@ -312,7 +335,16 @@ impl Admission {
         self.rules().origins.allows(&parts.headers, &parts.uri)
     }
 
-    fn check_origin(&self, parts: &Parts) -> Result<(), Rejection> {
+    /// Whether the web page that a request comes from, if it comes from one, may connect.
+    fn check_page(&self, parts: &Parts) -> Result<(), Rejection> {
+        if !self.rules().names.allows(&parts.headers, &parts.uri) {
+            return Err(Rejection::new(
+                StatusCode::FORBIDDEN,
+                "host",
+                "`Host`: this server is not to be asked by this name; ask by `localhost` or an address, or \
+                 write the name into `allowed_hosts`",
+            ));
+        }
         if self.allows_origin(parts) {
             return Ok(());
         }

@@ -10,7 +10,13 @@ use serde_json::{Map, Value};
 
 use crate::{rejection::Rejection, scope::Scopes};
 
-/// Longest id of a room or a participant in a query, in bytes.
+/// Whether a text can be the id of a room or a participant: 1 to 256 bytes without control characters.
+/// It is the rule for ids in queries and for those that identities are held to; a host may ask for
+/// more of what clients make up.
+pub fn is_id(text: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 const MAX_ID_BYTES: usize = 256;
 
 /// Decides who may connect. Any `async` closure from [`AuthRequest`] to
@@ -103,12 +109,12 @@ impl AuthRequest {
     ///
     /// # Errors
     ///
-    /// When it is empty, longer than 256 bytes, or has control characters.
+    /// When it is [none](is_id): empty, longer than 256 bytes, or with control characters.
     pub fn id(&self, name: &str) -> Result<Option<String>, Rejection> {
         let Some(id) = self.query(name) else {
             return Ok(None);
         };
-        if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
+        if !is_id(id) {
             let problem = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters");
             return Err(Rejection::bad_request(name, problem));
         }

@@ -33,15 +33,16 @@ mod cors;
 mod host;
 mod limits;
 mod mount;
+mod names;
 mod origin;
 mod rejection;
 mod rules;
 mod scope;
 
 pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
-pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal};
+pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal, is_id};
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
-pub use limits::{Permit, network_of};
+pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};
 pub use rejection::Rejection;
 pub use scope::{Scope, Scopes};

@@ -45,10 +45,9 @@ impl Limits {
         self.per_address.store(per_address, Ordering::Relaxed);
     }
 
-    /// Takes a place, to be given back by dropping the permit. A client without an address (a Unix
-    /// socket) counts for the process only.
-    pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Reached> {
-        let client = address.map(network_of);
+    /// Takes a place for a client, who is known by its [network](network_of), to be given back by
+    /// dropping the permit. A client without an address (a Unix socket) counts for the process only.
+    pub(crate) fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Permit, Reached> {
         let mut by_address = self
             .by_address
             .lock()
@@ -125,12 +124,14 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// What counts as one client: an IPv4 address, or an IPv6 /64, which is what one household gets.
-pub fn network_of(address: IpAddr) -> IpAddr {
+/// What counts as one client: an IPv4 address, or all IPv6 addresses that begin with the same bits.
+pub(crate) fn network_of(address: IpAddr, ipv6_prefix: u8) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
-            let prefix = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+            let host_bits = u128::MAX
+                .checked_shr(ipv6_prefix.into())
+                .unwrap_or_default();
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !host_bits))
         }
         address @ IpAddr::V4(_) => address,
     }
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn take(limits: &Arc<Limits>, address: &str) -> Result<Permit, Reached> {
-        limits.take(Some(address.parse().unwrap()))
+        limits.take(Some(network_of(address.parse().unwrap(), 56)))
     }
 
     #[test]
@@ -168,7 +169,25 @@ mod tests {
     fn c5_an_ipv6_network_is_one_client() {
         let limits = Arc::new(Limits::new(9, 1));
         let _first = take(&limits, "2001:db8::1").unwrap();
-        assert!(take(&limits, "2001:db8::ffff").is_err());
-        assert!(take(&limits, "2001:db8:0:1::1").is_ok());
+        assert!(take(&limits, "2001:db8:0:ff::ffff").is_err());
+        assert!(take(&limits, "2001:db8:0:100::1").is_ok());
+    }
+
+    #[test]
+    fn c5_how_large_an_ipv6_network_is() {
+        for (prefix, network) in [
+            (32, "2001:db8::"),
+            (48, "2001:db8:1::"),
+            (56, "2001:db8:1:200::"),
+            (64, "2001:db8:1:234::"),
+            (128, "2001:db8:1:234::5"),
+        ] {
+            let address = "2001:db8:1:234::5".parse().unwrap();
+            let expected: IpAddr = network.parse().unwrap();
+            assert_eq!(network_of(address, prefix), expected, "/{prefix}");
+        }
+        let mapped = "::ffff:192.0.2.1".parse().unwrap();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        assert_eq!(network_of(mapped, 32), address);
     }
 }

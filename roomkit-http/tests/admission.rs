@@ -212,6 +212,47 @@ async fn c5_limits_answer_429_and_503() {
 }
 
 #[tokio::test]
+async fn c5_an_ipv6_line_is_one_client_however_large_it_is_said_to_be() {
+    let with = |ipv6_prefix| AdmissionConfig {
+        max_sessions_per_address: 1,
+        ipv6_prefix,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::new(&with(AdmissionConfig::default().ipv6_prefix)).unwrap();
+    let _first = admit_from(&admission, "2001:db8:0:1::1").await.unwrap();
+    let same_line = admit_from(&admission, "2001:db8:0:2::1").await;
+    assert_eq!(same_line.unwrap_err().code(), "too_many_sessions");
+    admission.reconfigure(&with(64)).unwrap();
+    let _second = admit_from(&admission, "2001:db8:0:2::1").await.unwrap();
+}
+
+#[tokio::test]
+async fn x3_a_local_door_opens_to_names_of_the_machine() {
+    let local = AdmissionConfig {
+        local: true,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::new(&local).unwrap();
+    let refused = admission.admit(&head("/ws"), None).await.unwrap_err();
+    let (status, _, body) = told(refused).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::FORBIDDEN, &json!("host"))
+    );
+    says(&body, &["`Host`", "`localhost`", "`allowed_hosts`"]);
+    let refused = admission.check(&head("/ws"), None, Scope::Call).await;
+    assert_eq!(refused.unwrap_err().code(), "host");
+    let refused = admission.recognize(&head("/ws"), None).await;
+    assert_eq!(refused.unwrap_err().code(), "host");
+    let named = AdmissionConfig {
+        allowed_hosts: vec!["a.example".into()],
+        ..local
+    };
+    admission.reconfigure(&named).unwrap();
+    assert!(admission.admit(&head("/ws"), None).await.is_ok());
+}
+
+#[tokio::test]
 async fn c5_a_paused_door_takes_nobody_and_keeps_who_is_in() {
     let admission = Admission::new(&AdmissionConfig {
         retry_after_seconds: 7,
@@ -364,12 +405,18 @@ async fn x2_the_hook_knows_what_it_is_asked_for() {
 fn settings_are_checked_by_name() {
     for (config, field) in [
         (json!({"max_sessions": 0}), "max_sessions"),
+        (json!({"ipv6_prefix": 31}), "ipv6_prefix"),
+        (json!({"ipv6_prefix": 129}), "ipv6_prefix"),
         (
             json!({"max_sessions_per_address": 0}),
             "max_sessions_per_address",
         ),
         (json!({"handshake_ms": 0}), "handshake_ms"),
         (json!({"allowed_origins": ["a.example"]}), "allowed_origins"),
+        (
+            json!({"allowed_hosts": ["http://a.example"]}),
+            "allowed_hosts",
+        ),
     ] {
         let config: AdmissionConfig = serde_json::from_value(config).unwrap();
         let error = Admission::new(&config).unwrap_err().to_string();

@@ -116,17 +116,18 @@ impl App {
             other => other,
         })?;
 
-        let limits = config.admission()?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
         let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
         let keys = tokens.map(Keys::new);
+        let limits = config.admission(address, keys.is_some())?;
         let admission = match &keys {
             Some(keys) => Admission::with_authentication(&limits, keys.clone()),
             None => Admission::new(&limits),
         };
         let kit = RoomKit::builder()
             .max_rooms(config.limits.max_rooms)
+            .store(Arc::new(config.rooms.store()?))
             .build();
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
@@ -163,7 +164,7 @@ impl App {
 
     /// Watches over rooms until the kit is closed.
     pub(crate) fn start_tidying(&self, config: &Config) {
-        tokio::spawn(Tidying::of(self, &config.rooms).run());
+        tokio::spawn(Tidying::of(self, config).run());
     }
 }
 
@@ -205,9 +206,10 @@ fn overlap(one: &str, other: &str) -> bool {
 }
 
 fn configured(
-    mut voice: roomkit::voice::RealtimeVoiceChannelBuilder,
+    voice: roomkit::voice::RealtimeVoiceChannelBuilder,
     config: &ChannelConfig,
 ) -> roomkit::voice::RealtimeVoiceChannelBuilder {
+    let mut voice = voice.connect_timeout(config.connect_timeout());
     if let Some(prompt) = &config.system_prompt {
         voice = voice.system_prompt(prompt);
     }
@@ -228,9 +230,6 @@ fn configured(
     }
     if let Some(seconds) = config.max_duration_s {
         voice = voice.max_duration(Duration::from_secs(seconds));
-    }
-    if let Some(seconds) = config.connect_timeout_s {
-        voice = voice.connect_timeout(Duration::from_secs(seconds));
     }
     if let Some(seconds) = config.tool_timeout_s {
         voice = voice.tool_timeout(Duration::from_secs(seconds));

@@ -3,10 +3,11 @@
 mod limits;
 mod recording;
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, net::SocketAddr, path::Path, time::Duration};
 
 use roomkit::{
-    error::ConfigError, http::AdmissionConfig, mcp::McpServer, tool::ToolSearch, voice::HistorySeed,
+    error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
+    tool::ToolSearch, voice::HistorySeed,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -87,10 +88,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the door has to know.
-    pub(crate) fn admission(&self) -> Result<AdmissionConfig, ConfigError> {
+    /// What the door has to know: where the server listens, and whether anybody has to show a token.
+    pub(crate) fn admission(
+        &self,
+        address: SocketAddr,
+        authenticates: bool,
+    ) -> Result<AdmissionConfig, ConfigError> {
+        let is_behind_proxy = self.limits.trusted_proxies > 0;
         Ok(AdmissionConfig {
             https: self.tls.is_some(),
+            local: address.ip().is_loopback() && !authenticates && !is_behind_proxy,
             ..self.limits.admission()?
         })
     }
@@ -245,6 +252,10 @@ pub struct ChannelConfig {
 }
 
 impl ChannelConfig {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(self.connect_timeout_s.unwrap_or(30))
+    }
+
     /// What a new call is told of its room's past.
     pub(crate) fn seed(&self) -> Option<HistorySeed> {
         let turns = self.seed_turns.map(HistorySeed::Turns);
@@ -312,6 +323,19 @@ pub struct RoomsConfig {
     pub keep_closed_s: u64,
     /// Closed rooms that are kept at most, the latest ones; default 1000.
     pub max_closed: usize,
+    /// About how much memory a room's timeline may take, in bytes; then its oldest events are
+    /// forgotten. Default 4 MiB.
+    pub max_timeline_bytes: usize,
+}
+
+impl RoomsConfig {
+    pub(crate) fn store(&self) -> Result<MemoryStore, ConfigError> {
+        if self.max_timeline_bytes == 0 {
+            let problem = "is 0; must be at least 1, and some MiB to be of use";
+            return Err(ConfigError::field("rooms.max_timeline_bytes", problem));
+        }
+        Ok(MemoryStore::new().max_timeline_bytes(self.max_timeline_bytes))
+    }
 }
 
 impl Default for RoomsConfig {
@@ -321,6 +345,7 @@ impl Default for RoomsConfig {
             close_empty_after_s: 60,
             keep_closed_s: 3600,
             max_closed: 1000,
+            max_timeline_bytes: MemoryStore::DEFAULT_TIMELINE_BYTES,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What operators and clients write as functions of bytes, for the project's own fuzzing. No part of
 //! the API.
 
+use std::net::Ipv4Addr;
+
 use jiff::Timestamp;
 use roomkit::http::Purpose;
 
@@ -64,6 +66,6 @@ pub fn jwt(input: &[u8]) {
 pub fn config(input: &[u8]) {
     if let Ok(config) = Config::parse(&String::from_utf8_lossy(input)) {
         let _ = config.channel.check();
-        let _ = config.admission();
+        let _ = config.admission((Ipv4Addr::LOCALHOST, 0).into(), false);
     }
 }

@@ -1,13 +1,14 @@
 //! Which room a caller comes into, and under what name.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
+use metrics::counter;
 use roomkit::{
     RealtimeSession,
     error::{RoomError, StartError, TransportError},
-    http::{AuthRequest, Rejection, SessionHost, StartRequest},
+    http::{AuthRequest, Rejection, SessionHost, StartRequest, is_id},
     id::{ChannelId, ParticipantId, RoomId},
     room::RoomOptions,
     transport::Connection,
@@ -42,8 +43,8 @@ impl Host {
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be, in all or by
-    /// this client. Two who come at once may both get past this; the second is then refused when
+    /// Turns a caller down for whom a room would have to be made when no more may be, in all (and none
+    /// can make way) or by this client. Two who come at once may both get past this; the second is then refused when
     /// its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
@@ -53,7 +54,8 @@ impl Host {
             ..
         } = &self.app;
         let client = admission.client_address(&request.headers, request.peer);
-        let refused = if kit.open_rooms() >= kit.max_rooms() {
+        let client = client.map(|it| admission.network_of(it));
+        let refused = if self.is_full() && !makers.can_make_way(client, &self.busy_rooms()) {
             let most = kit.max_rooms();
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -81,19 +83,27 @@ impl Host {
         }
     }
 
-    async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
+    pub(crate) async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
         let participant = match request.participant {
+            // Not of the caller's making: issuers have forms of their own, such as `auth0|4711`.
+            Some(participant) if request.identity.participant.as_ref() == Some(&participant) => {
+                participant
+            }
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
         };
+        let admission = &self.app.admission;
+        let client = request.address.map(|it| admission.network_of(it));
         if let Some(room) = request.room {
             let room = checked("room", room)?;
-            self.named_room(&room, request.address).await?;
+            let _coming = self.app.makers.coming(&room);
+            self.named_room(&room, client).await?;
             return self.start_in(&room, participant, request.connection).await;
         }
         let room = RoomId::random();
+        let _coming = self.app.makers.coming(&room);
         let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
-        self.make_room(&room, unnamed, request.address).await?;
+        self.make_room(&room, unnamed, client).await?;
         let started = self.start_in(&room, participant, request.connection).await;
         if started.is_err()
             // Nobody else knows this room.
@@ -123,6 +133,9 @@ impl Host {
         client: Option<IpAddr>,
     ) -> Result<(), RoomError> {
         let App { kit, makers, .. } = &self.app;
+        if self.is_full() && makers.may_make(client) {
+            self.make_way(client).await;
+        }
         if !makers.claim(id, client) {
             return Err(RoomError::TooManyRooms(makers.most()));
         }
@@ -133,6 +146,30 @@ impl Host {
             Err(_) => makers.forget(id),
         }
         made.map(|_room| ())
+    }
+
+    /// Whether as many rooms are open as may be.
+    fn is_full(&self) -> bool {
+        self.app.kit.open_rooms() >= self.app.kit.max_rooms()
+    }
+
+    /// Rooms with calls in them.
+    fn busy_rooms(&self) -> HashSet<RoomId> {
+        let sessions = self.app.voice.sessions();
+        let rooms = sessions.iter().map(|session| session.room_id().clone());
+        rooms.collect()
+    }
+
+    /// Closes a room that nobody is in, so that a client can make one.
+    async fn make_way(&self, client: Option<IpAddr>) {
+        let App { kit, makers, .. } = &self.app;
+        let Some(room) = makers.make_way(client, &self.busy_rooms()) else {
+            return;
+        };
+        match kit.close_room(&room).await {
+            Ok(_) => counter!("roomkit_server_rooms_evicted_total").increment(1),
+            Err(error) => tracing::warn!(%error, "an empty room could not make way for another"),
+        }
     }
 
     async fn start_in(
@@ -183,18 +220,20 @@ impl SessionHost for TransportHost {
     }
 }
 
-/// Whether a text can be the id of a room or a participant here: it has to stand in a path and in a
-/// list with commas.
+/// Whether a text can be the id of a room, which has to stand in a path and in a list with commas, or
+/// a name that a caller gives himself.
 pub(crate) fn is_usable_id(id: &str) -> bool {
     let usable = |c: char| c.is_alphanumeric() || "-._~:@+".contains(c);
-    id.chars().all(usable)
-        && (1..=MAX_ID_CHARS).contains(&id.chars().count())
+    is_id(id)
+        && id.chars().all(usable)
+        && id.chars().count() <= MAX_ID_CHARS
         && id != "."
         && id != ".."
 }
 
 /// What [`is_usable_id`] asks for, for people.
-pub(crate) const USABLE_ID: &str = "must be 1 to 128 letters, digits or characters of `-._~:@+`";
+pub(crate) const USABLE_ID: &str =
+    "must be 1 to 128 letters, digits or characters of `-._~:@+`, of 256 bytes at most";
 
 fn checked<Id: AsRef<str>>(field: &str, id: Id) -> Result<Id, TransportError> {
     if is_usable_id(id.as_ref()) {
@@ -236,6 +275,7 @@ mod tests {
             "a?b",
             "a\n",
             "a\u{202e}b",
+            &"\u{10400}".repeat(65),
             &"x".repeat(129),
         ] {
             assert!(!is_usable_id(id), "{id:?}");

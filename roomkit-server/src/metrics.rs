@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 28] = [
+const METRICS: [(&str, Kind, &str); 29] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -156,6 +156,11 @@ const METRICS: [(&str, Kind, &str); 28] = [
         "roomkit_server_timer_lateness_seconds",
         Kind::Gauge,
         "How late timers wake: one in twenty is later",
+    ),
+    (
+        "roomkit_server_rooms_evicted_total",
+        Kind::Counter,
+        "Empty rooms that were closed because somebody needed one",
     ),
     ("roomkit_server_info", Kind::Gauge, "1, with the version"),
 ];

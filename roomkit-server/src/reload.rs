@@ -107,7 +107,7 @@ impl Reload {
 
         // All that can still be refused comes before what takes effect.
         let certificate = config.tls.as_ref().map(TlsConfig::load).transpose()?;
-        let mut limits = config.admission()?;
+        let mut limits = config.admission(self.address, self.keys.is_some())?;
         limits.https = self.tls.is_some();
         self.admission
             .reconfigure(&limits)

@@ -89,7 +89,7 @@ pub(crate) async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &door.places) => accepted,
+            accepted = accept(&listener, &door) => accepted,
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
@@ -118,12 +118,13 @@ pub(crate) async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
-    let place = places.wait_for_one().await?;
+async fn accept(listener: &TcpListener, door: &Door) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = door.places.wait_for_one().await?;
     match listener.accept().await {
         Ok((socket, peer)) => {
             // Too many of one client: closed at once.
-            let place = places.give(place, peer.ip())?;
+            let client = door.admission.network_of(peer.ip());
+            let place = door.places.give(place, client)?;
             // Audio comes in small frames, none of which may wait for the next.
             let _ = socket.set_nodelay(true);
             Some((socket, peer, place))

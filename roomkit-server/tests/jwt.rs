@@ -13,7 +13,7 @@ use ring::hmac;
 use roomkit::mock::Counters;
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
-use support::{TestServer, request};
+use support::{Socket, TestServer, refusal, request};
 
 /// Set by cargo, and long enough for a secret.
 const SECRET: &str = env!("CARGO_PKG_DESCRIPTION");
@@ -91,6 +91,39 @@ async fn x2_a_token_of_an_issuer_opens_what_it_says() {
         200,
         "beside others"
     );
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn x2_subjects_of_common_issuers_call_as_they_are() {
+    let server = TestServer::start(
+        "[auth]\ntokens = ['hunter2']\n[auth.jwt]\nissuer = 'i'\naudience = 'a'\n\
+         secret_env = 'CARGO_PKG_DESCRIPTION'",
+    )
+    .await;
+    let call = async |claims: &Value, query: &str| {
+        let bearer = format!("Bearer {}", token(claims));
+        let headers = [("authorization", &*bearer)];
+        Socket::open(server.address, &format!("/ws{query}"), &headers).await
+    };
+    for subject in ["auth0|abc", "google-oauth2|1"] {
+        let mut held = claims("call", true);
+        held["sub"] = json!(subject);
+        let mut caller = call(&held, "").await.unwrap();
+        let started = caller.until("session_started").await;
+        assert_eq!(started["participant_id"], subject);
+        let headers = [("authorization", "Bearer hunter2")];
+        let room = request(server.address, "GET", "/rooms/lobby", &headers, "").await;
+        let session = room.json()["sessions"][0].clone();
+        assert_eq!(session["participant_id"], subject);
+        caller.hang_up().await;
+        let other = call(&held, "?participant=auth0%7Cbob").await;
+        assert_eq!(refusal(other).0, 403);
+    }
+    let mut nowhere = claims("call", true);
+    nowhere["room"] = json!("no/room");
+    let (status, body, _) = refusal(call(&nowhere, "").await);
+    assert_eq!((status, &body["code"]), (401, &json!("token_claims")));
     server.stopped().await;
 }
 

@@ -62,6 +62,35 @@ async fn s7_the_latest_closed_rooms_are_kept() {
 }
 
 #[tokio::test]
+async fn x5_a_caller_who_comes_back_and_types_fills_no_room() {
+    let server = TestServer::start("[rooms]\nmax_timeline_bytes = 100_000").await;
+    let long = "x".repeat(20_000);
+    for call in 0..10 {
+        let (mut caller, _) = server.session("?room=lobby").await;
+        let text = format!("{call} {long}");
+        caller.send(json!({"type": "text", "text": text})).await;
+        caller.words("user", &format!("{call} ")).await;
+        caller.hang_up().await;
+    }
+    let timeline = soon(async {
+        loop {
+            let timeline = server.get("/rooms/lobby/timeline?after=0&limit=1000").await;
+            if timeline.body.contains("9 xxx") {
+                return timeline;
+            }
+        }
+    })
+    .await;
+    let page = timeline.json();
+    let events = page["events"].as_array().unwrap();
+    let indices = events.iter().map(|it| it["index"].as_u64().unwrap());
+    let indices = indices.collect::<Vec<_>>();
+    assert!(indices[0] > 1, "the oldest are forgotten: {indices:?}");
+    assert!(indices.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    assert!(timeline.body.len() < 100_000, "{}", timeline.body.len());
+}
+
+#[tokio::test]
 async fn a_named_room_is_kept_however_long_it_is_empty() {
     let server = TestServer::start("[rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0").await;
     server.session("?room=lobby").await.0.hang_up().await;
@@ -98,6 +127,48 @@ async fn s6_when_no_more_rooms_may_be_open_callers_are_told_when_to_come_again()
     caller.hang_up().await;
     server.delete("/rooms/lobby").await;
     server.session("").await.0.hang_up().await;
+}
+
+#[tokio::test]
+async fn c5_an_empty_room_of_who_has_most_makes_way() {
+    let server = TestServer::start("[limits]\nmax_rooms = 3\ntrusted_proxies = 1").await;
+    let call = async |room: &str, client: &str| {
+        let path = format!("/ws?room={room}");
+        let from = [("x-forwarded-for", client)];
+        let mut caller = Socket::open(server.address, &path, &from).await?;
+        caller.until("session_started").await;
+        Ok(caller)
+    };
+    let gone = async |room: &str| {
+        // The room is empty when the server has noted that the call is over.
+        let path = format!("/rooms/{room}");
+        soon(async { while server.get(&path).await.json()["sessions"] != json!([]) {} }).await;
+    };
+    let [greedy, modest, other] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    for (room, client) in [("one", modest), ("two", greedy), ("three", greedy)] {
+        call(room, client).await.unwrap().hang_up().await;
+        gone(room).await;
+    }
+    let fourth = call("four", other).await.unwrap();
+    let status = async |room: &str| {
+        let room = server.get(&format!("/rooms/{room}")).await.json();
+        room["status"].as_str().unwrap().to_owned()
+    };
+    for (room, expected) in [
+        ("one", "active"),
+        ("two", "closed"),
+        ("three", "active"),
+        ("four", "active"),
+    ] {
+        assert_eq!(status(room).await, expected, "{room}");
+    }
+    let _in_three = call("three", greedy).await.unwrap();
+    assert_eq!(refusal(call("five", other).await).0, 503);
+    fourth.hang_up().await;
+    gone("four").await;
+    call("five", other).await.unwrap();
+    assert_eq!(status("four").await, "closed");
+    assert_eq!(status("one").await, "active");
 }
 
 #[tokio::test]

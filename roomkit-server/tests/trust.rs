@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Socket, TestServer, refusal, request};
+use support::{Socket, TestServer, raw_request, refusal, request, request_text};
 
 const TOKENS: &str = "[auth]\ntokens = ['first-token', 'second-token']";
 
@@ -116,6 +116,52 @@ async fn x3_pages_of_other_origins_are_refused_at_every_door() {
     Socket::open(server.address, "/rooms/lobby/events", &[own])
         .await
         .unwrap();
+}
+
+/// Of a server with these settings: the status of requests that ask by this name, over HTTP and for a
+/// call, as a page of that name would send them.
+async fn asked_by(server: &TestServer, name: &str) -> [u16; 2] {
+    let text = request_text(name, "GET", "/rooms", "", "");
+    let rooms = raw_request(server.address, text.as_bytes()).await;
+    let origin = format!("http://{name}");
+    let headers = [("host", name), ("origin", origin.as_str())];
+    let called = Socket::open(server.address, "/ws", &headers).await;
+    [
+        rooms.status,
+        called.map_or_else(|error| refusal(Err(error)).0, |_| 101),
+    ]
+}
+
+#[tokio::test]
+async fn x3_a_name_that_leads_to_this_machine_makes_no_page_its_own() {
+    let server = TestServer::start("").await;
+    let port = server.address.port();
+    for name in ["localhost", "127.0.0.1", "[::1]"] {
+        let name = format!("{name}:{port}");
+        assert_eq!(asked_by(&server, &name).await, [200, 101], "{name}");
+    }
+    let evil = format!("evil.example:{port}");
+    assert_eq!(asked_by(&server, &evil).await, [403, 403]);
+    let text = request_text(&evil, "GET", "/rooms", "", "");
+    let refused = raw_request(server.address, text.as_bytes()).await;
+    let message = refused.is_error(403, "host");
+    assert!(message.contains("`allowed_hosts`"), "{message}");
+    // An old client names nobody, and is no browser.
+    let old = raw_request(server.address, b"GET /rooms HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.status, 200);
+
+    let evil = evil.as_str();
+    let listed = "[limits]\nallowed_hosts = ['calls.example']";
+    for (settings, name, expected) in [
+        (listed, "calls.example", [200, 101]),
+        (listed, evil, [403, 403]),
+        // Behind a proxy everybody's name may be this server's, and with tokens nobody's page has one.
+        ("[limits]\ntrusted_proxies = 1", evil, [200, 101]),
+        ("[auth]\ntokens = ['a']", evil, [401, 401]),
+    ] {
+        let server = TestServer::start(settings).await;
+        assert_eq!(asked_by(&server, name).await, expected, "{settings} {name}");
+    }
 }
 
 #[tokio::test]

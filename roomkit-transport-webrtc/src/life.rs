@@ -19,6 +19,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often it is looked whether a caller has closed its connection: the library tells nobody.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// The end of a caller that was not content with one data channel.
+const EXPELLED: &str = "opened a second data channel";
+
 /// What happens once a caller is connected: somebody is told, and makes a session of it.
 pub(crate) type OnConnected = Box<dyn FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send>;
 
@@ -48,9 +51,11 @@ pub(crate) async fn accompany(
 
 async fn live(peer: &Arc<Peer>, patience: Patience, on_connected: OnConnected) -> &'static str {
     let mut states = peer.states();
-    let connected = states.wait_for(|state| matches!(state, State::Connected | State::Closed));
-    match timeout(patience.connect, connected).await {
+    let decided =
+        |state: &State| matches!(state, State::Connected | State::Expelled | State::Closed);
+    match timeout(patience.connect, states.wait_for(decided)).await {
         Ok(Ok(state)) if *state == State::Connected => {}
+        Ok(Ok(state)) if *state == State::Expelled => return EXPELLED,
         Ok(_) => return "closed",
         Err(_) => return "never connected",
     }
@@ -86,10 +91,11 @@ async fn gone(mut states: watch::Receiver<State>, patience: Duration) -> &'stati
                 }
             }
             State::Leaving => {
-                let closed = states.wait_for(|state| *state == State::Closed);
-                let _ = timeout(LAST_WORDS, closed).await;
+                let over = |state: &State| matches!(state, State::Expelled | State::Closed);
+                let _ = timeout(LAST_WORDS, states.wait_for(over)).await;
                 return "hung up";
             }
+            State::Expelled => return EXPELLED,
             State::Closed => return "closed",
         }
     }

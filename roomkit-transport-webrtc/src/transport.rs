@@ -196,7 +196,10 @@ impl RealtimeAudioTransport for WebRtcRealtimeTransport {
         let id = connection.downcast::<WebRtcId>()?;
         let peer = self.shared.callers.get(&id);
         let peer = peer.map_err(|missing| TransportError::Refused(missing.to_string()))?;
-        if matches!(peer.state(), State::Leaving | State::Closed) {
+        if matches!(
+            peer.state(),
+            State::Leaving | State::Expelled | State::Closed
+        ) {
             return Err(TransportError::Disconnected("it has hung up".into()));
         }
         if !peer.claim() {

@@ -182,6 +182,12 @@ async fn c3_a_data_channel_that_was_only_agreed_on_is_made_by_the_server() {
     assert_eq!(client.opened().await, "roomkit");
     client.message("session_started").await;
     client.ping().await;
+
+    // One that is late with its own has it all the same.
+    client.open_channel("late").await;
+    assert_eq!(client.opened().await, "late");
+    client.ping().await;
+    assert_eq!(server.voice.sessions().len(), 1);
 }
 
 #[tokio::test]

@@ -173,6 +173,34 @@ async fn s3_the_client_closes_its_data_channel() {
 }
 
 #[tokio::test]
+async fn x5_a_second_data_channel_ends_the_call() {
+    let ai = MockRealtimeProvider::new();
+    let server = server(&ai).await;
+    let mut events = server.kit.framework_events();
+    let mut client = Client::call(&server).await;
+    client.open_channel("more").await;
+    assert_eq!(reason(&mut events).await, "client_violation");
+    client.sent_away().await;
+    is_empty(&server).await;
+}
+
+#[tokio::test]
+async fn x5_a_second_data_channel_before_there_is_a_session() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.session_timeout_ms = 3_600_000;
+    let server = server_with(config, &ai).await;
+    let slow = server.http.with_query("room=slow");
+    let mut client = Client::connect_as(Kind::default(), &slow).await;
+    assert_eq!(client.opened().await, "text");
+    client.open_channel("more").await;
+    client.sent_away().await;
+    is_empty(&server).await;
+    let candidate = server.http.offer(&client.candidate("")).await;
+    assert_eq!(candidate.status, 410);
+}
+
+#[tokio::test]
 async fn s3_the_client_closes_its_connection() {
     let ai = MockRealtimeProvider::new();
     let server = server(&ai).await;

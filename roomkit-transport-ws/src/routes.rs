@@ -93,9 +93,12 @@ struct Client {
 impl Mount {
     async fn admit(&self, parts: &mut Parts) -> Result<Client, Rejection> {
         let peer = peer_address(&parts.extensions);
-        let admitted = self.context.admission.admit(parts, peer).await?;
+        let admission = &self.context.admission;
+        // While nobody is taken nobody is asked who he is.
+        admission.ready().map_err(Rejection::counted)?;
+        let identity = admission.recognize(parts, peer).await?;
         let mut request = AuthRequest::new(parts, peer);
-        admitted.identity.bind(&mut request)?;
+        identity.bind(&mut request)?;
         let wishes = Wishes::read(&request)?;
         self.context.host.check(&request).await?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
@@ -103,6 +106,9 @@ impl Mount {
             .map_err(|error| {
                 Rejection::new(error.status(), "not_a_websocket", error.body_text())
             })?;
+        // Only now a credential of one use is used up: all that was refused until here can be mended, and
+        // tried again with it.
+        let admitted = admission.admit(parts, peer).await?;
         Ok(Client {
             admitted,
             wishes,

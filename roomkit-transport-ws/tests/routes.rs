@@ -8,7 +8,10 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::{
@@ -18,7 +21,7 @@ use roomkit_core::{
     transport::{ClientCommand, ClientEvent, ClientLink, RealtimeAudioTransport},
 };
 use roomkit_http::{
-    Admission, AdmissionConfig, AuthRequest, Identity, MountContext, Refusal, SessionHost,
+    Admission, AdmissionConfig, AuthRequest, Identity, MountContext, Purpose, Refusal, SessionHost,
     StartRequest, routes,
 };
 use roomkit_transport_ws::{WebSocketTransportConfig, WsConnection};
@@ -242,6 +245,38 @@ async fn x2_refusals_are_answered_before_the_upgrade() {
             offered.then_some("roomkit")
         );
     }
+}
+
+#[tokio::test]
+async fn x2_only_who_begins_a_session_uses_a_credential_up() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let hook = {
+        let asked = Arc::clone(&asked);
+        move |request: AuthRequest| {
+            asked.lock().unwrap().push(request.purpose);
+            async { Ok(Identity::default()) }
+        }
+    };
+    let config = AdmissionConfig {
+        max_sessions: 1,
+        ..AdmissionConfig::default()
+    };
+    let admission = Admission::with_authentication(&config, hook).unwrap();
+    let server = serve(admission.clone()).await;
+    let asked = || std::mem::take(&mut *asked.lock().unwrap());
+
+    assert_eq!(refused(server, "?audio=mp3", &[]).await.0, 400);
+    assert_eq!(asked(), [Purpose::Existing]);
+    let request = format!("GET /ws HTTP/1.1\r\nHost: {server}\r\n\r\n");
+    assert!((400..500).contains(&plain(server, &request).await.0));
+    assert_eq!(asked(), [Purpose::Existing]);
+    let (mut client, _) = connect(server, "", &[]).await;
+    assert_eq!(json(&mut client).await["type"], "session_started");
+    assert_eq!(asked(), [Purpose::Existing, Purpose::Session]);
+    assert_eq!(refused(server, "", &[]).await.2["code"], "full");
+    admission.drain();
+    assert_eq!(refused(server, "", &[]).await.2["code"], "draining");
+    assert_eq!(asked(), [], "nobody is asked who cannot come in");
 }
 
 #[tokio::test]

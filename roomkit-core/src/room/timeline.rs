@@ -72,8 +72,15 @@ impl TimelineQuery {
     /// Which indices a timeline of `length` events answers with. For stores: every index below
     /// `length` exists (contract R1), so this is all there is to paging.
     pub fn range(&self, length: u64) -> Range<u64> {
+        self.range_from(0, length)
+    }
+
+    /// The same of a timeline whose events below `first` are forgotten: the page is of those that
+    /// are there. `first` is at most `length`.
+    pub fn range_from(&self, first: u64, length: u64) -> Range<u64> {
         let limit = self.limit as u64;
         let low = self.after.map_or(0, |index| index.saturating_add(1));
+        let low = low.max(first);
         let high = self.before.unwrap_or(length).min(length);
         if low >= high {
             return low.min(length)..low.min(length);
@@ -107,6 +114,19 @@ mod tests {
         assert!(TimelineQuery::new().after(u64::MAX).range(200).is_empty());
         assert!(TimelineQuery::new().range(0).is_empty());
         assert_eq!(TimelineQuery::new().limit(usize::MAX).range(5000), 0..1000);
+    }
+
+    #[test]
+    fn r9_a_page_is_of_what_is_not_forgotten() {
+        let page = |query: TimelineQuery| query.limit(10).range_from(100, 200);
+        assert_eq!(page(TimelineQuery::new()), 100..110);
+        assert_eq!(page(TimelineQuery::new().after(5)), 100..110);
+        assert_eq!(page(TimelineQuery::new().after(150)), 151..161);
+        assert_eq!(page(TimelineQuery::new().before(105)), 100..105);
+        assert!(page(TimelineQuery::new().before(100)).is_empty());
+        assert!(page(TimelineQuery::new().after(5).before(50)).is_empty());
+        assert_eq!(page(TimelineQuery::new().after(5).before(105)), 100..105);
+        assert_eq!(page(TimelineQuery::latest(10)), 190..200);
     }
 
     proptest! {

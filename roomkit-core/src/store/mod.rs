@@ -20,7 +20,8 @@ use crate::{
 /// - **[`append`](Self::append) is atomic**: it compares the index and writes in one step, so that
 ///   two writers can never take the same place (contract R1);
 /// - **what was read is a snapshot**: later writes do not change it;
-/// - nothing is removed but by [`remove_room`](Self::remove_room).
+/// - nothing is removed but by [`remove_room`](Self::remove_room), and, by a store that says so, the
+///   oldest events of a timeline: indices go on, and those that are forgotten are never given again.
 ///
 /// Bindings are not kept here: they tie a room to channel objects of this process, and the host
 /// attaches its channels again after a restart. A room found in the store is live again as soon as
@@ -50,15 +51,16 @@ pub trait RoomStore: Send + Sync + 'static {
     /// else [`StoreError::IndexTaken`] with that length.
     async fn append(&self, event: &RoomEvent) -> Result<(), StoreError>;
 
-    /// How many events a room's timeline has: the index of the next.
+    /// How many events a room's timeline has had: the index of the next.
     async fn length(&self, room: &RoomId) -> Result<u64, StoreError>;
 
-    /// The event that was written with this idempotency key (contract R8).
+    /// The event that was written with this idempotency key (contract R8), unless it is forgotten.
     async fn event_by_key(&self, room: &RoomId, key: &str)
     -> Result<Option<RoomEvent>, StoreError>;
 
     /// A page of a room's timeline, in ascending order; see
-    /// [`TimelineQuery::range`] for the indices it consists of.
+    /// [`TimelineQuery::range`] for the indices it consists of, and
+    /// [`TimelineQuery::range_from`] where events are forgotten.
     async fn timeline(
         &self,
         room: &RoomId,

@@ -10,10 +10,16 @@ use serde::Deserialize;
 pub struct LimitsConfig {
     /// Which web pages may connect; default `["same-origin"]`.
     pub allowed_origins: Vec<String>,
+    /// By which names the server may be asked, beside `localhost`, addresses, and the hosts of
+    /// `allowed_origins`; by default any, or no others while it listens on loopback alone, asks nobody
+    /// for a token, and has no `trusted_proxies`.
+    pub allowed_hosts: Vec<String>,
     /// Calls the server takes at a time; default 1000.
     pub max_sessions: usize,
     /// Calls of one client address at a time; default 100.
     pub max_sessions_per_address: usize,
+    /// How many bits of an IPv6 address count for limits per address; default 56.
+    pub ipv6_prefix: u8,
     /// Rooms that may be open at a time; default 10 000.
     pub max_rooms: usize,
     /// Open rooms that calls of one client address have made; default a tenth of `max_rooms`, or
@@ -40,8 +46,10 @@ impl Default for LimitsConfig {
         let admission = AdmissionConfig::default();
         Self {
             allowed_origins: admission.allowed_origins,
+            allowed_hosts: admission.allowed_hosts,
             max_sessions: admission.max_sessions,
             max_sessions_per_address: admission.max_sessions_per_address,
+            ipv6_prefix: admission.ipv6_prefix,
             max_rooms: 10_000,
             max_rooms_per_address: None,
             max_dashboards_per_address: 64,
@@ -84,8 +92,10 @@ impl LimitsConfig {
         }
         Ok(AdmissionConfig {
             allowed_origins: self.allowed_origins.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
             max_sessions: self.max_sessions,
             max_sessions_per_address: self.max_sessions_per_address,
+            ipv6_prefix: self.ipv6_prefix,
             handshake_ms: self.handshake_ms,
             retry_after_seconds: self.retry_after_seconds,
             trusted_proxies: self.trusted_proxies,

@@ -66,6 +66,17 @@ fn a_limit_of_nothing_is_refused_by_its_name() {
 }
 
 #[test]
+fn x5_a_timeline_of_nothing_is_refused_by_its_name() {
+    let config = parsed("[rooms]\nmax_timeline_bytes = 0").unwrap();
+    let error = config.rooms.store().unwrap_err().to_string();
+    assert!(
+        error.starts_with("rooms.max_timeline_bytes: is 0"),
+        "{error}"
+    );
+    assert!(parsed("").unwrap().rooms.store().is_ok());
+}
+
+#[test]
 fn one_client_may_make_a_tenth_of_all_rooms_or_one_for_each_of_its_calls() {
     for (limits, rooms) in [
         ("", 1000),

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use roomkit::http::{Identity, Purpose, Scope, Scopes};
+use roomkit::http::{Identity, Purpose, Scope, Scopes, is_id};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{JwtConfig, refused::Refused};
+use crate::host::is_usable_id;
 
-/// Longest id of a room or a participant, in bytes: as in a query.
-const MAX_ID_BYTES: usize = 256;
 /// The field of a session's metadata that says whose token it came in by.
 const SUBJECT: &str = "subject";
 
@@ -62,10 +61,14 @@ impl Expected {
             return Err(Refused::Audience);
         }
         self.check_time(&claims, purpose, now)?;
-        let participant = id(claims.sub.as_deref(), "sub")?;
+        let participant = claims.sub.as_deref().filter(|sub| is_id(sub));
+        let participant = participant.ok_or(Refused::Claim("sub"))?;
         let room = match claims.others.get(&self.room_claim) {
-            // A restriction that cannot be read cannot be kept.
-            Some(room) => Some(id(room.as_str(), "room")?),
+            // A restriction that cannot be read cannot be kept, and a room that cannot be is none.
+            Some(room) => {
+                let room = room.as_str().filter(|room| is_usable_id(room));
+                Some(room.ok_or(Refused::Claim("room"))?)
+            }
             None => None,
         };
         let scopes = scopes(claims.others.get(&self.scope_claim));
@@ -106,13 +109,6 @@ impl Expected {
         }
         Ok(())
     }
-}
-
-fn id<'a>(text: Option<&'a str>, claim: &'static str) -> Result<&'a str, Refused> {
-    let fits = |text: &&str| {
-        !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control)
-    };
-    text.filter(fits).ok_or(Refused::Claim(claim))
 }
 
 /// Those that are known here; issuers write others beside them. A token without any opens nothing.

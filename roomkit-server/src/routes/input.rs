@@ -86,7 +86,7 @@ async fn check_room(parts: &mut Parts, app: &App, room: &RoomId) -> Result<(), R
     Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
 }
 
-/// The address that the client is known by, if it is.
+/// The network that the client is known by, if it is.
 #[derive(Debug)]
 pub(super) struct Client(pub(super) Option<IpAddr>);
 
@@ -95,7 +95,8 @@ impl FromRequestParts<App> for Client {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = peer_address(&parts.extensions);
-        Ok(Self(app.admission.client_address(&parts.headers, peer)))
+        let client = app.admission.client_address(&parts.headers, peer);
+        Ok(Self(client.map(|it| app.admission.network_of(it))))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, http::header, response::IntoResponse};
 use jiff::Timestamp;
-use roomkit::http::{Identity, Rejection, Scope, Scopes};
+use roomkit::http::{Identity, Rejection, Scope, Scopes, is_id};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -74,10 +74,12 @@ impl Wish {
             let problem = format!("must be from 1 to {longest}");
             return Err(Rejection::bad_request("expires_in_s", problem));
         }
-        for (field, id) in [("room", &self.room), ("participant", &self.participant)] {
-            if id.as_deref().is_some_and(|id| !is_usable_id(id)) {
-                return Err(Rejection::bad_request(field, USABLE_ID));
-            }
+        if self.room.as_deref().is_some_and(|id| !is_usable_id(id)) {
+            return Err(Rejection::bad_request("room", USABLE_ID));
+        }
+        if self.participant.as_deref().is_some_and(|id| !is_id(id)) {
+            let problem = "must be 1 to 256 bytes without control characters";
+            return Err(Rejection::bad_request("participant", problem));
         }
         let metadata = Value::Object(self.metadata.clone()).to_string();
         if metadata.len() > MAX_METADATA_BYTES {

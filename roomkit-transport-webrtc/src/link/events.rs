@@ -24,6 +24,9 @@ use crate::{
 /// How long a caller that has agreed to have a data channel may take to open one itself.
 const CHANNEL_TIME: Duration = Duration::from_secs(2);
 
+/// What is told of a caller that has opened more.
+const ONE_CHANNEL: &str = "a call has one data channel; the client opened a second";
+
 /// What a caller says.
 pub(crate) struct Events {
     link: Arc<Link>,
@@ -101,13 +104,20 @@ impl Events {
                 return Some(event);
             }
             self.do_what_is_due(now).await?;
-            match self.woken().await {
-                Woken::State(State::Leaving | State::Closed) | Woken::Message(None) => return None,
+            let woken = self.woken().await;
+            if self.link.peer.is_expelled() {
+                return Some(ClientEvent::Violation(ONE_CHANNEL.into()));
+            }
+            match woken {
+                Woken::State(State::Leaving | State::Expelled | State::Closed)
+                | Woken::Message(None) => return None,
                 Woken::State(_) | Woken::Time => {}
                 Woken::Track(track) => self.track = Some(track),
                 Woken::Channel(channel) => {
                     self.link.messages.open(Arc::clone(&channel));
-                    self.channel = Some(channel);
+                    if let Some(ours) = self.channel.replace(channel) {
+                        let _ = ours.close().await;
+                    }
                     self.link.messages.send_waiting().await.ok()?;
                 }
                 Woken::Media(event) => self.media(event),
@@ -139,10 +149,10 @@ impl Events {
 
     async fn open_channel(&mut self) {
         let peer = &self.link.peer;
-        if peer.state() != State::Connected {
+        if peer.state() == State::Connected {
+            peer.open_channel().await;
+        } else {
             self.open_channel_at = Some(Instant::now() + CHANNEL_TIME);
-        } else if let Some(channel) = peer.open_channel().await {
-            peer.set_channel(channel);
         }
     }
 
@@ -157,7 +167,7 @@ impl Events {
         tokio::select! {
             biased;
             state = changed(&mut self.states) => Woken::State(state),
-            Some(channel) = first(&mut self.channels), if self.channel.is_none() => {
+            Some(channel) = another(&mut self.channels, self.channel.as_ref()) => {
                 Woken::Channel(channel)
             }
             Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
@@ -237,6 +247,17 @@ async fn changed(states: &mut watch::Receiver<State>) -> State {
         Ok(()) => *states.borrow_and_update(),
         Err(_) => State::Closed,
     }
+}
+
+/// The channel that stands in the slot, once it is another than this.
+async fn another(
+    slot: &mut watch::Receiver<Option<Arc<dyn DataChannel>>>,
+    channel: Option<&Arc<dyn DataChannel>>,
+) -> Option<Arc<dyn DataChannel>> {
+    let is_another =
+        |found: &Arc<dyn DataChannel>| channel.is_none_or(|channel| !Arc::ptr_eq(found, channel));
+    let filled = slot.wait_for(|slot| slot.as_ref().is_some_and(is_another));
+    filled.await.ok()?.clone()
 }
 
 /// What a slot holds, once it holds something; none when it never will.

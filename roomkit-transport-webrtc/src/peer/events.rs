@@ -1,7 +1,10 @@
 //! What the library says of a peer connection. It says so on the task that drives the connection,
 //! so nothing here waits.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 use webrtc::{
@@ -19,6 +22,10 @@ pub(super) struct Watched {
     pub(super) track: watch::Sender<Option<Arc<dyn TrackRemote>>>,
     pub(super) channel: watch::Sender<Option<Arc<dyn DataChannel>>>,
     pub(super) gathered: watch::Sender<bool>,
+    /// Whether the caller has opened a channel.
+    has_channel: Arc<AtomicBool>,
+    /// Whether the caller has broken a rule.
+    is_expelled: Arc<AtomicBool>,
 }
 
 impl Watched {
@@ -28,6 +35,8 @@ impl Watched {
             track: watch::Sender::new(None),
             channel: watch::Sender::new(None),
             gathered: watch::Sender::new(false),
+            has_channel: Arc::default(),
+            is_expelled: Arc::default(),
         }
     }
 
@@ -41,22 +50,33 @@ impl Watched {
         self.move_to(State::Leaving);
     }
 
+    /// The caller has broken a rule: from now on its end is awaited, and nothing it says counts.
+    fn expel(&self) {
+        self.is_expelled.store(true, Ordering::SeqCst);
+        self.move_to(State::Expelled);
+    }
+
+    pub(super) fn is_expelled(&self) -> bool {
+        self.is_expelled.load(Ordering::SeqCst)
+    }
+
     /// Lets go of the library's objects, of which some own the connection that owns this.
     pub(super) fn forget(&self) {
         self.track.send_replace(None);
         self.channel.send_replace(None);
     }
 
-    /// The first channel is the one for messages.
-    pub(super) fn set_channel(&self, channel: Arc<dyn DataChannel>) {
-        set_first(&self.channel, channel);
+    /// A channel of ours is the one for messages until the caller opens one. False: it has.
+    pub(super) fn set_our_channel(&self, channel: Arc<dyn DataChannel>) -> bool {
+        set_first(&self.channel, channel)
     }
 
     fn move_to(&self, state: State) -> bool {
         self.state.send_if_modified(|now| {
             let moves = match *now {
                 State::Closed => false,
-                State::Leaving => state == State::Closed,
+                State::Expelled => state == State::Closed,
+                State::Leaving => matches!(state, State::Expelled | State::Closed),
                 _ => *now != state,
             };
             if moves {
@@ -67,14 +87,15 @@ impl Watched {
     }
 }
 
-fn set_first<T>(slot: &watch::Sender<Option<T>>, value: T) {
+/// False: there is one.
+fn set_first<T>(slot: &watch::Sender<Option<T>>, value: T) -> bool {
     slot.send_if_modified(|slot| {
         let empty = slot.is_none();
         if empty {
             *slot = Some(value);
         }
         empty
-    });
+    })
 }
 
 #[async_trait::async_trait]
@@ -106,7 +127,13 @@ impl PeerConnectionEventHandler for Watched {
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        self.set_channel(channel);
+        // The library keeps what comes on a channel that nobody reads, and whoever may open many
+        // could fill the memory with that (contract X5). One is all that our clients have.
+        if self.has_channel.swap(true, Ordering::SeqCst) {
+            self.expel();
+        } else {
+            self.channel.send_replace(Some(channel));
+        }
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {

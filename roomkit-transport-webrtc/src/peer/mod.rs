@@ -56,6 +56,8 @@ pub(crate) enum State {
     Interrupted,
     /// The caller has hung up; its session may say a last word.
     Leaving,
+    /// The caller has broken a rule: its connection ends without a last word.
+    Expelled,
     /// Over.
     Closed,
 }
@@ -120,7 +122,12 @@ impl Peer {
         self.watched.track.subscribe()
     }
 
-    /// The channel for messages, once it is open.
+    /// Whether the caller has opened more than one data channel, which ends the call.
+    pub(crate) fn is_expelled(&self) -> bool {
+        self.watched.is_expelled()
+    }
+
+    /// The channel for messages, once there is one: the caller's, or ours until the caller's comes.
     pub(crate) fn channels(&self) -> watch::Receiver<Option<Arc<dyn DataChannel>>> {
         self.watched.channel.subscribe()
     }
@@ -141,14 +148,14 @@ impl Peer {
     }
 
     /// Opens a channel to a caller that has agreed to have one and made none.
-    pub(crate) async fn open_channel(&self) -> Option<Arc<dyn DataChannel>> {
+    pub(crate) async fn open_channel(&self) {
         let opened = self.connection.create_data_channel(CHANNEL_LABEL, None);
-        opened.await.ok()
-    }
-
-    /// Makes this the channel for messages.
-    pub(crate) fn set_channel(&self, channel: Arc<dyn DataChannel>) {
-        self.watched.set_channel(channel);
+        if let Ok(channel) = opened.await
+            && !self.watched.set_our_channel(Arc::clone(&channel))
+        {
+            // The caller's came meanwhile.
+            let _ = channel.close().await;
+        }
     }
 
     /// A candidate of the caller's; the empty one says that there are no more.
@@ -209,7 +216,7 @@ impl Peer {
     /// Waits, not for long, until the caller has all messages.
     pub(crate) async fn flush(&self, channel: &Arc<dyn DataChannel>) {
         let acknowledged = async {
-            while self.state() != State::Closed
+            while !matches!(self.state(), State::Expelled | State::Closed)
                 && channel
                     .outstanding_bytes()
                     .await

@@ -180,6 +180,12 @@ impl Client {
         open.clone().unwrap()
     }
 
+    /// Opens a channel beside those that there are, and hears what comes on it.
+    pub(crate) async fn open_channel(&self, label: &str) {
+        let channel = self.pc.create_data_channel(label, None).await.unwrap();
+        self.watched.hear(channel);
+    }
+
     pub(crate) async fn send(&self, message: &Value) {
         self.send_text(&message.to_string()).await;
     }

@@ -117,7 +117,9 @@ impl Watched {
                 };
                 let _ = tell.send(event);
             }
-            open.send_replace(None);
+            open.send_if_modified(|open| {
+                open.take_if(|open| Arc::ptr_eq(open, &channel)).is_some()
+            });
         });
     }
 }
