@@ -50,7 +50,7 @@ impl Signals {
     pub async fn first(&mut self) {
         if self.0.recv().await.is_none() {
             // Signals cannot be heard any more, which does not mean that one came.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
