@@ -19,6 +19,10 @@ pub struct ProviderCapabilities {
     /// It stops a running response by itself when the user starts to speak. Otherwise the engine
     /// sends [`ProviderCommand::CancelResponse`].
     pub interrupts_itself: bool,
+    /// It heeds [`SessionSetup::interruptions`]: where that is false, speech stops no response of it.
+    /// Of a channel that allows no interruptions, one that [interrupts
+    /// itself](Self::interrupts_itself) and cannot be told otherwise is no provider.
+    pub heeds_interruptions: bool,
     /// It can forget the part of an answer that nobody heard ([`ProviderCommand::Truncate`]).
     pub truncates: bool,
     /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
@@ -69,6 +73,7 @@ impl ProviderCapabilities {
             output_rate,
             continuation: Continuation::Explicit,
             interrupts_itself: false,
+            heeds_interruptions: false,
             truncates: false,
             transcribes_user: false,
             updates: UpdateSupport::all(UpdateWay::NewConnection),

@@ -1,6 +1,6 @@
 //! Audio both ways, barge-in, pacing, permissions, idleness (contracts A1–A5, A7, A8).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
     audio::duration_of,
@@ -11,6 +11,7 @@ use roomkit_core::{
     },
     room::Access,
     transport::{ClientCommand, ClientEvent, DropReason, LinkInfo},
+    voice::{RealtimeVoiceChannel, RealtimeVoiceChannelBuilder},
 };
 use roomkit_mock::{
     Gate, MockRealtimeProvider, MockRealtimeTransport,
@@ -214,6 +215,41 @@ async fn a3_a_provider_that_does_not_stop_by_itself_is_told_to() {
         ),
         "{control:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_provider_is_told_that_the_user_interrupts_nothing() {
+    let provider = MockRealtimeProvider::new();
+    let setups = provider.clone();
+    let polite = |voice: RealtimeVoiceChannelBuilder| voice.interruptions(false);
+    let house = House::of(provider, MockRealtimeTransport::new(), polite).await;
+    let call = house.call().await;
+    assert!(!setups.connects()[0].interruptions);
+    speak(&call, "a", ms(1000));
+    tokio::time::sleep(ms(500)).await;
+    call.ai.simulate_speech_start(None);
+    call.client.wait_for_audio(pcm(ms(1000)).len()).await;
+    assert!(!call.client.commands().contains(&ClientCommand::Clear));
+    assert_eq!(call.ai.commands(), []);
+}
+
+#[tokio::test]
+async fn a3_a_provider_that_cannot_be_kept_from_interrupting_is_refused() {
+    let mut capabilities = RealtimeVoiceProvider::capabilities(&MockRealtimeProvider::new());
+    capabilities.heeds_interruptions = false;
+    let build = |interrupts_itself| {
+        let mut capabilities = capabilities.clone();
+        capabilities.interrupts_itself = interrupts_itself;
+        let provider = Arc::new(MockRealtimeProvider::new().with_capabilities(capabilities));
+        RealtimeVoiceChannel::builder("voice", provider, Arc::new(MockRealtimeTransport::new()))
+            .interruptions(false)
+            .build()
+    };
+    let error = build(true).unwrap_err().to_string();
+    assert!(error.contains("interruptions"), "{error}");
+    assert!(error.contains("`mock`"), "{error}");
+    // Where the engine does it, it does not.
+    build(false).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

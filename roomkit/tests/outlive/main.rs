@@ -21,3 +21,4 @@ mod planned;
 mod slow;
 mod support;
 mod tools;
+mod uninterrupted;

@@ -121,6 +121,16 @@ fn a3_where_interruptions_are_off_the_answer_goes_on() {
         .pass(ms(2000));
     assert_eq!(call.heard(), ms(1000));
     assert!(!call.to_client().contains(&ClientCommand::Clear));
+    assert_eq!(call.to_provider(), []);
+
+    call.user_stops("u1")
+        .response("r2")
+        .voice("r2", "a2", ms(1000))
+        .pass(ms(300))
+        .command(Command::Interrupt);
+    assert!(call.to_client().contains(&ClientCommand::Clear));
+    let told = call.to_provider();
+    assert!(told.contains(&ProviderCommand::CancelResponse), "{told:?}");
 }
 
 #[test]

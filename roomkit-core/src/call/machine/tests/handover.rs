@@ -170,6 +170,22 @@ fn turn(call: &mut Scripted, id: &str) {
 // ----- planned
 
 #[test]
+fn a3_every_connection_is_told_that_the_user_interrupts_nothing() {
+    let mut polite = settings();
+    polite.interruptions = false;
+    let mut setup = SessionSetup::new("s".into());
+    setup.interruptions = false;
+    let toolbox = Toolbox::new(Vec::new(), None).unwrap();
+    let mut opening = opening();
+    opening.setup = Setup::new(setup, Arc::new(toolbox), ToolsOf::Channel, None);
+    let mut call = Scripted::opened(polite, opening);
+    assert!(!call.call.setup().interruptions);
+    call.connects(replaying()).lost().pass(ms(5000));
+    let (_, dial) = call.dials().pop().unwrap();
+    assert!(!dial.setup.interruptions);
+}
+
+#[test]
 fn h1_a_planned_hand_over_waits_for_a_quiet_moment() {
     let mut call = resuming_call();
     turn(&mut call, "1");
