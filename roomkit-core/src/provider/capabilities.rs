@@ -16,6 +16,9 @@ pub struct ProviderCapabilities {
     pub output_rate: u32,
     /// How a response is asked for.
     pub continuation: Continuation,
+    /// A result of a tool is answered, by [`continuation`](Self::continuation). Otherwise the vendor
+    /// was told to take results silently, and nothing is owed after one.
+    pub answers_results: bool,
     /// It stops a running response by itself when the user starts to speak. Otherwise the engine
     /// sends [`ProviderCommand::CancelResponse`].
     pub interrupts_itself: bool,
@@ -72,6 +75,7 @@ impl ProviderCapabilities {
             input_rate,
             output_rate,
             continuation: Continuation::Explicit,
+            answers_results: true,
             interrupts_itself: false,
             heeds_interruptions: false,
             truncates: false,

@@ -159,6 +159,7 @@ impl GeminiSessionConfig {
     pub fn capabilities(&self, target: &Target) -> ProviderCapabilities {
         let mut capabilities = ProviderCapabilities::new(INPUT_RATE, OUTPUT_RATE);
         capabilities.continuation = Continuation::Automatic;
+        capabilities.answers_results = self.tool_scheduling != Some(ToolScheduling::Silent);
         // Also with manual turns: the beginning of an activity stops the answer.
         capabilities.interrupts_itself = !self.is_uninterrupted();
         capabilities.heeds_interruptions = true;

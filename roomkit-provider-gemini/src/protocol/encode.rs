@@ -226,7 +226,12 @@ impl Encoder {
         self.check_converses()?;
         let Some(text) = fit(text) else {
             tracing::debug!("passed over a text without words");
-            return Ok(());
+            // An answer may be wanted all the same, and is waited for.
+            return if respond {
+                self.respond(frames)
+            } else {
+                Ok(())
+            };
         };
         self.ours.interrupts();
         let message = if self.takes_content() {

@@ -114,6 +114,8 @@ pub(crate) struct Call {
     assistant_speaking: bool,
     response: Option<Response>,
     owes: Option<Owes>,
+    /// The model was told something that it answers by itself, and has not yet.
+    awaits_response: bool,
     stale: VecDeque<ResponseId>,
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
@@ -218,6 +220,7 @@ impl Call {
             assistant_speaking: false,
             response: None,
             owes: None,
+            awaits_response: false,
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,

@@ -85,6 +85,7 @@ impl Call {
         let idle = self.response.is_none()
             && !self.user_speaking
             && self.wanted == Wanted::No
+            && !self.awaits_response
             && self.tools.is_settled()
             && self.playout.is_silent(now);
         // A caller who waits for a tool is not one who has gone, even if the conversation may go on.

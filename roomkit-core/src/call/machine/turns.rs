@@ -71,6 +71,7 @@ impl Call {
             self.on_response_ended(now, None, ResponseStatus::Completed, None);
         }
         self.gate_closed = false;
+        self.awaits_response = false;
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
             _ => Wanted::No,
@@ -100,12 +101,15 @@ impl Call {
             // An end without a start: an interruption crossed it, or it could not even begin.
             if let ResponseStatus::Failed(error) = status {
                 self.wanted = Wanted::No;
+                self.awaits_response = false;
                 self.on_error(now, error);
             }
             return;
         };
         self.words.answer_ended(now);
         self.owes = None;
+        // What it was given meanwhile may be in it; what still waits to be given is not.
+        self.awaits_response &= !self.deferred.is_empty();
         if !response.interrupted {
             self.playout.push_end_of_response();
         }
@@ -191,6 +195,7 @@ impl Call {
     /// The model should say something about what it was just given.
     pub(super) fn want_response(&mut self, now: Moment) {
         if self.continues_by_itself() {
+            self.awaits_response = true;
             return;
         }
         self.wanted = match self.wanted {
@@ -220,6 +225,7 @@ impl Call {
             && !self.user_speaking
         {
             self.wanted = if self.continues_by_itself() {
+                self.awaits_response = true;
                 Wanted::No
             } else {
                 Wanted::AskedUntil(now + RESPOND_PATIENCE)
