@@ -482,6 +482,21 @@ async fn a7_a_client_can_mute_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s6_a_client_that_mutes_in_mid_sentence_and_sends_nothing_is_idle_in_the_end() {
+    let short = |voice: RealtimeVoiceChannelBuilder| voice.idle_timeout(ms(30_000));
+    let provider = MockRealtimeProvider::new();
+    let house = House::of(provider, MockRealtimeTransport::new(), short).await;
+    let call = house.call().await;
+    call.client.send_audio(pcm(ms(20)));
+    call.ai.simulate_speech_start(None);
+    call.client.send(ClientEvent::Mute(true));
+    let silence = ProviderCommand::Audio(vec![0; pcm(ms(20)).len()].into());
+    call.ai.wait_for_commands(20, |c| *c == silence).await;
+    call.ai.simulate_speech_end(None);
+    assert_eq!(call.client.wait_for_close().await, "idle_timeout");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a8_idle_is_no_response_nothing_audible_and_a_silent_user() {
     let house = House::new().await;
     let call = house.call().await;

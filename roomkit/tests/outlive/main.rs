@@ -18,6 +18,7 @@ mod gemini;
 mod given;
 mod openai;
 mod planned;
+mod silence;
 mod slow;
 mod support;
 mod tools;

@@ -13,6 +13,7 @@ mod recording;
 mod requests;
 mod settings;
 mod settle;
+mod silence;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use connection::Connection;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::testing::{Frames, fuzz};
 pub(crate) use self::{given::greeting_note, settings::CallSettings};
-use self::{latency::TurnClock, recording::Tape};
+use self::{latency::TurnClock, recording::Tape, silence::Silence};
 use super::{
     gate::Toolbox,
     history::History,
@@ -109,6 +110,7 @@ pub(crate) struct Call {
     typing: Typing,
 
     user_speaking: bool,
+    silence: Silence,
     /// The host says when the user speaks.
     manual_turn: bool,
     assistant_speaking: bool,
@@ -216,6 +218,7 @@ impl Call {
             client_muted: false,
             typing: Typing::new(),
             user_speaking: false,
+            silence: Silence::default(),
             manual_turn: false,
             assistant_speaking: false,
             response: None,

@@ -23,6 +23,7 @@ impl Call {
             return;
         }
         self.user_speaking = true;
+        self.silence.sentence_begins(now);
         self.turn.user_began();
         self.owes = None;
         self.chain_depth = 0;
