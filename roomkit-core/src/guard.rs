@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, panic::AssertUnwindSafe, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Stream, StreamExt};
 
 /// How a call of host code failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,12 @@ pub(crate) async fn call<T>(
         Ok(Err(payload)) => Err(Failure::Panic(panic_message(&*payload))),
         Err(_) => Err(Failure::Timeout(limit)),
     }
+}
+
+/// What a stream of host code gives; a panic in it is the last item.
+pub(crate) fn stream<S: Stream>(host: S) -> impl Stream<Item = Result<S::Item, Failure>> {
+    let caught = AssertUnwindSafe(host).catch_unwind();
+    caught.map(|item| item.map_err(|payload| Failure::Panic(panic_message(&*payload))))
 }
 
 /// Runs host code that does not wait; `Err` when it panics.

@@ -201,7 +201,11 @@ fn capabilities_follow_model_and_settings() {
     assert_eq!((plain.input_rate, plain.output_rate), (16_000, 24_000));
     assert_eq!(plain.continuation, Continuation::Automatic);
     assert_eq!(plain.history, HistorySupport::Text);
-    assert!(plain.interrupts_itself && plain.transcribes_user && plain.resumes && plain.pings);
+    assert!(plain.interrupts_itself && plain.heeds_interruptions);
+    assert!(plain.transcribes_user && plain.resumes && plain.pings);
+    assert!(plain.answers_results);
+    let silently = json!({ "tool_behavior": "non_blocking", "tool_scheduling": "silent" });
+    assert!(!of(LIVE_38, silently).answers_results);
     assert!(plain.images && !plain.truncates && !plain.overlaps);
     let by_hand_over = UpdateSupport::all(UpdateWay::NewConnection);
     assert_eq!(plain.updates, by_hand_over);

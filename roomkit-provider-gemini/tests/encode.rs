@@ -165,7 +165,10 @@ fn text_is_made_fit_first() {
             .map(|frame| frame["realtimeInput"]["text"].as_str().unwrap().to_owned())
     };
     for nothing in ["", "  \n", "\u{0}\u{1b}\u{7f}\u{85}"] {
-        assert_eq!(sent(&mut encoder, nothing), None, "{nothing:?}");
+        let silent = frames(&mut encoder, &text(Role::User, nothing, false));
+        assert_eq!(silent, [] as [Value; 0], "{nothing:?}");
+        // An answer is asked for all the same.
+        assert_eq!(sent(&mut encoder, nothing).unwrap(), ".", "{nothing:?}");
     }
     assert_eq!(
         sent(&mut encoder, "a\u{0}\tb\r\n\u{9b}c").unwrap(),

@@ -142,7 +142,7 @@ fn every_key_in_range_and_out_of_it() {
             "is 60001; use 0 to 60000",
         ),
         ("prefix_padding_ms", json!(0), json!(-1), "invalid value"),
-        ("no_interruption", json!(true), json!(null), "invalid type"),
+        ("no_interruption", json!(true), json!("no"), "invalid type"),
         (
             "turn_coverage",
             json!("turn_includes_all_input"),

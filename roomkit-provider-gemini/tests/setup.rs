@@ -44,6 +44,36 @@ fn a_setup_that_says_nothing_has_the_defaults() {
 }
 
 #[test]
+fn a3_where_the_channel_allows_no_interruptions_the_vendor_is_told_so() {
+    for config in [
+        json!({}),
+        json!({ "server_vad": false }),
+        json!({ "no_interruption": true }),
+        json!({ "no_interruption": null }),
+    ] {
+        let mut polite = setup(config.clone());
+        polite.interruptions = false;
+        for model in [NATIVE_25, LIVE_31, LIVE_38] {
+            let message = setup_message(&Target::gemini_api(model), &polite);
+            let told = &message["realtimeInputConfig"]["activityHandling"];
+            assert_eq!(*told, json!("NO_INTERRUPTION"), "{model}: {config}");
+        }
+    }
+}
+
+#[test]
+fn a3_no_setting_says_the_opposite_of_the_channel() {
+    let mut polite = setup(json!({ "no_interruption": false }));
+    polite.interruptions = false;
+    let defaults = GeminiSessionConfig::default();
+    let encoder = Encoder::new(&Target::gemini_api(LIVE_38), &defaults, &polite);
+    let error = encoder.unwrap_err().to_string();
+    for setting in ["no_interruption", "interruptions"] {
+        assert!(error.contains(setting), "{error}");
+    }
+}
+
+#[test]
 fn every_key_has_its_place() {
     let mut setup = setup(json!({
         "language": "en-US", "top_p": 0.95, "top_k": 40, "max_output_tokens": 2048, "seed": 7,

@@ -143,11 +143,14 @@ fn t6_a_turn_may_end_between_a_call_and_its_answer() {
     let frames = [calls("f"), complete(), audio(), complete()];
     assert_eq!(
         script(&frames),
-        ["call f", "response", "audio 8", "completed"]
+        ["call f", "passed", "response", "audio 8", "completed"]
     );
     // Also in the frame of the call: what the user says next is speech.
     let frames = [together(&[calls("f"), complete()]), hears("And?")];
-    assert_eq!(script(&frames), ["call f", "speech", "user says \"And?\""]);
+    assert_eq!(
+        script(&frames),
+        ["passed", "call f", "speech", "user says \"And?\""]
+    );
 }
 
 #[test]
@@ -222,7 +225,7 @@ fn t6_reasons_for_the_end_of_a_turn() {
         assert_eq!(script(&[audio(), end(reason)])[2..], [expected]);
         // Without a word or a sound it was an answer too, unless nothing is wrong.
         let silent: &[&str] = match expected {
-            "completed" => &[],
+            "completed" => &["passed"],
             expected => &["response", expected],
         };
         assert_eq!(script(&[end(reason)]), silent, "{reason}");
@@ -268,7 +271,7 @@ fn usage_is_told_once_and_with_its_response_where_there_is_one() {
     );
     // A turn of tools only.
     let frames = [calls("f"), together(&[complete(), usage(5, 6)])];
-    assert_eq!(script(&frames), ["call f", "usage 5+6"]);
+    assert_eq!(script(&frames), ["call f", "passed", "usage 5+6"]);
 }
 
 #[test]

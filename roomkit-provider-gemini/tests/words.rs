@@ -120,6 +120,7 @@ fn t6_a_turn_without_an_answer_ends_the_speech() {
         "user says \"Mhm.\"",
         "silence",
         "user said \"Mhm.\"",
+        "passed",
     ];
     for end in [
         complete(),

@@ -261,7 +261,8 @@ fn a2_capabilities_follow_the_settings() {
     let plain = of(json!({}));
     assert_eq!((plain.input_rate, plain.output_rate), (24_000, 24_000));
     assert_eq!(plain.continuation, Continuation::Explicit);
-    assert!(plain.interrupts_itself && plain.truncates && plain.transcribes_user);
+    assert!(plain.interrupts_itself && plain.heeds_interruptions);
+    assert!(plain.truncates && plain.transcribes_user);
     assert_eq!(plain.updates.voice, UpdateWay::LiveUntilVoice);
     assert!(plain.updates.tools == UpdateWay::Live && plain.images);
     let mixed = of(json!({ "output_codec": "pcmu" }));

@@ -261,6 +261,64 @@ fn a_full_session_has_every_field_in_its_place() {
 }
 
 #[test]
+fn a3_where_the_channel_allows_no_interruptions_the_vendor_is_told_so() {
+    for detection in [
+        json!({}),
+        json!({ "turn_detection": "server_vad" }),
+        json!({ "turn_detection": "semantic_vad", "interrupt_response": false }),
+    ] {
+        let mut setup = setup(detection.clone());
+        setup.interruptions = false;
+        let frame = setup_frame(&setup, None);
+        let told = &frame["session"]["audio"]["input"]["turn_detection"]["interrupt_response"];
+        assert_eq!(*told, json!(false), "{detection}");
+    }
+    let mut push_to_talk = setup(json!({ "turn_detection": null }));
+    push_to_talk.interruptions = false;
+    let frame = setup_frame(&push_to_talk, None);
+    let told = &frame["session"]["audio"]["input"]["turn_detection"];
+    assert_eq!(*told, Value::Null, "nothing interrupts there");
+}
+
+#[test]
+fn a3_no_setting_says_the_opposite_of_the_channel() {
+    let of = |dialect, config: Value| {
+        let mut setup = setup(config);
+        setup.interruptions = false;
+        Encoder::new(dialect, &OpenAISessionConfig::default(), &setup)
+    };
+    let opposite = json!({ "interrupt_response": true });
+    let error = of(Dialect::OpenAI, opposite.clone()).unwrap_err();
+    let error = error.to_string();
+    for setting in ["turn_detection.interrupt_response", "interruptions"] {
+        assert!(error.contains(setting), "{error}");
+    }
+
+    let mut encoder = of(Dialect::OpenAI, json!({})).unwrap();
+    let update = |config: &Value| SessionUpdate {
+        provider_config: Some(map(config.clone())),
+        ..SessionUpdate::default()
+    };
+    assert!(encoder.check_update(&update(&opposite)).is_err());
+    let refused = encoder
+        .encode(&ProviderCommand::Update(update(&opposite)))
+        .unwrap_err();
+    assert_eq!(refused.kind(), ProviderErrorKind::InvalidConfig);
+    // Another kind of detection begins with the vendor's own wish to interrupt.
+    let other = json!({ "turn_detection": { "type": "server_vad", "threshold": 0.6 } });
+    let frame = json_of(&mut encoder, &ProviderCommand::Update(update(&other)));
+    let told = &frame["session"]["audio"]["input"]["turn_detection"];
+    assert_eq!(told["interrupt_response"], json!(false));
+
+    // What xAI makes of it nobody knows, so the host has to.
+    let detection = json!({ "turn_detection": "server_vad" });
+    let error = of(Dialect::XAi, detection).unwrap_err().to_string();
+    assert!(error.contains("interruptions"), "{error}");
+    let known = json!({ "turn_detection": "server_vad", "interrupt_response": false });
+    assert!(of(Dialect::XAi, known).is_ok());
+}
+
+#[test]
 fn an_update_says_only_what_changes() {
     let mut encoder = encoder(json!({ "turn_detection": { "type": "server_vad",
         "threshold": 0.5 } }));

@@ -16,9 +16,16 @@ pub struct ProviderCapabilities {
     pub output_rate: u32,
     /// How a response is asked for.
     pub continuation: Continuation,
+    /// A result of a tool is answered, by [`continuation`](Self::continuation). Otherwise the vendor
+    /// was told to take results silently, and nothing is owed after one.
+    pub answers_results: bool,
     /// It stops a running response by itself when the user starts to speak. Otherwise the engine
     /// sends [`ProviderCommand::CancelResponse`].
     pub interrupts_itself: bool,
+    /// It heeds [`SessionSetup::interruptions`]: where that is false, speech stops no response of it.
+    /// Of a channel that allows no interruptions, one that [interrupts
+    /// itself](Self::interrupts_itself) and cannot be told otherwise is no provider.
+    pub heeds_interruptions: bool,
     /// It can forget the part of an answer that nobody heard ([`ProviderCommand::Truncate`]).
     pub truncates: bool,
     /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
@@ -68,7 +75,9 @@ impl ProviderCapabilities {
             input_rate,
             output_rate,
             continuation: Continuation::Explicit,
+            answers_results: true,
             interrupts_itself: false,
+            heeds_interruptions: false,
             truncates: false,
             transcribes_user: false,
             updates: UpdateSupport::all(UpdateWay::NewConnection),

@@ -86,6 +86,10 @@ pub enum ProviderEvent {
     },
     /// A [`ProviderCommand::Respond`] was turned down because a response was running already.
     ResponseRefused,
+    /// A turn is over in which the model said nothing: no response comes to what it was told before.
+    /// For providers that [go on by themselves](super::Continuation::Automatic), so that a model that
+    /// keeps silent is not taken for one that is stuck (contract H5).
+    TurnPassed,
     /// Tokens spent outside a response, such as on transcription.
     Usage(Usage),
     /// The oldest [`ProviderCommand::Update`] that was not answered took effect.

@@ -24,6 +24,10 @@ pub struct SessionSetup {
     pub voice: Option<String>,
     /// Sampling temperature, for vendors that take one.
     pub temperature: Option<f32>,
+    /// Whether the user interrupts the model by speaking. Where it is false a provider that
+    /// [heeds it](ProviderCapabilities::heeds_interruptions) tells its vendor so, and refuses settings
+    /// of its own that say the opposite.
+    pub interruptions: bool,
     /// Tools the model may call.
     pub tools: Vec<ToolDefinition>,
     /// The vendor's own settings for this session, checked by the provider.
@@ -49,6 +53,7 @@ impl SessionSetup {
             system_prompt: None,
             voice: None,
             temperature: None,
+            interruptions: true,
             tools: Vec::new(),
             provider_config: Map::new(),
             provider_changes: Vec::new(),
@@ -88,6 +93,7 @@ impl fmt::Debug for SessionSetup {
             .field("session_id", &self.session_id)
             .field("voice", &self.voice)
             .field("temperature", &self.temperature)
+            .field("interruptions", &self.interruptions)
             .field("tools", &tools)
             .field("provider_config", &settings)
             .field("resume", &self.resume)

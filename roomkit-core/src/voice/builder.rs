@@ -10,7 +10,7 @@ use crate::{
     call::{CallSettings, Shared},
     error::ConfigError,
     id::{ChannelId, SessionId},
-    provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup},
+    provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup, SessionUpdate},
     recording::Recording,
     tool::{Tool, ToolHandler, ToolSearch, ToolSource},
     transport::RealtimeAudioTransport,
@@ -182,9 +182,13 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
-    /// Whether the user can interrupt the AI by speaking; they can unless this is set to false.
+    /// Whether the user can interrupt the AI by speaking; they can unless this is set to false. The
+    /// vendor is told so; a provider that interrupts by itself and cannot be told otherwise, and
+    /// settings of the provider that say the opposite, are refused by [`build`](Self::build). What
+    /// [interrupts](RealtimeVoiceChannel::interrupt) the AI without speech still does.
     pub fn interruptions(mut self, allowed: bool) -> Self {
         self.call.interruptions = allowed;
+        self.setup.interruptions = allowed;
         self
     }
 
@@ -341,6 +345,9 @@ impl RealtimeVoiceChannelBuilder {
         if let Some(recording) = &self.recording {
             audio::check_client_rate("recording", recording.sink.sample_rate())?;
         }
+        if !self.call.interruptions {
+            self.check_nothing_interrupts()?;
+        }
         if self.seed.is_some() {
             let provider = &self.shared.provider;
             if provider.capabilities().history == HistorySupport::None {
@@ -352,5 +359,21 @@ impl RealtimeVoiceChannelBuilder {
             }
         }
         RealtimeVoiceChannel::new(self)
+    }
+
+    /// Whether the vendor can be kept from what the caller is not to do either.
+    fn check_nothing_interrupts(&self) -> Result<(), ConfigError> {
+        let provider = &self.shared.provider;
+        let capabilities = provider.capabilities();
+        if capabilities.interrupts_itself && !capabilities.heeds_interruptions {
+            let name = provider.name();
+            let problem = format!(
+                "is false, but the provider `{name}` stops an answer by itself when the user speaks, and cannot be told otherwise; leave it out, or use another provider"
+            );
+            return Err(ConfigError::field("interruptions", problem));
+        }
+        // Its own settings may say the opposite.
+        provider.check_update(&self.setup, &SessionUpdate::default())?;
+        Ok(())
     }
 }

@@ -5,14 +5,18 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use futures_util::{StreamExt, stream};
-use tokio::{sync::Notify, time::timeout};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::channel::Inner;
 use crate::{
     call::{Command, Listed, Redeclared, Toolbox},
     error::ConfigError,
+    guard::{self, Failure},
     tool::{Tool, ToolError, ToolHandler, ToolSource},
 };
 
@@ -66,9 +70,9 @@ impl Inner {
         let mut tools = self.tools.clone();
         for source in &self.sources.all {
             let limit = self.shared.connect_timeout;
-            let listed = timeout(limit, source.tools())
+            let listed = guard::call(limit, async { source.tools().await })
                 .await
-                .unwrap_or_else(|_| Err(ToolError::new(format!("no answer within {limit:?}"))));
+                .unwrap_or_else(|failure| Err(ToolError::new(failure.to_string())));
             let listed = listed.map_err(|error| {
                 ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
             })?;
@@ -90,6 +94,19 @@ impl Inner {
         Ok(Redeclared { listed, toolbox })
     }
 
+    /// The changes a source tells of, if it does. A panic in there ends its telling and nothing else.
+    fn changes_of(&self, source: &Arc<dyn ToolSource>) -> Option<BoxStream<'static, ()>> {
+        let id = self.id.clone();
+        let warn = move |failure: &Failure| {
+            tracing::warn!(channel_id = %id, %failure, "a source of tools tells no changes any more");
+        };
+        let told = guard::call_sync(|| source.changes());
+        let changes = told.inspect_err(&warn).ok().flatten()?;
+        let changes = guard::stream(changes)
+            .filter_map(move |told| std::future::ready(told.inspect_err(&warn).ok()));
+        Some(changes.boxed())
+    }
+
     /// Begins to follow the changes of sources, where they tell. Once for the life of the channel.
     pub(super) fn follow_sources(self: &Arc<Self>) {
         self.sources.follower.get_or_init(|| {
@@ -97,7 +114,7 @@ impl Inner {
                 .sources
                 .all
                 .iter()
-                .filter_map(|source| source.changes())
+                .filter_map(|source| self.changes_of(source))
                 .collect();
             if told.is_empty() {
                 return None;

@@ -19,8 +19,9 @@ use super::{
     recording::recording_of,
 };
 use crate::{
-    call::{NewCall, Opening, PermissionCell, Setup, ToolsOf},
+    call::{Command, NewCall, Opening, PermissionCell, Setup, ToolsOf},
     error::{ConfigError, RoomError, StartError},
+    event::EndReason,
     hook::HookScope,
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
@@ -46,6 +47,19 @@ impl Drop for Registered {
             channel.sessions().remove(self.session.id());
         }
         self.ended.cancel();
+    }
+}
+
+/// Ends a session that nobody was given: the call may have told that it is active just before the
+/// future that was to hear it is dropped.
+struct Unclaimed(Option<mpsc::Sender<Box<Command>>>);
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.0.take() {
+            // If it is not active yet, it learns of this by the end of who waits for it, too.
+            let _ = mailbox.try_send(Box::new(Command::End(EndReason::Host)));
+        }
     }
 }
 
@@ -127,7 +141,7 @@ impl RealtimeVoiceChannel {
         let ended = CancellationToken::new();
         let registered = inner.register(Live {
             session: session.clone(),
-            mailbox,
+            mailbox: mailbox.clone(),
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
@@ -176,9 +190,13 @@ impl RealtimeVoiceChannel {
             registered: Box::new(registered),
         };
         drop(kit);
+        let mut unclaimed = Unclaimed(Some(mailbox));
         inner.tasks.spawn(Box::new(task).run());
         match is_ready.await {
-            Ok(Ok(())) => Ok(session),
+            Ok(Ok(())) => {
+                unclaimed.0 = None;
+                Ok(session)
+            }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Ended("it failed inside".into())),
         }

@@ -30,6 +30,8 @@ const UNREAD: usize = 1024;
 pub(super) struct Engine {
     config: EchoConfig,
     tools: BTreeSet<String>,
+    /// An answer stops when the user speaks.
+    interruptions: bool,
     out: VecDeque<ProviderEvent>,
     closed: bool,
     ears: Ears,
@@ -42,10 +44,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(config: EchoConfig, tools: BTreeSet<String>) -> Self {
+    pub(super) fn new(config: EchoConfig, tools: BTreeSet<String>, interruptions: bool) -> Self {
         Self {
             config,
             tools,
+            interruptions,
             out: VecDeque::new(),
             closed: false,
             ears: Ears::new(),
@@ -94,7 +97,7 @@ impl Engine {
             ProviderCommand::ActivityStart => {
                 self.name_utterance();
                 self.ears.begin();
-                self.cancel();
+                self.give_way();
             }
             ProviderCommand::ActivityEnd => {
                 if let Some(utterance) = self.ears.finish(&self.config) {
@@ -152,14 +155,17 @@ impl Engine {
                     self.name_utterance();
                     let item_id = Some(self.hearing.clone());
                     self.out.push_back(ProviderEvent::SpeechStarted { item_id });
-                    self.cancel();
+                    self.give_way();
                 }
                 Some(Edge::Stopped(utterance)) => {
                     let item_id = Some(self.hearing.clone());
                     self.out.push_back(ProviderEvent::SpeechStopped { item_id });
                     self.transcribe(utterance);
-                    self.cancel();
-                    self.respond(now);
+                    self.give_way();
+                    // What was said into an answer that goes on is part of the next one.
+                    if self.answer.is_none() {
+                        self.respond(now);
+                    }
                 }
             }
         }
@@ -245,6 +251,13 @@ impl Engine {
             response_id: Some(answer.response_id.clone()),
         });
         self.answer = Some(answer);
+    }
+
+    /// The user speaks.
+    fn give_way(&mut self) {
+        if self.interruptions {
+            self.cancel();
+        }
     }
 
     fn cancel(&mut self) {

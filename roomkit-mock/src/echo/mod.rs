@@ -12,7 +12,7 @@
 //! | `what did you say` | the words of its answer before, as far as they were heard |
 //! | an image | `(an image of N bytes)` |
 //!
-//! It can be interrupted, truncated and updated. All times of the detector are audio time: the same
+//! It can be interrupted (unless the channel allows none of that), truncated and updated. All times of the detector are audio time: the same
 //! audio gives the same turns, however fast it comes.
 
 mod answer;
@@ -104,7 +104,7 @@ impl RealtimeVoiceProvider for EchoProvider {
         let mut info = ConnectionInfo::new(capabilities(&config));
         info.provider_session_id = Some(format!("echo-{}", setup.session_id));
         let tools = setup.tools.into_iter().map(|tool| tool.name).collect();
-        let (sink, events) = shell::open(Engine::new(config, tools));
+        let (sink, events) = shell::open(Engine::new(config, tools, setup.interruptions));
         Ok(ProviderConnection { info, sink, events })
     }
 }
@@ -113,6 +113,7 @@ fn capabilities(config: &EchoConfig) -> ProviderCapabilities {
     let mut capabilities = ProviderCapabilities::new(config.sample_rate, config.sample_rate);
     capabilities.continuation = Continuation::Explicit;
     capabilities.interrupts_itself = true;
+    capabilities.heeds_interruptions = true;
     capabilities.truncates = true;
     capabilities.transcribes_user = true;
     capabilities.updates = UpdateSupport::all(UpdateWay::Live);

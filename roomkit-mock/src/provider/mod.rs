@@ -66,6 +66,7 @@ impl MockRealtimeProvider {
     pub fn new() -> Self {
         let mut capabilities = ProviderCapabilities::new(24_000, 24_000);
         capabilities.interrupts_itself = true;
+        capabilities.heeds_interruptions = true;
         capabilities.truncates = true;
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.images = true;

@@ -1,6 +1,6 @@
 //! Audio both ways, barge-in, pacing, permissions, idleness (contracts A1–A5, A7, A8).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
     audio::duration_of,
@@ -11,6 +11,7 @@ use roomkit_core::{
     },
     room::Access,
     transport::{ClientCommand, ClientEvent, DropReason, LinkInfo},
+    voice::{RealtimeVoiceChannel, RealtimeVoiceChannelBuilder},
 };
 use roomkit_mock::{
     Gate, MockRealtimeProvider, MockRealtimeTransport,
@@ -214,6 +215,41 @@ async fn a3_a_provider_that_does_not_stop_by_itself_is_told_to() {
         ),
         "{control:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_provider_is_told_that_the_user_interrupts_nothing() {
+    let provider = MockRealtimeProvider::new();
+    let setups = provider.clone();
+    let polite = |voice: RealtimeVoiceChannelBuilder| voice.interruptions(false);
+    let house = House::of(provider, MockRealtimeTransport::new(), polite).await;
+    let call = house.call().await;
+    assert!(!setups.connects()[0].interruptions);
+    speak(&call, "a", ms(1000));
+    tokio::time::sleep(ms(500)).await;
+    call.ai.simulate_speech_start(None);
+    call.client.wait_for_audio(pcm(ms(1000)).len()).await;
+    assert!(!call.client.commands().contains(&ClientCommand::Clear));
+    assert_eq!(call.ai.commands(), []);
+}
+
+#[tokio::test]
+async fn a3_a_provider_that_cannot_be_kept_from_interrupting_is_refused() {
+    let mut capabilities = RealtimeVoiceProvider::capabilities(&MockRealtimeProvider::new());
+    capabilities.heeds_interruptions = false;
+    let build = |interrupts_itself| {
+        let mut capabilities = capabilities.clone();
+        capabilities.interrupts_itself = interrupts_itself;
+        let provider = Arc::new(MockRealtimeProvider::new().with_capabilities(capabilities));
+        RealtimeVoiceChannel::builder("voice", provider, Arc::new(MockRealtimeTransport::new()))
+            .interruptions(false)
+            .build()
+    };
+    let error = build(true).unwrap_err().to_string();
+    assert!(error.contains("interruptions"), "{error}");
+    assert!(error.contains("`mock`"), "{error}");
+    // Where the engine does it, it does not.
+    build(false).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -443,6 +479,21 @@ async fn a7_a_client_can_mute_itself() {
         .await;
     settle().await;
     assert_eq!(call.ai.sent_audio(), [vec![2; 960]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s6_a_client_that_mutes_in_mid_sentence_and_sends_nothing_is_idle_in_the_end() {
+    let short = |voice: RealtimeVoiceChannelBuilder| voice.idle_timeout(ms(30_000));
+    let provider = MockRealtimeProvider::new();
+    let house = House::of(provider, MockRealtimeTransport::new(), short).await;
+    let call = house.call().await;
+    call.client.send_audio(pcm(ms(20)));
+    call.ai.simulate_speech_start(None);
+    call.client.send(ClientEvent::Mute(true));
+    let silence = ProviderCommand::Audio(vec![0; pcm(ms(20)).len()].into());
+    call.ai.wait_for_commands(20, |c| *c == silence).await;
+    call.ai.simulate_speech_end(None);
+    assert_eq!(call.client.wait_for_close().await, "idle_timeout");
 }
 
 #[tokio::test(start_paused = true)]

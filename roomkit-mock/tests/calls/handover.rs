@@ -105,8 +105,14 @@ async fn h2_a_lost_connection_is_replaced_and_the_call_goes_on() {
     house.voice.end_session(&call.session).await;
     assert_eq!(next.closes(), 1);
     house.assert_nothing_left();
-    let reports = reports(house).await;
+    let mut reports = house.close_whole().await;
+    reports.retain(|event| event.kind.as_str().starts_with("hand_over"));
+    let started = reports.remove(0);
+    assert_eq!(started.kind, FrameworkEventKind::HandOverStarted);
+    assert_eq!(started.data["reason"], "lost");
+    assert_eq!(started.data["code"], "ws_1006");
     assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].kind, FrameworkEventKind::HandOverFinished);
     assert_eq!(reports[0].data["reason"], "lost");
     assert_eq!(reports[0].data["outcome"], "replayed");
     assert_eq!(reports[0].data["attempts"], 1);

@@ -12,6 +12,7 @@ mod ends;
 mod floods;
 mod handover;
 mod isolation;
+mod observers;
 mod recording;
 mod rooms;
 mod spans;

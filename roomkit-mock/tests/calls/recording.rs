@@ -17,6 +17,7 @@ use roomkit_mock::{
     Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport, MockRecordingSink,
     recording::{Recorded, RecordingFault},
 };
+use serde_json::json;
 
 use crate::support::{Call, House, ROOM, ms, pcm, pcm_at, settle, soon};
 
@@ -217,6 +218,19 @@ async fn v1_consent_pause_and_the_end_of_the_pause() {
             RecordingState::On
         ]
     );
+    let mut reports = house.close_whole().await;
+    reports.retain(|event| event.kind.as_str().starts_with("recording"));
+    let reports: Vec<_> = reports
+        .iter()
+        .map(|event| (event.kind.as_str(), event.data.get("by").cloned()))
+        .collect();
+    let told = [
+        ("recording_started", Some(json!("host"))),
+        ("recording_paused", Some(json!("client"))),
+        ("recording_resumed", Some(json!("host"))),
+        ("recording_finished", None),
+    ];
+    assert_eq!(reports, told);
 }
 
 #[tokio::test(start_paused = true)]

@@ -298,6 +298,33 @@ async fn s1_a_start_cancelled_while_the_provider_connects_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s1_a_start_that_is_dropped_before_it_hears_that_the_session_is_active_ends_it() {
+    let house = House::new().await;
+    let ready = Gate::closed();
+    house
+        .provider
+        .next_connect(ConnectOutcome::Hold(ready.clone()));
+    let mut start = Box::pin(
+        house
+            .voice
+            .start_session(ROOM, "ann", MockConnection::new()),
+    );
+    tokio::select! {
+        _ = &mut start => panic!("the provider is not ready"),
+        () = house.provider.wait_for_attempts(1) => {}
+    }
+    let session = house.voice.sessions().swap_remove(0);
+    ready.open();
+    settle().await;
+    assert_eq!(session.state(), RealtimeSessionState::Active, "it was told");
+    drop(start);
+    assert_eq!(house.transport.last().wait_for_close().await, "host");
+    settle().await;
+    assert_eq!(session.state(), RealtimeSessionState::Ended);
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
 async fn s1_a_room_closed_while_the_session_starts_ends_the_start() {
     let house = House::new().await;
     house

@@ -94,6 +94,21 @@ impl House {
         transport: MockRealtimeTransport,
         settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
     ) -> Self {
+        Self::built(RoomKit::new(), provider, transport, settings).await
+    }
+
+    /// A house in this kit.
+    pub(crate) async fn in_kit(kit: RoomKit) -> Self {
+        let (provider, transport) = (MockRealtimeProvider::new(), MockRealtimeTransport::new());
+        Self::built(kit, provider, transport, |voice| voice).await
+    }
+
+    async fn built(
+        kit: RoomKit,
+        provider: MockRealtimeProvider,
+        transport: MockRealtimeTransport,
+        settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
+    ) -> Self {
         spans::ask_every_thread();
         let builder = RealtimeVoiceChannel::builder(
             VOICE,
@@ -101,7 +116,6 @@ impl House {
             Arc::new(transport.clone()),
         );
         let voice = settings(builder).build().unwrap();
-        let kit = RoomKit::new();
         let reports = kit.framework_events();
         kit.register_channel(voice.clone()).unwrap();
         kit.register_channel(SubscriberChannel::new(DESK)).unwrap();
@@ -160,15 +174,20 @@ impl House {
     }
 
     /// Closes the kit and gives the reports of this kind.
-    pub(crate) async fn close(mut self, kind: FrameworkEventKind) -> Vec<FrameworkEvent> {
-        soon(self.kit.close()).await;
-        let mut found = Vec::new();
-        while let Some(event) = self.reports.recv().await {
-            if event.kind == kind {
-                found.push(event);
-            }
-        }
+    pub(crate) async fn close(self, kind: FrameworkEventKind) -> Vec<FrameworkEvent> {
+        let mut found = self.close_whole().await;
+        found.retain(|event| event.kind == kind);
         found
+    }
+
+    /// Closes the kit and gives all reports.
+    pub(crate) async fn close_whole(mut self) -> Vec<FrameworkEvent> {
+        soon(self.kit.close()).await;
+        let mut reports = Vec::new();
+        while let Some(event) = self.reports.recv().await {
+            reports.push(event);
+        }
+        reports
     }
 }
 

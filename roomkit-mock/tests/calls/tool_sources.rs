@@ -13,11 +13,11 @@ use roomkit_core::{
     tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
     voice::Agent,
 };
-use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::support::{Call, House, settle};
+use crate::support::{Call, House, ROOM, settle};
 
 /// Tools that come and go.
 struct Shelf {
@@ -214,4 +214,96 @@ async fn k8_a_provider_that_can_neither_change_nor_be_told_keeps_its_tools() {
     settle().await;
     call.ai.simulate_tool_call("c1", "a", "{}");
     assert_eq!(result(&call).await, "shelf did a");
+}
+
+/// Panics where it is told to, and has the tools of a shelf.
+struct Crumbling {
+    shelf: Arc<Shelf>,
+    breaks: Mutex<Option<Break>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Break {
+    List,
+    Changes,
+    NextChange,
+}
+
+impl Crumbling {
+    fn new(breaks: Option<Break>) -> Arc<Self> {
+        Arc::new(Self {
+            shelf: Shelf::new(&["a"]),
+            breaks: Mutex::new(breaks),
+        })
+    }
+
+    fn breaks(&self, at: Option<Break>) {
+        *self.breaks.lock().unwrap() = at;
+    }
+
+    fn breaks_at(&self, at: Break) -> bool {
+        *self.breaks.lock().unwrap() == Some(at)
+    }
+}
+
+#[async_trait]
+impl ToolSource for Crumbling {
+    async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError> {
+        assert!(!self.breaks_at(Break::List), "the list crumbles");
+        self.shelf.tools().await
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, ()>> {
+        assert!(!self.breaks_at(Break::Changes), "the changes crumble");
+        if self.breaks_at(Break::NextChange) {
+            let crumbles = stream::poll_fn(|_| panic!("the next change crumbles"));
+            return Some(crumbles.boxed());
+        }
+        self.shelf.changes()
+    }
+}
+
+#[async_trait]
+impl ToolHandler for Crumbling {
+    async fn call(&self, invocation: ToolInvocation) -> Result<ToolOutput, ToolError> {
+        self.shelf.call(invocation).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_a_source_that_panics_while_it_lists_costs_that_list_and_no_later_one() {
+    let source = Crumbling::new(Some(Break::List));
+    let house = House::with(|voice| voice.tool_source(source.clone())).await;
+    let start = house
+        .voice
+        .start_session(ROOM, "ann", MockConnection::new());
+    let error = start.await.unwrap_err().to_string();
+    assert!(error.contains("the list crumbles"), "{error}");
+
+    source.breaks(None);
+    let call = house.call().await;
+    source.breaks(Some(Break::List));
+    source.shelf.put(&["b"]);
+    settle().await;
+    assert_eq!(call.ai.commands(), [], "it keeps what it has");
+    source.breaks(None);
+    source.shelf.put(&["c"]);
+    assert_eq!(
+        update(&call).await,
+        ["c"],
+        "changes are followed all the same"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_a_source_that_panics_while_it_tells_changes_keeps_no_other_from_it() {
+    for at in [Break::Changes, Break::NextChange] {
+        let (source, other) = (Crumbling::new(Some(at)), Shelf::new(&["b"]));
+        let house =
+            House::with(|voice| voice.tool_source(source.clone()).tool_source(other.clone())).await;
+        let call = house.call().await;
+        settle().await;
+        other.put(&["c"]);
+        assert_eq!(update(&call).await, ["a", "c"]);
+    }
 }

@@ -81,8 +81,9 @@ pub struct GeminiSessionConfig {
     pub silence_duration_ms: Option<u32>,
     /// Milliseconds of speech that begin a turn, at most 60000.
     pub prefix_padding_ms: Option<u32>,
-    /// The model is not interrupted by the user's speech.
-    pub no_interruption: bool,
+    /// The model is not interrupted by the user's speech. `None`: as the channel's `interruptions`
+    /// says.
+    pub no_interruption: Option<bool>,
     /// What counts as part of the user's turn.
     pub turn_coverage: Option<TurnCoverage>,
     /// The vendor tells when speech begins and ends (Vertex AI).
@@ -135,7 +136,7 @@ impl Default for GeminiSessionConfig {
             end_of_speech_sensitivity: None,
             silence_duration_ms: None,
             prefix_padding_ms: None,
-            no_interruption: false,
+            no_interruption: None,
             turn_coverage: None,
             explicit_vad_signal: false,
             input_transcription: Some(InputTranscription::default()),
@@ -158,8 +159,10 @@ impl GeminiSessionConfig {
     pub fn capabilities(&self, target: &Target) -> ProviderCapabilities {
         let mut capabilities = ProviderCapabilities::new(INPUT_RATE, OUTPUT_RATE);
         capabilities.continuation = Continuation::Automatic;
+        capabilities.answers_results = self.tool_scheduling != Some(ToolScheduling::Silent);
         // Also with manual turns: the beginning of an activity stops the answer.
-        capabilities.interrupts_itself = !self.no_interruption;
+        capabilities.interrupts_itself = !self.is_uninterrupted();
+        capabilities.heeds_interruptions = true;
         capabilities.transcribes_user = self.input_transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::NewConnection);
         if target.family.updates() {
@@ -186,6 +189,23 @@ impl GeminiSessionConfig {
             capabilities.speech_lag = Duration::from_secs(2);
         }
         capabilities
+    }
+
+    /// Whether the model's answer goes on while the user speaks.
+    pub(crate) fn is_uninterrupted(&self) -> bool {
+        self.no_interruption == Some(true)
+    }
+
+    /// These settings for a channel that allows no interruptions.
+    pub(crate) fn uninterrupted(self) -> Result<Self, ConfigError> {
+        if self.no_interruption == Some(false) {
+            let problem = "is false, and so is `no_interruption`; leave one of the two out";
+            return Err(ConfigError::field("interruptions", problem));
+        }
+        Ok(Self {
+            no_interruption: Some(true),
+            ..self
+        })
     }
 
     /// Checks what the types alone do not, and no model takes.

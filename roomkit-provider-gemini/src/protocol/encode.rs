@@ -55,19 +55,23 @@ impl Encoder {
     /// provider's `defaults`.
     ///
     /// # Errors
-    /// When `setup` does not fit, or the model does not take it; the error names the field.
+    /// When `setup` does not fit, the model does not take it, or its settings say that speech
+    /// interrupts though `setup.interruptions` is false; the error names the field.
     pub fn new(
         target: &Target,
         defaults: &GeminiSessionConfig,
         setup: &SessionSetup,
     ) -> Result<Self, ConfigError> {
-        let session = setup
+        let mut session = setup
             .provider_layers()
             .try_fold(defaults.clone(), |session, layer| {
                 session.with_overrides(layer)
             })
             .and_then(|session| target.check(&session).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
+        if !setup.interruptions {
+            session = session.uninterrupted()?;
+        }
         within("temperature", setup.temperature, 0.0, 2.0)?;
         let non_blocking = setup.tools.iter();
         let non_blocking = non_blocking.filter(|tool| tool.rules.speak_while_running);
@@ -222,7 +226,12 @@ impl Encoder {
         self.check_converses()?;
         let Some(text) = fit(text) else {
             tracing::debug!("passed over a text without words");
-            return Ok(());
+            // An answer may be wanted all the same, and is waited for.
+            return if respond {
+                self.respond(frames)
+            } else {
+                Ok(())
+            };
         };
         self.ours.interrupts();
         let message = if self.takes_content() {
@@ -358,7 +367,7 @@ impl Encoder {
 
     /// Whether an empty activity stops an answer. One that is open has done so already.
     fn can_cancel(&self) -> bool {
-        !self.session.server_vad && !self.session.no_interruption && !self.is_active
+        !self.session.server_vad && !self.session.is_uninterrupted() && !self.is_active
     }
 
     fn check_manual(&self) -> Result<(), ProviderError> {

@@ -159,7 +159,7 @@ fn realtime_input(session: &GeminiSessionConfig, target: &Target) -> Option<Valu
     } else {
         json!({ "disabled": true })
     };
-    let handling = session.no_interruption.then(|| "NO_INTERRUPTION".into());
+    let handling = session.is_uninterrupted().then(|| "NO_INTERRUPTION".into());
     let coverage = session.turn_coverage.or_else(|| {
         // What these models do by default makes them deaf to activities that the host tells of.
         let is_deaf = target.family == ModelFamily::Live31 && !session.server_vad;

@@ -290,9 +290,12 @@ impl Turns {
             Model::Interrupted => return usage,
             Model::Working => self.words.settle_late(events),
             Model::Idle if is_of_interruption => return usage,
-            Model::Idle => self.pass(events),
+            Model::Idle => {
+                self.let_pass(events);
+            }
         }
         if status == ResponseStatus::Completed {
+            events.push_back(ProviderEvent::TurnPassed);
             return usage;
         }
         // A turn that failed before it said anything was a response too.
@@ -303,10 +306,18 @@ impl Turns {
 
     /// The model has nothing to say to what it heard.
     pub(super) fn pass(&mut self, events: &mut Events) {
+        if self.let_pass(events) {
+            events.push_back(ProviderEvent::TurnPassed);
+        }
+    }
+
+    fn let_pass(&mut self, events: &mut Events) -> bool {
         self.forget_interrupted();
-        if self.model == Model::Idle && !(self.has_vad && self.speaking) {
+        let passes = self.model == Model::Idle && !(self.has_vad && self.speaking);
+        if passes {
             self.settle_user(events);
         }
+        passes
     }
 
     /// The connection is gone: what was said to its end is told. A sentence that may still go on is

@@ -60,6 +60,7 @@ pub fn told(event: &ProviderEvent) -> String {
                 usage.map(|usage| format!(" for {}+{}", usage.input_tokens, usage.output_tokens));
             format!("{status}{}", usage.unwrap_or_default())
         }
+        ProviderEvent::TurnPassed => "passed".into(),
         ProviderEvent::Usage(usage) => {
             format!("usage {}+{}", usage.input_tokens, usage.output_tokens)
         }

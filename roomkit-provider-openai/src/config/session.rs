@@ -99,6 +99,7 @@ impl OpenAISessionConfig {
         capabilities.continuation = Continuation::Explicit;
         capabilities.truncates = true;
         capabilities.interrupts_itself = self.turn_detection.interrupts();
+        capabilities.heeds_interruptions = true;
         capabilities.transcribes_user = self.transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.confirms_updates = true;
@@ -119,6 +120,27 @@ impl OpenAISessionConfig {
     pub(crate) fn check(&self, dialect: Dialect) -> Result<(), ConfigError> {
         self.check_rates(dialect)?;
         self.check_ranges()
+    }
+
+    /// These settings for a channel that allows no interruptions.
+    pub(crate) fn uninterrupted(mut self, dialect: Dialect) -> Result<Self, ConfigError> {
+        let Some(interrupts) = self.turn_detection.interrupt_response() else {
+            return Ok(self);
+        };
+        let problem = match (*interrupts, dialect) {
+            (Some(true), _) => {
+                "is false, but `turn_detection.interrupt_response` is true; leave one of the two out"
+            }
+            (None, Dialect::XAi) => {
+                "is false, and whether xAI's models heed `turn_detection.interrupt_response` is not \
+                 documented: set that to false too if yours does, or leave `interruptions` out"
+            }
+            (None, Dialect::OpenAI) | (Some(false), _) => {
+                *interrupts = Some(false);
+                return Ok(self);
+            }
+        };
+        Err(ConfigError::field("interruptions", problem))
     }
 
     fn check_rates(&self, dialect: Dialect) -> Result<(), ConfigError> {

@@ -100,6 +100,19 @@ impl TurnDetection {
             Self::None {} => false,
         }
     }
+
+    /// Where it is said whether speech stops a running response, if there is a place for it.
+    pub(super) fn interrupt_response(&mut self) -> Option<&mut Option<bool>> {
+        match self {
+            Self::ServerVad {
+                interrupt_response, ..
+            }
+            | Self::SemanticVad {
+                interrupt_response, ..
+            } => Some(interrupt_response),
+            Self::None {} => None,
+        }
+    }
 }
 
 /// How soon a pause counts as the end of the turn.

@@ -28,6 +28,8 @@ pub(super) const UPDATE: &str = "update_";
 pub struct Encoder {
     dialect: Dialect,
     session: OpenAISessionConfig,
+    /// The user's speech may stop a response.
+    interruptions: bool,
     last_event: u64,
 }
 
@@ -35,25 +37,29 @@ impl Encoder {
     /// An encoder for a session that was set up with `setup` over the provider's `defaults`.
     ///
     /// # Errors
-    /// When `setup.provider_config` does not fit; the error names the field.
+    /// When `setup.provider_config` does not fit, or says that speech stops a response though
+    /// `setup.interruptions` is false; the error names the field.
     pub fn new(
         dialect: Dialect,
         defaults: &OpenAISessionConfig,
         setup: &SessionSetup,
     ) -> Result<Self, ConfigError> {
-        let mut session = setup
+        let interruptions = setup.interruptions;
+        let session = setup
             .provider_layers()
             .try_fold(defaults.clone(), |session, layer| {
                 session.with_overrides(layer)
             })
             .and_then(|session| session.check(dialect).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
+        let mut session = settled(session, dialect, interruptions)?;
         if let Some(voice) = &setup.voice {
             session.voice = Some(Voice::from(voice.as_str()));
         }
         Ok(Self {
             dialect,
             session,
+            interruptions,
             last_event: 0,
         })
     }
@@ -193,6 +199,7 @@ impl Encoder {
             .with_overrides(overrides)
             .and_then(|session| session.check(self.dialect).map(|()| session))
             .map_err(|error| in_section("provider_config", error))?;
+        let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
         if changed.capabilities() != self.session.capabilities() {
             // The engine relies on what it was told of a connection.
@@ -204,12 +211,14 @@ impl Encoder {
     fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
-        let (mut session, mut names) = self.session.with_update(overrides).map_err(|error| {
-            ProviderError::new(
-                ProviderErrorKind::InvalidConfig,
-                in_section("provider_config", error).to_string(),
-            )
-        })?;
+        let refused = |error: ConfigError| {
+            ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
+        };
+        let (session, mut names) = self
+            .session
+            .with_update(overrides)
+            .map_err(|error| refused(in_section("provider_config", error)))?;
+        let mut session = settled(session, self.dialect, self.interruptions).map_err(refused)?;
         // The engine was told the capabilities when the connection was made, and relies on them.
         if session.capabilities() != self.session.capabilities() {
             return Err(ProviderError::new(
@@ -254,6 +263,19 @@ impl Encode for Encoder {
     ) -> Result<(), ProviderError> {
         frames.extend(Encoder::encode(self, command)?);
         Ok(())
+    }
+}
+
+/// The settings as they are told to the vendor.
+fn settled(
+    session: OpenAISessionConfig,
+    dialect: Dialect,
+    interruptions: bool,
+) -> Result<OpenAISessionConfig, ConfigError> {
+    if interruptions {
+        Ok(session)
+    } else {
+        session.uninterrupted(dialect)
     }
 }
 

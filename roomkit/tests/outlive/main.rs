@@ -18,6 +18,8 @@ mod gemini;
 mod given;
 mod openai;
 mod planned;
+mod silence;
 mod slow;
 mod support;
 mod tools;
+mod uninterrupted;

@@ -69,6 +69,7 @@ impl Call {
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
+            self.silence_wake(),
             self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),
             wanted,
@@ -79,9 +80,12 @@ impl Call {
         ];
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();
-        // With any of these, each frame counts: it is recorded, is a sign that the caller waits, or may
-        // be the last that was held.
-        let waits = self.tape.is_some() || !self.tools.is_empty() || !self.uplink.is_clear();
+        // With any of these, each frame counts: it is recorded, is a sign that the caller waits or is
+        // back, or may be the last that was held.
+        let waits = self.tape.is_some()
+            || !self.tools.is_empty()
+            || !self.uplink.is_clear()
+            || self.silence.is_spent();
         let until = if waits {
             now
         } else {

@@ -290,6 +290,7 @@ impl Call {
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
         self.owes = None;
+        self.awaits_response = false;
         let uplink = &self.uplink;
         self.words.disconnected(now, |number| uplink.holds(number));
         if let Some(response) = self.response.take() {
@@ -346,7 +347,9 @@ impl Call {
             .response
             .as_ref()
             .is_some_and(|response| !response.interrupted && !response.said);
-        lost || self.wanted != Wanted::No || self.owes.is_some_and(|owes| now < owes.until)
+        lost || self.wanted != Wanted::No
+            || self.awaits_response
+            || self.owes.is_some_and(|owes| now < owes.until)
     }
 }
 

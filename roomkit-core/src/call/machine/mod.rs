@@ -13,6 +13,7 @@ mod recording;
 mod requests;
 mod settings;
 mod settle;
+mod silence;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use connection::Connection;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::testing::{Frames, fuzz};
 pub(crate) use self::{given::greeting_note, settings::CallSettings};
-use self::{latency::TurnClock, recording::Tape};
+use self::{latency::TurnClock, recording::Tape, silence::Silence};
 use super::{
     gate::Toolbox,
     history::History,
@@ -109,11 +110,14 @@ pub(crate) struct Call {
     typing: Typing,
 
     user_speaking: bool,
+    silence: Silence,
     /// The host says when the user speaks.
     manual_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
     owes: Option<Owes>,
+    /// The model was told something that it answers by itself, and has not yet.
+    awaits_response: bool,
     stale: VecDeque<ResponseId>,
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
@@ -214,10 +218,12 @@ impl Call {
             client_muted: false,
             typing: Typing::new(),
             user_speaking: false,
+            silence: Silence::default(),
             manual_turn: false,
             assistant_speaking: false,
             response: None,
             owes: None,
+            awaits_response: false,
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,

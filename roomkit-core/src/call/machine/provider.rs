@@ -108,6 +108,7 @@ impl Call {
                     self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
                 }
             }
+            ProviderEvent::TurnPassed => self.awaits_response = false,
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
@@ -181,6 +182,13 @@ impl Call {
     }
 
     pub(super) fn on_error(&mut self, now: Moment, error: ProviderError) {
+        if matches!(
+            error.kind(),
+            ProviderErrorKind::Unsupported | ProviderErrorKind::InvalidRequest
+        ) {
+            // What the model was not told it does not answer.
+            self.awaits_response = false;
+        }
         let is_permanent = matches!(
             error.kind(),
             ProviderErrorKind::Authentication

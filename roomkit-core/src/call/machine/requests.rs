@@ -1,7 +1,5 @@
 //! What comes from the client and from the host.
 
-use bytes::Bytes;
-
 use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
@@ -70,16 +68,6 @@ impl Call {
                 code: problem.code().into(),
                 message: problem.to_string(),
             }));
-        }
-    }
-
-    pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {
-        if self.permissions.microphone && !self.client_muted && !self.tools.mutes() {
-            self.record_voice(now, &pcm);
-            self.send_to_provider(ProviderCommand::Audio(pcm));
-        } else if self.user_speaking {
-            // Muted in mid-sentence: without silence the provider would never see the sentence end.
-            self.send_to_provider(ProviderCommand::Audio(vec![0; pcm.len()].into()));
         }
     }
 

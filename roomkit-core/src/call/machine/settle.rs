@@ -20,6 +20,7 @@ impl Call {
         }
         self.run_tools(now);
         self.send_deferred();
+        self.make_silence(now);
         self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);
@@ -87,8 +88,10 @@ impl Call {
 
     fn watch_idleness(&mut self, now: Moment) {
         let idle = self.response.is_none()
-            && !self.user_speaking
+            // Who has sent nothing for so long does not speak, whatever the provider says.
+            && (!self.user_speaking || self.silence.is_spent())
             && self.wanted == Wanted::No
+            && !self.awaits_response
             && self.tools.is_settled()
             && self.playout.is_silent(now)
             && !self.connection.owed

@@ -23,6 +23,7 @@ impl Call {
             return;
         }
         self.user_speaking = true;
+        self.silence.sentence_begins(now);
         self.turn.user_began();
         self.owes = None;
         self.chain_depth = 0;
@@ -72,6 +73,7 @@ impl Call {
         }
         self.takes_changes_tacitly();
         self.gate_closed = false;
+        self.awaits_response = false;
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
             _ => Wanted::No,
@@ -101,12 +103,15 @@ impl Call {
             // An end without a start: an interruption crossed it, or it could not even begin.
             if let ResponseStatus::Failed(error) = status {
                 self.wanted = Wanted::No;
+                self.awaits_response = false;
                 self.on_error(now, error);
             }
             return;
         };
         self.words.answer_ended(now);
         self.owes = None;
+        // What it was given meanwhile may be in it; what still waits to be given is not.
+        self.awaits_response &= !self.deferred.is_empty();
         if !response.interrupted {
             self.playout.push_end_of_response();
         }
@@ -192,6 +197,7 @@ impl Call {
     /// The model should say something about what it was just given.
     pub(super) fn want_response(&mut self, now: Moment) {
         if self.continues_by_itself() {
+            self.awaits_response = true;
             return;
         }
         self.wanted = match self.wanted {
@@ -221,6 +227,7 @@ impl Call {
             && !self.user_speaking
         {
             self.wanted = if self.continues_by_itself() {
+                self.awaits_response = true;
                 Wanted::No
             } else {
                 Wanted::AskedUntil(now + RESPOND_PATIENCE)

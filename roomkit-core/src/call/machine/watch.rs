@@ -112,7 +112,7 @@ impl Call {
     }
 
     fn is_response_due(&self) -> bool {
-        let asked = self.wanted != Wanted::No && !self.user_speaking;
+        let asked = (self.wanted != Wanted::No || self.awaits_response) && !self.user_speaking;
         (self.is_answering() || asked) && self.tools.is_settled()
     }
 

@@ -18,7 +18,7 @@ impl Talk {
     fn with(config: EchoConfig) -> Self {
         let tools = ["get_time", "weather"].map(String::from).into();
         Self {
-            engine: Engine::new(config, tools),
+            engine: Engine::new(config, tools, true),
             now: Duration::ZERO,
         }
     }
@@ -185,6 +185,32 @@ fn speech_during_an_answer_interrupts_it() {
     let (events, took) = talk.all();
     assert_eq!(kinds(&events), ["speech started", "cancelled"]);
     assert_eq!(took, Duration::ZERO);
+}
+
+#[test]
+fn a3_where_interruptions_are_off_an_answer_goes_on_and_the_next_has_what_was_said_into_it() {
+    let mut talk = Talk::with(EchoConfig {
+        speed: 1.0,
+        ..EchoConfig::default()
+    });
+    talk.engine.interruptions = false;
+    talk.speak(1000, 4000).speak(600, 0).now();
+    talk.now += ms(450);
+    assert_eq!(audio(&talk.now()), ms(400), "the rest of half a second");
+    talk.speak(300, 4000).speak(600, 0);
+    let (events, _) = talk.all();
+    let mut kinds = kinds(&events);
+    kinds.retain(|kind| !matches!(*kind, "audio" | "partial"));
+    let all = [
+        "speech started",
+        "speech stopped",
+        "question",
+        "answer",
+        "completed",
+    ];
+    assert_eq!(kinds, all);
+    let words = talk.text(Role::User, "hello").answer();
+    assert_eq!(words, "(echo of 0.3 s) You said: hello");
 }
 
 #[test]

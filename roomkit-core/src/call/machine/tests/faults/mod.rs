@@ -42,12 +42,18 @@ impl Frame {
         bytes.into()
     }
 
-    fn read(pcm: &[u8]) -> Self {
-        let word = |at: usize| u32::from_le_bytes([pcm[at], pcm[at + 1], pcm[at + 2], pcm[at + 3]]);
-        Self {
+    /// None for silence that the call has made.
+    fn read(audio: &[u8]) -> Option<Self> {
+        if audio.len() < pcm::bytes_for(ms(40), RATE) {
+            return None;
+        }
+        let word = |at: usize| {
+            u32::from_le_bytes([audio[at], audio[at + 1], audio[at + 2], audio[at + 3]])
+        };
+        Some(Self {
             number: word(0),
             utterance: word(4),
-        }
+        })
     }
 }
 

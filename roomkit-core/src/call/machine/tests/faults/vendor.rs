@@ -159,7 +159,10 @@ impl Vendor {
         }
     }
 
-    fn hear(&mut self, frame: Frame, rng: &mut Rng) -> Plans {
+    fn hear(&mut self, frame: Option<Frame>, rng: &mut Rng) -> Plans {
+        let Some(frame) = frame else {
+            return self.hear_silence(rng);
+        };
         if let Some(last) = self.frames.last()
             && *last + 1 != frame.number
         {
@@ -167,14 +170,7 @@ impl Vendor {
         }
         self.frames.push(frame.number);
         if frame.utterance == 0 {
-            self.loud = 0;
-            self.quiet += 1;
-            if self.quiet == SILENCE
-                && let Some(utterance) = self.speaking.take()
-            {
-                return self.turn_ends(utterance, rng);
-            }
-            return Vec::new();
+            return self.hear_silence(rng);
         }
         self.quiet = 0;
         self.loud += 1;
@@ -191,6 +187,17 @@ impl Vendor {
         let mut plans = vec![(ms(0), Plan::Say(ProviderEvent::SpeechStarted { item_id }))];
         plans.extend(self.interrupt());
         plans
+    }
+
+    fn hear_silence(&mut self, rng: &mut Rng) -> Plans {
+        self.loud = 0;
+        self.quiet += 1;
+        if self.quiet == SILENCE
+            && let Some(utterance) = self.speaking.take()
+        {
+            return self.turn_ends(utterance, rng);
+        }
+        Vec::new()
     }
 
     fn turn_ends(&mut self, utterance: u32, rng: &mut Rng) -> Plans {
