@@ -51,6 +51,7 @@ impl Call {
                 .calm
                 .silent
                 .is_none_or(|silent| silent == self.playout.is_silent(now))
+            && self.silence_wake().is_none_or(|due| now < due)
             && !self.turn.answers()
     }
 
@@ -69,7 +70,6 @@ impl Call {
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
-            self.silence_wake(),
             self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),
             wanted,

@@ -539,3 +539,16 @@ fn s6_h2_an_outage_is_not_idle() {
     call.pass(ms(1));
     assert!(call.take().contains(&Action::End(EndReason::IdleTimeout)));
 }
+
+#[test]
+fn a7_as_long_as_frames_come_nobody_waits_for_silence() {
+    let mut deaf = capabilities();
+    deaf.pings = false;
+    let mut call = Scripted::with(settings(), deaf);
+    call.user_starts("u1");
+    let before = call.call.calm.looks;
+    for _ in 0..100 {
+        call.client(ClientEvent::Audio(sound(ms(20)))).pass(ms(20));
+    }
+    assert_eq!(call.call.calm.looks, before);
+}
