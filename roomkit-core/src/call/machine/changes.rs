@@ -156,9 +156,9 @@ impl Call {
         }
     }
 
-    /// The new connection is what it was asked to be.
-    pub(super) fn changes_are_made(&mut self, now: Moment) {
-        for change in self.setup.opened() {
+    /// The new connection is what it was asked to be by these changes.
+    pub(super) fn greet_as(&mut self, now: Moment, made: Vec<Change>) {
+        for change in made {
             if let Some(greeting) = &change.greeting {
                 self.greet(now, greeting);
             }
@@ -234,7 +234,7 @@ impl Call {
         let is_open = self.connection.is_open();
         if is_open {
             // The answers that were meant for another one.
-            self.send_held();
+            self.send_held(now);
         }
         let refused = self.setup.give_up(is_open);
         self.tell_refusal(now, &refused, error, false);

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::{
-    Call, Given, Wanted,
+    Call, Given, Held, Wanted,
     connection::{Connection, Run, State},
 };
 use crate::{
@@ -53,9 +53,17 @@ impl Call {
             self.out.push_back(Action::Dropped("held_audio"));
         }
         self.tell_what_came_meanwhile();
-        self.send_held();
-        self.changes_are_made(now);
+        let made = self.setup.opened();
         self.make_waiting_changes(now);
+        // A change that takes one more connection: the answer of the tool that made it is for whom the
+        // session becomes there, and nobody here is asked (contract K7).
+        let moves_on = self.setup.has_waiting() && self.holds_results();
+        if moves_on {
+            self.connection.plan_at_once(now, HandOverReason::Changed);
+        } else {
+            self.send_held(now);
+        }
+        self.greet_as(now, made);
         if is_first {
             self.last_busy = now;
             self.stats.ready_after = now;
@@ -69,7 +77,7 @@ impl Call {
         // last result of a tool that still runs will ask for an answer.
         let is_answered = !self.manual_turn || self.continues_by_itself();
         let comes_by_itself = hears_speech && is_answered || !self.tools.is_settled();
-        if std::mem::take(&mut self.connection.owed) && !comes_by_itself {
+        if !moves_on && std::mem::take(&mut self.connection.owed) && !comes_by_itself {
             self.wanted = Wanted::NotBefore(now);
         }
         let held = self.uplink.held();
@@ -117,10 +125,19 @@ impl Call {
 
     /// What waited goes out, except for audio, which has a pace. Results of calls that this
     /// connection does not know become words.
-    pub(super) fn send_held(&mut self) {
+    pub(super) fn send_held(&mut self, now: Moment) {
+        let holds_results = self.holds_results();
         for held in std::mem::take(&mut self.held) {
             self.give(held);
         }
+        if holds_results {
+            self.results_are_given(now);
+        }
+    }
+
+    fn holds_results(&self) -> bool {
+        let is_result = |held: &Held| matches!(held.what, Given::Result(..));
+        self.held.iter().any(is_result)
     }
 
     /// Answers a call in the form that the present connection takes (contract K2).

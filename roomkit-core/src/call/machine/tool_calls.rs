@@ -154,6 +154,11 @@ impl Call {
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
     pub(super) fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
         self.send_tool_result(self.words.order(), closed, answer);
+        self.results_are_given(now);
+    }
+
+    /// The model has results that it did not have.
+    pub(super) fn results_are_given(&mut self, now: Moment) {
         let is_answered = self.provider.as_ref().is_none_or(|it| it.answers_results);
         if self.tools.is_settled() && is_answered {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);

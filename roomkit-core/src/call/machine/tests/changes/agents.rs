@@ -217,3 +217,66 @@ fn k5_a_call_of_the_agent_before_is_answered_by_its_own_tools() {
     let now = call.call.toolbox_for(&"c2".into());
     assert_eq!(now.definitions()[0].name, "g");
 }
+
+/// A tool hands the caller over while there is no connection.
+fn handed_over_meanwhile(capabilities: &ProviderCapabilities, way: UpdateWay) -> Scripted {
+    let mut call = Scripted::with(settings(), capabilities.clone());
+    let voice = Change {
+        agent: Some("billing".into()),
+        ..Change::new(voice("bass"), all(way))
+    };
+    call.answer("r1", "hello", ms(100)).pass(ms(500));
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .provider(ProviderEvent::Closed(None))
+        .hands_off("c1", voice);
+    call.connected(capabilities.clone());
+    call
+}
+
+#[test]
+fn k7_h2_an_agent_that_takes_over_while_a_connection_is_dialled_is_asked() {
+    let mut call = handed_over_meanwhile(&rigid(), UpdateWay::LiveUntilVoice);
+    assert_eq!(call.order(), ["update", "result", "respond"]);
+    call.pass(ms(1));
+    assert_eq!(call.agents(), ["billing"]);
+}
+
+#[test]
+fn k7_h2_a_model_that_goes_on_by_itself_is_another_before_it_hears_of_the_result() {
+    let mut automatic = rigid();
+    automatic.continuation = Continuation::Automatic;
+    let call = handed_over_meanwhile(&automatic, UpdateWay::Live);
+    assert_eq!(call.order(), ["update", "result"]);
+}
+
+#[test]
+fn k7_h2_nobody_is_asked_before_the_agent_that_takes_one_more_connection() {
+    for continuation in [Continuation::Automatic, Continuation::Explicit] {
+        let mut capabilities = rigid();
+        capabilities.continuation = continuation;
+        let mut call = handed_over_meanwhile(&capabilities, UpdateWay::NewConnection);
+        call.pass(ms(1));
+        assert_eq!(call.order(), [""; 0], "{continuation:?}");
+        let setup = call.dialled().pop().unwrap().setup;
+        assert_eq!(setup.voice.as_deref(), Some("bass"));
+        call.connected(capabilities);
+        assert_eq!(call.order(), ["respond"], "{continuation:?}");
+    }
+}
+
+#[test]
+fn r3_h1_text_that_waited_for_an_answer_to_end_is_answered_by_the_next_connection() {
+    let mut automatic = rigid();
+    automatic.continuation = Continuation::Automatic;
+    automatic.text_during_responses = false;
+    let mut call = Scripted::with(settings(), automatic.clone());
+    call.response("r1")
+        .text("offer a discount", false)
+        .command(Command::HandOver)
+        .response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(30_000));
+    assert_eq!(call.dialled().len(), 1);
+    call.connected(automatic);
+    assert_eq!(call.order().last(), Some(&"respond"));
+}
