@@ -43,9 +43,9 @@ impl Host {
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be, in all (and none
-    /// can make way) or by this client. Two who come at once may both get past this; the second is then refused when
-    /// its room is to be made.
+    /// Turns a caller down for whom a room would have to be made when no more may be: in all, if none
+    /// can make way, or by this client. Two who come at once may both get past this; the second is
+    /// then refused when its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
             kit,
@@ -53,6 +53,11 @@ impl Host {
             admission,
             ..
         } = &self.app;
+        if let Some(room) = request.query("room")
+            && kit.room(room).await.is_ok()
+        {
+            return Ok(());
+        }
         let client = admission.client_address(&request.headers, request.peer);
         let client = client.map(|it| admission.network_of(it));
         let refused = if self.is_full() && !makers.can_make_way(client, &self.busy_rooms()) {
@@ -77,10 +82,7 @@ impl Host {
         } else {
             return Ok(());
         };
-        match request.query("room") {
-            Some(room) if kit.room(room).await.is_ok() => Ok(()),
-            _ => Err(refused.with_retry_after(admission.retry_after()).counted()),
-        }
+        Err(refused.with_retry_after(admission.retry_after()).counted())
     }
 
     pub(crate) async fn start(&self, request: StartRequest) -> Result<RealtimeSession, StartError> {
