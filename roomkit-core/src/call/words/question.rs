@@ -32,6 +32,21 @@ pub(super) struct Utterance {
     pub(super) given_up: bool,
 }
 
+impl Utterance {
+    fn new(number: u64, item_id: Option<ItemId>, began: Moment) -> Self {
+        Self {
+            number,
+            item_id,
+            began,
+            barge_in: false,
+            awaited: None,
+            said: false,
+            carried: None,
+            given_up: false,
+        }
+    }
+}
+
 impl Words {
     /// Gives the number of the utterance, which it had already if a connection was lost in it.
     pub(in crate::call) fn user_began(
@@ -53,21 +68,18 @@ impl Words {
         }
         self.serial += 1;
         let number = self.serial;
-        let (awaited, said, carried) = (None, false, None);
-        self.utterances.push_back(Utterance {
-            number,
-            item_id,
-            began: at,
+        self.keep(Utterance {
             barge_in,
-            awaited,
-            said,
-            carried,
-            given_up: false,
+            ..Utterance::new(number, item_id, at)
         });
+        number
+    }
+
+    fn keep(&mut self, utterance: Utterance) {
+        self.utterances.push_back(utterance);
         if self.utterances.len() > UTTERANCES {
             self.utterances.pop_front();
         }
-        number
     }
 
     /// The user has finished: a final for this utterance is due.
@@ -84,15 +96,9 @@ impl Words {
                 utterance.awaited = Some(at);
                 utterance.item_id = item_id.or(utterance.item_id.take());
             }
-            None => self.utterances.push_back(Utterance {
-                number: 0,
-                item_id,
-                began: at,
-                barge_in: false,
+            None => self.keep(Utterance {
                 awaited: Some(at),
-                said: false,
-                carried: None,
-                given_up: false,
+                ..Utterance::new(0, item_id, at)
             }),
         }
     }
