@@ -52,6 +52,8 @@ impl Call {
                 .silent
                 .is_none_or(|silent| silent == self.playout.is_silent(now))
             && !self.turn.answers()
+            // Each frame puts it off, so it is not in the note.
+            && self.silence_wake().is_none_or(|at| now < at)
     }
 
     /// Looks at what is waited for, after everything that was due is done.
@@ -69,7 +71,6 @@ impl Call {
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
-            self.silence_wake(),
             self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),
             wanted,

@@ -298,6 +298,7 @@ impl Call {
             self.playout.next_frame(now),
             silence,
             self.uplink.next_wake().map(|at| at.max(now)),
+            self.silence_wake().map(|at| at.max(now)),
         ]
         .into_iter()
         .flatten()
