@@ -51,8 +51,9 @@ impl Call {
                 .calm
                 .silent
                 .is_none_or(|silent| silent == self.playout.is_silent(now))
-            && self.silence_wake().is_none_or(|due| now < due)
             && !self.turn.answers()
+            // Each frame puts it off, so it is not in the note.
+            && self.silence_wake().is_none_or(|at| now < at)
     }
 
     /// Looks at what is waited for, after everything that was due is done.

@@ -296,11 +296,10 @@ impl Call {
             .flatten();
         [
             self.calm.due(),
-            // Later with each frame.
-            self.silence_wake(),
             self.playout.next_frame(now),
             silence,
             self.uplink.next_wake().map(|at| at.max(now)),
+            self.silence_wake().map(|at| at.max(now)),
         ]
         .into_iter()
         .flatten()

@@ -1,5 +1,7 @@
 //! Hand-overs, planned and not.
 
+mod owed;
+
 use super::*;
 use crate::{
     call::io::Dial,
@@ -718,8 +720,9 @@ fn h2_silence_that_was_made_goes_over_with_the_sentence() {
     }
     call.user_starts("u1").pass(ms(1_300));
     let sent = numbers(&call.to_provider());
-    let silences = sent.iter().filter(|number| **number == 0).count();
-    assert_eq!(silences, 16);
+    let (spoken, silences) = sent.split_at(50);
+    assert_eq!(spoken, (1..=50).collect::<Vec<u8>>());
+    assert_eq!(silences, [0; 16]);
     let from = call.log.len();
     call.lost().connects(replaying()).pass(ms(5_000));
     let heard = numbers(&call.to_new_provider(from));
@@ -782,98 +785,6 @@ fn h5_a_response_that_never_comes_means_a_stuck_session() {
     assert_eq!(call.dials().len(), 1, "after a minute");
     call.connects(replaying());
     assert!(call.asked() > 0);
-}
-
-/// When it was taken for stuck, if it was within five minutes in which it was otherwise alive.
-fn stuck_after(call: &mut Scripted) -> Option<Moment> {
-    let since = call.now;
-    for _ in 0..300 {
-        call.pass(ms(1000)).provider(ProviderEvent::Pong);
-        if let Some((at, _)) = call.dials().pop() {
-            return Some(at - since);
-        }
-    }
-    None
-}
-
-#[test]
-fn h5_words_that_a_model_answers_by_itself_and_does_not_mean_a_stuck_session() {
-    let minute = Some(ms(60_000));
-    let mut call = resuming_call();
-    assert_eq!(stuck_after(call.text("hello?", false)), minute);
-    let from = call.log.len();
-    call.connects(resuming());
-    let told = call.to_new_provider(from);
-    assert!(told.contains(&ProviderCommand::Respond), "{told:?}");
-
-    let mut opening = opening();
-    opening.greeting = Some("Welcome!".into());
-    let mut call = Scripted::opened(settings(), opening);
-    call.connects(resuming());
-    assert_eq!(stuck_after(&mut call), minute, "a greeting");
-
-    let mut call = resuming_call();
-    call.tool_call("c1").tool_cleared("c1").pass(ms(5_000));
-    assert_eq!(stuck_after(call.tool_answers("c1")), minute, "a result");
-
-    let mut call = resuming_call();
-    call.text("hello?", false)
-        .user_starts("u1")
-        .pass(ms(20_000));
-    assert_eq!(stuck_after(call.user_stops("u1")), minute, "nobody speaks");
-}
-
-#[test]
-fn h5_a_model_that_answers_by_itself_is_not_stuck_when_nothing_is_owed() {
-    let mut quiet = resuming_call();
-    assert_eq!(stuck_after(quiet.text("for your eyes", true)), None);
-
-    // It may choose silence.
-    let mut asked = resuming_call();
-    asked.user_starts("u1").pass(ms(1000)).user_stops("u1");
-    assert_eq!(stuck_after(&mut asked), None, "a spoken question");
-    let mut passed = resuming_call();
-    passed
-        .text("hello?", false)
-        .provider(ProviderEvent::TurnPassed);
-    assert_eq!(stuck_after(&mut passed), None);
-
-    let mut answered = resuming_call();
-    answered.text("hello?", false).answer("r1", "hi", ms(100));
-    assert_eq!(stuck_after(&mut answered), None);
-
-    let mut refused = resuming_call();
-    let error = ProviderError::new(ProviderErrorKind::Unsupported, "takes no text");
-    refused
-        .text("hello?", false)
-        .provider(ProviderEvent::Error(error));
-    assert_eq!(stuck_after(&mut refused), None);
-
-    let mut silently = resuming();
-    silently.answers_results = false;
-    let mut told = Scripted::with(settings(), silently);
-    told.tool_call("c1").tool_cleared("c1").tool_answers("c1");
-    assert_eq!(stuck_after(&mut told), None, "a silent result");
-}
-
-#[test]
-fn h5_words_that_wait_for_the_end_of_a_response_are_not_answered_by_it() {
-    let mut careful = resuming();
-    careful.text_during_responses = false;
-    let mut call = Scripted::with(settings(), careful);
-    call.response("r1").text("and this?", false);
-    call.pass(ms(1000))
-        .response_ends("r1", ResponseStatus::Completed);
-    assert_eq!(stuck_after(&mut call), Some(ms(60_000)));
-}
-
-#[test]
-fn a8_a_call_is_not_idle_while_a_model_owes_an_answer_by_itself() {
-    let mut call = resuming_call();
-    call.text("hello?", false).take();
-    assert!(!call.call.idle);
-    call.answer("r1", "hi", ms(100)).pass(ms(1000));
-    assert!(call.call.idle);
 }
 
 #[test]

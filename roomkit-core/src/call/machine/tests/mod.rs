@@ -10,6 +10,7 @@ mod given;
 mod handover;
 mod random;
 mod recording;
+mod silence;
 mod stats;
 mod tools;
 mod turns;

@@ -53,6 +53,27 @@ fn told(steps: &[Step], settings: CallSettings, goes_the_long_way: bool) -> Vec<
     world.call.log
 }
 
+#[test]
+fn a7_silence_is_due_at_the_same_time_on_both_ways() {
+    let steps = [
+        Step::Speech(true, 0),
+        Step::Microphone(ms(20)),
+        Step::Pass(ms(1_000)),
+        Step::Microphone(ms(100)),
+        Step::Pass(ms(10)),
+        // What is shorter ends before it.
+        Step::Microphone(ms(20)),
+        Step::Pass(ms(1_500)),
+        Step::Mute(true),
+        Step::Microphone(ms(20)),
+        Step::Pass(ms(100)),
+        Step::Mute(false),
+        Step::Pass(ms(3_000)),
+    ];
+    let told = |goes_the_long_way| told(&steps, settings(), goes_the_long_way);
+    assert_eq!(told(false), told(true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
