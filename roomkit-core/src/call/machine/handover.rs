@@ -199,16 +199,19 @@ impl Call {
         self.begin_hand_over(now, reason);
         self.close_books(now);
         self.out.push_back(Action::HangUp);
-        if is_of_change {
-            let refused = self.setup.give_up(false);
-            self.tell_refusal(now, &refused, &error, false);
-        }
+        let refused = if is_of_change {
+            self.setup.give_up(false)
+        } else {
+            Vec::new()
+        };
         self.tell_client_of_outage();
         if self.connection.failures == 0 {
             self.dial(false);
         } else {
             self.wait_to_dial(now);
         }
+        // What the model is told of it is for the next connection.
+        self.tell_refusal(now, &refused, &error, false);
     }
 
     pub(super) fn on_dial_failed(&mut self, now: Moment, error: ProviderError) {

@@ -98,7 +98,7 @@ fn step(bytes: &mut Reader<'_>) -> Option<(Step, usize)> {
         times += usize::from(bytes.next()) * 8;
         code = bytes.next();
     }
-    let step = match code % 44 {
+    let step = match code % 46 {
         0..=3 => Step::Pass(bytes.time(4)),
         4 => Step::Pass(bytes.time(100)),
         5..=7 => Step::Speech(bytes.flag(), bytes.id()),
@@ -138,6 +138,8 @@ fn step(bytes: &mut Reader<'_>) -> Option<(Step, usize)> {
         }),
         41 => Step::HandOver,
         42 => Step::Permissions(bytes.flag(), bytes.flag()),
+        43 => Step::NotSent(bytes.id()),
+        44 => Step::TurnPassed,
         _ => host(bytes),
     };
     Some((step, times))

@@ -37,6 +37,9 @@ pub(in crate::call::machine) enum Step {
     Pong,
     /// The oldest change that it was sent is made, or refused.
     Updated(bool),
+    /// A change does not get out; so many are behind it.
+    NotSent(u8),
+    TurnPassed,
     Spent,
 
     // Its connections.

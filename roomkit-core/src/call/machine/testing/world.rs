@@ -82,6 +82,10 @@ impl World {
                 self.call.pass(*time);
                 self.look();
             }
+            Step::NotSent(behind) if self.is_connected => {
+                let error = ProviderError::new(ProviderErrorKind::Unsupported, "no such setting");
+                self.feed(Input::UpdateFailed(error, usize::from(*behind)));
+            }
             Step::Lost(kind) if self.is_connected => {
                 self.is_connected = false;
                 let error = kind.map(|kind| ProviderError::new(kind, "lost"));
@@ -236,6 +240,7 @@ impl World {
                 usage: None,
             },
             Step::Refused => ProviderEvent::ResponseRefused,
+            Step::TurnPassed => ProviderEvent::TurnPassed,
             Step::Call(id, arguments) => {
                 // A vendor that can be told of calls by their ids does not use one of them twice.
                 let is_unique = self.capabilities.history == HistorySupport::Full;

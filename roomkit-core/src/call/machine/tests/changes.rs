@@ -359,12 +359,15 @@ fn s5_h3_a_provider_that_refuses_a_change_by_hanging_up_ends_no_call() {
         ProviderErrorKind::Unsupported,
     ] {
         let mut call = Scripted::with(settings(), confirming());
-        call.change(Change::new(voice("bass"), all(UpdateWay::Live)));
+        call.change(agent("billing", UpdateWay::Live));
+        call.take();
         call.provider(ProviderEvent::Closed(Some(refusal(kind))));
         assert_eq!(call.complaints(), ["update_refused"]);
         let setup = call.dialled().pop().unwrap().setup;
-        assert_eq!(setup.voice, None, "as it was before");
+        assert_eq!(setup.system_prompt, None, "as it was before");
+        assert_eq!(call.order(), ["update"], "nothing for who is gone");
         call.connected(confirming());
+        assert_eq!(call.order(), ["update", "text", "respond"]);
         call.provider(ProviderEvent::Closed(Some(refusal(kind))));
         assert!(
             matches!(
