@@ -164,7 +164,7 @@ impl App {
 
     /// Watches over rooms until the kit is closed.
     pub(crate) fn start_tidying(&self, config: &Config) {
-        tokio::spawn(Tidying::of(self, config).run());
+        tokio::spawn(Tidying::of(self, &config.rooms).run());
     }
 }
 
@@ -206,10 +206,12 @@ fn overlap(one: &str, other: &str) -> bool {
 }
 
 fn configured(
-    voice: roomkit::voice::RealtimeVoiceChannelBuilder,
+    mut voice: roomkit::voice::RealtimeVoiceChannelBuilder,
     config: &ChannelConfig,
 ) -> roomkit::voice::RealtimeVoiceChannelBuilder {
-    let mut voice = voice.connect_timeout(config.connect_timeout());
+    if let Some(seconds) = config.connect_timeout_s {
+        voice = voice.connect_timeout(Duration::from_secs(seconds));
+    }
     if let Some(prompt) = &config.system_prompt {
         voice = voice.system_prompt(prompt);
     }

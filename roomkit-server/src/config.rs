@@ -3,7 +3,7 @@
 mod limits;
 mod recording;
 
-use std::{fmt, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, fs, net::SocketAddr, path::Path};
 
 use roomkit::{
     error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
@@ -252,10 +252,6 @@ pub struct ChannelConfig {
 }
 
 impl ChannelConfig {
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        Duration::from_secs(self.connect_timeout_s.unwrap_or(30))
-    }
-
     /// What a new call is told of its room's past.
     pub(crate) fn seed(&self) -> Option<HistorySeed> {
         let turns = self.seed_turns.map(HistorySeed::Turns);

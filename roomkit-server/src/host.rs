@@ -27,6 +27,45 @@ pub(crate) const UNNAMED: &str = "unnamed";
 /// Longest id of a room or a participant, in characters.
 const MAX_ID_CHARS: usize = 128;
 
+/// A room that is made for a call, and closed unless the call begins: nobody else knows it. Dropped
+/// where the start was given up, as by a caller over WebRTC who is gone.
+struct Unstarted(Option<(App, RoomId)>);
+
+impl Unstarted {
+    fn new(app: &App, room: &RoomId) -> Self {
+        Self(Some((app.clone(), room.clone())))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+
+    async fn close(mut self) {
+        if let Some((app, room)) = self.0.take() {
+            close_unstarted(app, room).await;
+        }
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some((app, room)) = self.0.take() {
+            tokio::spawn(close_unstarted(app, room));
+        }
+    }
+}
+
+async fn close_unstarted(app: App, room: RoomId) {
+    match app.kit.close_room(&room).await {
+        Ok(_) => {}
+        // Given up before it was made.
+        Err(RoomError::NotFound(_)) => app.makers.forget(&room),
+        Err(error) => {
+            tracing::warn!(%error, "a room whose call did not start could not be closed");
+        }
+    }
+}
+
 /// Finds or makes rooms, with all channels of this server in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
@@ -105,13 +144,12 @@ impl Host {
         let room = RoomId::random();
         let _coming = self.app.makers.coming(&room);
         let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
+        let unstarted = Unstarted::new(&self.app, &room);
         self.make_room(&room, unnamed, client).await?;
         let started = self.start_in(&room, participant, request.connection).await;
-        if started.is_err()
-            // Nobody else knows this room.
-            && let Err(error) = self.app.kit.close_room(&room).await
-        {
-            tracing::warn!(%error, "a room whose call did not start could not be closed");
+        match &started {
+            Ok(_) => unstarted.keep(),
+            Err(_) => unstarted.close().await,
         }
         started
     }
@@ -253,7 +291,34 @@ fn anonymous() -> ParticipantId {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use roomkit::{framework::FrameworkEventKind, http::Identity};
+
     use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn s7_a_room_is_closed_whose_call_was_given_up_while_it_started() {
+        let config: Config = toml::from_str("[metrics]\nenabled = false").unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (app, _router) = App::build(&config, address, None).unwrap();
+        let mut events = app.kit.framework_events();
+        let host = Host::new(&app);
+        {
+            let request = StartRequest::new(Identity::default(), Connection::new(()));
+            let mut start = pin!(host.start(request));
+            while app.kit.open_rooms() == 0 {
+                assert!(poll!(&mut start).is_pending());
+                tokio::task::yield_now().await;
+            }
+        }
+        while let Some(event) = events.recv().await
+            && event.kind != FrameworkEventKind::RoomClosed
+        {}
+        assert_eq!(app.kit.open_rooms(), 0);
+    }
 
     #[test]
     fn ids_can_stand_in_a_path() {

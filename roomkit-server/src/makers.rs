@@ -134,6 +134,11 @@ impl Makers {
         first.map(|(_, room)| room.clone())
     }
 
+    /// Whether a call is about to begin in this room.
+    pub(crate) fn awaits_a_call(&self, room: &RoomId) -> bool {
+        self.rooms().coming.contains_key(room)
+    }
+
     /// The room is closed, or was not made.
     pub(crate) fn forget(&self, room: &RoomId) {
         self.rooms().made.remove(room);

@@ -16,14 +16,10 @@ use roomkit::{
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{app::App, config::Config, host::UNNAMED, makers::Makers};
+use crate::{app::App, config::RoomsConfig, host::UNNAMED, makers::Makers};
 
 /// Longest wait that is reckoned with: ten years, far from where clocks overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// How often the time to connect may be taken while a call starts: for its tools, its client and its
-/// AI.
-const STEPS_OF_A_START: u32 = 3;
 
 /// Rooms that wait for something. The wait is the same for all, so the first in is the first due.
 type Queue = VecDeque<(Instant, RoomId)>;
@@ -36,12 +32,8 @@ pub(crate) struct Tidying {
     makers: Makers,
     close_empty: bool,
     close_after: Duration,
-    /// By then the call that a room was made for has started, or never will.
-    start_within: Duration,
     keep_closed: Duration,
     max_closed: usize,
-    /// Rooms whose first call may not have started: nobody tells of one that was given up.
-    made: Queue,
     /// Rooms whose last call may be over.
     empty: Queue,
     closed: Queue,
@@ -50,23 +42,17 @@ pub(crate) struct Tidying {
 }
 
 impl Tidying {
-    pub(crate) fn of(app: &App, config: &Config) -> Self {
-        let rules = &config.rooms;
+    pub(crate) fn of(app: &App, rules: &RoomsConfig) -> Self {
         let wait = |seconds| Duration::from_secs(seconds).min(LONGEST);
-        let close_after = wait(rules.close_empty_after_s);
-        let starting = config.channel.connect_timeout();
-        let start_within = starting.saturating_mul(STEPS_OF_A_START);
         Self {
             kit: app.kit.downgrade(),
             events: app.kit.framework_events(),
             voice: app.voice.clone(),
             makers: app.makers.clone(),
             close_empty: rules.close_empty,
-            close_after,
-            start_within: close_after.saturating_add(start_within).min(LONGEST),
+            close_after: wait(rules.close_empty_after_s),
             keep_closed: wait(rules.keep_closed_s),
             max_closed: rules.max_closed,
-            made: Queue::new(),
             empty: Queue::new(),
             closed: Queue::new(),
             missed: 0,
@@ -76,8 +62,7 @@ impl Tidying {
     /// Runs until the kit is closed.
     pub(crate) async fn run(mut self) {
         loop {
-            let queues = [&self.made, &self.empty, &self.closed];
-            let due = queues.map(|queue| queue.front().map(|(at, _)| *at));
+            let due = [&self.empty, &self.closed].map(|queue| queue.front().map(|(at, _)| *at));
             let next = due.into_iter().flatten().min();
             tokio::select! {
                 event = self.events.recv() => match event {
@@ -102,9 +87,6 @@ impl Tidying {
         let Some(room) = event.room_id else { return };
         let now = Instant::now();
         match event.kind {
-            FrameworkEventKind::RoomCreated if self.close_empty => {
-                self.made.push_back((now + self.start_within, room));
-            }
             FrameworkEventKind::SessionEnded => {
                 self.makers.left(&room);
                 if self.close_empty {
@@ -153,11 +135,7 @@ impl Tidying {
     }
 
     async fn close_what_is_empty(&mut self, kit: &RoomKit) {
-        let mut due = Vec::new();
-        for queue in [&mut self.made, &mut self.empty] {
-            due.extend(std::iter::from_fn(|| pop_due(queue, usize::MAX)));
-        }
-        for room in due {
+        while let Some(room) = pop_due(&mut self.empty, usize::MAX) {
             self.close_if_empty(kit, &room).await;
         }
     }
@@ -167,6 +145,8 @@ impl Tidying {
             return;
         };
         if is_open_and_unnamed(&room)
+            // Should that come to nothing, the room is closed for it.
+            && !self.makers.awaits_a_call(id)
             && self.voice.room_sessions(id).is_empty()
             && let Err(error) = kit.close_room(id).await
         {
@@ -196,46 +176,4 @@ fn pop_due(queue: &mut Queue, most: usize) -> Option<RoomId> {
 
 fn is_open_and_unnamed(room: &Room) -> bool {
     room.status == RoomStatus::Active && room.metadata.get(UNNAMED) == Some(&Value::Bool(true))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use futures_util::poll;
-    use roomkit::{
-        http::{Identity, StartRequest},
-        transport::Connection,
-    };
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::host::Host;
-
-    #[tokio::test(start_paused = true)]
-    async fn s7_a_room_is_closed_whose_call_was_given_up_while_it_started() {
-        let config: Config = toml::from_str("[metrics]\nenabled = false").unwrap();
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (app, _router) = App::build(&config, address, None).unwrap();
-        app.start_tidying(&config);
-        let mut events = app.kit.framework_events();
-        let host = Host::new(&app);
-        {
-            let request = StartRequest::new(Identity::default(), Connection::new(()));
-            let mut start = pin!(host.start(request));
-            while app.kit.open_rooms() == 0 {
-                assert!(poll!(&mut start).is_pending());
-                tokio::task::yield_now().await;
-            }
-        }
-        let given_up = Instant::now();
-        let closed = async {
-            while let Some(event) = events.recv().await
-                && event.kind != FrameworkEventKind::RoomClosed
-            {}
-        };
-        timeout(Duration::from_secs(3600), closed).await.unwrap();
-        assert_eq!(app.kit.open_rooms(), 0);
-        assert!(given_up.elapsed() >= config.channel.connect_timeout());
-    }
 }

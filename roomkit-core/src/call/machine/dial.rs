@@ -12,7 +12,7 @@ use crate::{
         io::{Action, Dial, Moment},
     },
     event::HandOverOutcome,
-    provider::{HistorySupport, ProviderCommand},
+    provider::HistorySupport,
 };
 
 /// A new connection that is not ready by then is given up and tried again.
@@ -75,13 +75,15 @@ impl Call {
         }
         let is_past = |held: &Held| held.order > 0 && held.order <= told_until.max(left_at);
         let is_told = |held: &Held| is_past(held) && held.order > resumed_at;
-        let wants_answer = |held: &&Held| match &held.what {
-            Given::Command(ProviderCommand::Text { respond, .. }) => *respond && is_told(held),
-            Given::Command(_) => false,
-            Given::Result(..) => is_past(held) && self.tools.is_settled(),
+        let owes_answer = |held: &Held| {
+            held.wants_answer()
+                && match held.what {
+                    Given::Command(_) => is_told(held),
+                    Given::Result(..) => is_past(held) && self.tools.is_settled(),
+                }
         };
-        let waits = self.held.iter().chain(&self.deferred);
-        self.connection.owed |= waits.filter(wants_answer).count() > 0;
+        let mut waits = self.held.iter().chain(&self.deferred);
+        self.connection.owed |= waits.any(owes_answer);
         self.held.retain(|held| !is_told(held));
         self.deferred.retain(|held| !is_told(held));
     }

@@ -153,6 +153,19 @@ struct Held {
     what: Given,
 }
 
+impl Held {
+    /// The model is to say something about it.
+    fn wants_answer(&self) -> bool {
+        match &self.what {
+            Given::Command(
+                ProviderCommand::Text { respond, .. } | ProviderCommand::Image { respond, .. },
+            ) => *respond,
+            Given::Command(_) => false,
+            Given::Result(..) => true,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Given {
     Command(ProviderCommand),

@@ -106,10 +106,6 @@ impl Call {
                 if matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_)) {
                     // One is running that has not been announced yet; ask again after it.
                     self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
-                } else if self.wanted == Wanted::No && self.response.is_some() {
-                    // The one that runs was not asked for: it began by itself, before that for which
-                    // one was.
-                    self.wanted = Wanted::NotBefore(now);
                 }
             }
             ProviderEvent::TurnPassed => self.awaits_response = false,

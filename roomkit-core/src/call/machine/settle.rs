@@ -88,8 +88,7 @@ impl Call {
 
     fn watch_idleness(&mut self, now: Moment) {
         let idle = self.response.is_none()
-            // Who has sent nothing for so long does not speak, whatever the provider says.
-            && (!self.user_speaking || self.silence.is_spent())
+            && !self.user_speaks()
             && self.wanted == Wanted::No
             && !self.awaits_response
             && self.tools.is_settled()

@@ -10,8 +10,9 @@ use crate::{audio, call::io::Moment, provider::ProviderCommand};
 
 /// What is made at a time, in real time.
 const FRAME: Duration = Duration::from_millis(20);
-/// A client that is not muted is waited for so long.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A client that is not muted is waited for so long: what a network that stalls for a second or two
+/// delivers late is still one sentence to the provider, which hears it without a gap.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A provider that has not seen the sentence end by then never will.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -53,6 +54,12 @@ impl Call {
             self.silence.next = None;
             self.send_silence(pcm.len());
         }
+    }
+
+    /// The user speaks, as the provider has it. Who has sent nothing for so long does not, whatever the
+    /// provider says.
+    pub(super) fn user_speaks(&self) -> bool {
+        self.user_speaking && !self.silence.is_spent()
     }
 
     /// Makes the silence that is due.

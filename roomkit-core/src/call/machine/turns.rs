@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, Call, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES,
+    AFTER_SPEECH, Call, Held, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES,
     Wanted,
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Call {
         self.words.answer_ended(now);
         self.owes = None;
         // What it was given meanwhile may be in it; what still waits to be given is not.
-        self.awaits_response &= !self.deferred.is_empty();
+        self.awaits_response &= self.deferred.iter().any(Held::wants_answer);
         if !response.interrupted {
             self.playout.push_end_of_response();
         }
@@ -224,7 +224,7 @@ impl Call {
             && self.connection.is_open()
             && self.uplink.is_clear()
             && self.response.is_none()
-            && !self.user_speaking
+            && !self.user_speaks()
         {
             self.wanted = if self.continues_by_itself() {
                 self.awaits_response = true;

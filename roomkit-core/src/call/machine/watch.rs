@@ -99,7 +99,7 @@ impl Call {
     /// Nobody speaks, nothing is audible, nothing is owed (contract H1).
     pub(super) fn is_quiet(&self, now: Moment) -> bool {
         self.response.is_none()
-            && !self.user_speaking
+            && !self.user_speaks()
             && self.wanted == Wanted::No
             && self.tools.is_settled()
             && self.owes.is_none_or(|owes| now >= owes.until)
@@ -112,7 +112,7 @@ impl Call {
     }
 
     fn is_response_due(&self) -> bool {
-        let asked = (self.wanted != Wanted::No || self.awaits_response) && !self.user_speaking;
+        let asked = (self.wanted != Wanted::No || self.awaits_response) && !self.user_speaks();
         (self.is_answering() || asked) && self.tools.is_settled()
     }
 

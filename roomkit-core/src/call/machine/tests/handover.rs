@@ -339,7 +339,8 @@ fn h1_known_ends_of_a_connection_are_not_waited_for() {
     let mut info = ConnectionInfo::new(resuming());
     info.expires_in = Some(Duration::from_secs(3600));
     let mut call = Scripted::unconnected(settings());
-    call.feed(Input::Connected(info)).user_starts("u1");
+    call.feed(Input::Connected(info))
+        .command(Command::ActivityStart);
     call.pass(Duration::from_secs(3540));
     assert_eq!(call.dials(), []);
     call.pass(Duration::from_secs(60));
@@ -718,7 +719,9 @@ fn h2_silence_that_was_made_goes_over_with_the_sentence() {
     for n in 1..=50 {
         call.speak(n).pass(ms(20));
     }
-    call.user_starts("u1").pass(ms(1_300));
+    call.user_starts("u1")
+        .client(ClientEvent::Mute(true))
+        .pass(ms(300));
     let sent = numbers(&call.to_provider());
     let (spoken, silences) = sent.split_at(50);
     assert_eq!(spoken, (1..=50).collect::<Vec<u8>>());
@@ -730,7 +733,7 @@ fn h2_silence_that_was_made_goes_over_with_the_sentence() {
 
     // The next one hears it speak, and the client still sends nothing.
     let from = call.log.len();
-    call.user_starts("n1").pass(ms(1_100));
+    call.user_starts("n1").pass(ms(100));
     let heard = numbers(&call.to_new_provider(from));
     assert_eq!(heard, [0; 6]);
 }

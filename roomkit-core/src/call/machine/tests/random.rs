@@ -58,12 +58,12 @@ fn a7_silence_is_due_at_the_same_time_on_both_ways() {
     let steps = [
         Step::Speech(true, 0),
         Step::Microphone(ms(20)),
-        Step::Pass(ms(1_000)),
+        Step::Pass(ms(3_000)),
         Step::Microphone(ms(100)),
         Step::Pass(ms(10)),
         // What is shorter ends before it.
         Step::Microphone(ms(20)),
-        Step::Pass(ms(1_500)),
+        Step::Pass(ms(3_500)),
         Step::Mute(true),
         Step::Microphone(ms(20)),
         Step::Pass(ms(100)),

@@ -193,18 +193,3 @@ fn h3_permanent_failures_end_the_call_wherever_they_are_told() {
         "the others do not"
     );
 }
-
-#[test]
-fn r3_text_that_crosses_with_the_providers_own_response_is_answered_after_it() {
-    let mut call = Scripted::new();
-    call.user_starts("u1")
-        .user_stops("u1")
-        .text("offer a discount", false);
-    assert_eq!(call.asked(), 1);
-    // It had begun to answer the question, and could not begin another response.
-    call.response("r1")
-        .provider(ProviderEvent::ResponseRefused)
-        .response_ends("r1", ResponseStatus::Completed)
-        .pass(ms(1000));
-    assert_eq!(call.asked(), 2);
-}

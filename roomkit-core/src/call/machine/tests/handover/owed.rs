@@ -93,3 +93,17 @@ fn a8_a_call_is_not_idle_while_a_model_owes_an_answer_by_itself() {
     call.answer("r1", "hi", ms(100)).pass(ms(1000));
     assert!(call.call.idle);
 }
+
+#[test]
+fn h5_r3_silent_words_that_wait_for_an_answer_to_end_want_none() {
+    let mut patient = resuming();
+    patient.text_during_responses = false;
+    let mut call = Scripted::with(settings(), patient);
+    call.response("r1")
+        .tool_call("c1")
+        .tool_cleared("c1")
+        .tool_answers("c1")
+        .text("for your eyes", true)
+        .response_ends("r1", ResponseStatus::Completed);
+    assert_eq!(stuck_after(&mut call), None, "the result was answered");
+}
