@@ -14,11 +14,15 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
     time::timeout,
 };
 
 /// How long a program may take to end after its input has ended, and again after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long what an ended program said may take to be read, should something that outlived it keep
+/// the pipe open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest line of a program's standard error that is kept, in bytes.
 const LONGEST_LINE: usize = 2048;
 /// How many of its last lines explain why it did not start.
@@ -71,6 +75,8 @@ pub(crate) struct Process {
     /// Which is also the id of its group.
     id: Option<u32>,
     last_lines: Arc<Mutex<VecDeque<String>>>,
+    /// Reads them.
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -109,14 +115,15 @@ impl Program {
         let output = child.stdout.take().ok_or_else(pipe)?;
         let input = child.stdin.take().ok_or_else(pipe)?;
         let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
-        if let Some(errors) = child.stderr.take() {
+        let reading = child.stderr.take().map(|errors| {
             let (server, redactor) = (server.to_owned(), redactor.clone());
-            tokio::spawn(log(errors, server, redactor, Arc::clone(&last_lines)));
-        }
+            tokio::spawn(log(errors, server, redactor, Arc::clone(&last_lines)))
+        });
         let process = Process {
             id: child.id(),
             child,
             last_lines,
+            reading,
         };
         Ok((process, output, input))
     }
@@ -127,6 +134,10 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> String {
         let ended = self.child.wait().await;
         self.end_group();
+        // It said why before it ended, and that may still be on its way.
+        if let Some(reading) = self.reading.take() {
+            let _ = timeout(LAST_WORDS, reading).await;
+        }
         match ended {
             Ok(status) => format!("the program ended ({status})"),
             Err(error) => format!("the program was lost ({error})"),
