@@ -29,6 +29,7 @@
 
 mod admission;
 mod auth;
+mod config;
 mod cors;
 mod host;
 mod limits;
@@ -39,8 +40,9 @@ mod rejection;
 mod rules;
 mod scope;
 
-pub use admission::{Admission, AdmissionConfig, Admitted, peer_address};
+pub use admission::{Admission, Admitted, peer_address};
 pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal, is_id};
+pub use config::AdmissionConfig;
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
 pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};

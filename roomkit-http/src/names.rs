@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, Uri, header, uri::Authority};
 use roomkit_core::error::ConfigError;
 
-use crate::admission::AdmissionConfig;
+use crate::config::AdmissionConfig;
 
 /// The names that are answered to.
 #[derive(Debug)]

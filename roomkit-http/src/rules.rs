@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roomkit_core::error::ConfigError;
 
-use crate::{admission::AdmissionConfig, names::NamePolicy, origin::OriginPolicy};
+use crate::{config::AdmissionConfig, names::NamePolicy, origin::OriginPolicy};
 
 /// Settings as they are used.
 #[derive(Debug)]

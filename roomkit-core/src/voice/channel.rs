@@ -72,8 +72,8 @@ pub(super) struct Inner {
 /// A session that has not ended, as its channel sees it.
 pub(super) struct Live {
     pub(super) session: RealtimeSession,
-    /// The only senders; when the channel goes, the sessions notice it by this.
-    /// In boxes, as everything that is sent over a session's queues: one has room for 32 from the beginning.
+    /// The only senders, but for those of starts; when the channel goes, the sessions notice it by this.
+    /// In boxes, as all that is sent over a session's queues: one has room for 32 from the beginning.
     pub(super) mailbox: mpsc::Sender<Box<Command>>,
     pub(super) permissions: Arc<PermissionCell>,
     pub(super) idle: watch::Receiver<bool>,

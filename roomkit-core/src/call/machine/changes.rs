@@ -186,15 +186,15 @@ impl Call {
 
     pub(super) fn on_update_refused(&mut self, now: Moment, error: &ProviderError) {
         let refused = self.setup.refused(self.confirms_updates());
-        self.is_refused(now, refused, error);
+        self.take_back(now, refused, error);
     }
 
     pub(super) fn on_update_failed(&mut self, now: Moment, error: &ProviderError, behind: usize) {
         let refused = self.setup.not_sent(behind);
-        self.is_refused(now, refused, error);
+        self.take_back(now, refused, error);
     }
 
-    fn is_refused(&mut self, now: Moment, refused: Option<Change>, error: &ProviderError) {
+    fn take_back(&mut self, now: Moment, refused: Option<Change>, error: &ProviderError) {
         if let Some(change) = refused {
             self.tell_refusal(now, &[change], error, true);
         } else {
