@@ -24,7 +24,8 @@ pub(super) struct Tape {
     /// Who gave the consent that there is before the session is live.
     consented: RecordingDecision,
     state: RecordingState,
-    /// When recording last began or went on.
+    /// What was said before is not recorded: when recording last began or went on after consent
+    /// was waited for.
     since: Moment,
     /// What was sent and has not been heard to its end.
     unheard: VecDeque<Frame>,
@@ -173,8 +174,12 @@ impl Call {
             (false, RecordingState::On) => RecordingState::Paused,
             _ => return,
         };
+        // Where consent came first, nothing was said that may not be kept: a burst is recorded whole,
+        // though it looks as if it had been said before.
+        let is_first = tape.state == RecordingState::Waiting;
+        let had_consent = is_first && tape.terms.consent == Consent::Given;
+        tape.since = if had_consent { Moment::ZERO } else { now };
         tape.state = state;
-        tape.since = now;
         tape.breaks_off();
         self.tell_recording(state, by);
     }

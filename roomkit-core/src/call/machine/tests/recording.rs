@@ -6,16 +6,18 @@ use crate::{
     recording::{Consent, RecordingDecision, RecordingState, RecordingTerms, Side},
 };
 
-fn recorded(consent: Consent, client_decides: bool) -> Scripted {
-    let terms = RecordingTerms {
-        consent,
-        client_decides,
-    };
-    let settings = CallSettings {
-        recording: Some(terms),
+fn terms(consent: Consent, client_decides: bool) -> CallSettings {
+    CallSettings {
+        recording: Some(RecordingTerms {
+            consent,
+            client_decides,
+        }),
         ..settings()
-    };
-    Scripted::with(settings, capabilities())
+    }
+}
+
+fn recorded(consent: Consent, client_decides: bool) -> Scripted {
+    Scripted::with(terms(consent, client_decides), capabilities())
 }
 
 impl Scripted {
@@ -107,6 +109,25 @@ fn v1_with_consent_it_begins_with_the_session() {
     assert_eq!(call.tape(Side::Caller), [(0, 400)]);
 }
 
+/// A burst looks as if it had been said before the recording, whose beginning it comes with.
+#[test]
+fn v1_a_burst_at_the_beginning_is_recorded_whole_where_consent_came_first() {
+    for (consent, kept) in [(Consent::Given, 600), (Consent::Ask, 30 * 3)] {
+        let mut call = Scripted::unconnected(terms(consent, false));
+        call.pass(ms(100));
+        call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+        call.records(true).pass(ms(3));
+        for _ in 0..30 {
+            call.says(ms(20));
+        }
+        let lengths = call.log.iter().filter_map(|(_, action)| match action {
+            Action::Record(sound) => Some(pcm::duration_of(sound.pcm.len(), sound.rate)),
+            _ => None,
+        });
+        assert_eq!(lengths.sum::<Duration>(), ms(kept), "{consent:?}");
+    }
+}
+
 #[test]
 fn v1_nothing_is_kept_before_consent() {
     let mut call = recorded(Consent::Ask, false);
@@ -149,14 +170,7 @@ fn v1_the_client_decides_where_it_may() {
 #[test]
 fn v1_what_the_client_wants_before_the_session_is_live_holds_from_its_beginning() {
     for (consent, on) in [(Consent::Ask, true), (Consent::Given, false)] {
-        let terms = RecordingTerms {
-            consent,
-            client_decides: true,
-        };
-        let mut call = Scripted::unconnected(CallSettings {
-            recording: Some(terms),
-            ..settings()
-        });
+        let mut call = Scripted::unconnected(terms(consent, true));
         call.client(ClientEvent::Recording(on)).speaks(ms(100));
         assert_eq!(call.client_reads(), [], "`session_started` comes first");
         call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
