@@ -153,10 +153,11 @@ impl Results {
             kernel,
         } = &self.machine;
         let mut page = format!(
-            "# Benchmarks\n\nWritten by `roomkit-bench all --write {}`; see `roomkit-bench/README.md` for what is measured and how. Compare rows of \
-             one table only: the machine is not quiet, and another is faster.\n\n{date}, {cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}.\n\n\
+            "# Benchmarks\n\nWritten by `roomkit-bench all`; see [its README](../roomkit-bench/README.md) for what is measured and how, and how to write \
+             this page. Compare rows of one table only: the machine is not quiet, and another is faster. One ratio of CPU can be relied on to a tenth \
+             or so: the same programs come to 1.1 and to 1.3 within an hour.\n\n\
+             {date}, {cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}.\n\n\
              ![CPU and round trip by sessions]({name})\n",
-            path.display()
         );
         for table in &self.tables {
             page.push('\n');
