@@ -1,6 +1,8 @@
 //! What the server tells of its work (`docs/metrics.md`).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "server/support/mod.rs"]
 mod support;
 
 use serde_json::json;

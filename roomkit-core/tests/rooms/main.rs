@@ -1,0 +1,9 @@
+//! Rooms by the public API.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
+
+mod deletion;
+mod delivery;
+mod hooks;
+mod life;
+mod support;
+mod timeline;

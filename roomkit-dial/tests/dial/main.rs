@@ -1,0 +1,7 @@
+//! Connections to vendors, over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
+
+mod connection;
+mod dial;
+mod support;
+mod tls;

@@ -1,0 +1,311 @@
+//! What is accepted, what is refused and in which words.
+
+use roomkit_core::{
+    provider::{
+        Continuation, HistorySupport, RealtimeVoiceProvider, SessionSetup, SessionUpdate,
+        UpdateSupport, UpdateWay,
+    },
+    registry::Registry,
+    tool::ToolDefinition,
+};
+use roomkit_provider_gemini::{
+    Auth, GeminiConfig, GeminiLiveProvider, GeminiSessionConfig, Target, Token, protocol::Encoder,
+};
+use serde_json::{Map, Value, json};
+
+const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
+const LIVE_31: &str = "gemini-3.1-flash-live-preview";
+const LIVE_38: &str = "gemini-3.8-live";
+const TRANSLATE: &str = "gemini-3.5-live-translate-preview";
+const TRANSCRIBE: &str = "gemini-3.5-transcribe-live";
+
+fn map(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+fn build(config: Value) -> Result<GeminiLiveProvider, String> {
+    let config: GeminiConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;
+    GeminiLiveProvider::new(config).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_pinned() {
+    let config = GeminiConfig::default();
+    assert_eq!(config.model, NATIVE_25);
+    assert_eq!(config.api_key_env, "GOOGLE_API_KEY");
+    assert!(matches!(config.auth, Auth::ApiKey {}));
+    assert_eq!(config.connect_timeout.as_secs(), 30);
+    assert_eq!((config.base_url, config.api_version), (None, None));
+    let session = GeminiSessionConfig::default();
+    assert!(session.server_vad && session.session_resumption && session.output_transcription);
+    assert!(session.input_transcription.is_some() && session.context_compression.is_some());
+}
+
+#[test]
+fn it_is_found_by_name_with_its_configuration_as_json() {
+    let config = json!({ "api_key": "k", "model": LIVE_38, "session": { "voice": "Kore" } });
+    let provider = Registry::linked()
+        .unwrap()
+        .provider("gemini", config)
+        .unwrap();
+    assert_eq!(provider.name(), "gemini");
+    assert_eq!(provider.model(), Some(LIVE_38));
+    assert_eq!(provider.capabilities().output_rate, 24_000);
+}
+
+#[test]
+fn errors_of_the_connection_name_the_field_and_the_remedy() {
+    let with_auth = |auth: Value| json!({ "auth": auth });
+    let table = [
+        (json!({ "api_key": "k", "modle": "m" }), "modle"),
+        (json!({ "api_key": "k", "model": " " }), "model: is empty"),
+        (
+            json!({ "api_key_env": "ROOMKIT_TEST_NO_SUCH_VARIABLE" }),
+            "api_key: there is no key; set `api_key`, or the environment variable \
+             `ROOMKIT_TEST_NO_SUCH_VARIABLE`",
+        ),
+        (json!({ "api_key": "  " }), "api_key: there is no key"),
+        (
+            json!({ "api_key": "secret\nb" }),
+            "api_key: the key holds characters",
+        ),
+        (
+            json!({ "api_key": "k", "base_url": "https://host" }),
+            "base_url: has the scheme `https`",
+        ),
+        (
+            json!({ "api_key": "k", "base_url": "host" }),
+            "base_url: is not a URL",
+        ),
+        (
+            json!({ "api_key": "k", "base_url": "wss://me:secret@host" }),
+            "base_url: holds a user or password",
+        ),
+        (
+            json!({ "api_key": "k", "headers": { "x": "secret\nb" } }),
+            "headers.x: is not a valid",
+        ),
+        (
+            json!({ "api_key": "k", "connect_timeout_ms": 0 }),
+            "connect_timeout_ms: is 0",
+        ),
+        (
+            json!({ "api_key": "k", "max_message_bytes": 1 }),
+            "max_message_bytes: is 1",
+        ),
+        (
+            json!({ "api_key": "k", "api_version": "v1beta1" }),
+            "api_version: is v1beta1; the Gemini API has `v1beta`, `v1alpha` and `v1`",
+        ),
+        (json!({ "api_key": "k", "api_version": "v2" }), "v2"),
+        (
+            json!({ "api_key": "k", "ca_file": "/no/such/file.pem" }),
+            "ca_file: the file `/no/such/file.pem` cannot be read",
+        ),
+        (with_auth(json!({ "kind": "magic" })), "magic"),
+        (
+            with_auth(json!({ "kind": "api_key", "token": "secret" })),
+            "unknown field `token`",
+        ),
+        (
+            with_auth(json!({ "kind": "ephemeral_token" })),
+            "auth.token: must be a token",
+        ),
+        (
+            with_auth(json!({ "kind": "ephemeral_token", "token": "" })),
+            "auth.token: is empty",
+        ),
+        (
+            with_auth(json!({ "kind": "ephemeral_token", "token": "secret token" })),
+            "auth.token: holds characters that no token has",
+        ),
+        (
+            with_auth(json!({ "kind": "ephemeral_token", "token": { "file": "secret" } })),
+            "auth.token: must be a token, or {\"env\": \"NAME\"}",
+        ),
+        (
+            with_auth(json!({ "kind": "ephemeral_token", "token": { "env": "" } })),
+            "auth.token: names no environment variable",
+        ),
+        (
+            with_auth(json!({ "kind": "vertex", "project": "a/b", "location": "l", "token": "t" })),
+            "auth.project: is `a/b`; use the project's id",
+        ),
+        (
+            with_auth(
+                json!({ "kind": "vertex", "project": "p", "location": "x.evil.org/", "token": "t" }),
+            ),
+            "auth.location: is `x.evil.org/`; use a region",
+        ),
+        (
+            with_auth(
+                json!({ "kind": "vertex", "project": "p", "location": "l", "token": "t", "user_project": "" }),
+            ),
+            "auth.user_project: is ``",
+        ),
+        (
+            json!({ "api_key": "k", "session": { "top_p": 9.0 } }),
+            "session.top_p: is 9; use 0 to 1",
+        ),
+    ];
+    for (config, expected) in table {
+        let error = build(config.clone()).map(|_| ()).unwrap_err();
+        assert!(error.contains(expected), "{config}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn a_session_is_laid_over_the_defaults_field_by_field() {
+    let session = |base: &GeminiSessionConfig, overrides: Value| {
+        base.with_overrides(&map(overrides)).unwrap()
+    };
+    let base = session(
+        &GeminiSessionConfig::default(),
+        json!({ "top_p": 0.5, "context_compression": { "trigger_tokens": 100 }, "labels": { "a": "1" },
+            "input_transcription": { "mode": "smart" } }),
+    );
+    let changed = session(
+        &base,
+        json!({ "seed": 1, "context_compression": { "target_tokens": 50 }, "labels": { "b": "2" },
+            "input_transcription": true }),
+    );
+    assert_eq!((changed.top_p, changed.seed), (Some(0.5), Some(1)));
+    let compression = changed.context_compression.unwrap();
+    assert_eq!(
+        (compression.trigger_tokens, compression.target_tokens),
+        (Some(100), Some(50))
+    );
+    assert_eq!(changed.labels.len(), 1);
+    assert_eq!(changed.input_transcription, base.input_transcription);
+    let off = session(
+        &changed,
+        json!({ "top_p": null, "input_transcription": false, "context_compression": "off" }),
+    );
+    assert_eq!(
+        (off.top_p, off.input_transcription, off.context_compression),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn capabilities_follow_model_and_settings() {
+    let of = |model: &str, overrides: Value| {
+        let session = GeminiSessionConfig::default()
+            .with_overrides(&map(overrides))
+            .unwrap();
+        session.capabilities(&Target::gemini_api(model))
+    };
+    let plain = of(NATIVE_25, json!({}));
+    assert_eq!((plain.input_rate, plain.output_rate), (16_000, 24_000));
+    assert_eq!(plain.continuation, Continuation::Automatic);
+    assert_eq!(plain.history, HistorySupport::Text);
+    assert!(plain.interrupts_itself && plain.heeds_interruptions);
+    assert!(plain.transcribes_user && plain.resumes && plain.pings);
+    assert!(plain.answers_results);
+    let silently = json!({ "tool_behavior": "non_blocking", "tool_scheduling": "silent" });
+    assert!(!of(LIVE_38, silently).answers_results);
+    assert!(plain.images && !plain.truncates && !plain.overlaps);
+    let by_hand_over = UpdateSupport::all(UpdateWay::NewConnection);
+    assert_eq!(plain.updates, by_hand_over);
+    assert!(plain.resumes_changed);
+    assert!(!plain.text_during_tools && !plain.text_during_responses);
+    assert_eq!(plain.catch_up, 4);
+    let newest = of(LIVE_38, json!({}));
+    assert!(newest.updates.system_prompt == UpdateWay::Live && newest.text_during_tools);
+    assert!(!of(LIVE_38, json!({ "tool_behavior": "blocking" })).text_during_tools);
+    assert!(of(LIVE_31, json!({ "tool_behavior": "non_blocking" })).text_during_tools);
+    assert!(!of(LIVE_38, json!({ "no_interruption": true })).interrupts_itself);
+    // The beginning of an activity interrupts by itself.
+    assert!(of(LIVE_38, json!({ "server_vad": false })).interrupts_itself);
+    assert!(!of(LIVE_38, json!({ "input_transcription": false })).transcribes_user);
+    assert!(!of(LIVE_38, json!({ "session_resumption": false })).resumes);
+    let deaf = of(TRANSCRIBE, json!({}));
+    assert!(!deaf.images);
+    assert_eq!(deaf.history, HistorySupport::None);
+}
+
+#[test]
+fn what_is_not_in_the_settings_is_checked_too() {
+    let target = Target::gemini_api(LIVE_38);
+    let encode = |target: &Target, setup: &SessionSetup| {
+        let encoder = Encoder::new(target, &GeminiSessionConfig::default(), setup);
+        let frame = encoder.and_then(|encoder| encoder.setup(setup));
+        frame.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let mut setup = SessionSetup::new("session".into());
+    setup.temperature = Some(2.5);
+    assert_eq!(
+        encode(&target, &setup).unwrap_err(),
+        "temperature: is 2.5; use 0 to 2"
+    );
+    setup.temperature = Some(2.0);
+    for (name, is_fit) in [
+        ("get_weather", true),
+        ("_a.b:c-d", true),
+        (&"x".repeat(128), true),
+        (&"x".repeat(129), false),
+        ("1st", false),
+        ("wetter für heute", false),
+        ("", false),
+    ] {
+        setup.tools = vec![ToolDefinition::new(name, "", json!({}))];
+        let result = encode(&target, &setup);
+        assert_eq!(result.is_ok(), is_fit, "{name}: {result:?}");
+        if let Err(error) = result {
+            assert!(error.starts_with("tools: hold the name `"), "{error}");
+        }
+    }
+    setup.tools = vec![ToolDefinition::new("f", "", json!({}))];
+    let error = encode(&Target::gemini_api(TRANSLATE), &setup).unwrap_err();
+    assert_eq!(
+        error,
+        format!("tools: are set, but `{TRANSLATE}` calls none; leave them out")
+    );
+}
+
+#[test]
+fn x1_debug_shows_no_secret() {
+    let mut config: GeminiConfig = serde_json::from_value(json!({
+        "api_key": "hunter2", "headers": { "x-proxy": "hunter2" },
+        "base_url": "wss://user:hunter2@host/path?key=hunter2",
+        "auth": { "kind": "ephemeral_token", "token": "hunter2" },
+    }))
+    .unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    config.base_url = None;
+    config.auth = Auth::EphemeralToken {
+        token: Token::source(async || Ok("hunter2".to_owned().into())),
+    };
+    let provider = GeminiLiveProvider::new(config).unwrap();
+    assert!(!format!("{provider:?}").contains("hunter2"), "{provider:?}");
+}
+
+#[test]
+fn s5_a_change_is_checked_without_the_vendor() {
+    let provider = build(json!({"api_key": "k", "model": LIVE_38})).unwrap();
+    let setup = SessionSetup::new("s".into());
+    let good = SessionUpdate {
+        voice: Some("Puck".into()),
+        provider_config: Some(map(json!({"silence_duration_ms": 700}))),
+        ..SessionUpdate::default()
+    };
+    let support = provider.check_update(&setup, &good).unwrap();
+    assert_eq!(support.system_prompt, UpdateWay::Live);
+    assert_eq!(support.voice, UpdateWay::NewConnection);
+    let hot = SessionUpdate {
+        temperature: Some(7.0),
+        ..SessionUpdate::default()
+    };
+    let long = SessionUpdate {
+        provider_config: Some(map(json!({"silence_duration_ms": 90_000}))),
+        ..SessionUpdate::default()
+    };
+    for (update, field) in [
+        (hot, "temperature"),
+        (long, "provider_config.silence_duration_ms"),
+    ] {
+        let error = provider.check_update(&setup, &update).unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}

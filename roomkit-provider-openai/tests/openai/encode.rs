@@ -1,0 +1,373 @@
+//! Commands in, exact JSON out.
+
+use std::time::Duration;
+
+use roomkit_core::{
+    provider::{ProviderCommand, ProviderErrorKind, Role, SessionSetup, SessionUpdate},
+    tool::ToolDefinition,
+};
+use roomkit_provider_openai::{Dialect, OpenAISessionConfig, protocol::Encoder};
+use serde_json::{Map, Value, json};
+
+fn map(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+fn setup(provider_config: Value) -> SessionSetup {
+    let mut setup = SessionSetup::new("session".into());
+    setup.provider_config = map(provider_config);
+    setup
+}
+
+fn encoder(provider_config: Value) -> Encoder {
+    Encoder::new(
+        Dialect::OpenAI,
+        &OpenAISessionConfig::default(),
+        &setup(provider_config),
+    )
+    .unwrap()
+}
+
+fn json_of(encoder: &mut Encoder, command: &ProviderCommand) -> Value {
+    serde_json::from_str(&encoder.encode(command).unwrap().unwrap()).unwrap()
+}
+
+fn encode(command: &ProviderCommand) -> Value {
+    json_of(&mut encoder(json!({})), command)
+}
+
+fn setup_frame(setup: &SessionSetup, model: Option<&str>) -> Value {
+    let mut encoder =
+        Encoder::new(Dialect::OpenAI, &OpenAISessionConfig::default(), setup).unwrap();
+    serde_json::from_str(&encoder.setup(setup, model).unwrap()).unwrap()
+}
+
+#[test]
+fn audio_is_written_byte_for_byte() {
+    let audio = ProviderCommand::Audio(vec![0, 0, 1, 0, 2, 0, 3, 0].into());
+    assert_eq!(
+        encoder(json!({})).encode(&audio).unwrap().unwrap(),
+        r#"{"type":"input_audio_buffer.append","audio":"AAABAAIAAwA="}"#
+    );
+    assert_eq!(
+        encoder(json!({ "codec": "pcmu" }))
+            .encode(&audio)
+            .unwrap()
+            .unwrap(),
+        r#"{"type":"input_audio_buffer.append","audio":"/////w=="}"#
+    );
+    assert_eq!(
+        encoder(json!({ "input_codec": "pcma" }))
+            .encode(&audio)
+            .unwrap()
+            .unwrap(),
+        r#"{"type":"input_audio_buffer.append","audio":"1dXV1Q=="}"#
+    );
+    let nothing = ProviderCommand::Audio(vec![].into());
+    assert_eq!(encoder(json!({})).encode(&nothing).unwrap(), None);
+}
+
+#[test]
+fn text_has_the_content_type_of_its_role() {
+    for (role, name, content) in [
+        (Role::User, "user", "input_text"),
+        (Role::System, "system", "input_text"),
+        (Role::Assistant, "assistant", "output_text"),
+    ] {
+        let command = ProviderCommand::Text {
+            role,
+            text: "say \"hi\"".into(),
+            respond: false,
+        };
+        assert_eq!(
+            encode(&command),
+            json!({ "type": "conversation.item.create", "item": { "type": "message", "role": name,
+                "content": [{ "type": content, "text": "say \"hi\"" }] } })
+        );
+    }
+}
+
+#[test]
+fn an_image_and_its_question_are_one_item() {
+    let image = |prompt: Option<&str>| ProviderCommand::Image {
+        mime_type: "image/png".into(),
+        data: vec![0x89, 0x50, 0x4E, 0x47].into(),
+        prompt: prompt.map(Into::into),
+        respond: false,
+    };
+    assert_eq!(
+        json_of(
+            &mut encoder(json!({ "image_detail": "high" })),
+            &image(Some("What is it?"))
+        ),
+        json!({ "type": "conversation.item.create", "item": { "type": "message", "role": "user",
+            "content": [
+                { "type": "input_text", "text": "What is it?" },
+                { "type": "input_image", "image_url": "data:image/png;base64,iVBORw==",
+                  "detail": "high" },
+            ] } })
+    );
+    assert_eq!(
+        encode(&image(None))["item"]["content"],
+        json!([{ "type": "input_image", "image_url": "data:image/png;base64,iVBORw==" }])
+    );
+}
+
+#[test]
+fn the_small_commands() {
+    let tool_result = ProviderCommand::ToolResult {
+        call_id: "call_1".into(),
+        name: "get_weather".into(),
+        output: r#"{"temp_c":3}"#.into(),
+        is_error: false,
+    };
+    assert_eq!(
+        encode(&tool_result),
+        json!({ "type": "conversation.item.create", "item": {
+            "type": "function_call_output", "call_id": "call_1", "output": "{\"temp_c\":3}" } })
+    );
+    assert_eq!(
+        encode(&ProviderCommand::CancelResponse),
+        json!({ "type": "response.cancel" })
+    );
+    assert_eq!(
+        encode(&ProviderCommand::ActivityEnd),
+        json!({ "type": "input_audio_buffer.commit" })
+    );
+    let raw = json!({ "type": "input_audio_buffer.clear", "event_id": "mine" });
+    assert_eq!(encode(&ProviderCommand::Raw(raw.clone())), raw);
+    let start = encoder(json!({})).encode(&ProviderCommand::ActivityStart);
+    assert_eq!(start.unwrap(), None);
+}
+
+#[test]
+fn each_response_is_asked_for_under_its_own_id() {
+    let mut encoder = encoder(json!({}));
+    let first = json_of(&mut encoder, &ProviderCommand::Respond);
+    let second = json_of(&mut encoder, &ProviderCommand::Respond);
+    assert_eq!(first["type"], "response.create");
+    assert_eq!(first.as_object().unwrap().len(), 2);
+    assert_ne!(first["event_id"], second["event_id"]);
+    assert!(first["event_id"].as_str().unwrap().starts_with("respond_"));
+}
+
+#[test]
+fn a4_truncation_is_in_whole_milliseconds_of_what_was_heard() {
+    let truncate = |heard| ProviderCommand::Truncate {
+        item_id: "item_1".into(),
+        content_index: 1,
+        heard,
+    };
+    assert_eq!(
+        encode(&truncate(Duration::from_micros(1_480_900))),
+        json!({ "type": "conversation.item.truncate", "item_id": "item_1", "content_index": 1,
+            "audio_end_ms": 1480 })
+    );
+    assert_eq!(
+        encode(&truncate(Duration::from_micros(400))),
+        json!({ "type": "conversation.item.delete", "item_id": "item_1" })
+    );
+}
+
+#[test]
+fn a_plain_session_says_what_must_not_be_left_to_the_vendor() {
+    assert_eq!(
+        setup_frame(&setup(json!({})), None),
+        json!({ "type": "session.update", "event_id": "update_1", "session": {
+            "type": "realtime",
+            "audio": {
+                "input": {
+                    "format": { "type": "audio/pcm", "rate": 24000 },
+                    "noise_reduction": { "type": "far_field" },
+                    "transcription": { "model": "gpt-4o-mini-transcribe" },
+                    "turn_detection": { "type": "semantic_vad" },
+                },
+                "output": { "format": { "type": "audio/pcm", "rate": 24000 } },
+            },
+            "tools": [],
+        } })
+    );
+    let off = setup(json!({ "turn_detection": null, "transcription": "off",
+        "noise_reduction": false }));
+    let input = &setup_frame(&off, None)["session"]["audio"]["input"];
+    assert_eq!(
+        *input,
+        json!({ "format": { "type": "audio/pcm", "rate": 24000 },
+            "turn_detection": null, "transcription": null, "noise_reduction": null })
+    );
+}
+
+#[test]
+fn a_full_session_has_every_field_in_its_place() {
+    let mut setup = setup(json!({
+        "voice": "alloy",
+        "speed": 1.1,
+        "turn_detection": { "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+            "silence_duration_ms": 500, "idle_timeout_ms": 6000, "create_response": true,
+            "interrupt_response": false },
+        "transcription": { "model": "gpt-4o-transcribe", "language": "fr", "prompt": "Foo" },
+        "noise_reduction": { "type": "near_field" },
+        "tool_choice": { "type": "function", "name": "f" },
+        "parallel_tool_calls": false,
+        "max_output_tokens": "inf",
+        "truncation": { "type": "retention_ratio", "retention_ratio": 0.8,
+            "token_limits": { "post_instructions": 20000 } },
+        "prompt": { "id": "pmpt_1", "version": "2", "variables": { "name": "Ann" } },
+        "tracing": { "workflow_name": "calls" },
+        "reasoning_effort": "low",
+        "output_modalities": ["text"],
+        "output_codec": "pcmu",
+        "include": ["item.input_audio_transcription.logprobs"],
+        "image_detail": "low",
+    }));
+    setup.system_prompt = Some("You answer calls.".into());
+    setup.voice = Some("voice_123".into());
+    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    assert_eq!(
+        setup_frame(&setup, Some("gpt-realtime-2.1"))["session"],
+        json!({
+            "type": "realtime",
+            "model": "gpt-realtime-2.1",
+            "instructions": "You answer calls.",
+            "output_modalities": ["text"],
+            "audio": {
+                "input": {
+                    "format": { "type": "audio/pcm", "rate": 24000 },
+                    "noise_reduction": { "type": "near_field" },
+                    "transcription": { "model": "gpt-4o-transcribe", "language": "fr",
+                        "prompt": "Foo" },
+                    "turn_detection": { "type": "server_vad", "threshold": 0.5,
+                        "prefix_padding_ms": 300, "silence_duration_ms": 500,
+                        "idle_timeout_ms": 6000, "create_response": true,
+                        "interrupt_response": false },
+                },
+                "output": { "format": { "type": "audio/pcmu" }, "voice": { "id": "voice_123" },
+                    "speed": 1.1 },
+            },
+            "tools": [{ "type": "function", "name": "f", "description": "d",
+                "parameters": { "type": "object" } }],
+            "tool_choice": { "type": "function", "name": "f" },
+            "parallel_tool_calls": false,
+            "reasoning": { "effort": "low" },
+            "max_output_tokens": "inf",
+            "truncation": { "type": "retention_ratio", "retention_ratio": 0.8,
+                "token_limits": { "post_instructions": 20000 } },
+            "prompt": { "id": "pmpt_1", "version": "2", "variables": { "name": "Ann" } },
+            "tracing": { "workflow_name": "calls" },
+            "include": ["item.input_audio_transcription.logprobs"],
+        })
+    );
+}
+
+#[test]
+fn a3_where_the_channel_allows_no_interruptions_the_vendor_is_told_so() {
+    for detection in [
+        json!({}),
+        json!({ "turn_detection": "server_vad" }),
+        json!({ "turn_detection": "semantic_vad", "interrupt_response": false }),
+    ] {
+        let mut setup = setup(detection.clone());
+        setup.interruptions = false;
+        let frame = setup_frame(&setup, None);
+        let told = &frame["session"]["audio"]["input"]["turn_detection"]["interrupt_response"];
+        assert_eq!(*told, json!(false), "{detection}");
+    }
+    let mut push_to_talk = setup(json!({ "turn_detection": null }));
+    push_to_talk.interruptions = false;
+    let frame = setup_frame(&push_to_talk, None);
+    let told = &frame["session"]["audio"]["input"]["turn_detection"];
+    assert_eq!(*told, Value::Null, "nothing interrupts there");
+}
+
+#[test]
+fn a3_no_setting_says_the_opposite_of_the_channel() {
+    let of = |dialect, config: Value| {
+        let mut setup = setup(config);
+        setup.interruptions = false;
+        Encoder::new(dialect, &OpenAISessionConfig::default(), &setup)
+    };
+    let opposite = json!({ "interrupt_response": true });
+    let error = of(Dialect::OpenAI, opposite.clone()).unwrap_err();
+    let error = error.to_string();
+    for setting in ["turn_detection.interrupt_response", "interruptions"] {
+        assert!(error.contains(setting), "{error}");
+    }
+
+    let mut encoder = of(Dialect::OpenAI, json!({})).unwrap();
+    let update = |config: &Value| SessionUpdate {
+        provider_config: Some(map(config.clone())),
+        ..SessionUpdate::default()
+    };
+    assert!(encoder.check_update(&update(&opposite)).is_err());
+    let refused = encoder
+        .encode(&ProviderCommand::Update(update(&opposite)))
+        .unwrap_err();
+    assert_eq!(refused.kind(), ProviderErrorKind::InvalidConfig);
+    // Another kind of detection begins with the vendor's own wish to interrupt.
+    let other = json!({ "turn_detection": { "type": "server_vad", "threshold": 0.6 } });
+    let frame = json_of(&mut encoder, &ProviderCommand::Update(update(&other)));
+    let told = &frame["session"]["audio"]["input"]["turn_detection"];
+    assert_eq!(told["interrupt_response"], json!(false));
+
+    // What xAI makes of it nobody knows, so the host has to.
+    let detection = json!({ "turn_detection": "server_vad" });
+    let error = of(Dialect::XAi, detection).unwrap_err().to_string();
+    assert!(error.contains("interruptions"), "{error}");
+    let known = json!({ "turn_detection": "server_vad", "interrupt_response": false });
+    assert!(of(Dialect::XAi, known).is_ok());
+}
+
+#[test]
+fn an_update_says_only_what_changes() {
+    let mut encoder = encoder(json!({ "turn_detection": { "type": "server_vad",
+        "threshold": 0.5 } }));
+    let mut update = |update| {
+        let frame = json_of(&mut encoder, &ProviderCommand::Update(update));
+        assert_eq!(frame["type"], "session.update");
+        frame["session"].clone()
+    };
+    assert_eq!(
+        update(SessionUpdate {
+            system_prompt: Some(String::new()),
+            tools: Some(vec![]),
+            voice: Some("marin".into()),
+            temperature: Some(0.5),
+            provider_config: None,
+        }),
+        json!({ "type": "realtime", "instructions": "", "tools": [],
+            "audio": { "output": { "voice": "marin" } } })
+    );
+    let with = |config| SessionUpdate {
+        provider_config: Some(map(config)),
+        ..SessionUpdate::default()
+    };
+    assert_eq!(
+        update(with(json!({ "silence_duration_ms": 700, "tracing": null }))),
+        json!({ "type": "realtime", "tracing": null, "audio": { "input": {
+            "turn_detection": { "type": "server_vad", "threshold": 0.5,
+                "silence_duration_ms": 700 } } } }),
+        "a sub-object goes whole"
+    );
+    assert_eq!(
+        update(with(json!({ "threshold": 0.6 })))["audio"]["input"]["turn_detection"],
+        json!({ "type": "server_vad", "threshold": 0.6, "silence_duration_ms": 700 }),
+        "the update before it counts"
+    );
+}
+
+#[test]
+fn an_update_cannot_change_what_the_engine_was_told() {
+    for fixed in [
+        json!({ "codec": "pcmu" }),
+        json!({ "turn_detection": "none" }),
+        json!({ "interrupt_response": false }),
+        json!({ "transcription": null }),
+    ] {
+        let update = ProviderCommand::Update(SessionUpdate {
+            provider_config: Some(map(fixed.clone())),
+            ..SessionUpdate::default()
+        });
+        let error = encoder(json!({})).encode(&update).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Unsupported, "{fixed}");
+    }
+}

@@ -1,0 +1,269 @@
+//! What operators need: a checked configuration, a log that machines read, readiness.
+
+use std::net::UdpSocket;
+
+use clap::Parser;
+use jiff::Timestamp;
+use roomkit_server::{
+    cli::{Cli, Task},
+    config::Config,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::{
+    Socket, TestServer,
+    program::{File, Running, is_refusal, output},
+    soon,
+};
+
+// ----- check-config
+
+#[tokio::test]
+async fn x1_check_config_says_what_would_be_served_and_no_secret() {
+    // As beside a running server: its ports are taken.
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let (listen, port) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap().port());
+    let recordings = std::env::temp_dir();
+    let recordings = recordings.display();
+    let file = File::new(
+        "check",
+        &format!(
+            r#"
+            listen = "{listen}"
+            log_format = "json"
+            [provider]
+            name = "openai"
+            config = {{ model = "gpt-realtime-2.1", api_key = "hunter2" }}
+            [[transports]]
+            name = "webrtc"
+            path = "/rtc"
+            config = {{ udp_port = {port} }}
+            [[transports]]
+            name = "websocket"
+            path = "/voice"
+            [channel]
+            first_agent = "triage"
+            [[agents]]
+            name = "triage"
+            system_prompt = "Say nothing of hunter2."
+            hands_off_to = ["billing"]
+            [[agents]]
+            name = "billing"
+            system_prompt = "Be exact."
+            [[mcp]]
+            url = "https://crm.example/hunter2"
+            bearer_token = "hunter2"
+            [[mcp]]
+            command = "/no/such/program"
+            args = ["hunter2"]
+            required = false
+            [recording]
+            sink = "wav"
+            config = {{ directory = "{recordings}" }}
+            [auth]
+            tokens = ["hunter2"]
+            [limits]
+            max_sessions = 7
+            max_rooms = 8
+            "#
+        ),
+    );
+    let checked = output(&["check-config", "--config", file.path(), "--log", "warn"]).await;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!((checked.status.code(), &*errors), (Some(0), ""), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    let lines: Vec<(&str, &str)> = said
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(key, value)| (key, value.trim_start()))
+        .collect();
+    let expected = [
+        ("listen", &*format!("http://{listen}")),
+        ("provider", "openai, model gpt-realtime-2.1"),
+        ("transports", "webrtc at /rtc, websocket at /voice"),
+        ("agents", "triage, billing; calls begin with triage"),
+        ("mcp", "crm.example (required), program"),
+        ("recording", "wav, of callers who consent"),
+        ("auth", "on: calls and rooms need a token"),
+        ("limits", "7 calls, 8 rooms"),
+        ("metrics", "at /metrics"),
+        ("traces", "off"),
+        ("log", "warn, as JSON"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn check_config_without_a_file_is_about_the_defaults() {
+    let checked = output(&["check-config"]).await;
+    assert_eq!(checked.status.code(), Some(0));
+    let said = String::from_utf8(checked.stdout).unwrap();
+    for part in [
+        "echo",
+        "webrtc at /rtc, websocket at /ws",
+        "auth        off",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
+    for (name, text, named) in [
+        ("syntax", "listen = ", "line 1"),
+        ("listen", "listen = 'nonsense'", "listen"),
+        ("open", "listen = '0.0.0.0:0'", "--no-auth"),
+        ("log", "log = 'roomkit=loud'", "log"),
+        ("format", "log_format = 'xml'", "`text` or `json`"),
+        ("provider", "[provider]\nname = 'openai'", "OPENAI_API_KEY"),
+        (
+            "port",
+            "[[transports]]\nname = 'webrtc'\npath = '/a'\nconfig = { udp_port = 70000 }",
+            "transports[0].config",
+        ),
+        ("agent", "[channel]\nfirst_agent = 'nobody'", "nobody"),
+        ("mcp", "[[mcp]]\nurl = 'crm'", "mcp[0].url"),
+        (
+            "recording",
+            "[recording]\nsink = 'wav'\nconfig = { directory = '/proc/none' }",
+            "recording.config.directory",
+        ),
+        (
+            "token",
+            "[auth]\ntoken_env = 'ROOMKIT_NO_SUCH'",
+            "auth.token_env",
+        ),
+        ("limit", "[limits]\nmax_sessions = 0", "limits.max_sessions"),
+    ] {
+        let file = File::new(&format!("check-{name}"), text);
+        let checked = output(&["check-config", "--config", file.path()]).await;
+        is_refusal(&checked, 2, &[named]);
+        let started = output(&["--config", file.path()]).await;
+        assert_eq!(started.stderr, checked.stderr);
+    }
+}
+
+// ----- completions
+
+#[tokio::test]
+async fn shells_learn_the_command_line() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = output(&["completions", shell]).await;
+        assert_eq!(output.status.code(), Some(0));
+        let script = String::from_utf8(output.stdout).unwrap();
+        for part in ["roomkit-server", "check-config", "max-sessions"] {
+            assert!(script.contains(part), "{shell}: {part}");
+        }
+    }
+    is_refusal(&output(&["completions", "csh"]).await, 2, &["csh", "bash"]);
+}
+
+// ----- the log
+
+#[tokio::test]
+async fn x1_x6_a_json_log_is_an_object_per_line_without_secrets_and_words() {
+    let file = File::new(
+        "json-log",
+        "log = 'debug'\nlog_format = 'json'\n[auth]\ntokens = ['hunter2']",
+    );
+    let (server, log) = Running::with_log(&["--config", file.path()]).await;
+    let path = "/ws?token=hunter2";
+    let mut caller = Socket::open(server.address, path, &[]).await.unwrap();
+    caller.until("session_started").await;
+    caller
+        .send(json!({"type": "text", "text": "tell nobody"}))
+        .await;
+    caller.words("assistant", "tell nobody").await;
+    caller.hang_up().await;
+    let address = server.address.to_string();
+    server.signal("TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+
+    let log = soon(log).await.unwrap();
+    for secret in ["hunter2", "tell nobody"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    let events: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    for event in &events {
+        let text = |key: &str| {
+            event[key]
+                .as_str()
+                .unwrap_or_else(|| panic!("{key}: {event}"))
+        };
+        text("timestamp").parse::<Timestamp>().unwrap();
+        let levels = ["ERROR", "WARN", "INFO", "DEBUG"];
+        assert!(levels.contains(&text("level")), "{event}");
+        assert!(!text("target").is_empty());
+    }
+    let event = |message: &str| {
+        let mut events = events.iter();
+        let found = events.find(|event| event["message"] == message);
+        found.unwrap_or_else(|| panic!("{message}: {log}"))
+    };
+    let ready = event("ready");
+    assert_eq!(ready["level"], "INFO");
+    assert_eq!(ready["target"], "roomkit_server::server");
+    assert_eq!(ready["address"], address);
+    assert_eq!(event("stopping: new calls are refused")["drain_s"], 30);
+}
+
+// ----- readiness
+
+#[tokio::test]
+async fn c5_a_full_server_is_not_ready_until_a_place_is_free() {
+    let server = TestServer::start("[limits]\nmax_sessions = 1\nretry_after_seconds = 7").await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let (caller, _) = server.session("").await;
+    let full = server.get("/readyz").await;
+    full.is_error(503, "full");
+    assert_eq!(full.header("retry-after"), Some("7"));
+    assert_eq!(server.get("/healthz").await.status, 200, "it works");
+    caller.hang_up().await;
+    soon(async { while server.get("/readyz").await.status != 200 {} }).await;
+}
+
+// ----- what goes with the program
+
+/// A file beside the program that runs it.
+fn of_ops(name: &str) -> String {
+    let ops = concat!(env!("CARGO_MANIFEST_DIR"), "/ops");
+    std::fs::read_to_string(format!("{ops}/{name}")).unwrap()
+}
+
+#[test]
+fn x4_the_unit_runs_the_program_and_waits_longer_than_calls_may_go_on() {
+    let unit = of_ops("roomkit-server.service");
+    let value = |key: &str| {
+        let mut lines = unit.lines();
+        let found = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("{key}: {unit}"))
+    };
+    let start = Cli::try_parse_from(value("ExecStart").split(' ')).unwrap();
+    let reload = Cli::try_parse_from(value("ExecReload").split(' ')).unwrap();
+    let Some(Task::CheckConfig(checked)) = reload.task else {
+        panic!("a reload begins with a check");
+    };
+    assert_eq!(checked.config, start.settings.config);
+    assert!(unit.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
+    let patience: u64 = value("TimeoutStopSec").parse().unwrap();
+    // Beyond the calls, dashboards and requests have 2 s each to end, MCP servers 10, traces 5.
+    assert!(patience > Config::default().drain_s + 19);
+    assert_eq!(value("RestartPreventExitStatus"), "2");
+}
+
+#[test]
+fn the_container_runs_the_program() {
+    let file = of_ops("Containerfile");
+    let words = |key: &str| -> Vec<String> {
+        let mut lines = file.lines();
+        let list = lines.find_map(|line| line.strip_prefix(key));
+        serde_json::from_str(list.unwrap()).unwrap()
+    };
+    Cli::try_parse_from([words("ENTRYPOINT "), words("CMD ")].concat()).unwrap();
+}

@@ -1,0 +1,233 @@
+//! Hosts that start sessions themselves, as `on_client_connected` and `mount_fastrtc_realtime` let
+//! them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use roomkit_core::provider::{ProviderCapabilities, Role};
+use roomkit_http::routes;
+use roomkit_mock::MockRealtimeProvider;
+use roomkit_transport_webrtc::{
+    ClientOffer, SignallingError, WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig,
+    mount_fastrtc_realtime,
+};
+use serde_json::json;
+
+use crate::support::*;
+
+fn transport(config: WebRtcTransportConfig) -> WebRtcRealtimeTransport {
+    WebRtcRealtimeTransport::new(config).unwrap()
+}
+
+/// Mounted under `/rtc-realtime`, as on the API page.
+async fn mounted(transport: &WebRtcRealtimeTransport) -> Http {
+    let app = mount_fastrtc_realtime(Router::new(), transport, "/rtc-realtime", open_door());
+    let (address, _) = serve(app.unwrap()).await;
+    Http::new(address, "/rtc-realtime")
+}
+
+#[tokio::test]
+async fn c4_the_api_pages_flow() {
+    let config = WebRtcTransportConfig {
+        input_sample_rate: Some(16_000),
+        output_sample_rate: Some(24_000),
+        ..config()
+    };
+    let transport = transport(config);
+    let ai =
+        MockRealtimeProvider::new().with_capabilities(ProviderCapabilities::new(24_000, 24_000));
+    let (_kit, channel) = host(&transport, Arc::new(ai.clone())).await;
+    let starting = channel.clone();
+    transport.on_client_connected(move |id| {
+        let channel = starting.clone();
+        async move {
+            let started = channel.start_session(LOBBY, id.as_str(), id.clone()).await;
+            started.unwrap();
+        }
+    });
+    let http = mounted(&transport).await;
+    let mut client = Client::connect_as(Kind::default(), &http).await;
+    let started = client.message("session_started").await;
+    assert_eq!(started["participant_id"], client.id);
+    assert_eq!(started["input_sample_rate"], 16_000);
+    assert_eq!(started["output_sample_rate"], 24_000);
+    client.ping().await;
+    assert!(transport.clone().clients() == 1, "a clone is the same one");
+    client.send(&json!({"type": "end"})).await;
+    client.message("session_ended").await;
+    until(|| transport.clients() == 0).await;
+}
+
+#[tokio::test]
+async fn c4_the_routes_are_nested_anywhere() {
+    let transport = transport(config());
+    let ai = MockRealtimeProvider::new();
+    let (_kit, channel) = host(&transport, Arc::new(ai)).await;
+    transport.on_client_connected(move |id| {
+        let channel = channel.clone();
+        async move { drop(channel.start_session(LOBBY, "ann", id).await) }
+    });
+    let inner = Router::new().nest("/b", transport.router(open_door()));
+    let app = Router::new().nest("/a", inner);
+    let (address, _) = serve(app).await;
+    let http = Http::new(address, "/a/b");
+    Client::call_as(Kind::default(), &http).await;
+    let client = Client::new(Kind::default()).await;
+    let created = http
+        .send("POST", "/whip", "application/sdp", &client.offer)
+        .await;
+    let location = created.header("location").unwrap();
+    assert!(location.starts_with("/a/b/whip/"), "{location}");
+    let answer = http.send("DELETE", &location["/a/b".len()..], "", "").await;
+    assert_eq!(answer.status, 200);
+
+    for path in ["rtc", "/rtc/{id}", "/r tc"] {
+        let mounted = mount_fastrtc_realtime(Router::new(), &transport, path, open_door());
+        let error = mounted.unwrap_err().to_string();
+        assert!(error.starts_with("path: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn s8_a_panic_of_the_observer_harms_nobody() {
+    let config = WebRtcTransportConfig {
+        session_timeout_ms: 300,
+        ..config()
+    };
+    let transport = transport(config);
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let panics = Arc::new(AtomicBool::new(true));
+    transport.on_client_connected(move |id| {
+        let channel = channel.clone();
+        let panics = panics.swap(false, Ordering::SeqCst);
+        async move {
+            assert!(!panics, "host code");
+            drop(channel.start_session(LOBBY, "ann", id).await);
+        }
+    });
+    let http = mounted(&transport).await;
+    let first = Client::connect_as(Kind::default(), &http).await;
+    soon(first.channel()).await;
+    let mut second = Client::call_as(Kind::default(), &http).await;
+    // The first is one nobody has made a session of.
+    until(|| transport.clients() == 1).await;
+    second.ping().await;
+}
+
+#[tokio::test]
+async fn s8_a_panic_before_there_is_a_future() {
+    let config = WebRtcTransportConfig {
+        session_timeout_ms: 100,
+        ..config()
+    };
+    let transport = transport(config);
+    transport.on_client_connected(|_| -> std::future::Ready<()> { panic!("host code") });
+    let http = mounted(&transport).await;
+    let mut client = Client::connect_as(Kind::default(), &http).await;
+    client.sent_away().await;
+    until(|| transport.clients() == 0).await;
+}
+
+#[tokio::test]
+async fn s1_a_client_nobody_starts_a_session_for_is_sent_away() {
+    let config = WebRtcTransportConfig {
+        session_timeout_ms: 100,
+        ..config()
+    };
+    for has_observer in [false, true] {
+        let transport = transport(config.clone());
+        if has_observer {
+            transport.on_client_connected(|_| std::future::pending());
+        }
+        let http = mounted(&transport).await;
+        let mut client = Client::connect_as(Kind::default(), &http).await;
+        client.sent_away().await;
+        until(|| transport.clients() == 0).await;
+        let ended = http.offer(&client.candidate("")).await;
+        assert_eq!(ended.refusal(), (410, "connection_closed".into()));
+    }
+}
+
+#[tokio::test]
+async fn s1_who_has_made_a_session_may_take_its_time() {
+    let transport = transport(WebRtcTransportConfig {
+        session_timeout_ms: 50,
+        ..config()
+    });
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&done);
+    transport.on_client_connected(move |id| {
+        let (channel, told) = (channel.clone(), Arc::clone(&told));
+        async move {
+            let session = channel.start_session(LOBBY, "ann", id).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            channel
+                .inject_text(&session, "Say hello.", Role::User, false)
+                .unwrap();
+            told.store(true, Ordering::SeqCst);
+        }
+    });
+    let http = mounted(&transport).await;
+    let mut client = Client::call_as(Kind::default(), &http).await;
+    until(|| done.load(Ordering::SeqCst)).await;
+    client.ping().await;
+}
+
+#[tokio::test]
+async fn s1_a_session_may_start_before_the_client_is_connected() {
+    let transport = transport(config());
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let http = mounted(&transport).await;
+    let mut client = Client::new(Kind::default()).await;
+    let answer = http.offer(&client.fast_rtc()).await.sdp();
+    let id = WebRtcId::from(client.id.as_str());
+    channel.start_session(LOBBY, "ann", id).await.unwrap();
+    client.take(&answer).await;
+    client.message("session_started").await;
+    client.ping().await;
+}
+
+#[tokio::test]
+async fn c4_a_signalling_of_the_hosts_own() {
+    let transport = transport(config());
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let starting = channel.clone();
+    transport.on_client_connected(move |id| {
+        let channel = starting.clone();
+        async move { drop(channel.start_session(LOBBY, "ann", id).await) }
+    });
+    let mut client = Client::new(Kind::default()).await;
+    let id = WebRtcId::from(client.id.as_str());
+    let kept = Arc::new(());
+    let offer = ClientOffer::new(id.clone(), client.offer.clone())
+        .identity(json!({"user": "ann"}).as_object().unwrap().clone())
+        .keep(Arc::clone(&kept));
+    let answer = transport.answer(offer).await.unwrap();
+    assert_eq!(Arc::strong_count(&kept), 2);
+    assert_eq!(transport.add_candidate(&id, "").await, Ok(true));
+    client.take(&answer).await;
+    client.message("session_started").await;
+    assert_eq!(channel.sessions()[0].metadata()["user"], "ann");
+    transport.hang_up(&id).await.unwrap();
+    client.message("session_ended").await;
+    until(|| Arc::strong_count(&kept) == 1).await;
+    assert_eq!(transport.hang_up(&id).await, Err(SignallingError::Ended));
+    let again = transport.restart(&id, &client.offer).await;
+    assert_eq!(again, Err(SignallingError::Ended));
+}
+
+#[tokio::test]
+async fn the_transport_is_found_by_name() {
+    let config = json!({"interfaces": ["127.0.0.1"], "udp_port": 0});
+    let mountable = (routes("webrtc").unwrap().build)(config).unwrap();
+    assert_eq!(mountable.transport().name(), "webrtc");
+    let wrong = (routes("webrtc").unwrap().build)(json!({"interfaces": ["10.255.255.1"]}));
+    assert!(wrong.unwrap_err().to_string().starts_with("interfaces: "));
+}

@@ -1,0 +1,10 @@
+//! The transport by its public API, over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
+
+#[cfg(feature = "tungstenite")]
+mod connection;
+mod protocol;
+#[cfg(feature = "axum")]
+mod routes;
+#[cfg(any(feature = "axum", feature = "tungstenite"))]
+mod support;
