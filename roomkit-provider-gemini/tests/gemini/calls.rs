@@ -15,10 +15,10 @@ use roomkit_mock::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::support::server::{KEY, provider};
-
-const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
-const LIVE_38: &str = "gemini-3.8-live";
+use crate::support::{
+    LIVE_38, NATIVE_25,
+    server::{KEY, provider},
+};
 
 struct Call {
     voice: RealtimeVoiceChannel,

@@ -11,22 +11,9 @@ use roomkit_core::{
 use roomkit_provider_gemini::{
     Auth, GeminiConfig, GeminiLiveProvider, GeminiSessionConfig, Target, Token, protocol::Encoder,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
-const LIVE_31: &str = "gemini-3.1-flash-live-preview";
-const LIVE_38: &str = "gemini-3.8-live";
-const TRANSLATE: &str = "gemini-3.5-live-translate-preview";
-const TRANSCRIBE: &str = "gemini-3.5-transcribe-live";
-
-fn map(value: Value) -> Map<String, Value> {
-    serde_json::from_value(value).unwrap()
-}
-
-fn build(config: Value) -> Result<GeminiLiveProvider, String> {
-    let config: GeminiConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;
-    GeminiLiveProvider::new(config).map_err(|error| error.to_string())
-}
+use crate::support::{LIVE_31, LIVE_38, NATIVE_25, TRANSCRIBE, TRANSLATE, build, map};
 
 #[test]
 fn defaults_are_pinned() {

@@ -19,11 +19,10 @@ use roomkit_provider_gemini::{Auth, GeminiConfig, GeminiLiveProvider, Token};
 use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpListener};
 
-use crate::support::server::{KEY, config, next, provider, setup};
-
-const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
-const LIVE_31: &str = "gemini-3.1-flash-live-preview";
-const LIVE_38: &str = "gemini-3.8-live";
+use crate::support::{
+    LIVE_31, LIVE_38, NATIVE_25,
+    server::{KEY, config, next, provider, setup},
+};
 
 /// How `connect` fails at this server.
 async fn refusal(server: FakeGeminiBuilder, model: &str, setup: SessionSetup) -> ProviderError {

@@ -5,28 +5,13 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use roomkit_core::{
     id::CallId,
-    provider::{
-        ProviderCommand, ProviderErrorKind, ProviderEvent, Role, SessionSetup, SessionUpdate,
-    },
+    provider::{ProviderCommand, ProviderErrorKind, ProviderEvent, Role, SessionUpdate},
     tool::{ToolDefinition, ToolRules},
 };
 use roomkit_provider_gemini::{GeminiSessionConfig, Redactor, Target, protocol::Encoder};
 use serde_json::{Map, Value, json};
 
-const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
-const LIVE_31: &str = "gemini-3.1-flash-live-preview";
-const LIVE_38: &str = "gemini-3.8-live";
-
-fn setup(config: Value) -> SessionSetup {
-    let mut setup = SessionSetup::new("session".into());
-    setup.provider_config = serde_json::from_value(config).unwrap();
-    setup
-}
-
-fn encoder(model: &str, config: Value) -> Encoder {
-    let defaults = GeminiSessionConfig::default();
-    Encoder::new(&Target::gemini_api(model), &defaults, &setup(config)).unwrap()
-}
+use crate::support::{LIVE_31, LIVE_38, NATIVE_25, encoder, setup};
 
 fn frames(encoder: &mut Encoder, command: &ProviderCommand) -> Vec<Value> {
     let mut frames = VecDeque::new();

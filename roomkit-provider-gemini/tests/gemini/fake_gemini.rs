@@ -15,13 +15,10 @@ use roomkit_mock::fake_gemini::{
 use serde_json::json;
 
 use crate::support::{
+    LIVE_31, LIVE_38, NATIVE_25,
     server::{Call, next, setup},
     told,
 };
-
-const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
-const LIVE_31: &str = "gemini-3.1-flash-live-preview";
-const LIVE_38: &str = "gemini-3.8-live";
 
 fn text(text: &str) -> ProviderCommand {
     ProviderCommand::Text {

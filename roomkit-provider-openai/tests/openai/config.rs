@@ -10,9 +10,7 @@ use roomkit_provider_openai::{
 };
 use serde_json::{Map, Value, json};
 
-fn map(value: Value) -> Map<String, Value> {
-    serde_json::from_value(value).unwrap()
-}
+use crate::support::map;
 
 fn build(config: Value) -> Result<OpenAIRealtimeProvider, String> {
     let config: OpenAIConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;

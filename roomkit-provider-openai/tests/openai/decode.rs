@@ -1,7 +1,5 @@
 //! Server events in, core events out.
 
-use std::collections::VecDeque;
-
 use roomkit_core::{
     id::{ItemId, ResponseId},
     provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage},
@@ -9,21 +7,9 @@ use roomkit_core::{
 use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder};
 use serde_json::json;
 
+use crate::support::{decode, decode_with, decoder};
+
 const SAMPLES: &str = include_str!("../fixtures/server_events.jsonl");
-
-fn decoder() -> Decoder {
-    Decoder::new(Dialect::OpenAI, AudioCodec::Pcm, Redactor::default())
-}
-
-fn decode_with(decoder: &mut Decoder, frame: &str) -> Vec<ProviderEvent> {
-    let mut events = VecDeque::new();
-    decoder.decode(frame, &mut events);
-    events.into()
-}
-
-fn decode(frame: &str) -> Vec<ProviderEvent> {
-    decode_with(&mut decoder(), frame)
-}
 
 /// The sample with that `event_id`.
 fn sample(event_id: &str) -> &'static str {

@@ -7,11 +7,9 @@ use roomkit_core::{
     tool::ToolDefinition,
 };
 use roomkit_provider_openai::{Dialect, OpenAISessionConfig, protocol::Encoder};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-fn map(value: Value) -> Map<String, Value> {
-    serde_json::from_value(value).unwrap()
-}
+use crate::support::map;
 
 fn setup(provider_config: Value) -> SessionSetup {
     let mut setup = SessionSetup::new("session".into());

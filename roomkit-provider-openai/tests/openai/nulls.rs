@@ -1,16 +1,8 @@
 //! Fields that are null, and failures that are told in more than one way.
 
-use std::collections::VecDeque;
-
 use roomkit_core::provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role};
-use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder};
 
-fn decode(frame: &str) -> Vec<ProviderEvent> {
-    let mut decoder = Decoder::new(Dialect::OpenAI, AudioCodec::Pcm, Redactor::default());
-    let mut events = VecDeque::new();
-    decoder.decode(frame, &mut events);
-    events.into()
-}
+use crate::support::decode;
 
 #[test]
 fn every_field_may_be_null() {

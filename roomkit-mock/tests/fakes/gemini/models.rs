@@ -5,35 +5,10 @@ use std::time::Duration;
 use roomkit_mock::fake_gemini::{Closure, FakeGemini};
 use serde_json::{Value, json};
 
-use crate::raw_client::Next;
 use crate::raw_client::gemini::{
-    Client, KEY, MODEL, MODEL_25, MODEL_31, VERTEX_MODEL, agent, first, with,
+    Client, INVALID, MODEL, MODEL_25, MODEL_31, VERTEX_MODEL, agent, first, refused, unknown,
+    verdict, with,
 };
-
-const INVALID: &str = "Request contains an invalid argument.";
-
-fn unknown(name: &str, place: &str) -> String {
-    format!(
-        "Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."
-    )
-}
-
-/// What a `setup` is answered with on this server's path.
-async fn verdict(url: String, setup: Value) -> Result<Value, (u16, String)> {
-    let mut client = Client::dial_at(url, &[KEY]).await;
-    client.send(json!({"setup": setup})).await;
-    match client.next().await {
-        Next::Event(message) => Ok(message),
-        Next::Closed { code, reason } => Err((code, reason)),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn refused(server: &FakeGemini, setup: Value) -> String {
-    let (code, reason) = verdict(server.url(), setup).await.unwrap_err();
-    assert_eq!(code, 1007, "{reason}");
-    reason
-}
 
 #[tokio::test]
 async fn unknown_and_retired_models_are_1008() {

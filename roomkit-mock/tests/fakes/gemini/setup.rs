@@ -6,34 +6,12 @@ use roomkit_mock::fake_gemini::FakeGemini;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::raw_client::gemini::{Client, KEY, MODEL, VERTEX_MODEL, agent, first, kinds, with};
-use crate::raw_client::{Next, Socket};
+use crate::raw_client::Socket;
+use crate::raw_client::gemini::{
+    Client, INVALID, KEY, MODEL, VERTEX_MODEL, agent, first, kinds, refused, unknown, verdict, with,
+};
 
-const INVALID: &str = "Request contains an invalid argument.";
 const BAD_KEY: &str = "API key not valid. Please pass a valid API key.";
-
-fn unknown(name: &str, place: &str) -> String {
-    format!(
-        "Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."
-    )
-}
-
-/// What a `setup` is answered with on this server's path.
-async fn verdict(url: String, setup: Value) -> Result<Value, (u16, String)> {
-    let mut client = Client::dial_at(url, &[KEY]).await;
-    client.send(json!({"setup": setup})).await;
-    match client.next().await {
-        Next::Event(message) => Ok(message),
-        Next::Closed { code, reason } => Err((code, reason)),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn refused(server: &FakeGemini, setup: Value) -> String {
-    let (code, reason) = verdict(server.url(), setup).await.unwrap_err();
-    assert_eq!(code, 1007, "{reason}");
-    reason
-}
 
 #[tokio::test]
 async fn every_path_of_the_vendor_is_served_and_no_other() {

@@ -16,6 +16,9 @@ pub(crate) const MODEL_25: &str = "models/gemini-2.5-flash-native-audio-preview-
 pub(crate) const VERTEX_MODEL: &str =
     "projects/p/locations/l/publishers/google/models/gemini-live-2.5-flash-native-audio";
 
+/// What a request that makes no sense is refused with.
+pub(crate) const INVALID: &str = "Request contains an invalid argument.";
+
 pub(crate) struct Client {
     pub(crate) socket: Socket,
 }
@@ -251,4 +254,28 @@ pub(crate) fn utterance(tone_ms: usize) -> Vec<u8> {
 /// The only connection.
 pub(crate) async fn first(server: &FakeGemini) -> FakeConnection {
     server.wait_for_connection(0).await.unwrap()
+}
+
+/// What a field is refused with that there is not.
+pub(crate) fn unknown(name: &str, place: &str) -> String {
+    format!(
+        "Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."
+    )
+}
+
+/// What a `setup` is answered with on this server's path.
+pub(crate) async fn verdict(url: String, setup: Value) -> Result<Value, (u16, String)> {
+    let mut client = Client::dial_at(url, &[KEY]).await;
+    client.send(json!({"setup": setup})).await;
+    match client.next().await {
+        Next::Event(message) => Ok(message),
+        Next::Closed { code, reason } => Err((code, reason)),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn refused(server: &FakeGemini, setup: Value) -> String {
+    let (code, reason) = verdict(server.url(), setup).await.unwrap_err();
+    assert_eq!(code, 1007, "{reason}");
+    reason
 }

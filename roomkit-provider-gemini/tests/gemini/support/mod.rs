@@ -4,9 +4,38 @@ pub(crate) mod server;
 
 use std::collections::VecDeque;
 
-use roomkit_core::provider::{ProviderEvent, ResponseStatus, Role};
-use roomkit_provider_gemini::{GeminiSessionConfig, Redactor, protocol::Decoder};
-use serde_json::{Value, json};
+use roomkit_core::provider::{ProviderEvent, ResponseStatus, Role, SessionSetup};
+use roomkit_provider_gemini::{
+    GeminiConfig, GeminiLiveProvider, GeminiSessionConfig, Redactor, Target,
+    protocol::{Decoder, Encoder},
+};
+use serde_json::{Map, Value, json};
+
+pub(crate) const NATIVE_25: &str = "gemini-2.5-flash-native-audio-preview-12-2025";
+pub(crate) const LIVE_31: &str = "gemini-3.1-flash-live-preview";
+pub(crate) const LIVE_38: &str = "gemini-3.8-live";
+pub(crate) const TRANSLATE: &str = "gemini-3.5-live-translate-preview";
+pub(crate) const TRANSCRIBE: &str = "gemini-3.5-transcribe-live";
+
+pub(crate) fn map(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn build(config: Value) -> Result<GeminiLiveProvider, String> {
+    let config: GeminiConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;
+    GeminiLiveProvider::new(config).map_err(|error| error.to_string())
+}
+
+pub(crate) fn setup(config: Value) -> SessionSetup {
+    let mut setup = SessionSetup::new("session".into());
+    setup.provider_config = serde_json::from_value(config).unwrap();
+    setup
+}
+
+pub(crate) fn encoder(model: &str, config: Value) -> Encoder {
+    let defaults = GeminiSessionConfig::default();
+    Encoder::new(&Target::gemini_api(model), &defaults, &setup(config)).unwrap()
+}
 
 pub(crate) fn decoder(session: Value) -> Decoder {
     let overrides = serde_json::from_value(session).unwrap();

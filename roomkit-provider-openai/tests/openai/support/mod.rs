@@ -1,15 +1,18 @@
-//! A server that does exactly what a test tells it, for what a well-behaved one never does.
+//! Frames and what they mean; and a server that does exactly what a test tells it, for what a
+//! well-behaved one never does.
 
 pub(crate) mod call;
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::VecDeque, sync::Mutex, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::provider::{
     ProviderConnection, ProviderEvent, RealtimeVoiceProvider, SessionSetup,
 };
-use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider};
-use serde_json::{Value, json};
+use roomkit_provider_openai::{
+    AudioCodec, Dialect, OpenAIConfig, OpenAIRealtimeProvider, Redactor, protocol::Decoder,
+};
+use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -133,4 +136,22 @@ pub(crate) async fn next(connection: &mut ProviderConnection) -> ProviderEvent {
         .await
         .expect("an event")
         .expect("the stream goes on")
+}
+
+pub(crate) fn map(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn decoder() -> Decoder {
+    Decoder::new(Dialect::OpenAI, AudioCodec::Pcm, Redactor::default())
+}
+
+pub(crate) fn decode_with(decoder: &mut Decoder, frame: &str) -> Vec<ProviderEvent> {
+    let mut events = VecDeque::new();
+    decoder.decode(frame, &mut events);
+    events.into()
+}
+
+pub(crate) fn decode(frame: &str) -> Vec<ProviderEvent> {
+    decode_with(&mut decoder(), frame)
 }
