@@ -233,6 +233,29 @@ impl ConfigError {
             problem: problem.into(),
         }
     }
+
+    /// The same error for who holds these settings as a section of others: `voice` in `session` is
+    /// `session.voice`, and what is wrong with all of `config` is wrong with the section.
+    #[must_use]
+    pub fn in_section(self, section: &str) -> Self {
+        self.rename_field(|field| match field {
+            "config" => section.to_owned(),
+            field => format!("{section}.{field}"),
+        })
+    }
+
+    /// The same error for who knows the field by another name; errors about no field stay as they
+    /// are.
+    #[must_use]
+    pub fn rename_field(self, rename: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Field { field, problem } => Self::Field {
+                field: rename(&field),
+                problem,
+            },
+            other => other,
+        }
+    }
 }
 
 /// Why a session did not start (contract S1): the step that failed.
@@ -384,5 +407,20 @@ mod tests {
             assert_eq!(error.public_message(), public);
             assert!(error.message().contains("org-4711"));
         }
+    }
+
+    #[test]
+    fn a_setting_is_named_as_its_reader_knows_it() {
+        let within = |field: &str| {
+            let error = ConfigError::field(field, "is empty").in_section("provider.config");
+            error.to_string()
+        };
+        assert_eq!(within("voice"), "provider.config.voice: is empty");
+        assert_eq!(within("config"), "provider.config: is empty", "all of it");
+        let duplicate = ConfigError::Duplicate {
+            what: "provider",
+            name: "echo".into(),
+        };
+        assert_eq!(duplicate.clone().in_section("provider"), duplicate);
     }
 }

@@ -227,11 +227,12 @@ fn checked(servers: impl IntoIterator<Item = McpServer>) -> Result<Vec<Checked>,
     let servers: Vec<McpServer> = servers.into_iter().collect();
     let several = servers.len() > 1;
     let check = |(place, server): (usize, &McpServer)| {
-        server.check().map_err(|error| match error {
-            ConfigError::Field { field, problem } if several => {
-                ConfigError::field(format!("servers[{place}].{field}"), problem)
+        server.check().map_err(|error| {
+            if several {
+                error.in_section(&format!("servers[{place}]"))
+            } else {
+                error
             }
-            other => other,
         })
     };
     servers.iter().enumerate().map(check).collect()

@@ -142,7 +142,7 @@ impl GeminiConfig {
         let session = self.session.check();
         session
             .and_then(|()| self.target().check(&self.session))
-            .map_err(|error| in_section("session", error))?;
+            .map_err(|error| error.in_section("session"))?;
         self.endpoint(&self.session, None)
     }
 
@@ -315,16 +315,6 @@ impl fmt::Debug for GeminiConfig {
     }
 }
 
-/// The same error with its field's place in the whole configuration.
-pub(crate) fn in_section(section: &str, error: ConfigError) -> ConfigError {
-    match error {
-        ConfigError::Field { field, problem } => {
-            ConfigError::field(format!("{section}.{field}"), problem)
-        }
-        other => other,
-    }
-}
-
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
@@ -335,5 +325,5 @@ fn session_config<'de, D: Deserializer<'de>>(
     let settings = Map::<String, Value>::deserialize(deserializer)?;
     GeminiSessionConfig::default()
         .with_overrides(&settings)
-        .map_err(|error| serde::de::Error::custom(in_section("session", error)))
+        .map_err(|error| serde::de::Error::custom(error.in_section("session")))
 }

@@ -109,7 +109,7 @@ impl OpenAIConfig {
         self.check_numbers()?;
         self.session
             .check(self.dialect)
-            .map_err(|error| in_section("session", error))?;
+            .map_err(|error| error.in_section("session"))?;
         let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
         if self.model_in_query {
             endpoint = endpoint.with_query("model", &self.model);
@@ -223,16 +223,6 @@ impl fmt::Debug for OpenAIConfig {
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)
             .finish()
-    }
-}
-
-/// The same error with its field's place in the whole configuration.
-pub(crate) fn in_section(section: &str, error: ConfigError) -> ConfigError {
-    match error {
-        ConfigError::Field { field, problem } => {
-            ConfigError::field(format!("{section}.{field}"), problem)
-        }
-        other => other,
     }
 }
 

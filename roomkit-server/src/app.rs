@@ -18,7 +18,7 @@ use crate::{
     config::{AgentConfig, ChannelConfig, Config, TransportConfig},
     dashboards::Dashboards,
     demo_tools,
-    error::{ServerError, within},
+    error::ServerError,
     host::{Host, SUPERVISOR, TransportHost, VOICE},
     jwt::Jwt,
     keys::Keys,
@@ -80,7 +80,7 @@ impl App {
         let registry = Registry::linked()?;
         let provider = registry
             .provider(&config.provider.name, config.provider.config.clone())
-            .map_err(within("provider.config"))?;
+            .map_err(|error| error.in_section("provider.config"))?;
         let transports = transports(&config.transports)?;
         let all = transports
             .iter()
@@ -109,12 +109,8 @@ impl App {
         config.channel.check()?;
         let voice = voice.agents(config.agents.iter().map(AgentConfig::agent));
         let voice = configured(voice, &config.channel).build();
-        let voice = voice.map_err(|error| match error {
-            ConfigError::Field { field, problem } => {
-                ConfigError::field(config.channel.name_in_file(&field), problem)
-            }
-            other => other,
-        })?;
+        let voice = voice
+            .map_err(|error| error.rename_field(|field| config.channel.name_in_file(field)))?;
 
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
@@ -132,7 +128,7 @@ impl App {
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let app = Self {
-            admission: admission.map_err(within("limits"))?,
+            admission: admission.map_err(|error| error.in_section("limits"))?,
             dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
             makers: Makers::new(config.limits.rooms_per_address()),
             keys,
@@ -156,7 +152,7 @@ impl App {
                 transport: place,
             });
             let context = MountContext::new(&config.path, app.admission.clone(), host)
-                .map_err(within(&format!("transports[{place}]")))?;
+                .map_err(|error| error.in_section(&format!("transports[{place}]")))?;
             router = router.merge(transport.mount(context));
         }
         Ok((app, router))
@@ -190,7 +186,8 @@ fn transports(configs: &[TransportConfig]) -> Result<Vec<MountableTransport>, Co
         }
         let section = format!("transports[{place}].config");
         let plugin = http::routes(&config.name)?;
-        built.push((plugin.build)(config.config.clone()).map_err(within(&section))?);
+        let mountable = (plugin.build)(config.config.clone());
+        built.push(mountable.map_err(|error| error.in_section(&section))?);
     }
     Ok(built)
 }

@@ -85,20 +85,6 @@ impl From<clap::Error> for ServerError {
     }
 }
 
-/// Says where a setting of a part stands in the whole: `max_sessions` becomes
-/// `limits.max_sessions`.
-pub(crate) fn within(section: &str) -> impl Fn(ConfigError) -> ConfigError {
-    move |error| match error {
-        ConfigError::Field { field, problem } if field == "config" => {
-            ConfigError::field(section, problem)
-        }
-        ConfigError::Field { field, problem } => {
-            ConfigError::field(format!("{section}.{field}"), problem)
-        }
-        other => other,
-    }
-}
-
 /// The answer to a room operation that failed.
 pub(crate) fn room_rejection(error: &RoomError) -> Rejection {
     let (status, code) = match error {

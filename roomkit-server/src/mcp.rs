@@ -26,16 +26,10 @@ pub(crate) fn check(servers: &[McpServer]) -> Result<Vec<String>, ConfigError> {
 
 /// The library counts in `servers`, and does not where there is one.
 fn in_file(error: ConfigError) -> ConfigError {
-    match error {
-        ConfigError::Field { field, problem } => {
-            let field = match field.strip_prefix("servers") {
-                Some(place) => format!("mcp{place}"),
-                None => format!("mcp[0].{field}"),
-            };
-            ConfigError::field(field, problem)
-        }
-        other => other,
-    }
+    error.rename_field(|field| match field.strip_prefix("servers") {
+        Some(place) => format!("mcp{place}"),
+        None => format!("mcp[0].{field}"),
+    })
 }
 
 #[cfg(test)]

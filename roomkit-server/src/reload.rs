@@ -10,7 +10,7 @@ use crate::{
     cli::Settings,
     config::{Config, TlsConfig},
     dashboards::Dashboards,
-    error::{ServerError, within},
+    error::ServerError,
     hang_up::HangUps,
     jwt::Jwt,
     keys::Keys,
@@ -111,7 +111,7 @@ impl Reload {
         limits.https = self.tls.is_some();
         self.admission
             .reconfigure(&limits)
-            .map_err(within("limits"))?;
+            .map_err(|error| error.in_section("limits"))?;
         self.load_limits
             .send_replace(LoadLimits::from(&config.limits));
         self.dashboards

@@ -26,7 +26,7 @@ use super::{
     schema, setup as wire_setup,
     text::{fit, in_words, response, without_controls},
 };
-use crate::config::{GeminiSessionConfig, INPUT_RATE, Target, ToolScheduling, in_section, within};
+use crate::config::{GeminiSessionConfig, INPUT_RATE, Target, ToolScheduling, within};
 
 /// What brings a model to speak that has no message for it: text too short to say anything.
 const NUDGE: &str = ".";
@@ -68,7 +68,7 @@ impl Encoder {
                 session.with_overrides(layer)
             })
             .and_then(|session| target.check(&session).map(|()| session))
-            .map_err(|error| in_section("provider_config", error))?;
+            .map_err(|error| error.in_section("provider_config"))?;
         if !setup.interruptions {
             session = session.uninterrupted()?;
         }

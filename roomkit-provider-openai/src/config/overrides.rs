@@ -6,7 +6,7 @@
 use roomkit_core::registry::ConfigError;
 use serde_json::{Map, Value, json};
 
-use super::{in_section, session::OpenAISessionConfig};
+use super::session::OpenAISessionConfig;
 
 /// Flat names of the Python original, and where their values go. `codec` stands for both
 /// directions.
@@ -142,7 +142,7 @@ fn normalise(overrides: &Map<String, Value>) -> Result<Map<String, Value>, Confi
             .or_insert_with(|| Value::Object(Map::new()))
         {
             Value::Object(section_map) => {
-                put(section_map, name, value, flat).map_err(|error| in_section(section, error))?;
+                put(section_map, name, value, flat).map_err(|error| error.in_section(section))?;
             }
             _ => {
                 return Err(ConfigError::field(

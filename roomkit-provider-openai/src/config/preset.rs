@@ -6,7 +6,7 @@ use roomkit_core::registry::ConfigError;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
-use super::{OpenAIConfig, OpenAISessionConfig, Raw, in_section};
+use super::{OpenAIConfig, OpenAISessionConfig, Raw};
 
 /// A server known by name. It sets the defaults of an [`OpenAIConfig`]; a field that is given wins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -91,7 +91,7 @@ impl TryFrom<Raw> for OpenAIConfig {
         let session = preset
             .session
             .with_overrides(&raw.session)
-            .map_err(|error| in_section("session", error))?;
+            .map_err(|error| error.in_section("session"))?;
         Ok(Self {
             api_key: raw.api_key,
             api_key_env: raw.api_key_env.unwrap_or(preset.api_key_env),

@@ -18,7 +18,7 @@ use super::{
     message::{ClientEvent, Content, Item},
     session::{self, Common},
 };
-use crate::config::{Dialect, OpenAISessionConfig, Voice, in_section};
+use crate::config::{Dialect, OpenAISessionConfig, Voice};
 
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
@@ -51,7 +51,7 @@ impl Encoder {
                 session.with_overrides(layer)
             })
             .and_then(|session| session.check(dialect).map(|()| session))
-            .map_err(|error| in_section("provider_config", error))?;
+            .map_err(|error| error.in_section("provider_config"))?;
         let mut session = settled(session, dialect, interruptions)?;
         if let Some(voice) = &setup.voice {
             session.voice = Some(Voice::from(voice.as_str()));
@@ -198,7 +198,7 @@ impl Encoder {
             .session
             .with_overrides(overrides)
             .and_then(|session| session.check(self.dialect).map(|()| session))
-            .map_err(|error| in_section("provider_config", error))?;
+            .map_err(|error| error.in_section("provider_config"))?;
         let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
         if changed.capabilities() != self.session.capabilities() {
@@ -217,7 +217,7 @@ impl Encoder {
         let (session, mut names) = self
             .session
             .with_update(overrides)
-            .map_err(|error| refused(in_section("provider_config", error)))?;
+            .map_err(|error| refused(error.in_section("provider_config")))?;
         let mut session = settled(session, self.dialect, self.interruptions).map_err(refused)?;
         // The engine was told the capabilities when the connection was made, and relies on them.
         if session.capabilities() != self.session.capabilities() {

@@ -8,8 +8,6 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::within;
-
 /// Recordings of calls.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +42,7 @@ impl RecordingConfig {
         }
         let sink = registry
             .recording_sink(&self.sink, self.config.clone())
-            .map_err(within("recording.config"))?;
+            .map_err(|error| error.in_section("recording.config"))?;
         Ok(Recording::new(sink)
             .consent(self.consent)
             .client_decides(client_decides))
