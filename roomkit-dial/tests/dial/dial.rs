@@ -7,7 +7,7 @@ use roomkit_dial::{Deadline, DialOptions, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{KEY, Server, deadline, dialer};
+use crate::support::{self, KEY, Server, deadline, dialer};
 
 async fn failed(url: &str) -> ProviderError {
     let dialed = dialer(url, DialOptions::default()).dial(&deadline()).await;
@@ -41,12 +41,7 @@ async fn the_request_has_its_path_query_and_headers() {
         .with_query("alt", "a b")
         .with_header("headers.x-tenant", "x-tenant", "7".into())
         .unwrap();
-    let dialer = roomkit_dial::Dialer::new(
-        "t",
-        endpoint,
-        crate::support::ERRORS,
-        DialOptions::default(),
-    );
+    let dialer = roomkit_dial::Dialer::new("t", endpoint, support::ERRORS, DialOptions::default());
     let deadline = deadline();
     let dialer = dialer.unwrap();
     let (peer, socket) = tokio::join!(server.accept(), dialer.dial(&deadline));

@@ -7,7 +7,7 @@ use roomkit_core::provider::ProviderEvent;
 use roomkit_provider_gemini::protocol::{Decoder, tool_parameters};
 use serde_json::{Value, json};
 
-use crate::support::decoder;
+use crate::support::{self, decoder};
 
 const SAMPLES: &str = include_str!("../fixtures/server_events.jsonl");
 
@@ -226,11 +226,11 @@ fn x5_a_vendor_that_never_ends_a_turn_fills_no_memory() {
     let text = "x".repeat(100_000);
     let mut finals = 0;
     for _ in 0..20 {
-        for frame in [crate::support::hears(&text), crate::support::says(&text)] {
-            crate::support::decode(&mut decoder, &frame);
+        for frame in [support::hears(&text), support::says(&text)] {
+            support::decode(&mut decoder, &frame);
         }
     }
-    for event in crate::support::decode(&mut decoder, &crate::support::complete()) {
+    for event in support::decode(&mut decoder, &support::complete()) {
         if let ProviderEvent::Transcript { text, .. } = event {
             assert!(text.len() <= 256 * 1024);
             finals += 1;

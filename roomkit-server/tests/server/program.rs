@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Socket,
+    self, Socket,
     program::{File, Running, is_refusal, output, program, signal},
     soon,
 };
@@ -210,7 +210,7 @@ async fn flags_win_over_the_file() {
         .unwrap()
         .parse()
         .unwrap();
-    let refused = crate::support::request(address, "GET", "/rooms", &[], "").await;
+    let refused = support::request(address, "GET", "/rooms", &[], "").await;
     refused.is_error(401, "unauthorized");
     let mut caller = Socket::open(address, "/ws?token=a-token", &[])
         .await
@@ -284,7 +284,7 @@ async fn x4_sigterm_lets_calls_finish_and_exits_with_0() {
     caller.until("session_started").await;
     server.signal("TERM").await;
     let draining = async || {
-        let ready = crate::support::request(server.address, "GET", "/readyz", &[], "").await;
+        let ready = support::request(server.address, "GET", "/readyz", &[], "").await;
         ready.status == 503
     };
     while !draining().await {}
@@ -323,7 +323,7 @@ async fn x4_a_second_signal_does_not_wait() {
     let mut caller = Socket::open(server.address, "/ws", &[]).await.unwrap();
     caller.until("session_started").await;
     server.signal("TERM").await;
-    while crate::support::request(server.address, "GET", "/readyz", &[], "")
+    while support::request(server.address, "GET", "/readyz", &[], "")
         .await
         .status
         != 503

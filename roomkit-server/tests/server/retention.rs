@@ -3,13 +3,13 @@
 use roomkit::mock::Counters;
 use serde_json::json;
 
-use crate::support::{Socket, TestServer, refusal, soon};
+use crate::support::{self, Socket, TestServer, refusal, soon};
 
 const REFUSED: &str = "roomkit_admission_refused_total";
 
 /// Waits until the server knows so many rooms.
 async fn until_rooms(server: &TestServer, count: usize) -> Vec<String> {
-    crate::support::soon(async {
+    support::soon(async {
         loop {
             let listed = server.get("/rooms?limit=1000").await.json();
             let rooms = listed["rooms"].as_array().unwrap();
@@ -35,8 +35,7 @@ async fn s7_calls_in_fresh_rooms_leave_no_timelines() {
         futures_util::future::join_all(calls).await;
     }
     until_rooms(&server, 0).await;
-    crate::support::soon(async { while server.get("/readyz").await.json()["sessions"] != 0 {} })
-        .await;
+    support::soon(async { while server.get("/readyz").await.json()["sessions"] != 0 {} }).await;
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ pub(super) struct Tape {
     /// Who gave the consent that there is before the session is live.
     consented: RecordingDecision,
     state: RecordingState,
-    /// What was said before is not recorded: when recording last began or went on after consent
-    /// was waited for.
+    /// What was said before is not recorded: when recording last began or went on, or zero where
+    /// consent came before the session.
     since: Moment,
     /// What was sent and has not been heard to its end.
     unheard: VecDeque<Frame>,

@@ -7,6 +7,7 @@ use roomkit_mock::fake_gemini::{
 };
 use serde_json::{Value, json};
 
+use crate::raw_client;
 use crate::raw_client::gemini::{
     Client, MODEL, MODEL_31, VERTEX_MODEL, agent, audio_of, contents, first, kinds, shape, silence,
     text_of, tone, with,
@@ -70,7 +71,7 @@ async fn a_spoken_turn_comes_in_the_documented_order() {
 async fn turns_depend_on_audio_time_and_rates_are_taken_from_the_mime_type() {
     let server = FakeGemini::start().await.unwrap();
     let mut client = Client::connect(&server).await;
-    let audio: Vec<u8> = crate::raw_client::wave(24, 400);
+    let audio: Vec<u8> = raw_client::wave(24, 400);
     let whole = [vec![0; 48 * 300], audio, vec![0; 48 * 600]].concat();
     for chunk in whole.chunks(4800) {
         use base64::Engine as _;

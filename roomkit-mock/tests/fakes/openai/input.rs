@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use roomkit_mock::fake_openai::{FakeOpenAi, TranscriptTiming, UserTranscript};
 use serde_json::json;
 
-use crate::raw_client::{Client, audio_of, first, kind, kinds, of_kind, text_of, tone};
+use crate::raw_client::{self, Client, audio_of, first, kind, kinds, of_kind, text_of, tone};
 
 #[tokio::test]
 async fn manual_turns_answer_only_when_asked() {
@@ -156,7 +156,7 @@ async fn g711_is_heard_and_spoken() {
 #[tokio::test]
 async fn transcription_sessions_transcribe_and_never_answer() {
     let server = FakeOpenAi::start().await.unwrap();
-    let mut client = Client::dial(&server, "?intent=transcription", &[crate::raw_client::KEY])
+    let mut client = Client::dial(&server, "?intent=transcription", &[raw_client::KEY])
         .await
         .unwrap();
     let created = client.event().await;

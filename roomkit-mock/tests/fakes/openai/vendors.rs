@@ -9,7 +9,7 @@ use roomkit_mock::fake_openai::{
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::raw_client::{Client, KEY, Next, kind, of_kind};
+use crate::raw_client::{self, Client, KEY, Next, kind, of_kind};
 
 async fn created(server: FakeOpenAiBuilder) -> Value {
     let server = server.start().await.unwrap();
@@ -156,7 +156,7 @@ async fn xai_has_a_session_of_its_own_and_transcripts_that_grow() {
     assert_eq!(audio["output"]["format"]["rate"], 48_000);
     assert_eq!(audio["output"]["voice"], "my-own");
 
-    let heard: Vec<u8> = crate::raw_client::utterance(400)
+    let heard: Vec<u8> = raw_client::utterance(400)
         .chunks_exact(6)
         .flat_map(|three| [three[0], three[1], three[2], three[3]])
         .collect();
