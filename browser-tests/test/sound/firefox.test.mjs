@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, missing, open, said, textOf, TONE, until } from "../support/firefox.mjs";
-import { pitch, powerAt, rms } from "../support/recorder.mjs";
-import { failAtWill, watchOffers } from "../support/scripts.mjs";
-import { startServer, untilCalls } from "../support/server.mjs";
+import { call, launch, missing, open, said, textOf, TONE, until } from "../../support/firefox.mjs";
+import { pitch, powerAt, rms } from "../../support/recorder.mjs";
+import { failAtWill, watchOffers } from "../../support/scripts.mjs";
+import { startServer, untilCalls } from "../../support/server.mjs";
 
 const options = { skip: missing, timeout: 60_000 };
 const STORY = "Tell me a story that takes a while, because it will not be heard to its end: ".repeat(4);

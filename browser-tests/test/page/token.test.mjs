@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open, picture, said, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
+import { launch, open, picture, said, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
 
 /** The second one has characters that a WebSocket subprotocol must not have. */
 const TOKENS = ["correct-horse.battery", "c2Vjc/V0+dG9rZW4=="];

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, launchFor, picture, said, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
-import { startVendor } from "../support/vendor.mjs";
+import { call, launchFor, picture, said, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
+import { startVendor } from "../../support/vendor.mjs";
 
 /** A browser that asks aloud, and a server whose AI calls a tool and answers. */
 async function house(context) {

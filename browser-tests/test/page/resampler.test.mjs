@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-const source = await readFile(new URL("../../roomkit-server/page/resampler.js", import.meta.url));
+const source = await readFile(new URL("../../../roomkit-server/page/resampler.js", import.meta.url));
 const { Resampler } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
 
 const RATES = [

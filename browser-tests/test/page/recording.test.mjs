@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { call, launch, open, picture, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
-import { temporaryFolder } from "../support/temporary.mjs";
+import { call, launch, open, picture, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
+import { temporaryFolder } from "../../support/temporary.mjs";
 
 let browser;
 before(async () => {

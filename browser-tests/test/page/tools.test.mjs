@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, open, said, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
-import { toolServer } from "../support/tool-server.mjs";
+import { call, launch, open, said, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
+import { toolServer } from "../../support/tool-server.mjs";
 
 let server;
 let browser;

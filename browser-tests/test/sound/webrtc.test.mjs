@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, launchFor, open, picture, said, until } from "../support/browser.mjs";
-import { envelope, likeness, loudPart, pitch, powerAt, record, rms } from "../support/recorder.mjs";
-import { failAtWill, watchOffers } from "../support/scripts.mjs";
-import { startServer, untilCalls } from "../support/server.mjs";
-import { hasTurn, startTurn } from "../support/turn.mjs";
-import { tone, wav } from "../support/wav.mjs";
+import { call, launch, launchFor, open, picture, said, until } from "../../support/browser.mjs";
+import { envelope, likeness, loudPart, pitch, powerAt, record, rms } from "../../support/recorder.mjs";
+import { failAtWill, watchOffers } from "../../support/scripts.mjs";
+import { startServer, untilCalls } from "../../support/server.mjs";
+import { hasTurn, startTurn } from "../../support/turn.mjs";
+import { tone, wav } from "../../support/wav.mjs";
 
 const LOUD = 0.01;
 /** Milliseconds of the assistant's voice that may still be heard once the user speaks over it: it has to be noticed first. */

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, launchFor, picture, said, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
-import { startVendor } from "../support/vendor.mjs";
+import { call, launchFor, picture, said, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
+import { startVendor } from "../../support/vendor.mjs";
 
 /** Length of the sentence in question.wav. */
 const QUESTION_MS = 3150;

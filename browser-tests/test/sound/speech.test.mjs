@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launchFor, open, picture, said, until } from "../support/browser.mjs";
-import { envelope, likeness, loudPart, record, rms } from "../support/recorder.mjs";
-import { startServer } from "../support/server.mjs";
+import { call, launchFor, open, picture, said, until } from "../../support/browser.mjs";
+import { envelope, likeness, loudPart, record, rms } from "../../support/recorder.mjs";
+import { startServer } from "../../support/server.mjs";
 
 /** Length of the sentence in question.wav. */
 const QUESTION_MS = 3150;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, open, picture, said, until } from "../support/browser.mjs";
-import { startServer } from "../support/server.mjs";
+import { call, launch, open, picture, said, until } from "../../support/browser.mjs";
+import { startServer } from "../../support/server.mjs";
 
 let server;
 let browser;
