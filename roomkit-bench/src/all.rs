@@ -10,7 +10,7 @@ use crate::{
     calls::{self, load::Mode},
     handover, life,
     machine::Machine,
-    mcp, plot, saturate,
+    plot, saturate,
     table::Table,
     turns,
     ws::{self, Vendor},
@@ -66,8 +66,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     tables.push(shown(calls::soak::run(&soak(options.quick)).await?)?);
     let rounds = if options.quick { 1 } else { options.rounds };
     tables.push(shown(handover::run(&handover::Options { rounds }).await?)?);
-    let calls = if options.quick { 500 } else { 5_000 };
-    tables.push(shown(mcp::run(&mcp::Options { calls }).await?)?);
+    tables.extend(tools(options.quick).await?);
     let results = Results { machine, tables };
     if let Some(path) = &options.write {
         results.write(path)?;
@@ -79,6 +78,23 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
 fn shown(table: Table) -> Outcome<Table> {
     table.print_to(&mut std::io::stderr().lock())?;
     Ok(table)
+}
+
+#[cfg(feature = "mcp")]
+async fn tools(quick: bool) -> Outcome<Option<Table>> {
+    let calls = if quick { 500 } else { 5_000 };
+    let options = crate::mcp::Options { calls };
+    Ok(Some(shown(crate::mcp::run(&options).await?)?))
+}
+
+#[cfg(not(feature = "mcp"))]
+#[allow(clippy::unused_async)] // As the other is.
+async fn tools(_: bool) -> Outcome<Option<Table>> {
+    use std::io::Write;
+
+    let missing = "Tools over MCP: left out, for it takes `--features roomkit-bench/mcp`";
+    writeln!(std::io::stderr(), "{missing}")?;
+    Ok(None)
 }
 
 fn relays(options: &Options) -> [ws::Options; 2] {

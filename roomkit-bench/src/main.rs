@@ -15,6 +15,7 @@ mod handover;
 mod life;
 mod load;
 mod machine;
+#[cfg(feature = "mcp")]
 mod mcp;
 mod plot;
 mod process;
@@ -82,8 +83,10 @@ enum Command {
     /// What Opus alone costs, as one line of JSON.
     Codec,
     /// Calls of a tool through the bridge to MCP, beside a bare client.
+    #[cfg(feature = "mcp")]
     Mcp(mcp::Options),
     /// Runs an MCP server with one tool.
+    #[cfg(feature = "mcp")]
     McpServer(mcp::ServerOptions),
     /// Runs the floor relay.
     Floor(floor::Options),
@@ -117,6 +120,7 @@ fn main() -> Outcome<()> {
             Command::Webrtc(options) => show(json, &calls::run(&options).await?),
             Command::Soak(options) => show(json, &calls::soak::run(&options).await?),
             Command::Handover(options) => show(json, &handover::run(&options).await?),
+            #[cfg(feature = "mcp")]
             Command::Mcp(options) => show(json, &mcp::run(&options).await?),
             Command::Count(options) => {
                 let counted = count::run()?;
@@ -125,6 +129,7 @@ fn main() -> Outcome<()> {
             }
             Command::Piece(options) => count::piece(&options),
             Command::Codec => calls::codec::run(),
+            #[cfg(feature = "mcp")]
             Command::McpServer(options) => mcp::serve(&options).await,
             Command::Floor(options) => floor::run(options).await,
             Command::FloorWebrtc { listen } => calls::floor::run(listen).await,
