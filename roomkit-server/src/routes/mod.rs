@@ -7,6 +7,7 @@ mod input;
 mod metrics;
 mod page;
 mod page_config;
+mod recording;
 mod rooms;
 mod timeline;
 mod tokens;
@@ -38,6 +39,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/rooms/{room}/timeline", get(timeline::show))
         .route("/rooms/{room}/messages", post(rooms::post_message))
         .route("/rooms/{room}/deliveries", post(deliveries::post_delivery))
+        .route("/rooms/{room}/recording", post(recording::change))
         .route("/rooms/{room}/events", get(events::watch))
         .route("/tokens", post(tokens::mint))
         .fallback(unknown_path)

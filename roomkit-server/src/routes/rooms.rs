@@ -5,6 +5,7 @@ use roomkit::{
     RealtimeSession, RealtimeSessionState,
     http::Rejection,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
+    recording::RecordingState,
     room::{Access, ChannelBinding, NewEvent, Room, RoomEvent, RoomStatus, Visibility},
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -97,6 +98,9 @@ struct DescribedSession {
     /// Who speaks with the caller, where agents do.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    /// Whether it is recorded, where it can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<RecordingState>,
     created_at: jiff::Timestamp,
 }
 
@@ -148,6 +152,7 @@ fn described_session(session: &RealtimeSession) -> DescribedSession {
         participant_id: session.participant_id().clone(),
         state: session.state(),
         agent: session.agent().map(|name| name.to_string()),
+        recording: Some(session.recording()).filter(|state| *state != RecordingState::Off),
         created_at: session.created_at(),
     }
 }

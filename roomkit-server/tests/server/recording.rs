@@ -151,6 +151,64 @@ async fn v1_a_call_is_recorded_once_its_caller_consents() {
 }
 
 #[tokio::test]
+async fn v1_whoever_may_write_to_a_room_pauses_its_recordings() {
+    let directory = Directory::new("paused");
+    let server = TestServer::start(&directory.settings("consent = \"given\"")).await;
+    let ask = async |state: &str| {
+        let wish = json!({ "state": state });
+        server.post("/rooms/lobby/recording", wish).await
+    };
+    server
+        .post("/rooms/lobby/recording", json!({"state": "paused"}))
+        .await
+        .is_error(404, "room_not_found");
+    let (mut caller, _) = server.session("?audio=binary&room=lobby").await;
+    assert_eq!(caller.until("recording").await["state"], "on");
+
+    let asked = ask("paused").await;
+    assert_eq!((asked.status, asked.json()), (202, json!({"sessions": 1})));
+    assert_eq!(caller.until("recording").await["state"], "paused");
+    let described = server.get("/rooms/lobby").await.json();
+    assert_eq!(described["sessions"][0]["recording"], "paused");
+    caller.send(json!({"type": "text", "text": "4111"})).await;
+    caller.words("assistant", "4111").await;
+
+    assert_eq!(ask("on").await.status, 202);
+    assert_eq!(caller.until("recording").await["state"], "on");
+    caller.send(json!({"type": "text", "text": "thanks"})).await;
+    caller.words("assistant", "thanks").await;
+    let problem = ask("off").await.is_error(400, "bad_request");
+    assert!(problem.contains("`paused`"), "{problem}");
+    caller.hang_up().await;
+    while server.get("/rooms/lobby").await.json()["sessions"] != json!([]) {
+        tokio::task::yield_now().await;
+    }
+    ask("paused").await.is_error(409, "no_session");
+    server.stopped().await;
+
+    let text = fs::read_to_string(&directory.files("jsonl")[0]).unwrap();
+    assert!(text.contains("thanks") && !text.contains("4111"), "{text}");
+}
+
+#[tokio::test]
+async fn v1_what_is_not_recorded_cannot_be_paused() {
+    let directory = Directory::new("unpaused");
+    for (settings, code) in [
+        (directory.settings(""), "no_consent"),
+        (String::new(), "not_recorded"),
+    ] {
+        let server = TestServer::start(&settings).await;
+        let (caller, _) = server.session("?room=lobby").await;
+        for state in ["on", "paused"] {
+            let wish = json!({ "state": state });
+            let answer = server.post("/rooms/lobby/recording", wish).await;
+            answer.is_error(409, code);
+        }
+        caller.hang_up().await;
+    }
+}
+
+#[tokio::test]
 async fn v5_a_process_that_is_killed_loses_less_than_a_second() {
     let directory = Directory::new("killed");
     fs::create_dir_all(&directory.0).unwrap();

@@ -120,6 +120,7 @@ async fn x2_every_route_asks_for_its_scope_and_names_it() {
         ("GET", "/rooms/lobby/events", "watch"),
         ("POST", "/rooms/lobby/messages", "write"),
         ("POST", "/rooms/lobby/deliveries", "write"),
+        ("POST", "/rooms/lobby/recording", "write"),
         ("DELETE", "/rooms/lobby", "write"),
         ("GET", "/metrics", "metrics"),
         ("POST", "/tokens", "mint"),

@@ -15,6 +15,7 @@ async fn x2_without_a_token_nothing_of_a_room_is_seen() {
         ("GET", "/rooms/lobby/timeline"),
         ("POST", "/rooms/lobby/messages"),
         ("POST", "/rooms/lobby/deliveries"),
+        ("POST", "/rooms/lobby/recording"),
         ("DELETE", "/rooms/lobby"),
         ("GET", "/rooms/lobby/events"),
         ("GET", "/metrics"),

@@ -1,0 +1,97 @@
+//! Pausing what the calls of a room are recorded with, such as while a card number is read out.
+
+use axum::{Json, extract::State, http::StatusCode};
+use roomkit::{
+    RealtimeSession, RealtimeSessionState, error::SessionError, http::Rejection,
+    recording::RecordingState,
+};
+use serde::{Deserialize, Serialize};
+
+use super::input::{Body, RoomPath, Visitor, Write};
+use crate::{app::App, error::room_rejection};
+
+// ----- POST /rooms/{room}/recording
+
+/// What is to become of the recordings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    state: Wished,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wished {
+    /// They go on.
+    On,
+    /// From here on nothing that is said is kept.
+    Paused,
+}
+
+/// Whom it was asked of.
+#[derive(Debug, Serialize)]
+pub(super) struct Asked {
+    sessions: usize,
+}
+
+pub(super) async fn change(
+    _visitor: Visitor<Write>,
+    State(app): State<App>,
+    RoomPath(id): RoomPath,
+    Body(wish): Body<Wish>,
+) -> Result<(StatusCode, Json<Asked>), Rejection> {
+    let room = app.kit.room(&id).await;
+    room.map_err(|error| room_rejection(&error))?;
+    let mut all = app.voice.room_sessions(&id);
+    all.retain(|session| session.state() != RealtimeSessionState::Ended);
+    let mut sessions = 0;
+    let mut busy = None;
+    // All of them, whatever becomes of one: what must not be kept is said to everybody in the room.
+    for session in all.iter().filter(|session| has_begun(session)) {
+        let asked = match wish.state {
+            Wished::On => app.voice.resume_recording(session),
+            Wished::Paused => app.voice.pause_recording(session),
+        };
+        match asked {
+            Ok(()) => sessions += 1,
+            Err(error @ SessionError::Busy(_)) => busy = Some(error),
+            // It has ended or failed meanwhile: nothing more is kept of it.
+            Err(_) => {}
+        }
+    }
+    match busy {
+        Some(error) => Err(Rejection::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "session_busy",
+            error.to_string(),
+        )),
+        None if sessions == 0 => Err(nothing_to_change(&all)),
+        None => Ok((StatusCode::ACCEPTED, Json(Asked { sessions }))),
+    }
+}
+
+/// Whether something is kept of it already.
+fn has_begun(session: &RealtimeSession) -> bool {
+    matches!(
+        session.recording(),
+        RecordingState::On | RecordingState::Paused
+    )
+}
+
+fn nothing_to_change(sessions: &[RealtimeSession]) -> Rejection {
+    let awaits_consent = |session: &RealtimeSession| session.recording() == RecordingState::Waiting;
+    let (code, problem) = if sessions.is_empty() {
+        ("no_session", "nobody is on the line in this room")
+    } else if sessions.iter().any(awaits_consent) {
+        (
+            "no_consent",
+            "nothing is recorded in this room yet; the caller has to consent first",
+        )
+    } else {
+        (
+            "not_recorded",
+            "no call in this room is recorded; that takes the table `recording` in the server's settings",
+        )
+    };
+    Rejection::new(StatusCode::CONFLICT, code, problem.to_owned())
+}
