@@ -203,12 +203,15 @@ impl Host {
     /// Closes a room that nobody is in, so that a client can make one.
     async fn make_way(&self, client: Option<IpAddr>) {
         let App { kit, makers, .. } = &self.app;
-        let Some(room) = makers.make_way(client, &self.busy_rooms()) else {
+        let Some((room, made)) = makers.make_way(client, &self.busy_rooms()) else {
             return;
         };
         match kit.close_room(&room).await {
             Ok(_) => counter!("roomkit_server_rooms_evicted_total").increment(1),
-            Err(error) => tracing::warn!(%error, "an empty room could not make way for another"),
+            Err(error) => {
+                tracing::warn!(%error, "an empty room could not make way for another");
+                makers.stays(room, made);
+            }
         }
     }
 

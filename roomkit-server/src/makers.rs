@@ -30,7 +30,7 @@ struct Rooms {
 
 /// A room that a call has made.
 #[derive(Debug)]
-struct Made {
+pub(crate) struct Made {
     of_client: OfClient,
     /// When the last call in it ended or failed to begin.
     left: Instant,
@@ -100,16 +100,20 @@ impl Makers {
     }
 
     /// The room that makes way for one that this client wants to make, and is forgotten: it is to be
-    /// closed.
+    /// closed, or [stays](Self::stays).
     pub(crate) fn make_way(
         &self,
         client: Option<IpAddr>,
         busy: &HashSet<RoomId>,
-    ) -> Option<RoomId> {
+    ) -> Option<(RoomId, Made)> {
         let mut rooms = self.rooms();
         let room = self.dispensable(&rooms, client, busy)?;
-        rooms.made.remove(&room);
-        Some(room)
+        rooms.made.remove_entry(&room)
+    }
+
+    /// The room that was to make way could not be closed.
+    pub(crate) fn stays(&self, room: RoomId, made: Made) {
+        self.rooms().made.entry(room).or_insert(made);
     }
 
     /// Of the client with the most rooms the one that has been empty for longest. Nobody makes way
@@ -206,6 +210,7 @@ mod tests {
         let makers = Makers::new(9);
         let [greedy, modest, new] =
             ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| Some(address.parse().unwrap()));
+        let gone = |client, busy: &_| makers.make_way(client, busy).map(|(room, _)| room);
         let make = async |room: &str, client| {
             tokio::time::advance(Duration::from_secs(1)).await;
             assert!(makers.claim(&room.into(), client));
@@ -219,16 +224,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         makers.left(&"three".into());
         assert!(makers.can_make_way(new, &busy));
-        assert_eq!(makers.make_way(new, &busy), Some("four".into()));
-        assert_eq!(makers.make_way(None, &busy), Some("three".into()));
+        assert_eq!(gone(new, &busy), Some("four".into()));
+        assert_eq!(gone(None, &busy), Some("three".into()));
         assert_eq!(
-            makers.make_way(modest, &busy),
+            gone(modest, &busy),
             Some("modest".into()),
             "nobody else has an empty one"
         );
-        assert_eq!(makers.make_way(new, &busy), None);
+        assert_eq!(gone(new, &busy), None);
         drop(starting);
-        assert_eq!(makers.make_way(new, &busy), Some("two".into()));
+        assert_eq!(gone(new, &busy), Some("two".into()));
         assert!(!makers.can_make_way(new, &busy));
         assert!(makers.rooms().coming.is_empty());
     }
@@ -243,7 +248,12 @@ mod tests {
         }
         assert!(makers.claim(&"modest".into(), modest));
         let busy = HashSet::from(["one".into(), "two".into()]);
-        assert_eq!(makers.make_way(greedy, &busy), None);
-        assert_eq!(makers.make_way(modest, &busy), Some("modest".into()));
+        assert!(makers.make_way(greedy, &busy).is_none());
+        let (room, made) = makers.make_way(modest, &busy).unwrap();
+        assert_eq!(room, "modest");
+
+        makers.stays(room, made);
+        let again = makers.make_way(modest, &busy);
+        assert!(again.is_some(), "it could not be closed then");
     }
 }
