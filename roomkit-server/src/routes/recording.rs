@@ -1,4 +1,4 @@
-//! Pausing what the calls of a room are recorded with, such as while a card number is read out.
+//! Pauses the recordings of the calls in a room, such as while a card number is read out.
 
 use axum::{Json, extract::State, http::StatusCode};
 use roomkit::{
