@@ -119,6 +119,7 @@ class Injection:
                 ("/rooms/lobby/messages", {"text": "x", "visibility": [text]}),
                 ("/rooms/lobby/messages", {"text": "x", text: text}),
                 ("/rooms/lobby/deliveries", {"text": text, "strategy": text}),
+                ("/rooms/lobby/recording", {"state": text}),
                 ("/tokens", {"scopes": [text]}),
                 ("/tokens", {"scopes": ["call"], "room": text, "metadata": {text: text}}),
                 (f"{MOUNT}/webrtc/offer", {"type": text, "webrtc_id": text}),

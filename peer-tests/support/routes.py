@@ -20,6 +20,7 @@ ROUTES = (
     ("GET", "/rooms/lobby/timeline", None),
     ("POST", "/rooms/lobby/messages", JSON),
     ("POST", "/rooms/lobby/deliveries", JSON),
+    ("POST", "/rooms/lobby/recording", JSON),
     ("GET", "/rooms/lobby/events", None),
     ("POST", "/tokens", JSON),
     ("GET", "/ws", None),
