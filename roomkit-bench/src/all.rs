@@ -1,5 +1,7 @@
 //! Every measurement in one run, and the page that shows them.
 
+#[cfg(not(feature = "mcp"))]
+use std::io::Write;
 use std::{fs, path::PathBuf};
 
 use clap::Args;
@@ -66,7 +68,14 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     tables.push(shown(calls::soak::run(&soak(options.quick)).await?)?);
     let rounds = if options.quick { 1 } else { options.rounds };
     tables.push(shown(handover::run(&handover::Options { rounds }).await?)?);
-    tables.extend(tools(options.quick).await?);
+    #[cfg(feature = "mcp")]
+    {
+        let calls = if options.quick { 500 } else { 5_000 };
+        let options = crate::mcp::Options { calls };
+        tables.push(shown(crate::mcp::run(&options).await?)?);
+    }
+    #[cfg(not(feature = "mcp"))]
+    writeln!(std::io::stderr(), "{}", crate::NO_MCP)?;
     let results = Results { machine, tables };
     if let Some(path) = &options.write {
         results.write(path)?;
@@ -78,23 +87,6 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
 fn shown(table: Table) -> Outcome<Table> {
     table.print_to(&mut std::io::stderr().lock())?;
     Ok(table)
-}
-
-#[cfg(feature = "mcp")]
-async fn tools(quick: bool) -> Outcome<Option<Table>> {
-    let calls = if quick { 500 } else { 5_000 };
-    let options = crate::mcp::Options { calls };
-    Ok(Some(shown(crate::mcp::run(&options).await?)?))
-}
-
-#[cfg(not(feature = "mcp"))]
-#[allow(clippy::unused_async)] // As the other is.
-async fn tools(_: bool) -> Outcome<Option<Table>> {
-    use std::io::Write;
-
-    let missing = "Tools over MCP: left out, for it takes `--features roomkit-bench/mcp`";
-    writeln!(std::io::stderr(), "{missing}")?;
-    Ok(None)
 }
 
 fn relays(options: &Options) -> [ws::Options; 2] {

@@ -35,6 +35,9 @@ use self::{figures::println_now, table::Table};
 /// What can go wrong here is somebody's setup; it is printed and that is that.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+#[cfg(not(feature = "mcp"))]
+const NO_MCP: &str = "the part `mcp` is not built in; build with `--features roomkit-bench/mcp`";
+
 #[derive(Parser)]
 #[command(about = "Measures roomkit against a bare relay")]
 struct Arguments {
@@ -85,6 +88,13 @@ enum Command {
     /// Calls of a tool through the bridge to MCP, beside a bare client.
     #[cfg(feature = "mcp")]
     Mcp(mcp::Options),
+    /// Calls of a tool through the bridge to MCP: not built in.
+    #[cfg(not(feature = "mcp"))]
+    Mcp {
+        /// Whatever it would take.
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Runs an MCP server with one tool.
     #[cfg(feature = "mcp")]
     McpServer(mcp::ServerOptions),
@@ -122,6 +132,8 @@ fn main() -> Outcome<()> {
             Command::Handover(options) => show(json, &handover::run(&options).await?),
             #[cfg(feature = "mcp")]
             Command::Mcp(options) => show(json, &mcp::run(&options).await?),
+            #[cfg(not(feature = "mcp"))]
+            Command::Mcp { .. } => Err(NO_MCP.into()),
             Command::Count(options) => {
                 let counted = count::run()?;
                 show(json, &counted.table)?;

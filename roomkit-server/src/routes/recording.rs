@@ -43,19 +43,22 @@ pub(super) async fn change(
     let room = app.kit.room(&id).await;
     room.map_err(|error| room_rejection(&error))?;
     let mut all = app.voice.room_sessions(&id);
-    all.retain(|session| session.state() != RealtimeSessionState::Ended);
+    // One that is about to begin would begin without its recording, and could not be resumed.
+    all.retain(|session| session.state() == RealtimeSessionState::Active);
     let mut sessions = 0;
     let mut busy = None;
-    // All of them, whatever becomes of one: what must not be kept is said to everybody in the room.
-    for session in all.iter().filter(|session| has_begun(session)) {
+    // All of them, whatever becomes of one, and those that seem to wait for consent: it may be on its
+    // way, and must not come after this.
+    for session in &all {
         let asked = match wish.state {
             Wished::On => app.voice.resume_recording(session),
             Wished::Paused => app.voice.pause_recording(session),
         };
         match asked {
+            Ok(()) if session.recording() == RecordingState::Waiting => {}
             Ok(()) => sessions += 1,
             Err(error @ SessionError::Busy(_)) => busy = Some(error),
-            // It has ended or failed meanwhile: nothing more is kept of it.
+            // Nothing is kept of it: it is not recorded, nobody has consented, or it is over.
             Err(_) => {}
         }
     }
@@ -68,14 +71,6 @@ pub(super) async fn change(
         None if sessions == 0 => Err(nothing_to_change(&all)),
         None => Ok((StatusCode::ACCEPTED, Json(Asked { sessions }))),
     }
-}
-
-/// Whether something is kept of it already.
-fn has_begun(session: &RealtimeSession) -> bool {
-    matches!(
-        session.recording(),
-        RecordingState::On | RecordingState::Paused
-    )
 }
 
 fn nothing_to_change(sessions: &[RealtimeSession]) -> Rejection {

@@ -180,9 +180,12 @@ async fn v1_whoever_may_write_to_a_room_pauses_its_recordings() {
     let problem = ask("off").await.is_error(400, "bad_request");
     assert!(problem.contains("`paused`"), "{problem}");
     caller.hang_up().await;
-    while server.get("/rooms/lobby").await.json()["sessions"] != json!([]) {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while server.get("/rooms/lobby").await.json()["sessions"] != json!([]) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     ask("paused").await.is_error(409, "no_session");
     server.stopped().await;
 
