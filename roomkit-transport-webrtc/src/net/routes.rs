@@ -82,6 +82,10 @@ impl Routes {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
+        // Those of the answer to an offer that asked for no restart, or asked for it again.
+        if peer.credentials.iter().any(|known| known.name == name) {
+            return;
+        }
         self.by_name.insert(name.clone(), key);
         peer.credentials.push_back(Credentials { name, password });
         if peer.credentials.len() > MAX_CREDENTIALS
@@ -327,6 +331,19 @@ mod tests {
         assert_eq!(found(&mut routes, address(9), &answer.raw), Some(1));
         routes.remove(PeerKey(1));
         assert_eq!(found(&mut routes, address(9), &answer.raw), None);
+    }
+
+    #[test]
+    fn c4_the_same_credentials_again() {
+        let mut routes = routes(1);
+        for name in ["again", "again", "again", "last", "last", "again"] {
+            routes.add_credentials(PeerKey(0), name.into(), format!("{name}'s password"));
+        }
+        for name in ["again", "last"] {
+            assert!(routes.by_name.contains_key(name), "{name}");
+        }
+        routes.remove(PeerKey(0));
+        assert_eq!(routes.len(), 0);
     }
 
     #[test]
