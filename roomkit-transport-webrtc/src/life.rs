@@ -19,8 +19,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often it is looked whether a caller has closed its connection: the library tells nobody.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The end of a caller that was not content with one data channel.
-const EXPELLED: &str = "opened a second data channel";
+/// The end of a caller that has broken a rule.
+const EXPELLED: &str = "broke a rule";
 
 /// What happens once a caller is connected: somebody is told, and makes a session of it.
 pub(crate) type OnConnected = Box<dyn FnOnce(Arc<Peer>) -> BoxFuture<'static, ()> + Send>;
@@ -63,6 +63,7 @@ async fn live(peer: &Arc<Peer>, patience: Patience, on_connected: OnConnected) -
         ending = gone(states, patience.disconnect) => ending,
         ending = unclaimed(peer, patience.session, on_connected) => ending,
         never = hung_up(peer) => match never {},
+        never = peer.listen_until_session() => match never {},
     }
 }
 

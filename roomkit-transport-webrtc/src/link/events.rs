@@ -24,9 +24,6 @@ use crate::{
 /// How long a caller that has agreed to have a data channel may take to open one itself.
 const CHANNEL_TIME: Duration = Duration::from_secs(2);
 
-/// What is told of a caller that has opened more.
-const ONE_CHANNEL: &str = "a call has one data channel; the client opened a second";
-
 /// What a caller says.
 pub(crate) struct Events {
     link: Arc<Link>,
@@ -41,6 +38,8 @@ pub(crate) struct Events {
     channels: watch::Receiver<Option<Arc<dyn DataChannel>>>,
     track: Option<Arc<dyn TrackRemote>>,
     channel: Option<Arc<dyn DataChannel>>,
+    /// What was said on it before; none until we ask.
+    said_early: Option<VecDeque<DataChannelEvent>>,
     /// When we open a channel, if there is none by then.
     open_channel_at: Option<Instant>,
     ready: VecDeque<ClientEvent>,
@@ -76,6 +75,7 @@ impl Events {
             limits,
             track: None,
             channel: None,
+            said_early: None,
             open_channel_at: peer.negotiated.has_data_channel.then(|| now + CHANNEL_TIME),
             ready: VecDeque::new(),
             undecodable: 0,
@@ -90,6 +90,9 @@ impl Events {
     }
 
     async fn next(&mut self) -> Option<ClientEvent> {
+        if self.said_early.is_none() {
+            self.said_early = Some(self.link.peer.said_early().await);
+        }
         loop {
             // A flood of packets that come to nothing must not keep the task from its other work.
             tokio::task::consume_budget().await;
@@ -105,8 +108,8 @@ impl Events {
             }
             self.do_what_is_due(now).await?;
             let woken = self.woken().await;
-            if self.link.peer.is_expelled() {
-                return Some(ClientEvent::Violation(ONE_CHANNEL.into()));
+            if let Some(violation) = self.link.peer.violation() {
+                return Some(ClientEvent::Violation(violation.into()));
             }
             match woken {
                 Woken::State(State::Leaving | State::Expelled | State::Closed)
@@ -171,7 +174,7 @@ impl Events {
                 Woken::Channel(channel)
             }
             Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
-            event = next_message(self.channel.as_ref()) => Woken::Message(event),
+            event = next_message(self.channel.as_ref(), self.said_early.as_mut()) => Woken::Message(event),
             event = next_media(self.track.as_ref()) => Woken::Media(event),
             () = self.link.alarm.sleep_until(wake_at) => Woken::Time,
         }
@@ -273,9 +276,15 @@ async fn next_media(track: Option<&Arc<dyn TrackRemote>>) -> Option<TrackRemoteE
     }
 }
 
-async fn next_message(channel: Option<&Arc<dyn DataChannel>>) -> Option<DataChannelEvent> {
-    match channel {
-        Some(channel) => channel.poll().await,
-        None => pending().await,
+async fn next_message(
+    channel: Option<&Arc<dyn DataChannel>>,
+    said_early: Option<&mut VecDeque<DataChannelEvent>>,
+) -> Option<DataChannelEvent> {
+    let Some(channel) = channel else {
+        return pending().await;
+    };
+    match said_early.and_then(VecDeque::pop_front) {
+        Some(event) => Some(event),
+        None => channel.poll().await,
     }
 }

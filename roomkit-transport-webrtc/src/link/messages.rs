@@ -1,4 +1,5 @@
-//! The messages to a caller: on the data channel, and until it is open in a queue before it.
+//! The messages to a caller: on the data channel, and until it is open in a queue before it. A caller
+//! that has agreed on none gets none.
 
 use std::{
     collections::VecDeque,
@@ -15,12 +16,12 @@ use crate::peer::Peer;
 /// is never dropped (contract A6): a caller that is further behind is too slow for a session.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
 
-/// How soon a full channel is tried again.
+/// How soon a channel that is full, or not open yet, is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What waits to be sent.
-#[derive(Default)]
 pub(super) struct Messages {
+    has_channel: bool,
     state: Mutex<State>,
 }
 
@@ -34,6 +35,14 @@ struct State {
 }
 
 impl Messages {
+    /// `has_channel`: there is one, or will be.
+    pub(super) fn new(has_channel: bool) -> Self {
+        Self {
+            has_channel,
+            state: Mutex::default(),
+        }
+    }
+
     /// The channel is open.
     pub(super) fn open(&self, channel: Arc<dyn DataChannel>) {
         self.state().channel = Some(channel);
@@ -41,6 +50,9 @@ impl Messages {
 
     /// Sends a message, or queues it. Never waits for the caller: its voice goes the same way.
     pub(super) async fn send(&self, message: String) -> Result<(), TransportError> {
+        if !self.has_channel {
+            return Ok(());
+        }
         {
             let mut state = self.state();
             state.bytes += message.len();
@@ -74,7 +86,9 @@ impl Messages {
                     state.bytes -= message.len();
                     state.any_sent = true;
                 }
-                Err(Error::ErrSendBufferFull) => {
+                // A channel of ours is not open before the caller has answered, over as many round
+                // trips as SCTP takes.
+                Err(Error::ErrSendBufferFull | Error::ErrDataChannelNotOpen) => {
                     state.waiting.push_front(message);
                     state.retry_at = Some(Instant::now() + RETRY);
                     return Ok(());

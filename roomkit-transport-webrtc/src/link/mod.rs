@@ -34,10 +34,11 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(peer: Arc<Peer>, outbound: Outbound) -> Arc<Self> {
+        let messages = Messages::new(peer.negotiated.has_data_channel);
         Arc::new(Self {
             peer,
             voice: Mutex::new(outbound),
-            messages: Messages::default(),
+            messages,
             alarm: Alarm::default(),
         })
     }

@@ -39,6 +39,7 @@ use webrtc::{
 
 use super::{
     Negotiated, Peer,
+    early::Early,
     events::Watched,
     reports::{LatestReport, ReportReader},
 };
@@ -69,7 +70,7 @@ const REPLAY_WINDOW: usize = 128;
 const LARGEST_MESSAGE: u32 = SctpMaxMessageSize::MAX_MESSAGE_SIZE;
 
 /// What may wait unread on a data channel; a caller is asked to send no more.
-const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
+pub(super) const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
 
 /// What may wait for a caller to take it; beyond that it is too slow for a session.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
@@ -163,6 +164,7 @@ impl Engine {
             voice: Arc::clone(&voice.track),
             report,
             watched,
+            early: Early::new(),
             fingerprint: offer.fingerprint,
             candidates: Mutex::new(Candidates::new(self.max_candidates)),
             negotiating: AsyncMutex::default(),

@@ -2,7 +2,7 @@
 //! so nothing here waits.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -15,6 +15,9 @@ use webrtc::{
 
 use super::State;
 
+/// What is told of a caller that has opened more.
+const ONE_CHANNEL: &str = "a call has one data channel; the client opened a second";
+
 /// What is known of a peer connection.
 #[derive(Clone)]
 pub(super) struct Watched {
@@ -24,8 +27,8 @@ pub(super) struct Watched {
     pub(super) gathered: watch::Sender<bool>,
     /// Whether the caller has opened a channel.
     has_channel: Arc<AtomicBool>,
-    /// Whether the caller has broken a rule.
-    is_expelled: Arc<AtomicBool>,
+    /// The rule that the caller has broken.
+    violation: Arc<OnceLock<&'static str>>,
 }
 
 impl Watched {
@@ -36,7 +39,7 @@ impl Watched {
             channel: watch::Sender::new(None),
             gathered: watch::Sender::new(false),
             has_channel: Arc::default(),
-            is_expelled: Arc::default(),
+            violation: Arc::default(),
         }
     }
 
@@ -51,13 +54,13 @@ impl Watched {
     }
 
     /// The caller has broken a rule: from now on its end is awaited, and nothing it says counts.
-    fn expel(&self) {
-        self.is_expelled.store(true, Ordering::SeqCst);
+    pub(super) fn expel(&self, violation: &'static str) {
+        let _ = self.violation.set(violation);
         self.move_to(State::Expelled);
     }
 
-    pub(super) fn is_expelled(&self) -> bool {
-        self.is_expelled.load(Ordering::SeqCst)
+    pub(super) fn violation(&self) -> Option<&'static str> {
+        self.violation.get().copied()
     }
 
     /// Lets go of the library's objects, of which some own the connection that owns this.
@@ -130,7 +133,7 @@ impl PeerConnectionEventHandler for Watched {
         // The library keeps what comes on a channel that nobody reads, and whoever may open many
         // could fill the memory with that (contract X5). One is all that our clients have.
         if self.has_channel.swap(true, Ordering::SeqCst) {
-            self.expel();
+            self.expel(ONE_CHANNEL);
         } else {
             self.channel.send_replace(Some(channel));
         }

@@ -1,5 +1,6 @@
 //! One caller: its peer connection, what is negotiated on it, and how it ends.
 
+mod early;
 mod engine;
 mod events;
 #[cfg(feature = "axum")]
@@ -31,11 +32,11 @@ use webrtc::{
     peer_connection::PeerConnection,
 };
 
+use self::{early::Early, events::Watched, reports::LatestReport};
 pub(crate) use self::{
     engine::{DISCONNECTED_AFTER, Engine, PeerError, random},
     reports::fuzz as fuzz_reports,
 };
-use self::{events::Watched, reports::LatestReport};
 use crate::{
     audio::{Codec, Reception},
     net::PeerNetwork,
@@ -86,6 +87,7 @@ pub(crate) struct Peer {
     /// Of the voice.
     report: LatestReport,
     watched: Watched,
+    early: Early,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
     candidates: Mutex<Candidates>,
@@ -122,9 +124,9 @@ impl Peer {
         self.watched.track.subscribe()
     }
 
-    /// Whether the caller has opened more than one data channel, which ends the call.
-    pub(crate) fn is_expelled(&self) -> bool {
-        self.watched.is_expelled()
+    /// The rule that the caller has broken, which ends the call.
+    pub(crate) fn violation(&self) -> Option<&'static str> {
+        self.watched.violation()
     }
 
     /// The channel for messages, once there is one: the caller's, or ours until the caller's comes.

@@ -76,14 +76,22 @@ struct Audio {
     hears: Option<bool>,
 }
 
+/// What the section being read is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    /// The audio section that counts, which is the first.
+    Audio,
+    DataChannel,
+    Other,
+}
+
 struct Reader {
     candidates: Candidates,
     kept: String,
     lines: usize,
     sections: usize,
     audio: Option<Audio>,
-    /// The section being read is that one.
-    in_audio: bool,
+    section: Section,
     hears: bool,
     has_data_channel: bool,
     is_dtls_passive: bool,
@@ -99,7 +107,7 @@ impl Reader {
             lines: 0,
             sections: 0,
             audio: None,
-            in_audio: false,
+            section: Section::Other,
             hears: true,
             has_data_channel: false,
             is_dtls_passive: false,
@@ -163,20 +171,22 @@ impl Reader {
         let [kind, port, _protocol, formats @ ..] = fields.as_slice() else {
             return Err(invalid(format!("`m={media}` is not a media section")));
         };
-        self.in_audio = false;
         let is_rejected = *port == "0";
-        match *kind {
+        self.section = match *kind {
             "audio" if self.audio.is_none() => {
-                self.in_audio = true;
                 self.audio = Some(Audio {
                     formats: formats.iter().map(ToString::to_string).collect(),
                     is_rejected,
                     ..Audio::default()
                 });
+                Section::Audio
             }
-            "application" => self.has_data_channel |= !is_rejected,
-            _ => {}
-        }
+            "application" => {
+                self.has_data_channel |= !is_rejected;
+                Section::DataChannel
+            }
+            _ => Section::Other,
+        };
         Ok(())
     }
 
@@ -189,6 +199,8 @@ impl Reader {
             }
             "ice-ufrag" => self.has_credentials.0 = true,
             "ice-pwd" => self.has_credentials.1 = true,
+            // Its port is 0 and it is not rejected (RFC 8843, section 6).
+            "bundle-only" if self.section == Section::DataChannel => self.has_data_channel = true,
             _ => {}
         }
         let hears = match name {
@@ -196,7 +208,7 @@ impl Reader {
             "sendonly" | "inactive" => Some(false),
             _ => None,
         };
-        if !self.in_audio {
+        if self.section != Section::Audio {
             if self.sections == 0 {
                 self.hears = hears.unwrap_or(self.hears);
             }

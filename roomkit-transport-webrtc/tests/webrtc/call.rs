@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
     audio::BYTES_PER_SAMPLE,
-    provider::{ProviderCapabilities, ProviderCommand},
+    provider::{ProviderCapabilities, ProviderCommand, Role},
 };
 use roomkit_mock::{EchoConfig, EchoProvider, MockProviderConnection, MockRealtimeProvider};
 use serde_json::json;
@@ -154,6 +154,11 @@ async fn c3_a_call_without_a_data_channel() {
     let ai = ai.wait_for_connect().await;
     client.say(&tone(24_000, 1_000.0, 100)).await;
     given(&ai, 2 * 1_600).await;
+    // More words than may wait for a channel: these wait for none.
+    let words = "word ".repeat(1_000);
+    for _ in 0..100 {
+        ai.simulate_transcription(&words, Role::Assistant, true, None);
+    }
     says(&ai, &tone(24_000, 440.0, 100));
     speech(&mut client, 5).await;
     let path = format!("/webrtc/offer/{}", client.id);

@@ -194,6 +194,41 @@ async fn x5_a_second_data_channel_before_there_is_a_session() {
 }
 
 #[tokio::test]
+async fn x5_what_is_said_before_there_is_a_session_is_bounded() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.session_timeout_ms = 3_600_000;
+    let server = server_with(config, &ai).await;
+    let slow = server.http.with_query("room=slow");
+    let mut client = Client::connect_as(Kind::default(), &slow).await;
+    let large = "x".repeat(60_000);
+    for _ in 0..5 {
+        client.send_text(&large).await;
+    }
+    client.sent_away().await;
+    is_empty(&server).await;
+}
+
+#[tokio::test]
+async fn c3_what_is_said_before_there_is_a_session_is_heard_in_order() {
+    let ai = MockRealtimeProvider::new();
+    let server = server(&ai).await;
+    let gate = Gate::closed();
+    ai.next_connect(ConnectOutcome::Hold(gate.clone()));
+    let mut client = Client::connect_as(Kind::default(), &server.http).await;
+    for number in 0..5 {
+        client.send(&json!({"type": "ping", "id": number})).await;
+    }
+    ai.wait_for_attempts(1).await;
+    gate.open();
+    client.message("session_started").await;
+    client.send(&json!({"type": "ping", "id": 5})).await;
+    for number in 0..6 {
+        assert_eq!(client.message("pong").await["id"], number);
+    }
+}
+
+#[tokio::test]
 async fn s3_the_client_closes_its_connection() {
     let ai = MockRealtimeProvider::new();
     let server = server(&ai).await;

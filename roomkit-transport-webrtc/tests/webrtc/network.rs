@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
 use roomkit_core::provider::ProviderCommand;
@@ -227,6 +228,30 @@ async fn call_through_a_proxy(server: &Server) -> (Client, Proxy) {
     client.take(&proxy.instead(&answer)).await;
     client.message("session_started").await;
     (client, proxy)
+}
+
+#[tokio::test]
+async fn c3_a_data_channel_may_take_longer_than_the_audio() {
+    let ai = MockRealtimeProvider::new();
+    let server = Server::start(&ai).await;
+    let proxy = Proxy::start(server.transport.local_addresses()[0]).await;
+    proxy.lose_sctp(true);
+    let kind = Kind {
+        channel: Channel::Agreed,
+        ..Kind::default()
+    };
+    let mut client = Client::new(kind).await;
+    let offer = client.fast_rtc_from_nowhere();
+    let answer = server.http.offer(&offer).await.sdp();
+    client.take(&proxy.instead(&answer)).await;
+    let ai = ai.wait_for_connect().await;
+    // By then the server has made a channel of its own, and said `session_started` on it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    talks(&mut client, &ai).await;
+    proxy.lose_sctp(false);
+    assert_eq!(client.opened().await, "roomkit");
+    client.message("session_started").await;
+    client.ping().await;
 }
 
 #[tokio::test]

@@ -98,9 +98,17 @@ fn c4_offers_without_what_is_needed() {
         };
         assert!(said.contains(problem), "{said}");
     }
+}
+
+#[test]
+fn c4_whether_there_is_a_data_channel() {
     let without = offer(&[]);
     let without = without.split("m=application").next().unwrap();
     assert!(!Offer::read(without, LIMITS).unwrap().has_data_channel);
+    let rejected = ("m=application 9", "m=application 0");
+    assert!(!read(&[rejected]).unwrap().has_data_channel);
+    let bundled = ("a=sctp-port", "a=bundle-only\r\na=sctp-port");
+    assert!(read(&[rejected, bundled]).unwrap().has_data_channel);
 }
 
 #[test]

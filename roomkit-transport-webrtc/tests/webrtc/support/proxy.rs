@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -17,6 +20,8 @@ pub(crate) struct Proxy {
     /// What it has sent.
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     rebind: mpsc::UnboundedSender<UdpSocket>,
+    /// What goes over DTLS after its handshake, which is SCTP, is lost.
+    loses_sctp: Arc<AtomicBool>,
     running: AbortHandle,
 }
 
@@ -26,11 +31,19 @@ impl Proxy {
         let address = inside.local_addr().unwrap();
         let sent = Arc::<Mutex<_>>::default();
         let (rebind, rebound) = mpsc::unbounded_channel();
-        let running: JoinHandle<()> = tokio::spawn(run(server, inside, Arc::clone(&sent), rebound));
+        let loses_sctp = Arc::<AtomicBool>::default();
+        let running: JoinHandle<()> = tokio::spawn(run(
+            server,
+            inside,
+            Arc::clone(&sent),
+            rebound,
+            Arc::clone(&loses_sctp),
+        ));
         Self {
             address,
             sent,
             rebind,
+            loses_sctp,
             running: running.abort_handle(),
         }
     }
@@ -38,6 +51,11 @@ impl Proxy {
     /// From now on the client comes from another address.
     pub(crate) async fn rebind(&self) {
         self.rebind.send(socket().await).unwrap();
+    }
+
+    /// Whether data channels come to nothing.
+    pub(crate) fn lose_sctp(&self, is_lost: bool) {
+        self.loses_sctp.store(is_lost, Ordering::SeqCst);
     }
 
     pub(crate) fn sent(&self) -> Vec<Vec<u8>> {
@@ -72,7 +90,10 @@ async fn run(
     inside: UdpSocket,
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     mut rebound: mpsc::UnboundedReceiver<UdpSocket>,
+    loses_sctp: Arc<AtomicBool>,
 ) {
+    // By the type of its records (RFC 9147): application data.
+    let is_lost = |datagram: &[u8]| loses_sctp.load(Ordering::SeqCst) && datagram[0] == 23;
     let mut outside = socket().await;
     let mut client = None;
     let (mut to_server, mut to_client) = ([0; 2_000], [0; 2_000]);
@@ -81,10 +102,14 @@ async fn run(
             Ok((length, from)) = inside.recv_from(&mut to_server) => {
                 client = Some(from);
                 sent.lock().unwrap().push(to_server[..length].to_vec());
-                let _ = outside.send_to(&to_server[..length], server).await;
+                if !is_lost(&to_server[..length]) {
+                    let _ = outside.send_to(&to_server[..length], server).await;
+                }
             }
             Ok((length, _)) = outside.recv_from(&mut to_client) => {
-                if let Some(client) = client {
+                if let Some(client) = client
+                    && !is_lost(&to_client[..length])
+                {
                     let _ = inside.send_to(&to_client[..length], client).await;
                 }
             }
