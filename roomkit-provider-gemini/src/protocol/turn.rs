@@ -1,7 +1,8 @@
 //! Whose turn it is, as far as the vendor's wire tells.
 //!
 //! The vendor marks the end of a turn and interruptions, and nothing else for certain. A response
-//! begins with the first output after a boundary. The user's speech begins, where the vendor does
+//! begins with the first output after a boundary; the transcript of it is none, for it may come before
+//! the answer, or after the end. The user's speech begins, where the vendor does
 //! not say so, with an interruption or with the first words between turns, **and never with words
 //! that come while the model speaks**: they may be late, and a false beginning silences the model.
 
@@ -28,6 +29,9 @@ enum Model {
     Interrupted,
 }
 
+/// How much the model may say before its answer.
+const MAX_EARLY_BYTES: usize = 16 * 1024;
+
 /// Turns, speech and words of one connection.
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -45,6 +49,9 @@ pub(super) struct Turns {
     /// What the user says is written down.
     transcribes: bool,
     words: Words,
+    /// The model's words between turns: the beginning of its next answer, or the end of its last, whose
+    /// final was told without it. Whatever else begins a turn drops them.
+    early: String,
     ours: Ours,
 }
 
@@ -59,6 +66,7 @@ impl Turns {
             is_manual,
             transcribes,
             words: Words::default(),
+            early: String::new(),
             ours,
         }
     }
@@ -109,6 +117,9 @@ impl Turns {
         if text.is_empty() || text.trim().is_empty() && !self.words.is_user_open() {
             return;
         }
+        if !self.words.is_user_open() {
+            self.early.clear();
+        }
         self.conclude_speech(events);
         self.words.user_piece(text, events);
     }
@@ -151,6 +162,7 @@ impl Turns {
             return;
         }
         self.speaking = true;
+        self.early.clear();
         self.words.user_ended(events);
         if self.transcribes {
             self.words.user_began();
@@ -191,20 +203,27 @@ impl Turns {
         self.completes_interruption = false;
         self.model = Model::Answering;
         events.push_back(ProviderEvent::ResponseStarted { response_id: None });
+        let early = std::mem::take(&mut self.early);
+        if !early.trim().is_empty() {
+            self.words.answer_piece(&early, events);
+        }
     }
 
     /// Words of the model.
     pub(super) fn says(&mut self, text: &str, events: &mut Events) {
-        if text.is_empty() || text.trim().is_empty() && !self.is_answering() {
-            return;
+        if self.is_answering() {
+            if !text.is_empty() {
+                self.words.answer_piece(text, events);
+            }
+        } else if self.early.len() < MAX_EARLY_BYTES {
+            self.early.push_str(text);
         }
-        self.answers(events);
-        self.words.answer_piece(text, events);
     }
 
     /// The model calls tools. `ends` says that its turn ended with the same frame.
     pub(super) fn calls(&mut self, ends: bool, events: &mut Events) {
         self.forget_interrupted();
+        self.early.clear();
         if self.model == Model::Idle {
             self.began = true;
             self.settle_user(events);
@@ -236,6 +255,7 @@ impl Turns {
         usage: Option<Usage>,
         events: &mut Events,
     ) -> Option<Usage> {
+        self.early.clear();
         let is_ours = self.ours.take_interruption();
         let is_speech = !is_ours && self.is_concluding();
         if !self.words.is_late_new() {
@@ -274,6 +294,7 @@ impl Turns {
         usage: Option<Usage>,
         events: &mut Events,
     ) -> Option<Usage> {
+        self.early.clear();
         let is_of_interruption = std::mem::take(&mut self.completes_interruption);
         let model = std::mem::replace(&mut self.model, Model::Idle);
         match model {

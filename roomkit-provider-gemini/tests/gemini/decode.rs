@@ -25,7 +25,8 @@ fn every_sample_reads_by_itself() {
         &["speech", "user says \" hello\""],
         &[],
         &["speech"],
-        &["response", "model says \"Hi, how\""],
+        // Before its answer, or after it: it begins no response.
+        &[],
         &["speech"],
         &[],
         &["passed", "usage 812+95"],

@@ -77,6 +77,66 @@ fn t1_the_question_precedes_an_answer_in_the_same_frame() {
 }
 
 #[test]
+fn t1_words_that_precede_their_answer_wait_for_it() {
+    let frames = [
+        hears("Hello."),
+        says("Good "),
+        hears(" You!"),
+        says("day."),
+        audio(),
+        complete(),
+    ];
+    assert_eq!(
+        script(&frames),
+        [
+            "speech",
+            "user says \"Hello.\"",
+            "user says \" You!\"",
+            "silence",
+            "user said \"Hello. You!\"",
+            "response",
+            "model says \"Good day.\"",
+            "audio 8",
+            "model said \"Good day.\"",
+            "completed",
+        ]
+    );
+}
+
+#[test]
+fn t1_words_after_the_end_of_their_turn_begin_no_response() {
+    let answer = [audio(), says("How are"), complete(), says(" you?")];
+    let told = |frames: &[Value]| {
+        let mut decoder = decoder(json!({}));
+        play(&mut decoder, &answer);
+        play(&mut decoder, frames)
+    };
+    assert_eq!(
+        told(&[hears("Fine."), audio(), says("Good."), complete()]),
+        [
+            "speech",
+            "user says \"Fine.\"",
+            "silence",
+            "user said \"Fine.\"",
+            "response",
+            "audio 8",
+            "model says \"Good.\"",
+            "model said \"Good.\"",
+            "completed",
+        ]
+    );
+    assert_eq!(
+        told(&[calls("look"), audio()]),
+        ["call look", "response", "audio 8"]
+    );
+    assert_eq!(
+        told(&[complete(), audio()]),
+        ["passed", "response", "audio 8"]
+    );
+    assert_eq!(told(&[interrupted(), complete(), audio()])[0], "speech");
+}
+
+#[test]
 fn a3_an_interruption_is_speech_first_and_ends_the_response_once() {
     let frames = [
         audio(),
