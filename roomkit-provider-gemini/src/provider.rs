@@ -96,6 +96,16 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         setup: &SessionSetup,
         update: &SessionUpdate,
     ) -> Result<UpdateSupport, ConfigError> {
+        if update
+            .provider_config
+            .as_ref()
+            .is_some_and(|config| config.contains_key("voice"))
+        {
+            return Err(ConfigError::field(
+                "provider_config.voice",
+                "is not changed here; set `voice` of the update, or of the agent",
+            ));
+        }
         let mut changed = setup.clone();
         changed
             .provider_changes

@@ -23,7 +23,7 @@ use crate::{
     config::OpenAIConfig,
     connection::{Accepted, await_session},
     error::ERRORS,
-    protocol::{Decoder, Encoder, replay},
+    protocol::{Encoder, replay},
 };
 
 /// The name the provider is registered by.
@@ -117,8 +117,7 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         let mut info = ConnectionInfo::new(encoder.session().capabilities());
         info.provider_session_id = id;
         info.expires_in = expires_at.and_then(|at| time_left(at, SystemTime::now()));
-        let codec = encoder.session().output_codec;
-        let decoder = Decoder::new(config.dialect, codec, redactor.clone());
+        let decoder = encoder.decoder(redactor.clone());
         let (sink, events) = socket.split(encoder, decoder);
         Ok(ProviderConnection { info, sink, events })
     }

@@ -256,16 +256,14 @@ impl Engine {
                 call_id,
                 arguments,
             } => {
-                // A call cut off by a cancel has no `arguments.done`: it must not be run.
-                if status == "completed" {
-                    self.emit(
-                        "response.function_call_arguments.done",
-                        &json!({
-                            "response_id": response.id, "item_id": id, "output_index": index,
-                            "call_id": call_id, "name": name, "arguments": arguments,
-                        }),
-                    );
-                }
+                // Also of a call that a cancel has cut off, which must not be run.
+                self.emit(
+                    "response.function_call_arguments.done",
+                    &json!({
+                        "response_id": response.id, "item_id": id, "output_index": index,
+                        "call_id": call_id, "name": name, "arguments": arguments,
+                    }),
+                );
                 json!({
                     "id": id, "type": "function_call", "status": status,
                     "name": name, "call_id": call_id, "arguments": arguments,

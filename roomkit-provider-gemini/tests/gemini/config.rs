@@ -288,7 +288,12 @@ fn s5_a_change_is_checked_without_the_vendor() {
         provider_config: Some(map(json!({"silence_duration_ms": 90_000}))),
         ..SessionUpdate::default()
     };
+    let voice = SessionUpdate {
+        provider_config: Some(map(json!({"voice": "Puck"}))),
+        ..SessionUpdate::default()
+    };
     for (update, field) in [
+        (voice, "provider_config.voice"),
         (hot, "temperature"),
         (long, "provider_config.silence_duration_ms"),
     ] {

@@ -27,6 +27,7 @@ use super::{
         WireUsage, kind_of, text_of,
     },
     remember,
+    verdicts::Verdicts,
 };
 use crate::{
     config::{AudioCodec, Dialect},
@@ -48,6 +49,7 @@ pub struct Decoder {
     codec: AudioCodec,
     redactor: Redactor,
     calls: Calls,
+    verdicts: Verdicts,
     /// Responses outside the conversation; nobody is to hear them.
     out_of_band: VecDeque<String>,
     /// Whose audio came last: most of it belongs to the same.
@@ -63,10 +65,16 @@ impl Decoder {
             codec,
             redactor,
             calls: Calls::default(),
+            verdicts: Verdicts::default(),
             out_of_band: VecDeque::new(),
             of_audio: (None, None),
             cumulative: (dialect == Dialect::XAi).then(Cumulative::default),
         }
+    }
+
+    /// The same, which tells the encoder what became of changes.
+    pub(super) fn with_verdicts(self, verdicts: Verdicts) -> Self {
+        Self { verdicts, ..self }
     }
 
     /// Reads one text frame and adds what it means to `events`.
@@ -155,7 +163,7 @@ impl Decoder {
                 events.push_back(ProviderEvent::SpeechStopped { item_id });
             }
             "response.created" => events.extend(self.response_created(&read(frame)?)),
-            "response.done" => events.extend(self.response_done(&read(frame)?)),
+            "response.done" => self.response_done(&read(frame)?, events),
             "response.output_item.added" => {
                 let event: OutputItem<'a> = read(frame)?;
                 if let Some(item) = &event.item {
@@ -166,7 +174,10 @@ impl Decoder {
             "response.function_call_arguments.done" => {
                 events.extend(self.arguments_done(&read(frame)?));
             }
-            "session.updated" => events.push_back(ProviderEvent::Updated),
+            "session.updated" => {
+                self.verdicts.tell(true);
+                events.push_back(ProviderEvent::Updated);
+            }
             "error" => {
                 let event: ErrorEvent<'a> = read(frame)?;
                 events.extend(self.error(&event.error.unwrap_or_default()));
@@ -237,19 +248,23 @@ impl Decoder {
         })
     }
 
-    fn response_done(&self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
+    fn response_done(&mut self, event: &ResponseEvent<'_>, events: &mut VecDeque<ProviderEvent>) {
         let none = ResponseBody::default();
         let response = event.response.as_ref().unwrap_or(&none);
         let usage = response.usage.as_ref().and_then(WireUsage::tokens);
         let is_null = response.is_out_of_band && self.cumulative.is_none();
         if is_null || self.is_out_of_band(response.id.as_ref()) {
-            return usage.map(ProviderEvent::Usage);
+            events.extend(usage.map(ProviderEvent::Usage));
+            return;
         }
-        Some(ProviderEvent::ResponseEnded {
+        let status = self.status(response);
+        self.calls
+            .response_done(matches!(status, ResponseStatus::Completed), events);
+        events.push_back(ProviderEvent::ResponseEnded {
             response_id: id(response.id.as_ref()),
-            status: self.status(response),
+            status,
             usage,
-        })
+        });
     }
 
     fn status(&self, response: &ResponseBody<'_>) -> ResponseStatus {
@@ -302,6 +317,7 @@ impl Decoder {
         }
         let event_id = body.event_id.as_ref().map(Text::as_str);
         if event_id.is_some_and(|id| id.starts_with(UPDATE)) {
+            self.verdicts.tell(false);
             return Some(ProviderEvent::UpdateRefused(error));
         }
         Some(ProviderEvent::Error(error))

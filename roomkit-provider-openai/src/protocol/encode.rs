@@ -11,14 +11,17 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::Encode;
+use roomkit_dial::{Encode, Redactor};
 use serde::Serialize;
 
 use super::{
+    Decoder,
     message::{ClientEvent, Content, Item},
+    remember,
     session::{self, Common},
+    verdicts::Verdicts,
 };
-use crate::config::{Dialect, OpenAISessionConfig, Voice};
+use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
@@ -27,7 +30,13 @@ pub(super) const UPDATE: &str = "update_";
 #[derive(Debug, Clone)]
 pub struct Encoder {
     dialect: Dialect,
+    /// As it will be once the vendor has taken all changes.
     session: OpenAISessionConfig,
+    /// As the vendor has said that it is.
+    taken: OpenAISessionConfig,
+    /// After each change that the vendor has not answered.
+    asked: VecDeque<OpenAISessionConfig>,
+    verdicts: Verdicts,
     /// The user's speech may stop a response.
     interruptions: bool,
     last_event: u64,
@@ -58,10 +67,19 @@ impl Encoder {
         }
         Ok(Self {
             dialect,
+            taken: session.clone(),
             session,
+            asked: VecDeque::new(),
+            verdicts: Verdicts::default(),
             interruptions,
             last_event: 0,
         })
+    }
+
+    /// The decoder of the same connection. What the vendor refuses there is undone here.
+    pub fn decoder(&self, redactor: Redactor) -> Decoder {
+        let codec = self.session.output_codec;
+        Decoder::new(self.dialect, codec, redactor).with_verdicts(self.verdicts.clone())
     }
 
     /// The settings the session has now.
@@ -141,8 +159,12 @@ impl Encoder {
                 },
             },
             ProviderCommand::ActivityEnd => ClientEvent::Commit,
-            // The vendor needs no word that the user starts to speak.
-            ProviderCommand::ActivityStart => return Ok(None),
+            // Where the host says when the user speaks, what was heard before is no part of that:
+            // the vendor would take all since the last turn for this one.
+            ProviderCommand::ActivityStart => match self.session.turn_detection {
+                TurnDetection::None {} => ClientEvent::Clear,
+                _ => return Ok(None),
+            },
             _ => {
                 return Err(ProviderError::new(
                     ProviderErrorKind::Unsupported,
@@ -194,6 +216,12 @@ impl Encoder {
     pub fn check_update(&self, update: &SessionUpdate) -> Result<UpdateSupport, ConfigError> {
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
+        if overrides.contains_key("voice") {
+            return Err(ConfigError::field(
+                "provider_config.voice",
+                "is not changed here; set `voice` of the update, or of the agent",
+            ));
+        }
         let changed = self
             .session
             .with_overrides(overrides)
@@ -208,7 +236,22 @@ impl Encoder {
         Ok(support)
     }
 
+    /// Takes note of what the vendor has said of changes.
+    fn settle(&mut self) {
+        for is_taken in self.verdicts.take() {
+            if let Some(asked) = self.asked.pop_front()
+                && is_taken
+            {
+                self.taken = asked;
+            }
+        }
+        if self.asked.is_empty() {
+            self.session = self.taken.clone();
+        }
+    }
+
     fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
+        self.settle();
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
         let refused = |error: ConfigError| {
@@ -238,6 +281,7 @@ impl Encoder {
         };
         let frame =
             self.session_update(session::partial(self.dialect, &session, &names, common))?;
+        remember(&mut self.asked, session.clone());
         self.session = session;
         Ok(frame)
     }

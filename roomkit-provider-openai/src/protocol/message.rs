@@ -20,6 +20,8 @@ pub(crate) enum ClientEvent<'a> {
     SessionUpdate { event_id: String, session: Value },
     #[serde(rename = "input_audio_buffer.commit")]
     Commit,
+    #[serde(rename = "input_audio_buffer.clear")]
+    Clear,
     #[serde(rename = "conversation.item.create")]
     ItemCreate {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ mod encode;
 mod history;
 mod message;
 mod session;
+mod verdicts;
 
 use std::collections::VecDeque;
 

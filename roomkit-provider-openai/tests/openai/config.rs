@@ -311,6 +311,9 @@ fn s5_how_a_setting_of_a_live_session_changes_depends_on_what_the_engine_was_tol
     assert_eq!(off, Ok(UpdateWay::NewConnection));
     let error = way(json!({"speed": 9})).unwrap_err().to_string();
     assert!(error.contains("provider_config.speed"), "{error}");
+    // It has a way of its own, and a voice that is set there would win.
+    let error = way(json!({"voice": "cedar"})).unwrap_err().to_string();
+    assert!(error.contains("provider_config.voice"), "{error}");
 }
 
 #[test]

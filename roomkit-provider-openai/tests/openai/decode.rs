@@ -30,9 +30,9 @@ fn words(role: Role, item: &str, text: &str, is_final: bool) -> ProviderEvent {
 fn every_sample_reads_and_most_mean_nothing_more() {
     let silent = [
         "event_1", "event_4", "event_5", "event_10", "event_11", "event_14", "event_18",
-        "event_19", "event_20", "event_21", "event_27", "event_28", "event_29", "event_30",
-        "event_31", "event_32", "event_33", "event_34", "event_35", "event_36", "event_37",
-        "event_38", "event_39", "event_40",
+        "event_22", "event_19", "event_20", "event_21", "event_27", "event_28", "event_29",
+        "event_30", "event_31", "event_32", "event_33", "event_34", "event_35", "event_36",
+        "event_37", "event_38", "event_39", "event_40",
     ];
     let mut decoder = decoder();
     for line in SAMPLES.lines() {
@@ -356,10 +356,65 @@ fn call(call_id: &str, name: &str, arguments: &str) -> ProviderEvent {
 fn k1_a_function_call_is_reported_once() {
     let mut decoder = decoder();
     let expected = [call("call_1", "get_weather", r#"{"city":"Oslo"}"#)];
-    assert_eq!(decode_with(&mut decoder, sample("event_22")), expected);
+    assert_eq!(decode_with(&mut decoder, sample("event_22")), []);
     let item_done = r#"{"type":"response.output_item.done","response_id":"resp_3","item":{"id":"item_f1","type":"function_call","status":"completed","call_id":"call_1","name":"get_weather","arguments":"{\"city\":\"Oslo\"}"}}"#;
+    assert_eq!(decode_with(&mut decoder, item_done), expected);
     assert_eq!(decode_with(&mut decoder, item_done), []);
     assert_eq!(decode(item_done), expected, "where only this one comes");
+    let done = response_done("completed");
+    assert_eq!(
+        decode_with(&mut decoder, &done),
+        [ended(ResponseStatus::Completed)]
+    );
+}
+
+fn response_done(status: &str) -> String {
+    json!({ "type": "response.done", "response": { "id": "resp_3", "status": status } }).to_string()
+}
+
+fn ended(status: ResponseStatus) -> ProviderEvent {
+    ProviderEvent::ResponseEnded {
+        response_id: Some("resp_3".into()),
+        status,
+        usage: None,
+    }
+}
+
+#[test]
+fn k1_a_function_call_may_end_with_its_arguments_alone() {
+    let mut decoder = decoder();
+    assert_eq!(decode_with(&mut decoder, sample("event_22")), []);
+    let expected = [
+        call("call_1", "get_weather", r#"{"city":"Oslo"}"#),
+        ended(ResponseStatus::Completed),
+    ];
+    let done = response_done("completed");
+    assert_eq!(decode_with(&mut decoder, &done), expected);
+    assert_eq!(decode_with(&mut decoder, &done), expected[1..]);
+}
+
+#[test]
+fn k1_a_function_call_whose_response_is_cancelled_is_none() {
+    let item = json!({ "type": "response.output_item.done", "item": { "id": "item_f1",
+        "type": "function_call", "status": "incomplete", "call_id": "call_1",
+        "name": "get_weather", "arguments": "" } })
+    .to_string();
+    for told in [&[&item[..]][..], &[]] {
+        let mut decoder = decoder();
+        // The vendor ends the arguments of such a call, too.
+        assert_eq!(decode_with(&mut decoder, sample("event_22")), []);
+        for frame in told {
+            assert_eq!(decode_with(&mut decoder, frame), []);
+        }
+        assert_eq!(
+            decode_with(&mut decoder, &response_done("cancelled")),
+            [ended(ResponseStatus::Cancelled)]
+        );
+        assert_eq!(
+            decode_with(&mut decoder, &response_done("completed")),
+            [ended(ResponseStatus::Completed)]
+        );
+    }
 }
 
 #[test]
@@ -381,9 +436,10 @@ fn a_function_call_is_named_by_its_announcement() {
     assert_eq!(decode_with(&mut decoder, &added.to_string()), []);
     let done = json!({ "type": "response.function_call_arguments.done", "item_id": "item_f1",
         "arguments": "{}" });
+    assert_eq!(decode_with(&mut decoder, &done.to_string()), []);
     assert_eq!(
-        decode_with(&mut decoder, &done.to_string()),
-        [call("call_1", "f", "{}")]
+        decode_with(&mut decoder, &response_done("completed"))[0],
+        call("call_1", "f", "{}")
     );
 }
 

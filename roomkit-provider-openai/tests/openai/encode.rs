@@ -1,11 +1,12 @@
 //! Commands in, exact JSON out.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use roomkit_core::{
     provider::{ProviderCommand, ProviderErrorKind, Role, SessionSetup, SessionUpdate},
     tool::ToolDefinition,
 };
+use roomkit_dial::Redactor;
 use roomkit_provider_openai::{Dialect, OpenAISessionConfig, protocol::Encoder};
 use serde_json::{Value, json};
 
@@ -135,7 +136,12 @@ fn the_small_commands() {
     let raw = json!({ "type": "input_audio_buffer.clear", "event_id": "mine" });
     assert_eq!(encode(&ProviderCommand::Raw(raw.clone())), raw);
     let start = encoder(json!({})).encode(&ProviderCommand::ActivityStart);
-    assert_eq!(start.unwrap(), None);
+    assert_eq!(start.unwrap(), None, "the vendor hears it by itself");
+    let mut told = encoder(json!({ "turn_detection": null }));
+    assert_eq!(
+        json_of(&mut told, &ProviderCommand::ActivityStart),
+        json!({ "type": "input_audio_buffer.clear" })
+    );
 }
 
 #[test]
@@ -313,6 +319,43 @@ fn a3_no_setting_says_the_opposite_of_the_channel() {
     assert!(error.contains("interruptions"), "{error}");
     let known = json!({ "turn_detection": "server_vad", "interrupt_response": false });
     assert!(of(Dialect::XAi, known).is_ok());
+}
+
+#[test]
+fn s5_a_change_that_was_refused_is_not_in_the_next() {
+    let settings = json!({ "turn_detection": { "type": "server_vad", "threshold": 0.5 } });
+    let mut encoder = encoder(settings);
+    let mut decoder = encoder.decoder(Redactor::default());
+    let mut update = |config: Value| {
+        let update = SessionUpdate {
+            provider_config: Some(map(config)),
+            ..SessionUpdate::default()
+        };
+        let frame = json_of(&mut encoder, &ProviderCommand::Update(update));
+        let detection = frame["session"]["audio"]["input"]["turn_detection"].clone();
+        (frame["event_id"].clone(), detection)
+    };
+    let mut answer = |answer: Value| {
+        let mut events = VecDeque::new();
+        decoder.decode(&answer.to_string(), &mut events);
+        assert_eq!(events.len(), 1);
+    };
+    let updated = json!({ "type": "session.updated" });
+    let (_, first) = update(json!({ "silence_duration_ms": 700 }));
+    answer(updated.clone());
+    let (id, _) = update(json!({ "idle_timeout_ms": 1_000 }));
+    answer(json!({ "type": "error", "error": { "event_id": id } }));
+    let (_, third) = update(json!({ "prefix_padding_ms": 200 }));
+    let mut expected = first;
+    expected["prefix_padding_ms"] = json!(200);
+    assert_eq!(third, expected);
+    // Of two on their way each has what it was made to.
+    let (_, fourth) = update(json!({ "threshold": 0.6 }));
+    answer(updated.clone());
+    answer(updated);
+    let (_, fifth) = update(json!({ "prefix_padding_ms": 300 }));
+    assert_eq!(fourth["prefix_padding_ms"], json!(200));
+    assert_eq!(fifth["threshold"], json!(0.6));
 }
 
 #[test]

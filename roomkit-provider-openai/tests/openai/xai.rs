@@ -133,6 +133,23 @@ fn t3_growing_transcripts_of_one_item_become_one_final_when_it_is_answered() {
 }
 
 #[test]
+fn t3_what_is_said_again_of_the_last_utterance_does_not_end_the_next() {
+    let mut wire = Wire::new();
+    wire.transcript("completed", "i1", "How");
+    wire.read(&json!({ "type": "response.created", "response": { "id": "r1" } }));
+    wire.read(&json!({ "type": "input_audio_buffer.speech_started", "item_id": "i2" }));
+    assert_eq!(
+        wire.transcript("updated", "i2", "And how"),
+        [heard("i2", "And how", false)]
+    );
+    assert_eq!(wire.transcript("completed", "i1", "How?"), []);
+    assert_eq!(
+        wire.transcript("updated", "i2", "And how are"),
+        [heard("i2", " are", false)]
+    );
+}
+
+#[test]
 fn t3_a_growing_transcript_is_final_when_another_item_comes() {
     let other = [
         json!({ "type": "conversation.item.added", "previous_item_id": "unknown",

@@ -104,10 +104,10 @@ impl Cumulative {
         usage: Option<Usage>,
         events: &mut VecDeque<ProviderEvent>,
     ) {
-        self.item(item_id, events);
-        if self.told.iter().any(|told| told == item_id) && !item_id.is_empty() {
+        if self.is_told(item_id) {
             return;
         }
+        self.item(item_id, events);
         let before = self.open.take();
         let known = before.as_ref().map_or("", |before| before.text.as_str());
         // Partials are what is new. Words that were taken back are so with the final.
@@ -136,10 +136,18 @@ impl Cumulative {
         piece: &str,
         events: &mut VecDeque<ProviderEvent>,
     ) {
+        if self.is_told(item_id) {
+            return;
+        }
         self.item(item_id, events);
         let known = self.open.as_ref().map_or("", |open| open.text.as_str());
         let text = format!("{known}{piece}");
         self.heard(item_id, &text, None, events);
+    }
+
+    /// Whether the final of an item is told: a server may say once more, during the next, what it was.
+    fn is_told(&self, item_id: &str) -> bool {
+        !item_id.is_empty() && self.told.iter().any(|told| told == item_id)
     }
 
     /// The user begins to speak.
