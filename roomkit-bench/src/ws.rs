@@ -154,7 +154,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     ])
     .note(
         "Medians of the rounds; `rounds` is the lowest and the highest CPU of them. CPU is the share of a core that one session takes, \
-         memory what a session adds to the process. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
+         memory what a session adds to a process that has had one. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
          round trip is theirs.",
     );
     let mut subjects = vec![Subject::Floor, Subject::Server];
@@ -240,6 +240,12 @@ pub(crate) async fn measure(
 ) -> Outcome<Round> {
     let running = start(subject, options, &recording(options)).await?;
     let relay = &running.relay;
+    // What the first session ever takes, above all the pages of the program itself, no other takes.
+    let mut first = running.callers(1, 2, "")?;
+    first.lines.next_line().await?;
+    first.lines.next_line().await?;
+    first.stop().await?;
+    sleep(Duration::from_secs(1)).await;
     let before = relay.memory()?;
     let idle = {
         let mut callers = running.callers(sessions, 2, "--silent")?;
