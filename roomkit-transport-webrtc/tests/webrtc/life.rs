@@ -177,14 +177,19 @@ async fn x5_a_second_data_channel_ends_the_call() {
     is_empty(&server).await;
 }
 
-#[tokio::test]
-async fn x5_a_second_data_channel_before_there_is_a_session() {
-    let ai = MockRealtimeProvider::new();
+/// A client whose session never begins.
+async fn without_a_session() -> (Server, Client) {
     let mut config = config();
     config.session_timeout_ms = 3_600_000;
-    let server = server_with(config, &ai).await;
+    let server = server_with(config, &MockRealtimeProvider::new()).await;
     let slow = server.http.with_query("room=slow");
-    let mut client = Client::connect_as(Kind::default(), &slow).await;
+    let client = Client::connect_as(Kind::default(), &slow).await;
+    (server, client)
+}
+
+#[tokio::test]
+async fn x5_a_second_data_channel_before_there_is_a_session() {
+    let (server, mut client) = without_a_session().await;
     assert_eq!(client.opened().await, "text");
     client.open_channel("more").await;
     client.sent_away().await;
@@ -195,12 +200,7 @@ async fn x5_a_second_data_channel_before_there_is_a_session() {
 
 #[tokio::test]
 async fn x5_what_is_said_before_there_is_a_session_is_bounded() {
-    let ai = MockRealtimeProvider::new();
-    let mut config = config();
-    config.session_timeout_ms = 3_600_000;
-    let server = server_with(config, &ai).await;
-    let slow = server.http.with_query("room=slow");
-    let mut client = Client::connect_as(Kind::default(), &slow).await;
+    let (server, mut client) = without_a_session().await;
     let large = "x".repeat(60_000);
     for _ in 0..5 {
         client.send_text(&large).await;
