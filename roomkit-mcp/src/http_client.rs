@@ -71,6 +71,10 @@ impl Http {
             .custom_headers(headers.into_iter().collect())
             .max_sse_event_size(max_message_bytes)
             .max_json_response_size(max_message_bytes)
+            // All sessions share this connection, and a request counts until its answer begins,
+            // which for a slow tool is its end: calls of others and pings would wait behind it
+            // (contract A6). How many calls run is for each session to limit (contract K3).
+            .max_concurrent_requests(usize::MAX)
             // A session that is gone means another server process, whose tools are to be listed.
             .reinit_on_expired_session(false);
         config.retry_config = Arc::new(Resume);

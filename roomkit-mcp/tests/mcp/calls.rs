@@ -177,3 +177,24 @@ async fn k3_calls_run_side_by_side() {
     soon(futures_util::future::join_all(calls)).await;
     tools.close().await;
 }
+
+#[tokio::test]
+async fn a6_slow_calls_however_many_delay_no_other_call_to_their_server() {
+    let server = Server::new(&ALL);
+    let http = Http::answering_json(&server).await;
+    let tools = connect(McpServer::http(&http.url)).await;
+    let slow: Vec<_> = (0..40)
+        .map(|_| {
+            let tools = tools.clone();
+            tokio::spawn(async move { tools.call(invocation("sleep", json!({}))).await })
+        })
+        .collect();
+    until(async || server.calls() == slow.len()).await;
+    let said = call(&tools, "echo", json!({"text": "a"})).await;
+    assert_eq!(said, Ok(json!("a")));
+    assert!(slow.iter().all(|call| !call.is_finished()));
+    for call in slow {
+        call.abort();
+    }
+    tools.close().await;
+}

@@ -193,10 +193,21 @@ impl Http {
     }
 
     pub(crate) async fn on(server: &Server, port: u16) -> Self {
+        Self::with(server, port, StreamableHttpServerConfig::default()).await
+    }
+
+    /// One that keeps no sessions and answers a call, when it is done, with a body of JSON.
+    pub(crate) async fn answering_json(server: &Server) -> Self {
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true);
+        Self::with(server, 0, config).await
+    }
+
+    async fn with(server: &Server, port: u16, mut config: StreamableHttpServerConfig) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
-        let mut config = StreamableHttpServerConfig::default();
         config.cancellation_token = stop.child_token();
         let made = server.clone();
         let service = StreamableHttpService::new(
