@@ -14,7 +14,7 @@ use roomkit_core::tool::ToolInvocation;
 use crate::{
     check::Checked,
     explain,
-    http_client::{is_expired_session, is_of_the_answer},
+    http_client::{is_expired_session, is_of_the_answer, is_of_the_server},
     progress::{McpProgress, ProgressBook, Running},
 };
 
@@ -25,6 +25,8 @@ const LAST_PROGRESS: Duration = Duration::from_millis(200);
 pub(crate) enum Failure {
     /// The server refuses it or its answer cannot be used; the connection goes on.
     Refused(String),
+    /// The server failed, and nobody knows how far it came; the connection goes on.
+    Unclear(String),
     /// The connection is gone, and nobody knows how far the server came.
     Lost(String),
     /// The server is another process now, and has not looked at the call.
@@ -93,12 +95,14 @@ pub(crate) async fn call(
     }
 }
 
-fn failure(server: &Checked, error: &ServiceError) -> Failure {
+/// What the failure of a request means.
+pub(crate) fn failure(server: &Checked, error: &ServiceError) -> Failure {
     let told = || explain::request(server, error);
     match error {
         ServiceError::TransportSend(error) => match explain::http_error(error) {
             Some(http) if is_expired_session(http) => Failure::Expired,
             Some(http) if is_of_the_answer(http) => Failure::Refused(told()),
+            Some(http) if is_of_the_server(http) => Failure::Unclear(told()),
             _ => Failure::Lost(told()),
         },
         ServiceError::TransportClosed => Failure::Lost(told()),

@@ -68,7 +68,8 @@ pub struct McpServer {
     /// JSON.
     #[serde(rename = "connect_timeout_s", deserialize_with = "seconds")]
     pub connect_timeout: Duration,
-    /// How often it is asked whether it is still there; default 10 s. `ping_s` in JSON.
+    /// How often it is asked whether it is still there; default 10 s. After three times without an
+    /// answer it is connected to again. `ping_s` in JSON.
     #[serde(rename = "ping_s", deserialize_with = "seconds")]
     pub ping: Duration,
     /// How many tools are offered at most; default 128, which is what vendors take.

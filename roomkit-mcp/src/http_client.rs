@@ -101,12 +101,19 @@ pub(crate) fn is_of_the_answer(error: &Failure) -> bool {
         StreamableHttpError::ResponseBodyTooLarge { .. }
         | StreamableHttpError::Deserialize(_)
         | StreamableHttpError::UnexpectedContentType(_)
-        | StreamableHttpError::UnexpectedServerResponse(_) => true,
+        | StreamableHttpError::UnexpectedServerResponse(_)
+        // There was no token, and nothing was sent.
+        | StreamableHttpError::Io(_) => true,
         StreamableHttpError::HttpStatus(status) => {
             status.status == StatusCode::TOO_MANY_REQUESTS.as_u16()
         }
         _ => false,
     }
+}
+
+/// Whether the server, or a proxy before it, failed at this request. The next may succeed.
+pub(crate) fn is_of_the_server(error: &Failure) -> bool {
+    matches!(error, StreamableHttpError::HttpStatus(status) if status.status >= 500)
 }
 
 /// Follows redirects that keep method and body, within the origin: elsewhere the token and the

@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,8 +32,8 @@ use crate::{
 
 /// A connection that held so long was a good one: the next is tried at once.
 const STEADY: Duration = Duration::from_secs(10);
-/// How many pings in a row an idle server may leave without an answer. A busy one may leave all of
-/// them: many work on one thread.
+/// How many pings in a row a server may leave without an answer. While it works on calls they do not
+/// count, because many servers work on one thread, unless one of those calls has taken too long.
 const SILENT_PINGS: u32 = 3;
 /// How long a call that was not looked at waits for the next connection.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -71,6 +71,43 @@ pub(crate) struct Live {
     /// A call was answered.
     worked: AtomicBool,
     running: AtomicUsize,
+    /// A call has taken too long since the server was last heard from.
+    overdue: AtomicBool,
+    /// Pings without an answer since then.
+    silent_pings: AtomicU32,
+}
+
+impl Live {
+    fn new(connection: &Connection) -> Self {
+        Self {
+            peer: connection.peer.clone(),
+            book: Arc::clone(&connection.book),
+            broken: Notify::new(),
+            worked: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+            overdue: AtomicBool::new(false),
+            silent_pings: AtomicU32::new(0),
+        }
+    }
+
+    fn answered_a_call(&self) {
+        self.worked.store(true, Ordering::Relaxed);
+        self.is_there();
+    }
+
+    fn is_there(&self) {
+        self.overdue.store(false, Ordering::Relaxed);
+        self.silent_pings.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a ping without an answer; returns whether that was one too many.
+    fn has_fallen_silent(&self) -> bool {
+        let is_busy = self.running.load(Ordering::Relaxed) > 0;
+        if is_busy && !self.overdue.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.silent_pings.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_PINGS
+    }
 }
 
 impl Server {
@@ -116,7 +153,7 @@ impl Server {
         let own_limit = self.catalogue().and_then(|known| known.timeout(name));
         let limit = own_limit.unwrap_or(self.checked.timeout);
         let deadline = Instant::now() + limit;
-        let answered = timeout_at(deadline, self.call_within(invocation)).await;
+        let answered = timeout_at(deadline, self.call_by(deadline, invocation)).await;
         let result = answered.unwrap_or_else(|_| {
             let limit = limit.as_secs_f32();
             let problem =
@@ -129,7 +166,11 @@ impl Server {
         result
     }
 
-    async fn call_within(&self, invocation: &ToolInvocation) -> Result<ToolOutput, ToolError> {
+    async fn call_by(
+        &self,
+        deadline: Instant,
+        invocation: &ToolInvocation,
+    ) -> Result<ToolOutput, ToolError> {
         let name = &invocation.name;
         let server = &self.checked.name;
         let mut again = false;
@@ -141,21 +182,26 @@ impl Server {
                     "the MCP server `{server}` has no tool `{name}` any more"
                 ))
             })?;
-            live.running.fetch_add(1, Ordering::Relaxed);
-            let running = Running(&live.running);
+            let running = Running::new(&live, deadline);
             let called = call::call(&self.checked, &live.peer, &live.book, own_name, invocation);
-            let failure = match called.await {
+            let called = called.await;
+            drop(running);
+            let failure = match called {
                 Ok(result) => {
-                    live.worked.store(true, Ordering::Relaxed);
+                    live.answered_a_call();
                     return outcome::of(result, self.checked.max_result_chars);
                 }
                 Err(failure) => failure,
             };
-            drop(running);
             match failure {
                 Failure::Refused(problem) => {
-                    live.worked.store(true, Ordering::Relaxed);
+                    live.answered_a_call();
                     return Err(ToolError::new(format!("`{name}` failed: {problem}")));
+                }
+                Failure::Unclear(problem) => {
+                    return Err(ToolError::new(format!(
+                        "`{name}` failed: {problem}; it may have been done or not"
+                    )));
                 }
                 Failure::Lost(problem) => {
                     tracing::warn!(
@@ -222,13 +268,7 @@ impl Server {
             let problem = match opened {
                 Ok(connection) => {
                     let since = Instant::now();
-                    let live = Arc::new(Live {
-                        peer: connection.peer.clone(),
-                        book: Arc::clone(&connection.book),
-                        broken: Notify::new(),
-                        worked: AtomicBool::new(false),
-                        running: AtomicUsize::new(0),
-                    });
+                    let live = Arc::new(Live::new(&connection));
                     self.link.send_replace(Link::Up(Arc::clone(&live)));
                     tracing::info!(server, "an MCP server is connected");
                     let problem = self.attend(connection, &live, &stop).await;
@@ -354,25 +394,46 @@ async fn silence(server: &Checked, live: &Live) -> String {
     let period = server.ping;
     let mut pings = interval_at(Instant::now() + period, period);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silent = 0;
-    while silent < SILENT_PINGS {
+    loop {
         pings.tick().await;
-        match timeout(period, ping(&live.peer)).await {
-            Ok(Ok(())) => silent = 0,
-            Ok(Err(error)) => return explain::request(server, &error),
-            Err(_) if live.running.load(Ordering::Relaxed) > 0 => {}
-            Err(_) => silent += 1,
+        let problem = match timeout(period, ping(&live.peer)).await {
+            Ok(Ok(())) => {
+                live.is_there();
+                continue;
+            }
+            Ok(Err(error)) => match call::failure(server, &error) {
+                // Nothing that concerns the calls that run.
+                Failure::Refused(problem) | Failure::Unclear(problem) => problem,
+                Failure::Lost(problem) => return problem,
+                Failure::Expired => return explain::request(server, &error),
+            },
+            Err(_) => "it does not answer".into(),
+        };
+        if live.has_fallen_silent() {
+            return problem;
         }
     }
-    "it does not answer".into()
 }
 
-/// Counts a call while it runs.
-struct Running<'a>(&'a AtomicUsize);
+/// Counts a call while it runs, and notes if it ran for too long.
+struct Running<'a> {
+    live: &'a Live,
+    deadline: Instant,
+}
+
+impl<'a> Running<'a> {
+    fn new(live: &'a Live, deadline: Instant) -> Self {
+        live.running.fetch_add(1, Ordering::Relaxed);
+        Self { live, deadline }
+    }
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.live.running.fetch_sub(1, Ordering::Relaxed);
+        if Instant::now() >= self.deadline {
+            self.live.overdue.store(true, Ordering::Relaxed);
+        }
     }
 }
 

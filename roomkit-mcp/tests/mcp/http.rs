@@ -3,14 +3,17 @@
 use std::{
     path::PathBuf,
     sync::Arc,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
-use roomkit_core::tool::{ToolHandler, ToolSource};
+use roomkit_core::tool::{ToolError, ToolHandler, ToolOutput, ToolSource};
 use roomkit_mcp::{McpError, McpServer, McpTools, TokenError};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 
 use crate::{
     server::{Http, Server},
@@ -138,6 +141,90 @@ async fn k1_a_call_that_the_new_process_never_saw_is_made_once() {
     assert_eq!(other.calls(), 1);
     tools.close().await;
     http.stop().await;
+}
+
+/// A call that runs until it is aborted.
+async fn running(tools: &McpTools, server: &Server) -> JoinHandle<Result<ToolOutput, ToolError>> {
+    let tools = tools.clone();
+    let call = tokio::spawn(async move { tools.call(invocation("sleep", json!({}))).await });
+    until(async || server.calls() == 1).await;
+    call
+}
+
+#[tokio::test]
+async fn pings_that_fail_for_a_while_end_no_connection() {
+    let server = Server::new(&["sleep"]);
+    let http = Http::start(&server).await;
+    let has_token = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let source = {
+        let (has_token, asked) = (Arc::clone(&has_token), Arc::clone(&asked));
+        move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let token = has_token.load(Ordering::SeqCst).then(|| "token".into());
+            async move { token.ok_or_else(|| TokenError("the vault is sealed".into())) }
+        }
+    };
+    let tools = connect(McpServer {
+        ping: Duration::from_millis(50),
+        token_source: Some(Arc::new(source)),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    let call = running(&tools, &server).await;
+
+    server.failing.store(5, Ordering::SeqCst);
+    until(async || server.failing.load(Ordering::SeqCst) == 0).await;
+    has_token.store(false, Ordering::SeqCst);
+    let before = asked.load(Ordering::SeqCst);
+    until(async || asked.load(Ordering::SeqCst) >= before + 5).await;
+    has_token.store(true, Ordering::SeqCst);
+    let before = server.requests();
+    until(async || server.requests() >= before + 3).await;
+    assert!(!call.is_finished());
+    call.abort();
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn an_idle_server_that_only_fails_is_connected_to_again() {
+    let server = Server::new(&["echo"]);
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer {
+        ping: Duration::from_millis(50),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    server.failing.store(usize::MAX, Ordering::SeqCst);
+    until_lost(&tools).await;
+    let problem = tools.status()[0].problem.clone().unwrap();
+    assert!(problem.contains("503"), "{problem}");
+    server.failing.store(0, Ordering::SeqCst);
+    until_connected(&tools).await;
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_server_fails_at_ends_no_other() {
+    let server = Server::new(&["echo", "sleep"]);
+    let http = Http::start(&server).await;
+    // No ping takes the failure from the call.
+    let tools = connect(McpServer {
+        ping: Duration::from_secs(600),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    let other = running(&tools, &server).await;
+    server.failing.store(1, Ordering::SeqCst);
+    let error = call(&tools, "echo", json!({"text": "a"})).await;
+    let error = error.unwrap_err();
+    assert!(error.contains("503"), "{error}");
+    assert!(error.contains("may have been done or not"), "{error}");
+    let said = call(&tools, "echo", json!({"text": "b"})).await;
+    assert_eq!(said, Ok(json!("b")));
+    assert!(!other.is_finished());
+    other.abort();
+    tools.close().await;
 }
 
 #[tokio::test]

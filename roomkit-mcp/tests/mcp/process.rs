@@ -6,6 +6,7 @@ use rmcp::ServiceExt;
 use roomkit_core::tool::ToolSource;
 use roomkit_mcp::{McpError, McpServer, McpTools};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{
     server::Server,
@@ -72,10 +73,14 @@ fn child(what: &str) -> McpServer {
 }
 
 fn kill(id: &Value) {
-    let killed = std::process::Command::new("kill")
-        .args(["-9", id.as_str().unwrap()])
+    signal(id, "-KILL");
+}
+
+fn signal(id: &Value, signal: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([signal, id.as_str().unwrap()])
         .status();
-    assert!(killed.unwrap().success());
+    assert!(sent.unwrap().success());
 }
 
 /// Whether a process runs (and is no zombie).
@@ -172,6 +177,39 @@ async fn k2_a_program_that_is_killed_is_started_again_time_after_time() {
         })
         .await;
     }
+    tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_hangs_is_started_again_however_busy_it_is_kept() {
+    let tools = connect(McpServer {
+        timeout: Duration::from_millis(500),
+        ping: Duration::from_millis(200),
+        ..child("good")
+    })
+    .await;
+    let id = call(&tools, "pid", json!({})).await.unwrap();
+    signal(&id, "-STOP");
+    // There is a call at any time.
+    let mut callers = JoinSet::new();
+    for _ in 0..3 {
+        let tools = tools.clone();
+        callers.spawn(async move {
+            loop {
+                if call(&tools, "echo", json!({"text": "a"})).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+    }
+    until(async || {
+        call(&tools, "pid", json!({}))
+            .await
+            .is_ok_and(|next| next != id)
+    })
+    .await;
+    assert!(!runs(&id));
+    drop(callers);
     tools.close().await;
 }
 

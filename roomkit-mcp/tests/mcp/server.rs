@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     middleware::{self, Next},
     response::IntoResponse,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) cancelled: watch::Sender<usize>,
     /// Headers that came with requests.
     pub(crate) headers: Arc<Mutex<Vec<HeaderMap>>>,
+    /// How many of the next messages are answered with 503, as by a proxy under load.
+    pub(crate) failing: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -56,11 +58,16 @@ impl Server {
             calls: Arc::default(),
             cancelled: watch::Sender::new(0),
             headers: Arc::default(),
+            failing: Arc::default(),
         }
     }
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.headers.lock().unwrap().len()
     }
 
     pub(crate) async fn wait_for_cancelled(&self, count: usize) {
@@ -215,9 +222,9 @@ impl Http {
             Arc::new(LocalSessionManager::default()),
             config,
         );
-        let headers = Arc::clone(&server.headers);
+        let (headers, failing) = (Arc::clone(&server.headers), Arc::clone(&server.failing));
         let seen = move |request: Request, next: Next| {
-            let headers = Arc::clone(&headers);
+            let (headers, failing) = (Arc::clone(&headers), Arc::clone(&failing));
             async move {
                 headers.lock().unwrap().push(request.headers().clone());
                 if request
@@ -226,6 +233,13 @@ impl Http {
                     .is_some_and(|token| token == "Bearer wrong-hunter2")
                 {
                     return StatusCode::UNAUTHORIZED.into_response();
+                }
+                let fewer = |failing: usize| failing.checked_sub(1);
+                let order = Ordering::SeqCst;
+                if request.method() == Method::POST
+                    && failing.fetch_update(order, order, fewer).is_ok()
+                {
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
                 }
                 next.run(request).await
             }
