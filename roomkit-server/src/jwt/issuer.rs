@@ -41,7 +41,7 @@ struct Inner {
     refresh: Duration,
     keys: RwLock<Arc<[Key]>>,
     /// When the keys were last asked for because of a token. Held while they are.
-    asked: Mutex<Option<Instant>>,
+    asked: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Deserialize)]
@@ -129,8 +129,11 @@ impl Jwt {
         now: SystemTime,
     ) -> Result<Identity, Refusal> {
         let admitted = match self.read(token, purpose, now) {
-            // The issuer may have others by now.
-            Err(Refused::UnknownKey) if self.asks_again().await => self.read(token, purpose, now),
+            Err(Refused::UnknownKey) => {
+                // The issuer may have others by now.
+                self.ask_again().await;
+                self.read(token, purpose, now)
+            }
             read => read,
         };
         Ok(admitted?)
@@ -205,19 +208,22 @@ impl Jwt {
 
     /// Reads the keys again because a token names one that is not known, unless that was done just
     /// now: strangers can name what they like.
-    async fn asks_again(&self) -> bool {
-        let before = Instant::now();
-        let mut asked = self.0.asked.lock().await;
-        // Somebody else has asked while this one waited.
-        if asked.is_some_and(|asked| asked >= before) {
-            return true;
-        }
+    async fn ask_again(&self) {
+        let mut asked = Arc::clone(&self.0.asked).lock_owned().await;
         if asked.is_some_and(|asked| asked.elapsed() < MIN_REFRESH) {
-            return false;
+            return;
         }
-        self.try_fetch().await;
         *asked = Some(Instant::now());
-        true
+        let jwt = self.clone();
+        // In a task of its own: the keys are for all, and whoever shows the token may hang up or be
+        // given up before they are there.
+        let reading = tokio::spawn(async move {
+            jwt.try_fetch().await;
+            // Whoever waits to ask waits for these.
+            drop(asked);
+        });
+        // A panic in it has been told.
+        let _ = reading.await;
     }
 
     async fn try_fetch(&self) {
@@ -236,7 +242,7 @@ impl Inner {
             source: None,
             refresh: Duration::from_secs(config.refresh_s),
             keys: RwLock::new(keys.into()),
-            asked: Mutex::default(),
+            asked: Arc::default(),
         }
     }
 }

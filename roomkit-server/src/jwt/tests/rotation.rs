@@ -9,10 +9,13 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
+use futures_util::FutureExt;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    sync::RwLock,
+    task::yield_now,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -32,19 +35,27 @@ struct Site {
     address: String,
     answer: Arc<Mutex<(StatusCode, Vec<u8>)>>,
     asked: Arc<AtomicUsize>,
+    /// While it is written to, nobody is answered.
+    held: Arc<RwLock<()>>,
 }
 
 impl Site {
     async fn start(set: Vec<u8>) -> Self {
         let answer = Arc::new(Mutex::new((StatusCode::OK, set)));
         let asked = Arc::new(AtomicUsize::new(0));
+        let held = Arc::<RwLock<()>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let (told, counted) = (Arc::clone(&answer), Arc::clone(&asked));
+        let holding = Arc::clone(&held);
         let show = move || {
             counted.fetch_add(1, Ordering::Relaxed);
             let answer = told.lock().unwrap().clone();
-            async move { answer }
+            let holding = Arc::clone(&holding);
+            async move {
+                let _ = holding.read().await;
+                answer
+            }
         };
         let router = Router::new().route("/jwks.json", get(show));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -52,6 +63,7 @@ impl Site {
             address,
             answer,
             asked,
+            held,
         }
     }
 
@@ -87,6 +99,28 @@ async fn x2_the_keys_of_an_address_change_and_strangers_do_not_have_them_asked_f
     jwt.fetch().await.unwrap();
     assert!(!admits(&jwt, &token(&old, "old")).await, "it was withdrawn");
     assert!(admits(&jwt, &token(&new, "new")).await);
+}
+
+#[tokio::test]
+async fn x2_who_hangs_up_neither_has_the_keys_asked_for_again_nor_keeps_them_from_others() {
+    let (new, stranger) = (Signer::es256(), Signer::es256());
+    let site = Site::start(set(&[new.jwk("new")])).await;
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    let hold = site.held.write().await;
+    let unknown = token(&stranger, "stranger");
+    tokio::select! {
+        _ = admits(&jwt, &unknown) => unreachable!("it waits for the keys"),
+        () = async { while site.asked() == 0 { yield_now().await } } => {}
+    }
+    for _ in 0..50 {
+        assert_eq!(admits(&jwt, &unknown).now_or_never(), None);
+    }
+    let new = token(&new, "new");
+    let waiting = admits(&jwt, &new);
+    drop(hold);
+    assert!(waiting.await);
+    assert!(!admits(&jwt, &unknown).await);
+    assert_eq!(site.asked(), 1);
 }
 
 #[tokio::test]
