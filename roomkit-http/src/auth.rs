@@ -48,7 +48,8 @@ where
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// It becomes a session. For each session the hook is asked this once.
+    /// It becomes a session, which is held to the room and the participant of the answer. For each
+    /// session the hook is asked this once.
     Session,
     /// It says something of a session that may be there already, and is heard only where that one
     /// began with an equal identity. So credentials that have expired since are still good for it.

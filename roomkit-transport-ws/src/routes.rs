@@ -99,7 +99,7 @@ impl Mount {
         let identity = admission.recognize(parts, peer).await?;
         let mut request = AuthRequest::new(parts, peer);
         identity.bind(&mut request)?;
-        let wishes = Wishes::read(&request)?;
+        Wishes::read(&request)?;
         self.context.host.check(&request).await?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
             .await
@@ -109,6 +109,9 @@ impl Mount {
         // Only now a credential of one use is used up: all that was refused until here can be mended, and
         // tried again with it.
         let admitted = admission.admit(parts, peer).await?;
+        // This is whose session it becomes, and the hook may hold it to more than before.
+        admitted.identity.bind(&mut request)?;
+        let wishes = Wishes::read(&request)?;
         Ok(Client {
             admitted,
             wishes,

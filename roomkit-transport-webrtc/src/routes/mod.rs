@@ -170,7 +170,7 @@ impl Signalling {
     async fn answer(&self, caller: Caller, id: WebRtcId, sdp: String) -> Result<String, Rejection> {
         let mut request = AuthRequest::new(&caller.parts, caller.address);
         caller.identity.bind(&mut request)?;
-        let wishes = Wishes::read(&request)?;
+        Wishes::read(&request)?;
         if let Some(host) = &self.host {
             host.check(&request).await?;
         }
@@ -181,6 +181,9 @@ impl Signalling {
             address,
             ..
         } = self.admission.admit(&caller.parts, caller.address).await?;
+        // This is whose session it becomes, and the hook may hold it to more than before.
+        identity.bind(&mut request)?;
+        let wishes = Wishes::read(&request)?;
         let offer = ClientOffer::new(id, sdp)
             .identity(identity.metadata.clone())
             .keep(permit);

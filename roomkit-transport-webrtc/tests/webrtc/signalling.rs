@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Refusal};
+use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Purpose, Refusal};
 use roomkit_mock::MockRealtimeProvider;
 use roomkit_transport_webrtc::{IceServer, WebRtcTransportConfig};
 use serde_json::json;
@@ -356,6 +356,26 @@ async fn x2_a_client_is_its_owners_alone() {
     client.ping().await;
     assert_eq!(ann.send("DELETE", &path, "", "").await.status, 200);
     client.message("session_ended").await;
+}
+
+#[tokio::test]
+async fn x2_the_identity_a_session_begins_with_is_the_one_it_is_held_to() {
+    let hook = async |request: AuthRequest| {
+        let anybody = Identity::default();
+        Ok(match request.purpose {
+            Purpose::Session => anybody.participant("zoe"),
+            _ => anybody,
+        })
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let server = server_with(config(), admission).await;
+    let client = Client::new(Kind::default()).await;
+    let bob = server.http.with_query("participant=bob");
+    let answer = bob.offer(&client.fast_rtc()).await;
+    assert_eq!(answer.refusal(), (403, "forbidden".into()));
+    let _client = Client::call(&server).await;
+    let session = &server.voice.sessions()[0];
+    assert_eq!(session.participant_id().as_str(), "zoe");
 }
 
 #[tokio::test]

@@ -273,6 +273,26 @@ async fn x2_only_who_begins_a_session_uses_a_credential_up() {
 }
 
 #[tokio::test]
+async fn x2_the_identity_a_session_begins_with_is_the_one_it_is_held_to() {
+    let hook = async |request: AuthRequest| {
+        let anybody = Identity::default();
+        Ok(match request.purpose {
+            Purpose::Session => anybody.room("full").participant("ann"),
+            _ => anybody,
+        })
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let server = serve(admission).await;
+    for query in ["?room=lobby", "?participant=bob"] {
+        let (status, _, body) = refused(server, query, &[]).await;
+        assert_eq!((status, &body["code"]), (403, &json!("forbidden")));
+    }
+    // Which room it came into shows in how the host refuses that one.
+    let (mut client, _) = connect(server, "", &[]).await;
+    assert_eq!(json(&mut client).await["code"], "too_many_sessions");
+}
+
+#[tokio::test]
 async fn x3_foreign_pages_are_refused() {
     let server = serve(open()).await;
     let (status, _, body) = refused(server, "", &[("origin", "https://evil.example")]).await;
