@@ -36,6 +36,10 @@ const CONNECTIONS: u32 = 2048;
 /// Connections of one client address open at a time; further ones are closed. A browser has six, and
 /// calls and dashboards are counted elsewhere.
 const OF_ONE_CLIENT: usize = 256;
+/// Longest head of a request, in bytes: several tokens of the longest kind beside a browser's headers.
+/// hyper takes 400 KiB, which each of the connections above could make it keep before anybody has
+/// shown a token. Bodies are read in pieces of this size.
+const LONGEST_HEAD: usize = 32 * 1024;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -85,7 +89,10 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new());
+    http.timer(TokioTimer::new())
+        .max_header_size(LONGEST_HEAD)
+        // A buffer may hold more than a head, by what comes in one piece with its end.
+        .max_buf_size(LONGEST_HEAD);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

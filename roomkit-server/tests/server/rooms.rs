@@ -486,12 +486,24 @@ async fn x5_bytes_that_are_no_http_end_one_connection_only() {
         let answer = raw_request(server.address, &[bytes, b"\r\n\r\n"].concat()).await;
         assert_eq!(answer.status, 400);
     }
-    let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
-    assert_eq!(
-        raw_request(server.address, long.as_bytes()).await.status,
-        431
-    );
     assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn c5_the_head_of_a_request_has_a_limit_which_is_not_that_of_its_body() {
+    let server = TestServer::start("").await;
+    for (kib, status) in [(24, 200), (32, 431), (1024, 431)] {
+        let long = "y".repeat(kib * 1024);
+        let head = format!(
+            "GET /healthz HTTP/1.1\r\nconnection: close\r\nhost: localhost\r\nx: {long}\r\n\r\n"
+        );
+        let answer = raw_request(server.address, head.as_bytes()).await;
+        assert_eq!(answer.status, status, "{kib} KiB");
+    }
+    let (_caller, _) = server.session("?room=lobby").await;
+    let long = json!({"text": "€".repeat(16_000)});
+    let answer = server.post("/rooms/lobby/messages", long).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
 #[tokio::test]
