@@ -21,7 +21,11 @@ use crate::{app::App, config::RoomsConfig, host::UNNAMED, makers::Makers};
 /// Longest wait that is reckoned with: ten years, far from where clocks overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Rooms that wait for something. The wait is the same for all, so the first in is the first due.
+/// The shortest wait before a room is looked at again in which somebody was, or was about to be.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Rooms that wait for something. The wait is (almost) the same for all, so the first in is the first
+/// due.
 type Queue = VecDeque<(Instant, RoomId)>;
 
 /// What becomes of rooms once nobody is in them.
@@ -136,20 +140,26 @@ impl Tidying {
 
     async fn close_what_is_empty(&mut self, kit: &RoomKit) {
         while let Some(room) = pop_due(&mut self.empty, usize::MAX) {
-            self.close_if_empty(kit, &room).await;
+            self.close_if_empty(kit, room).await;
         }
     }
 
-    async fn close_if_empty(&self, kit: &RoomKit, id: &RoomId) {
-        let Ok(room) = kit.room(id).await else {
-            return;
-        };
-        if is_open_and_unnamed(&room)
-            // Should that come to nothing, the room is closed for it.
-            && !self.makers.awaits_a_call(id)
-            && self.voice.room_sessions(id).is_empty()
-            && let Err(error) = kit.close_room(id).await
+    async fn close_if_empty(&mut self, kit: &RoomKit, id: RoomId) {
+        if !kit
+            .room(&id)
+            .await
+            .is_ok_and(|room| is_open_and_unnamed(&room))
         {
+            return;
+        }
+        if self.makers.awaits_a_call(&id) || !self.voice.room_sessions(&id).is_empty() {
+            // A call that does not begin leaves no word of its end, and one that has ended may still
+            // be found for a moment.
+            if !self.empty.iter().any(|(_, waiting)| *waiting == id) {
+                let wait = self.close_after.max(AGAIN);
+                self.empty.push_back((Instant::now() + wait, id));
+            }
+        } else if let Err(error) = kit.close_room(&id).await {
             tracing::warn!(%error, "an empty room could not be closed");
         }
     }
@@ -176,4 +186,40 @@ fn pop_due(queue: &mut Queue, most: usize) -> Option<RoomId> {
 
 fn is_open_and_unnamed(room: &Room) -> bool {
     room.status == RoomStatus::Active && room.metadata.get(UNNAMED) == Some(&Value::Bool(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use roomkit::room::RoomOptions;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn s7_an_unnamed_room_is_closed_after_a_call_that_was_awaited_when_it_was_due() {
+        for wait in [0, 60] {
+            let rules =
+                format!("[metrics]\nenabled = false\n[rooms]\nclose_empty_after_s = {wait}");
+            let config: Config = toml::from_str(&rules).unwrap();
+            let address = "127.0.0.1:0".parse().unwrap();
+            let (app, _router) = App::build(&config, address, None).unwrap();
+            let room = RoomOptions::new().metadata(UNNAMED, true);
+            let room = app.kit.create_room(room).await.unwrap();
+            let mut events = app.kit.framework_events();
+
+            let coming = app.makers.coming(&room.id);
+            let mut tidying = Tidying::of(&app, &config.rooms);
+            tidying.empty.push_back((Instant::now(), room.id.clone()));
+            tokio::spawn(tidying.run());
+            sleep(Duration::from_secs(90)).await;
+            assert_eq!(app.kit.open_rooms(), 1);
+            // The call does not begin, and nothing tells of it.
+            drop(coming);
+            while let Some(event) = events.recv().await
+                && event.kind != FrameworkEventKind::RoomClosed
+            {}
+            assert_eq!(app.kit.open_rooms(), 0);
+        }
+    }
 }
