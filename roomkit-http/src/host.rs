@@ -122,13 +122,21 @@ impl From<&StartError> for StartFailure {
                     "`max_rooms`: all {most} rooms that may be open are; name one of them as `room`, or try again later"
                 ),
             ),
-            StartError::Room(error) => ("room", Refused, error.to_string()),
+            StartError::Room(error @ (RoomError::NotFound(_) | RoomError::Closed(_))) => {
+                ("room", Refused, error.to_string())
+            }
+            StartError::Room(RoomError::KitClosed) | StartError::Closed => (
+                "closed",
+                Busy,
+                "the server takes no new sessions at the moment; try again later".into(),
+            ),
+            // The host's affair, or its database's, in words of their own.
+            StartError::Room(_) => ("room", Failed, "the room cannot be used".into()),
             StartError::TooManySessions(most) => (
                 "too_many_sessions",
                 Busy,
                 format!("`max_sessions`: the channel has all its {most} sessions; try again later"),
             ),
-            StartError::Closed => ("closed", Busy, error.to_string()),
             StartError::Transport(error @ TransportError::Refused(_)) => {
                 ("refused", Refused, error.to_string())
             }
@@ -169,6 +177,40 @@ mod tests {
             ("room", StartFailureKind::Refused)
         );
         assert!(failure.message.contains("lobby"), "{}", failure.message);
+    }
+
+    #[test]
+    fn x4_who_comes_while_the_kit_is_closed_may_try_again() {
+        for error in [StartError::Room(RoomError::KitClosed), StartError::Closed] {
+            let failure = StartFailure::from(&error);
+            assert_eq!(
+                (failure.code, failure.kind),
+                ("closed", StartFailureKind::Busy)
+            );
+        }
+    }
+
+    #[test]
+    fn x1_what_is_wrong_with_the_hosts_rooms_is_not_told_to_clients() {
+        for error in [
+            RoomError::Store("db-7.internal: password of `roomkit` is wrong".into()),
+            RoomError::ChannelNotRegistered("db-7".into()),
+            RoomError::NotAttached {
+                room: "lobby".into(),
+                channel: "db-7".into(),
+            },
+            RoomError::Refused {
+                channel: "voice".into(),
+                reason: "db-7 is full".into(),
+            },
+        ] {
+            let failure = StartFailure::from(&StartError::Room(error));
+            assert_eq!(
+                (failure.code, failure.kind),
+                ("room", StartFailureKind::Failed)
+            );
+            assert!(!failure.message.contains("db-7"), "{}", failure.message);
+        }
     }
 
     #[test]
