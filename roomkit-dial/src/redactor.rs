@@ -1,5 +1,7 @@
 //! How failures are told without secrets (contract X1).
 
+use std::cmp::Reverse;
+
 use secrecy::{ExposeSecret, SecretString};
 
 /// The longest vendor message passed on, in characters.
@@ -13,6 +15,9 @@ const KEY_BEGINNINGS: [&str; 7] = ["sk-", "sk_", "ek_", "xai-", "AIza", "ya29.",
 
 /// What is shorter is no secret, and would be found in every text.
 const SHORTEST_SECRET: usize = 4;
+
+/// The same for a line of several: what is shorter is a bracket or a word of everyday use.
+const SHORTEST_LINE: usize = 8;
 
 /// Names of parameters whose value is a secret, in lower case. A name counts by its end, so that
 /// `api_key` and `x-goog-api-key` are among them.
@@ -30,15 +35,20 @@ const SECRET_PARAMETERS: [&str; 8] = [
 /// Takes secrets out of what is told to people: the ones it knows, and whatever looks like one.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
+    /// The longest first: one may be a part of another, of which the rest would stay.
     secrets: Vec<SecretString>,
 }
 
 impl Redactor {
     /// A redactor for these secrets. Those of less than four bytes are not looked for: they would be
-    /// found in words and numbers that have nothing to do with them.
+    /// found in words and numbers that have nothing to do with them. Of those with several lines, such
+    /// as keys in PEM, each line of eight bytes and more is a secret.
     pub fn new(secrets: Vec<SecretString>) -> Self {
-        let mut secrets = secrets;
-        secrets.retain(|secret| secret.expose_secret().len() >= SHORTEST_SECRET);
+        let mut secrets: Vec<SecretString> = secrets
+            .into_iter()
+            .flat_map(|secret| lines(&secret))
+            .collect();
+        secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
         Self { secrets }
     }
 
@@ -103,6 +113,20 @@ impl Redactor {
     }
 }
 
+/// The lines of a secret that are looked for; of most, that is all of it.
+fn lines(secret: &SecretString) -> Vec<SecretString> {
+    let secret = secret.expose_secret();
+    let lines = secret.split(char::is_control).map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let shortest = if lines.len() > 1 {
+        SHORTEST_LINE
+    } else {
+        SHORTEST_SECRET
+    };
+    let long = lines.into_iter().filter(|line| line.len() >= shortest);
+    long.map(SecretString::from).collect()
+}
+
 /// A word without the values of its secret parameters: `?key=...`, `&access_token=...`.
 fn without_parameters(word: &str) -> String {
     if !word.contains('=') {
@@ -156,6 +180,31 @@ mod tests {
         assert_eq!(short.redact("the answer 7"), "the answer 7");
         assert_eq!(redactor.redact("a plain\nmessage"), "a plain message");
         assert_eq!(redactor.redact(&"é".repeat(600)).chars().count(), 501);
+    }
+
+    #[test]
+    fn x1_of_a_secret_that_begins_with_another_nothing_stays() {
+        let redactor = Redactor::new(vec!["hunter2".to_owned().into(), "hunter2-4711".into()]);
+        let told = redactor.redact("it is (hunter2-4711), not (hunter2)");
+        assert_eq!(told, "it is ([redacted]), not ([redacted])");
+    }
+
+    #[test]
+    fn x1_a_secret_of_several_lines_is_found_line_by_line() {
+        let pem = "-----BEGIN PRIVATE KEY-----\r\nMIIEvQIBADANBgkq\r\nhkiG9w0BAQEFAASC\r\nBw==\r\n";
+        let redactor = Redactor::new(vec![pem.into(), "hun ter2\n".into()]);
+        for told in [
+            pem,
+            "key: MIIEvQIBADANBgkq",
+            "\\nhkiG9w0BAQEFAASC\\n",
+            "hun ter2",
+        ] {
+            let redacted = redactor.redact(told);
+            assert!(redacted.contains("[redacted]"), "{redacted}");
+            for part in ["MIIE", "hkiG", "ter2"] {
+                assert!(!redacted.contains(part), "{redacted}");
+            }
+        }
     }
 
     #[test]
