@@ -77,6 +77,7 @@ mod endpoint;
 mod error_table;
 mod redactor;
 mod roots;
+mod secret;
 mod socket;
 
 pub use connection::{Decode, Encode};
@@ -86,4 +87,5 @@ pub use endpoint::Endpoint;
 pub use error_table::ErrorTable;
 pub use redactor::Redactor;
 pub use roots::Roots;
+pub use secret::{secret, secrets};
 pub use socket::{Frame, Socket};

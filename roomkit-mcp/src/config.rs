@@ -21,8 +21,10 @@ pub struct McpServer {
     /// Where it listens: `https://` or `http://`.
     pub url: Option<String>,
     /// Headers of every HTTP request. Their values are treated as secrets.
+    #[serde(deserialize_with = "roomkit_dial::secrets")]
     pub headers: BTreeMap<String, SecretString>,
     /// The bearer token of every HTTP request.
+    #[serde(deserialize_with = "roomkit_dial::secret")]
     pub bearer_token: Option<SecretString>,
     /// The environment variable that holds the bearer token, read when the server is built.
     pub bearer_token_env: Option<String>,
@@ -37,6 +39,7 @@ pub struct McpServer {
     pub args: Vec<String>,
     /// Its environment, beside a few harmless variables of this process such as `PATH` and `HOME`.
     /// Values are treated as secrets.
+    #[serde(deserialize_with = "roomkit_dial::secrets")]
     pub env: BTreeMap<String, SecretString>,
     /// Further variables of this process that the program gets. It does not get all of them, because
     /// they hold the keys of others.
@@ -254,6 +257,26 @@ mod tests {
         let shown = format!("{server:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+
+    #[test]
+    fn x1_a_secret_that_is_no_string_is_refused_without_being_shown() {
+        for config in [
+            json!({"bearer_token": 47_114_711}),
+            json!({"bearer_token": ["hunter2"]}),
+            json!({"headers": {"X-Key": 47_114_711}}),
+            json!({"headers": 47_114_711}),
+            json!({"env": {"KEY": {"hunter2": 47_114_711}}}),
+        ] {
+            let error = serde_json::from_value::<McpServer>(config).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("string"), "{error}");
+            assert!(
+                !error.contains("4711") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
     #[test]
     fn a_server_is_equal_to_itself_and_to_no_other() {
         let read = |text| serde_json::from_value::<McpServer>(text).unwrap();

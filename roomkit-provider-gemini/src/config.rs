@@ -54,6 +54,7 @@ impl ApiVersion {
 #[serde(default, deny_unknown_fields)]
 pub struct GeminiConfig {
     /// The API key. Without one, the environment variable named by `api_key_env` is read.
+    #[serde(deserialize_with = "roomkit_dial::secret")]
     pub api_key: Option<SecretString>,
     /// The environment variable that holds the key when `api_key` is not set.
     pub api_key_env: String,
@@ -68,6 +69,7 @@ pub struct GeminiConfig {
     /// session's settings or the kind of token need it.
     pub api_version: Option<ApiVersion>,
     /// Further headers. Their values are treated as secrets.
+    #[serde(deserialize_with = "roomkit_dial::secrets")]
     pub headers: BTreeMap<String, SecretString>,
     /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
     /// certificate of your own making. It is read once, when the provider is built.

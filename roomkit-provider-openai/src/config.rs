@@ -70,11 +70,13 @@ pub struct OpenAIConfig {
 struct Raw {
     preset: Preset,
     resource: Option<String>,
+    #[serde(deserialize_with = "roomkit_dial::secret")]
     api_key: Option<SecretString>,
     api_key_env: Option<String>,
     model: Option<String>,
     base_url: Option<String>,
     auth_header: Option<String>,
+    #[serde(deserialize_with = "roomkit_dial::secrets")]
     headers: BTreeMap<String, SecretString>,
     model_in_query: Option<bool>,
     dialect: Option<Dialect>,

@@ -269,6 +269,19 @@ fn x1_debug_shows_no_secret() {
 }
 
 #[test]
+fn x1_a_key_that_is_no_string_is_refused_without_being_shown() {
+    for config in [
+        json!({"api_key": 47_114_711}),
+        json!({"headers": {"x-key": 47_114_711}}),
+    ] {
+        let error = serde_json::from_value::<GeminiConfig>(config).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("must be a string"), "{error}");
+        assert!(!error.contains("4711"), "{error}");
+    }
+}
+
+#[test]
 fn s5_a_change_is_checked_without_the_vendor() {
     let provider = build(json!({"api_key": "k", "model": LIVE_38})).unwrap();
     let setup = SessionSetup::new("s".into());

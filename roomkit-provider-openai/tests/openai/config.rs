@@ -283,6 +283,19 @@ fn x1_debug_shows_no_secret() {
 }
 
 #[test]
+fn x1_a_key_that_is_no_string_is_refused_without_being_shown() {
+    for config in [
+        json!({"api_key": 47_114_711}),
+        json!({"headers": {"x-key": 47_114_711}}),
+    ] {
+        let error = serde_json::from_value::<OpenAIConfig>(config).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("must be a string"), "{error}");
+        assert!(!error.contains("4711"), "{error}");
+    }
+}
+
+#[test]
 fn no_key_is_needed_where_none_is_sent() {
     let config = json!({ "auth_header": "", "api_key_env": "ROOMKIT_TEST_NO_SUCH_VARIABLE",
         "base_url": "ws://localhost:8080/v1/realtime" });
