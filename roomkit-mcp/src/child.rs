@@ -215,27 +215,32 @@ async fn log(
     redactor: Redactor,
     last_lines: Arc<Mutex<VecDeque<String>>>,
 ) {
+    let tell = |line: &[u8]| {
+        let text = redactor.redact(String::from_utf8_lossy(line).trim_end());
+        tracing::debug!(server, "{text}");
+        let mut last = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push_back(text);
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+    };
     let mut buffer = [0_u8; 4096];
     let mut line = Vec::new();
     loop {
         let read = errors.read(&mut buffer).await.unwrap_or(0);
         for byte in buffer.iter().take(read).copied() {
-            if byte != b'\n' {
-                if line.len() < LONGEST_LINE {
-                    line.push(byte);
-                }
-                continue;
-            }
-            let text = redactor.redact(String::from_utf8_lossy(&line).trim_end());
-            line.clear();
-            tracing::debug!(server, "{text}");
-            let mut last = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
-            last.push_back(text);
-            if last.len() > LAST_LINES {
-                last.pop_front();
+            if byte == b'\n' {
+                tell(&line);
+                line.clear();
+            } else if line.len() < LONGEST_LINE {
+                line.push(byte);
             }
         }
         if read == 0 {
+            // Many do not end their last line.
+            if !line.is_empty() {
+                tell(&line);
+            }
             return;
         }
     }

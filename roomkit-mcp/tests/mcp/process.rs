@@ -25,7 +25,8 @@ fn child_server() {
     runtime.block_on(async {
         eprintln!("key is {}", std::env::var("KEY").unwrap_or_default());
         if what == "dies" {
-            eprintln!("there is no database");
+            // Without the end of the line.
+            eprint!("there is no database");
             std::process::exit(7);
         }
         if what == "deaf" {
