@@ -11,6 +11,7 @@ use roomkit_server::{
     HangUps, Server, ServerError, Signals,
     cli::{Cli, Settings, Task},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long the program waits at its end for what cannot be interrupted, such as a disk that hangs.
 const UNINTERRUPTIBLE: Duration = Duration::from_secs(1);
@@ -35,25 +36,22 @@ async fn start() -> ExitCode {
         }
         Err(error) => return fail(&ServerError::from(error)),
     };
-    match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    run(cli).await.unwrap_or_else(|error| fail(&error))
 }
 
-async fn run(cli: Cli) -> Result<(), ServerError> {
+async fn run(cli: Cli) -> Result<ExitCode, ServerError> {
     match cli.task {
-        None => serve(cli.settings).await?,
+        None => return serve(cli.settings).await,
         Some(Task::CheckConfig(settings)) => {
             let plan = Server::check(&settings.into_config()?).await?;
             print(plan.to_string().as_bytes());
         }
         Some(Task::Completions { shell }) => print(&Cli::completions(shell)),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(settings: Settings) -> Result<(), ServerError> {
+async fn serve(settings: Settings) -> Result<ExitCode, ServerError> {
     let config = settings.clone().into_config()?;
     let log = roomkit_server::observe(&config)?;
     let mut signals = Signals::listen()?;
@@ -66,16 +64,32 @@ async fn serve(settings: Settings) -> Result<(), ServerError> {
     let server = tokio::select! {
         server = Server::bind(config) => server?,
         // It may wait for MCP servers or an issuer's keys, and there is nothing yet to be drained.
-        () = signals.first() => return Ok(()),
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     // The one line for programs.
     print(format!("listening on {}\n", server.url()).as_bytes());
     if let Some(hang_ups) = hang_ups {
         tokio::spawn(server.reload(Some(log.clone())).at(hang_ups, settings));
     }
-    server.run(signals.stop()).await;
-    log.finish().await;
-    Ok(())
+    let stop = CancellationToken::new();
+    let serving = async {
+        server.run(stop.cancelled()).await;
+        log.finish().await;
+    };
+    let second_signal = async {
+        signals.next().await;
+        stop.cancel();
+        signals.next().await
+    };
+    tokio::select! {
+        () = serving => Ok(ExitCode::SUCCESS),
+        signal = second_signal => {
+            tracing::warn!("a second signal: stopping at once");
+            // Not by `process::exit`, which drops nothing: the programs of MCP servers would go on.
+            // The exit code is the one that shells give for it.
+            Ok(u8::try_from(128 + signal).map_or(ExitCode::FAILURE, ExitCode::from))
+        }
+    }
 }
 
 /// When nobody reads it, the program is no worse.

@@ -46,23 +46,12 @@ impl Signals {
         Ok(Self(signals))
     }
 
-    /// Ready at the first signal.
-    pub async fn first(&mut self) {
-        if self.0.recv().await.is_none() {
+    /// Ready at the next signal, with its number.
+    pub async fn next(&mut self) -> i32 {
+        match self.0.recv().await {
+            Some(signal) => signal,
             // Signals cannot be heard any more, which does not mean that one came.
-            std::future::pending::<()>().await;
+            None => std::future::pending().await,
         }
-    }
-
-    /// Ready at the first signal. The second one ends the program at once, with the exit code that
-    /// shells give for it.
-    pub async fn stop(mut self) {
-        self.first().await;
-        tokio::spawn(async move {
-            if let Some(signal) = self.0.recv().await {
-                tracing::warn!("a second signal: stopping at once");
-                std::process::exit(128 + signal);
-            }
-        });
     }
 }

@@ -1,6 +1,6 @@
 //! The real program: its command line, its exit codes, its end.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr, path::Path};
 
 use roomkit::mock::fake_gemini::FakeGemini;
 use serde_json::json;
@@ -8,6 +8,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::Child,
+    task::yield_now,
 };
 
 use crate::support::{
@@ -317,9 +318,36 @@ async fn x4_a_signal_ends_a_start_that_waits() {
     assert_eq!(soon(server.wait()).await.unwrap().code(), Some(0));
 }
 
+/// An MCP server that neither the end of its input nor a polite word ends. It leaves its id in `FILE`.
+const DEAF: &str = r#"[[mcp]]
+command = 'sh'
+args = ['-c', '''
+trap '' TERM
+echo $$ > FILE
+while read -r line; do
+    id=$(echo "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+    answer() { echo '{"jsonrpc":"2.0","id":'"$id,$1}"; }
+    case "$line" in
+    *'"initialize"'*)
+        about='"capabilities":{"tools":{}},"serverInfo":{"name":"deaf","version":"1"}'
+        answer '"result":{"protocolVersion":"2025-06-18",'"$about}";;
+    *'"tools/list"'*) answer '"result":{"tools":[]}';;
+    *'"id":'*) answer '"error":{"code":-32601,"message":"unknown"}';;
+    esac
+done
+sleep 3600
+''']
+"#;
+
 #[tokio::test]
-async fn x4_a_second_signal_does_not_wait() {
-    let server = Running::start(&["--drain-s", "3600"]).await;
+async fn x4_a_second_signal_does_not_wait_and_leaves_no_program_behind() {
+    let told = File::new("deaf-id", "");
+    let config = File::new("deaf", &DEAF.replace("FILE", told.path()));
+    let server = Running::start(&["--drain-s", "3600", "--config", config.path()]).await;
+    let program = fs::read_to_string(told.path()).unwrap();
+    let program = Path::new("/proc").join(program.trim()).join("stat");
+    let runs = || fs::read_to_string(&program).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(runs());
     let mut caller = Socket::open(server.address, "/ws", &[]).await.unwrap();
     caller.until("session_started").await;
     server.signal("TERM").await;
@@ -330,4 +358,10 @@ async fn x4_a_second_signal_does_not_wait() {
     {}
     server.signal("TERM").await;
     assert_eq!(server.exit_code().await, Some(128 + 15));
+    soon(async {
+        while runs() {
+            yield_now().await;
+        }
+    })
+    .await;
 }
