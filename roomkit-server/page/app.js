@@ -294,8 +294,12 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
 /** A refused WebSocket does not say why; a request does. */
 async function explainRefusal(message, refusal) {
   const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken())) ?? {});
-  if (answer === 401) {
+  if (answer === 401 || answer === 403) {
     askForToken(() => startCall({ withMicrophone: true }));
+    if (answer === 403) {
+      // A token that opens calls and no more may have been used; nothing else can be asked with it.
+      status.banner(`${REFUSED.slice(0, -1)}, or does not take this token again.`);
+    }
   } else if (answer === 0) {
     status.banner(UNREACHABLE);
   } else {
@@ -349,7 +353,7 @@ byId("mute").addEventListener("click", () => setMuted(!page.muted));
 byId("interrupt").addEventListener("click", interrupt);
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=checkbox]), textarea");
+  const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
     return;
   }

@@ -27,8 +27,9 @@ export class Devices {
     this.refresh();
   }
 
+  /** Also before the microphone has been allowed, when the list has no names yet. */
   get microphone() {
-    return this.#lists.audioinput.value;
+    return sessionStorage.getItem(KEYS.audioinput) ?? "";
   }
 
   get speaker() {

@@ -25,6 +25,8 @@ export class RoomPanel {
   #voiceChannel;
   /** Newest event that a watcher has been shown as conversation. */
   #watched = -1;
+  /** A whisper is on its way. */
+  #whispering = false;
 
   /** @param {(then: () => void) => void} askForToken called where the server wants one first */
   constructor({ status, transcript, tools, askForToken }) {
@@ -37,7 +39,9 @@ export class RoomPanel {
       this.#whisper();
     });
     byId("whisper").addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      // 229: Safari ends the composition before the key that ended it.
+      const composing = event.isComposing || event.keyCode === 229;
+      if (event.key === "Enter" && !event.shiftKey && !composing) {
         event.preventDefault();
         this.#whisper();
       }
@@ -60,7 +64,7 @@ export class RoomPanel {
   /** Watches a room without a call. A room that does not exist is left for a call to make. */
   async watch(id) {
     try {
-      const { bindings } = await new Room(id, accessToken()).describe();
+      const { bindings } = await new Room(id, accessToken).describe();
       this.#follow(id);
       this.#allowWhisper(bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id);
     } catch (error) {
@@ -98,7 +102,7 @@ export class RoomPanel {
     this.#timeline.clear();
     this.#closed = false;
     this.#watched = -1;
-    const room = new Room(id, accessToken());
+    const room = new Room(id, accessToken);
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
@@ -166,9 +170,10 @@ export class RoomPanel {
     const field = byId("whisper");
     const problem = byId("whisper-error");
     const text = field.value.trim();
-    if (text === "") {
+    if (text === "" || this.#whispering) {
       return;
     }
+    this.#whispering = true;
     problem.hidden = true;
     try {
       await this.#room.post({
@@ -184,12 +189,15 @@ export class RoomPanel {
       }
       problem.textContent = error.message;
       problem.hidden = false;
+    } finally {
+      this.#whispering = false;
     }
   }
 
   async #loadEarlier() {
     try {
       await this.#room.loadEarlier();
+      byId("earlier").hidden = !this.#room.hasEarlier;
     } catch (error) {
       this.#status.banner(`Earlier events could not be read: ${error.message}`);
     }

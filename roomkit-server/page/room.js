@@ -35,7 +35,7 @@ export class Room extends EventTarget {
   #timer;
   #left = false;
 
-  /** @param {string} id @param {string} [token] where the server asks for one */
+  /** @param {string} id @param {() => string | undefined} token the one of now, where the server asks for one */
   constructor(id, token) {
     super();
     this.id = id;
@@ -45,7 +45,7 @@ export class Room extends EventTarget {
 
   /** Subscribes first and reads the past after, so that no event falls between the two. */
   follow() {
-    this.#socket = openSocket(new URL(`${this.#base}/events`), this.#token);
+    this.#socket = openSocket(new URL(`${this.#base}/events`), this.#token());
     this.#socket.onopen = () => this.#catchUp();
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = () => this.#lost();
@@ -59,7 +59,7 @@ export class Room extends EventTarget {
 
   /** The room's state: status, bindings, sessions. */
   async describe() {
-    return request(this.#base, { token: this.#token });
+    return request(this.#base, { token: this.#token() });
   }
 
   /** True while events older than the oldest one seen may exist. */
@@ -69,6 +69,10 @@ export class Room extends EventTarget {
 
   async loadEarlier() {
     const { events } = await this.#page({ before: this.#oldest });
+    if (events.length === 0) {
+      // What there was is forgotten.
+      this.#oldest = 0;
+    }
     events.forEach((event) => this.#take(event));
   }
 
@@ -80,7 +84,7 @@ export class Room extends EventTarget {
    */
   async post(message) {
     const event = await request(`${this.#base}/messages`, {
-      token: this.#token,
+      token: this.#token(),
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ ...message, idempotency_key: crypto.randomUUID?.() }),
@@ -93,12 +97,13 @@ export class Room extends EventTarget {
     this.#retry = RETRY_FIRST_MS;
     this.#catchingUp = true;
     try {
-      let full = true;
-      while (full) {
+      let more = true;
+      while (more) {
+        // A page may be short of its size and not the last.
         const { events } = await this.#page(this.#complete < 0 ? {} : { after: this.#complete });
         events.forEach((event) => this.#take(event));
         this.#complete = events.at(-1)?.index ?? this.#complete;
-        full = events.length >= PAGE_SIZE;
+        more = events.length > 0;
       }
       this.#complete = Math.max(this.#complete, ...this.#seen);
       this.#catchingUp = false;
@@ -112,7 +117,7 @@ export class Room extends EventTarget {
     for (const [name, value] of Object.entries({ ...cursor, limit: PAGE_SIZE })) {
       url.searchParams.set(name, value);
     }
-    return request(url, { token: this.#token });
+    return request(url, { token: this.#token() });
   }
 
   #receive(data) {
@@ -147,9 +152,11 @@ export class Room extends EventTarget {
     if (this.#left) {
       return;
     }
-    if (status === 401 || status === 404) {
+    if (status === 401 || status === 403 || status === 404) {
       this.#left = true;
-      this.#emit(status === 401 ? "unauthorized" : "closed");
+      if (status !== 403) {
+        this.#emit(status === 401 ? "unauthorized" : "closed");
+      }
       return;
     }
     this.#timer = setTimeout(() => this.follow(), this.#retry);

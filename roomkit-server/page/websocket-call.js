@@ -13,6 +13,8 @@ export class WebSocketCall extends Call {
 
   #socket;
   #goodbye;
+  /** The person wants it: however the socket closes, that is no failure. */
+  #ending = false;
   #sentFrames = 0;
   #droppedFrames = 0;
   stats = new SocketStats(this);
@@ -34,7 +36,7 @@ export class WebSocketCall extends Call {
     this.#socket.onmessage = ({ data }) => this.#take(data);
     this.#socket.onclose = ({ code, reason }) => {
       clearTimeout(this.#goodbye);
-      this.finish({ code, reason });
+      this.finish({ code: this.#ending ? 1000 : code, reason });
     };
   }
 
@@ -62,8 +64,9 @@ export class WebSocketCall extends Call {
 
   /** Says goodbye and leaves the server a moment to answer. */
   end() {
+    this.#ending = true;
     if (this.#socket.readyState !== WebSocket.OPEN) {
-      this.#socket.close();
+      this.hangUp();
       return;
     }
     this.send({ type: "end" });
@@ -76,7 +79,12 @@ export class WebSocketCall extends Call {
   }
 
   hangUp() {
+    clearTimeout(this.#goodbye);
     this.#socket.close(1000);
+    if (this.#ending) {
+      // On a network that is gone, a browser waits a minute for the other side to close.
+      this.finish({ code: 1000 });
+    }
   }
 
   send(message) {

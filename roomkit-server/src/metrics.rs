@@ -8,8 +8,8 @@ use roomkit::error::ConfigError;
 /// How often what was measured is gathered, so that it does not pile up where nobody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Waits of callers and of calls, in seconds.
-const WAITS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
+const WAITS: [f64; 17] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
 ];
 
 /// What a metric is.
