@@ -13,25 +13,36 @@
 //! ```
 //! use std::sync::Arc;
 //! use roomkit_core::{
-//!     RealtimeSession, RealtimeVoiceChannel, RoomKit,
+//!     RealtimeVoiceChannel, RoomKit,
 //!     provider::RealtimeVoiceProvider,
 //!     transport::{Connection, RealtimeAudioTransport},
 //! };
 //!
+//! # async fn example(
+//! #     provider: Arc<dyn RealtimeVoiceProvider>,
+//! #     transport: Arc<dyn RealtimeAudioTransport>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! // Once. Keep both as long as there are calls: when the last handle of either is dropped, its
+//! // sessions end.
+//! let kit = RoomKit::new();
+//! let voice = RealtimeVoiceChannel::builder("voice", provider, transport)
+//!     .system_prompt("You are a helpful voice assistant.")
+//!     .build()?;
+//! kit.register_channel(voice.clone())?;
+//! kit.create_room("lobby").await?;
+//! kit.attach_channel("lobby", "voice").await?;
+//!
+//! // For each caller.
 //! async fn answer(
-//!     provider: Arc<dyn RealtimeVoiceProvider>,
-//!     transport: Arc<dyn RealtimeAudioTransport>,
+//!     voice: &RealtimeVoiceChannel,
 //!     caller: Connection,
-//! ) -> Result<RealtimeSession, Box<dyn std::error::Error>> {
-//!     let voice = RealtimeVoiceChannel::builder("voice", provider, transport)
-//!         .system_prompt("You are a helpful voice assistant.")
-//!         .build()?;
-//!     let kit = RoomKit::new();
-//!     kit.register_channel(voice.clone())?;
-//!     kit.create_room("lobby").await?;
-//!     kit.attach_channel("lobby", "voice").await?;
-//!     Ok(voice.start_session("lobby", "ann", caller).await?)
+//! ) -> Result<(), Box<dyn std::error::Error>> {
+//!     let session = voice.start_session("lobby", "ann", caller).await?;
+//!     println!("{} has begun", session.id());
+//!     Ok(())
 //! }
+//! # Ok(())
+//! # }
 //! ```
 
 pub mod audio;
