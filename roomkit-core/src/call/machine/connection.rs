@@ -41,7 +41,7 @@ pub(super) struct Connection {
     pub(super) number: u32,
     pub(super) state: State,
     since: Moment,
-    /// It has done something useful.
+    /// It was no false start.
     proven: bool,
     /// The AI's voice has come over it.
     pub(super) has_spoken: bool,
@@ -149,15 +149,25 @@ impl Connection {
         }
     }
 
-    /// The provider has done something useful on this connection: it was no false start.
+    /// This connection was no false start: a response was completed on it. Nothing less will do, for
+    /// the repeated sentence makes a vendor that is about to break begin one each time.
     pub(super) fn proven(&mut self) {
         if !std::mem::replace(&mut self.proven, true) {
             self.failures = 0;
         }
     }
 
-    pub(super) fn is_proven(&self, now: Moment) -> bool {
-        self.proven || now >= self.since + PROVEN_AFTER
+    /// Nor is one that has lasted.
+    pub(super) fn lasts(&mut self, now: Moment) {
+        if now >= self.since + PROVEN_AFTER {
+            self.proven();
+        }
+    }
+
+    /// It is lost: one more attempt was in vain, or the attempts begin anew.
+    pub(super) fn lost(&mut self, now: Moment) {
+        self.lasts(now);
+        self.failures = if self.proven { 0 } else { self.failures + 1 };
     }
 
     /// Half-random waits: all calls of a process lose their connections together, and must not all

@@ -181,11 +181,7 @@ impl Call {
             }
             State::Open => {}
         }
-        if self.connection.is_proven(now) {
-            self.connection.failures = 0;
-        } else {
-            self.connection.failures += 1;
-        }
+        self.connection.lost(now);
         // That is how some refuse a change.
         let is_of_change = self.setup.awaits_answer()
             && matches!(

@@ -11,7 +11,7 @@ use crate::{
     },
     event::{EndReason, HandOverReason, ResponsePhase},
     id::ResponseId,
-    provider::{ProviderError, ProviderErrorKind, ProviderEvent, Role},
+    provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Role},
 };
 
 impl Call {
@@ -21,9 +21,6 @@ impl Call {
         if !self.connection.is_open() {
             // There is none, and whatever this is about is over.
             return self.out.push_back(Action::Dropped("left_behind"));
-        }
-        if is_useful(&event) {
-            self.connection.proven();
         }
         match event {
             ProviderEvent::SpeechStarted { item_id } => self.user_began(now, item_id),
@@ -100,6 +97,9 @@ impl Call {
                 usage,
             } => {
                 self.stats.usage += usage.unwrap_or_default();
+                if status == ResponseStatus::Completed {
+                    self.connection.proven();
+                }
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
             ProviderEvent::ResponseRefused => {
@@ -228,17 +228,4 @@ impl Call {
         );
         self.end(now, reason);
     }
-}
-
-/// Whether the provider does its work on this connection, which no false start does.
-fn is_useful(event: &ProviderEvent) -> bool {
-    matches!(
-        event,
-        ProviderEvent::SpeechStarted { .. }
-            | ProviderEvent::ResponseStarted { .. }
-            | ProviderEvent::Audio { .. }
-            | ProviderEvent::Transcript { .. }
-            | ProviderEvent::ToolCall { .. }
-            | ProviderEvent::Resumable(_)
-    )
 }

@@ -20,6 +20,7 @@ impl Call {
             }
             State::Open => {}
         }
+        self.connection.lasts(now);
         if let Some(plan) = &self.connection.plan
             && now >= plan.from
             && (now >= plan.deadline || self.is_moment_for(plan, now))

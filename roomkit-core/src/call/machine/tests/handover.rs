@@ -444,6 +444,66 @@ fn h2_a_connection_that_breaks_at_once_every_time_is_not_tried_for_ever() {
     assert_eq!(connections, 5);
 }
 
+/// Loses the connection, and every later one as soon as `begins` was done on it.
+fn breaks_each_time(begins: impl Fn(&mut Scripted, usize)) -> usize {
+    let mut call = replaying_call();
+    call.text("go on", false).lost();
+    let mut connections = 0;
+    while call.ended().is_none() && connections < 10 {
+        call.pass(ms(5000));
+        if call.dials().len() > connections {
+            connections += 1;
+            call.connects(replaying());
+            begins(&mut call, connections);
+            call.lost();
+        }
+    }
+    connections
+}
+
+#[test]
+fn h2_a_connection_that_breaks_when_it_answers_every_time_is_not_tried_for_ever() {
+    let connections = breaks_each_time(|call, number| {
+        let id = format!("r{number}");
+        call.token(&id)
+            .response(&id)
+            .voice(&id, &format!("{id}-item"), ms(200));
+    });
+    assert_eq!(connections, 5);
+}
+
+#[test]
+fn h2_a_connection_on_which_the_repeated_sentence_is_heard_again_has_not_proven_itself() {
+    let connections = breaks_each_time(|call, number| {
+        call.user_starts(&format!("u{number}"));
+    });
+    assert_eq!(connections, 5);
+}
+
+#[test]
+fn h2_a_whole_answer_or_ten_seconds_make_the_next_loss_the_first_one_again() {
+    let answers = breaks_each_time(|call, number| {
+        call.answer(&format!("r{number}"), "yes", ms(200));
+    });
+    let lasts = breaks_each_time(|call, _| {
+        call.pass(ms(10_000));
+    });
+    assert_eq!((answers, lasts), (10, 10), "they go on");
+}
+
+#[test]
+fn h2_a_connection_that_lasted_leaves_all_attempts_to_its_successor() {
+    let mut call = replaying_call();
+    call.lost();
+    for _ in 0..4 {
+        call.dial_fails(ProviderErrorKind::Network).pass(ms(5000));
+    }
+    call.connects(replaying()).pass(ms(10_000));
+    call.go_away(ms(10_000)).pass(ms(10));
+    call.dial_fails(ProviderErrorKind::Network).pass(ms(8000));
+    assert_eq!(call.dials().len(), 7, "it is tried again");
+}
+
 #[test]
 fn h2_the_hold_is_bounded_and_what_is_dropped_is_counted() {
     let settings = CallSettings {
