@@ -8,8 +8,16 @@ use crate::{
     provider::{HistoryItem, HistorySupport, ResumeToken, Role},
 };
 
-/// How much is remembered, in characters: some 12 000 tokens, well within every vendor's context.
-const CHARACTERS: usize = 48_000;
+/// How much is remembered, in bytes: some 12 000 tokens, well within every vendor's context. Bytes,
+/// because they follow tokens in every script: a Chinese character is three of them, and about a
+/// token, where a token of English has four characters.
+const BYTES: usize = 48_000;
+/// How much of one thing, so that none displaces the whole conversation.
+const ITEM: usize = BYTES / 2;
+/// Follows what was cut.
+const CUT: &str = " [cut: the rest is not remembered]";
+/// In place of arguments that are too long: a part of them would be no JSON.
+const CUT_ARGUMENTS: &str = r#"{"cut":"the arguments are not remembered"}"#;
 /// How many things are remembered.
 const ITEMS: usize = 500;
 
@@ -17,7 +25,7 @@ const ITEMS: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct History {
     entries: VecDeque<Entry>,
-    characters: usize,
+    bytes: usize,
     token: Option<Token>,
 }
 
@@ -120,18 +128,19 @@ impl History {
             .entries
             .iter()
             .map(|entry| (entry.order, entry.item.clone()));
-        let untold = untold.filter_map(|(order, news)| Some((order, item_of(&news)?)));
+        let untold = untold.filter_map(|(order, news)| Some((order, shortened(item_of(&news)?))));
         told.chain(untold).collect()
     }
 
     fn push(&mut self, order: u64, item: HistoryItem) {
-        self.characters += characters_of(&item);
+        let item = shortened(item);
+        self.bytes += bytes_of(&item);
         self.entries.push_back(Entry { order, item });
-        while self.characters > CHARACTERS || self.entries.len() > ITEMS {
+        while self.bytes > BYTES || self.entries.len() > ITEMS {
             let Some(oldest) = self.entries.pop_front() else {
                 return;
             };
-            self.characters -= characters_of(&oldest.item);
+            self.bytes -= bytes_of(&oldest.item);
         }
     }
 }
@@ -247,7 +256,25 @@ fn results_in_words(items: &mut Vec<(u64, HistoryItem)>, known: &HashSet<CallId>
     items.retain(|(_, item)| !matches!(item, HistoryItem::ToolCall { .. }));
 }
 
-fn characters_of(item: &HistoryItem) -> usize {
+fn shortened(mut item: HistoryItem) -> HistoryItem {
+    match &mut item {
+        HistoryItem::Message { text, .. } | HistoryItem::ToolResult { output: text, .. } => {
+            if text.len() > ITEM {
+                let end = (0..=ITEM).rev().find(|end| text.is_char_boundary(*end));
+                text.truncate(end.unwrap_or(0));
+                text.push_str(CUT);
+            }
+        }
+        HistoryItem::ToolCall { arguments, .. } => {
+            if arguments.len() > ITEM {
+                CUT_ARGUMENTS.clone_into(arguments);
+            }
+        }
+    }
+    item
+}
+
+fn bytes_of(item: &HistoryItem) -> usize {
     match item {
         HistoryItem::Message { text, .. } => text.len(),
         HistoryItem::ToolCall { arguments, .. } => arguments.len(),
@@ -359,7 +386,40 @@ mod tests {
         let full = history.snapshot(std::iter::empty(), HistorySupport::Full);
         assert_eq!(full.len(), ITEMS - 1);
         assert!(texts(&full).iter().all(|text| text == "user: word"));
-        history.record(10_000, &said(Role::User, &"x".repeat(CHARACTERS)));
-        assert_eq!(history.entries.len(), 1);
+        history.record(10_000, &said(Role::User, &"x".repeat(ITEM)));
+        history.record(10_001, &said(Role::User, &"x".repeat(ITEM)));
+        assert_eq!(history.entries.len(), 2);
+    }
+
+    #[test]
+    fn h1_one_thing_that_is_too_long_is_cut_and_displaces_nothing() {
+        let mut history = History::default();
+        let long = format!("x{}", "天".repeat(16_384));
+        history.record(1, &said(Role::User, "how is the weather?"));
+        let mut called = call("a");
+        if let News::ToolCall(request) = &mut called {
+            request.arguments = format!(r#"{{"note":"{long}"}}"#);
+        }
+        history.record(2, &called);
+        let mut answered = done("a");
+        if let News::ToolDone { answer, .. } = &mut answered {
+            answer.output.clone_from(&long);
+        }
+        history.record(3, &answered);
+        let untold = [(4, said(Role::User, &long))].into_iter();
+        let full = history.snapshot(untold, HistorySupport::Full);
+        let [
+            HistoryItem::Message { text: question, .. },
+            HistoryItem::ToolCall { arguments, .. },
+            HistoryItem::ToolResult { output, .. },
+            HistoryItem::Message { text: untold, .. },
+        ] = &full[..]
+        else {
+            panic!("{full:?}");
+        };
+        assert_eq!(question, "how is the weather?");
+        assert_eq!(arguments, CUT_ARGUMENTS);
+        let cut = format!("x{}{CUT}", "天".repeat((ITEM - 1) / 3));
+        assert_eq!([output, untold], [&cut, &cut], "whole characters");
     }
 }
