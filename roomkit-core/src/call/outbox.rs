@@ -94,8 +94,9 @@ pub(super) struct Outbox<W: Wire> {
 enum State<W: Wire> {
     Ready(W),
     Sending,
-    /// Only while one of the others is being replaced.
-    Moving,
+    /// While one of the others is being replaced; and for good if the link panicked, which took it
+    /// along.
+    Gone,
 }
 
 /// The queue is full.
@@ -138,9 +139,13 @@ impl<W: Wire> Outbox<W> {
         self.queue.retain(|command| !W::is_audio(command));
     }
 
-    /// Nothing waits and nothing is on its way.
+    /// Nothing waits that could be sent, and nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && !matches!(self.state, State::Sending)
+        match self.state {
+            State::Ready(_) => self.queue.is_empty(),
+            State::Sending => false,
+            State::Gone => true,
+        }
     }
 
     /// Since when the present command is on its way, if the link did not take it at once.
@@ -153,7 +158,7 @@ impl<W: Wire> Outbox<W> {
     pub(super) fn drive(&mut self) -> impl Future<Output = Result<(), W::Error>> + Send + '_ {
         std::future::poll_fn(|context| {
             loop {
-                match std::mem::replace(&mut self.state, State::Moving) {
+                match std::mem::replace(&mut self.state, State::Gone) {
                     State::Ready(mut wire) => {
                         let Some(command) = self.queue.pop_front() else {
                             self.state = State::Ready(wire);
@@ -177,7 +182,7 @@ impl<W: Wire> Outbox<W> {
                             return Poll::Ready(sent);
                         }
                     }
-                    State::Moving => return Poll::Ready(Ok(())),
+                    State::Gone => return Poll::Ready(Ok(())),
                 }
             }
         })
@@ -199,7 +204,7 @@ impl<W: Wire> Outbox<W> {
                 let mut send = self.send;
                 Some(std::future::poll_fn(|context| send.poll(context)).await.0)
             }
-            State::Moving => None,
+            State::Gone => None,
         }
     }
 }

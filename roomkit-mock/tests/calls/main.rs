@@ -4,6 +4,7 @@
 
 mod agents;
 mod audio;
+mod brittle;
 mod changes;
 mod deliveries;
 mod dropped;

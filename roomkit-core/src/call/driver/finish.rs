@@ -11,6 +11,7 @@ use crate::{
     error::StartError,
     event::EndReason,
     framework::{FrameworkEvent, FrameworkEventKind},
+    guard,
     transport::ClientCommand,
 };
 
@@ -86,7 +87,8 @@ impl Driver {
             },
         };
         client.drop_audio();
-        let closed = timeout(CLOSE, async {
+        // What remains is done even if the link panics.
+        let closed = guard::call(CLOSE, async {
             let _ = client.push(ClientCommand::Message(goodbye));
             // What cannot be sent to a client that is gone is no reason not to close the link.
             while !client.is_idle() && client.drive().await.is_ok() {}
@@ -94,7 +96,9 @@ impl Driver {
                 sink.0.close(reason.as_str()).await;
             }
         });
-        let _ = closed.await;
+        if let Err(guard::Failure::Panic(message)) = closed.await {
+            tracing::error!(session_id = %self.session.id(), "a client's link panicked: {message}");
+        }
         let closing = closing_provider.into_iter().chain(self.hanging_up);
         for task in closing.chain(closing_recording) {
             let _ = task.await;
