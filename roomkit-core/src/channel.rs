@@ -76,10 +76,11 @@ pub enum DetachReason {
 }
 
 /// What a channel is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelCategory {
     /// Brings in and shows what people say.
+    #[default]
     Transport,
     /// Thinks for itself: a text AI.
     Intelligence,

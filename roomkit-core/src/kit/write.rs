@@ -336,6 +336,7 @@ fn assemble_as(event: NewEvent, binding: &ChannelBinding, provider: Option<Strin
         source: EventSource {
             channel_id: binding.channel_id.clone(),
             channel_type: binding.channel_type.clone(),
+            category: binding.category,
             participant_id: event.participant,
             provider,
         },

@@ -73,6 +73,9 @@ pub struct EventSource {
     pub channel_id: ChannelId,
     /// The channel's kind.
     pub channel_type: String,
+    /// The channel's category in the room when it wrote this; it may have left since.
+    #[serde(default)]
+    pub category: ChannelCategory,
     /// The person, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant_id: Option<ParticipantId>,

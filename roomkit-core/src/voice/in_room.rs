@@ -53,16 +53,9 @@ impl Channel for RealtimeVoiceChannel {
         if sessions.is_empty() {
             return Ok(());
         }
-        let source = match self.inner().kit.get().and_then(WeakRoomKit::upgrade) {
-            Some(kit) => kit
-                .binding(&event.room_id, &event.source.channel_id)
-                .await
-                .ok(),
-            None => None,
-        };
         let mut failures = Vec::new();
         for session in sessions {
-            let command = command_for(&event, source.as_deref(), self.inner().inject_ai_text);
+            let command = command_for(&event, self.inner().inject_ai_text);
             let Some(command) = command else {
                 return Ok(());
             };
@@ -107,13 +100,7 @@ impl Channel for RealtimeVoiceChannel {
 }
 
 /// The command that gives an event's text to the AI; `None` when the event is not for it.
-///
-/// `source` is the binding the event came from, if it is still there.
-fn command_for(
-    event: &RoomEvent,
-    source: Option<&ChannelBinding>,
-    inject_ai_text: bool,
-) -> Option<Command> {
+fn command_for(event: &RoomEvent, inject_ai_text: bool) -> Option<Command> {
     if event.kind != EventKind::Message {
         return None;
     }
@@ -122,7 +109,7 @@ fn command_for(
         .as_text()
         .filter(|text| !text.trim().is_empty())?;
     let from_ai = event.source.channel_type == REALTIME_VOICE
-        || source.is_some_and(|source| source.category == ChannelCategory::Intelligence);
+        || event.source.category == ChannelCategory::Intelligence;
     if from_ai && !inject_ai_text {
         return None;
     }

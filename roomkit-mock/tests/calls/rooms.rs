@@ -1,19 +1,23 @@
 //! The room and the call: injection, whispers, loops, closing, stores (contracts R3, R4, R6, R9, A7).
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
 use async_trait::async_trait;
 use roomkit_core::{
-    RealtimeSessionState, RealtimeVoiceChannel, RoomKit,
+    RealtimeSessionState, RealtimeVoiceChannel, RoomKit, WeakRoomKit,
+    channel::{Channel, ChannelCategory, ChannelError, DetachReason},
     error::RoomError,
     framework::FrameworkEventKind,
     hook::Hook,
-    id::RoomId,
+    id::{ChannelId, RoomId},
     provider::{ProviderCommand, Role},
-    room::{Access, Content, EventKind, NewEvent, Room, RoomEvent, TimelineQuery, Visibility},
+    room::{
+        Access, ChannelBinding, Content, EventKind, NewEvent, Room, RoomEvent, TimelineQuery,
+        Visibility,
+    },
     store::{MemoryStore, RoomStore, StoreError},
 };
 use roomkit_mock::{
@@ -159,6 +163,58 @@ async fn r4_its_own_words_do_not_come_back() {
     call.wait_for_final("hello to you").await;
     settle().await;
     assert_eq!(call.ai.commands(), []);
+}
+
+/// A text AI that takes its leave.
+struct Polite {
+    id: ChannelId,
+    kit: OnceLock<WeakRoomKit>,
+}
+
+#[async_trait]
+impl Channel for Polite {
+    fn id(&self) -> &ChannelId {
+        &self.id
+    }
+
+    fn kind(&self) -> &'static str {
+        "text_ai"
+    }
+
+    fn category(&self) -> ChannelCategory {
+        ChannelCategory::Intelligence
+    }
+
+    fn on_registered(&self, kit: WeakRoomKit) {
+        self.kit.set(kit).unwrap();
+    }
+
+    async fn on_event(&self, _: Arc<RoomEvent>, _: &ChannelBinding) -> Result<(), ChannelError> {
+        Ok(())
+    }
+
+    async fn on_detached(&self, room: &RoomId, _: DetachReason) {
+        let kit = self.kit.get().unwrap().upgrade().unwrap();
+        let goodbye = NewEvent::text("goodbye");
+        kit.send_event(room, &self.id, goodbye).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_last_words_of_a_text_ai_are_not_injected_either() {
+    let house = House::new().await;
+    let id = ChannelId::from("ai");
+    let kit = OnceLock::new();
+    house.kit.register_channel(Polite { id, kit }).unwrap();
+    house.kit.attach_channel(ROOM, "ai").await.unwrap();
+    let call = house.call().await;
+    house.kit.detach_channel(ROOM, "ai").await.unwrap();
+    write(&house, NewEvent::text("she is gone")).await;
+    assert_eq!(house.texts().await, ["goodbye", "she is gone"]);
+    assert_eq!(
+        call.ai.injected_texts(),
+        [text(Role::System, "she is gone")]
+    );
 }
 
 /// A second voice channel in the lobby, with a session.
