@@ -49,7 +49,8 @@ pub trait Channel: Send + Sync + 'static {
         binding: &ChannelBinding,
     ) -> Result<(), ChannelError>;
 
-    /// Its permissions in a room changed. Must not block: it runs inside the change.
+    /// Its permissions in a room changed, or it was attached there again. Must not block: it runs
+    /// inside the change.
     fn on_binding_changed(&self, binding: &ChannelBinding) {
         let _ = binding;
     }

@@ -195,11 +195,8 @@ impl RoomKit {
     ) -> Result<Arc<ChannelBinding>, RoomError> {
         let shared = self.shared();
         let live = shared.live(&room).await?;
-        let (before, after) = live.change(&channel, change, |told, binding| {
-            if let Err(failure) = guard::call_sync(|| told.on_binding_changed(binding)) {
-                shared.report_channel(&channel, Some(&room), "on_binding_changed", &failure);
-            }
-        })?;
+        let tell = |told: &_, binding: &_| shared.tell_changed(told, binding);
+        let (before, after) = live.change(&channel, change, tell)?;
         if !Arc::ptr_eq(&before, &after)
             && let Some((code, data)) = record(&before, &after)
         {
@@ -253,7 +250,8 @@ impl Shared {
                 reason: failure.to_string(),
             });
         }
-        if let Err(error) = live.settle(&binding) {
+        let tell = |told: &_, binding: &_| self.tell_changed(told, binding);
+        if let Err(error) = live.settle(&binding, tell) {
             live.give_up(&id);
             let why = match &error {
                 RoomError::Closed(_) => DetachReason::RoomClosed,
@@ -315,6 +313,13 @@ impl Shared {
         self.close_channel(&channel).await;
         self.emit(FrameworkEvent::new(FrameworkEventKind::ChannelUnregistered).channel(&id));
         Ok(())
+    }
+
+    fn tell_changed(&self, channel: &Arc<dyn Channel>, binding: &ChannelBinding) {
+        if let Err(failure) = guard::call_sync(|| channel.on_binding_changed(binding)) {
+            let (id, room) = (&binding.channel_id, &binding.room_id);
+            self.report_channel(id, Some(room), "on_binding_changed", &failure);
+        }
     }
 
     /// Waits until these channels have let go of the room. All are told at the same time, and

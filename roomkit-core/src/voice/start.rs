@@ -93,7 +93,7 @@ impl RealtimeVoiceChannel {
         if record.status != RoomStatus::Active {
             return Err(RoomError::Closed(room).into());
         }
-        let binding = kit.binding(&room, &inner.id).await?;
+        let mut binding = kit.binding(&room, &inner.id).await?;
         let recording = recording_of(inner.recording.as_ref(), &options)?;
         inner.follow_sources();
         let listing = inner.sources.changes();
@@ -150,9 +150,17 @@ impl RealtimeVoiceChannel {
             // They changed between the listing and the moment the session could be found.
             inner.sources.tell_again();
         }
-        // The room may have been closed, or the channel detached, just before the session could be
-        // found by that.
-        permissions.set(permissions_of(&*kit.binding(&room, &inner.id).await?));
+        // The room may have been closed, the channel detached or its permissions changed just before
+        // the session could be found by that. And a change after each look may already have reached
+        // the session, which would lose it again.
+        loop {
+            let now = kit.binding(&room, &inner.id).await?;
+            if Arc::ptr_eq(&now, &binding) {
+                break;
+            }
+            permissions.set(permissions_of(&now));
+            binding = now;
+        }
 
         let capabilities = inner.shared.provider.capabilities();
         let offer = AudioOffer {

@@ -216,6 +216,22 @@ async fn a7_each_change_is_told_in_order_and_recorded() {
     );
 }
 
+#[tokio::test]
+async fn a7_attaching_again_tells_the_channel_its_new_permissions() {
+    let kit = kit_with_room().await;
+    let (ann, _) = Recorder::build("ann").attach(&kit, "room").await;
+    let muted = BindingOptions::new().muted(true);
+    kit.attach_channel_with("room", "ann", muted).await.unwrap();
+    assert_eq!(
+        ann.log(),
+        [
+            "attached",
+            "attached",
+            "muted=true output_muted=false access=ReadWrite visibility=all",
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn r7_a_channel_that_hangs_is_disconnected_and_delays_nobody() {
     let kit = kit_with_room().await;

@@ -9,7 +9,7 @@ use roomkit_core::{
     provider::{
         ProviderCapabilities, ProviderCommand, RealtimeVoiceProvider, ResponseStatus, Role,
     },
-    room::Access,
+    room::{Access, BindingOptions},
     transport::{ClientCommand, ClientEvent, DropReason, LinkInfo},
     voice::{RealtimeVoiceChannel, RealtimeVoiceChannelBuilder},
 };
@@ -398,8 +398,17 @@ async fn a7_muting_the_channel_stops_the_microphone_at_the_next_frame() {
         .await
         .unwrap();
     say(7).await;
+    let muted = BindingOptions::new().muted(true);
+    house
+        .kit
+        .attach_channel_with(ROOM, VOICE, muted)
+        .await
+        .unwrap();
+    say(8).await;
+    house.kit.attach_channel(ROOM, VOICE).await.unwrap();
+    say(9).await;
     let heard: Vec<u8> = call.ai.sent_audio().iter().map(|frame| frame[0]).collect();
-    assert_eq!(heard, [1, 3, 5, 7]);
+    assert_eq!(heard, [1, 3, 5, 7, 9]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,9 +41,15 @@ impl LiveRoom {
         Ok(())
     }
 
-    /// The channel agreed: it is in, and its lane runs. An error when the room has begun to close,
-    /// or the channel to leave, meanwhile.
-    pub(crate) fn settle(&self, binding: &Arc<ChannelBinding>) -> Result<(), RoomError> {
+    /// The channel agreed: it is in, and its lane runs. One that was in already has a new binding,
+    /// and `tell` is called with it. An error when the room has begun to close, or the channel to
+    /// leave, meanwhile.
+    pub(crate) fn settle(
+        &self,
+        binding: &Arc<ChannelBinding>,
+        tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding),
+    ) -> Result<(), RoomError> {
+        let _in_order = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         if state.phase != Phase::Open {
             return Err(RoomError::Closed(self.id.clone()));
@@ -54,12 +60,17 @@ impl LiveRoom {
         else {
             return Err(self.not_attached(&binding.channel_id));
         };
-        member.stage = Stage::Present;
+        let was_in = std::mem::replace(&mut member.stage, Stage::Present) == Stage::Present;
+        let told = was_in.then(|| Arc::clone(&member.channel));
         member.binding = Arc::clone(binding);
         if member.lane.as_ref().is_none_or(Lane::is_dead) {
             let previous = member.lane.take();
             let channel = Arc::clone(&member.channel);
             member.lane = Some(Lane::start(&self.context, channel, previous));
+        }
+        drop(state);
+        if let Some(channel) = told {
+            tell(&channel, binding);
         }
         Ok(())
     }
