@@ -39,6 +39,6 @@ pub(crate) use io::{Command, Moment, Permissions, Sound};
 pub(crate) use machine::{CallSettings, Opening, greeting_note};
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::{Frames, fuzz};
-pub(crate) use publisher::telling;
+pub(crate) use publisher::{as_asked, telling};
 pub(crate) use setup::{Change, Setup, ToolsFrom, ToolsOf};
 pub(crate) use shared_tools::{AgentTools, Listed, Redeclared};

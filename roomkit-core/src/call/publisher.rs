@@ -46,6 +46,17 @@ pub(crate) fn telling() -> Option<SessionId> {
     TELLING.try_with(Clone::clone).ok()
 }
 
+/// Work that is done in a task of its own, and asks as whoever asks for it now.
+pub(crate) fn as_asked<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let asking = telling();
+    async move {
+        match asking {
+            Some(session) => TELLING.scope(session, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Counts an error of this provider.
 pub(super) fn count(provider: &str, error: &ProviderError, is_fatal: bool) {
     let labels = [

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use futures_util::future::join_all;
 
 use super::{RoomKit, shared::Shared};
-use crate::channel::DetachReason;
+use crate::{call::as_asked, channel::DetachReason};
 
 impl RoomKit {
     /// Ends everything in order: no new rooms and channels; every channel lets go of its rooms and
@@ -19,7 +19,7 @@ impl RoomKit {
         if shared.begin_closing() {
             // A task of its own, so that it is done to the end even when the caller is not there
             // to see it.
-            tokio::spawn(shared.close());
+            tokio::spawn(as_asked(shared.close()));
         }
         self.shared().closed.cancelled().await;
     }

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::RoomKitBuilder;
 use crate::{
+    call::as_asked,
     channel::Channel,
     error::RoomError,
     framework::{FrameworkBus, FrameworkEvent, FrameworkEventKind},
@@ -94,7 +95,12 @@ impl Shared {
                 result = work => result,
             }
         };
-        match self.lanes.tasks.spawn(task.in_current_span()).await {
+        match self
+            .lanes
+            .tasks
+            .spawn(as_asked(task).in_current_span())
+            .await
+        {
             Ok(result) => result,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(RoomError::KitClosed),

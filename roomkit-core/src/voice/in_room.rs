@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{REALTIME_VOICE, channel::RealtimeVoiceChannel};
 use crate::{
-    call::{Command, Permissions},
+    call::{Command, Permissions, telling},
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
     error::SessionError,
     event::EndReason,
@@ -95,7 +95,10 @@ impl Channel for RealtimeVoiceChannel {
         self.inner().closed.store(true, Ordering::Release);
         self.inner().end_all(EndReason::Shutdown, |_| true).await;
         self.inner().tasks.close();
-        let _ = tokio::time::timeout(LAST_HOOKS, self.inner().tasks.wait()).await;
+        // A hook that asks for this is one of them, and would wait for itself.
+        if telling().is_none() {
+            let _ = tokio::time::timeout(LAST_HOOKS, self.inner().tasks.wait()).await;
+        }
     }
 }
 

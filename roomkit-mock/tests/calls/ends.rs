@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures_util::future::BoxFuture;
 use roomkit_core::{
-    RealtimeVoiceChannel,
+    RealtimeVoiceChannel, RoomKit,
     client_protocol::ServerMessage,
     error::{ProviderError, ProviderErrorKind, TransportError},
     framework::FrameworkEventKind,
@@ -315,6 +316,54 @@ async fn s3_ending_a_session_once_more_from_its_last_hook_returns() {
     tokio::time::sleep(ms(1000)).await;
     assert_eq!(notes.all(), ["returned"], "the hook waits for itself");
     house.assert_nothing_left();
+}
+
+/// The same from any hook, with what ends sessions among other things.
+async fn returns_from_a_hook(end: fn(RoomKit) -> BoxFuture<'static, ()>) {
+    for is_last in [false, true] {
+        let house = House::new().await;
+        let (kit, notes) = (house.kit.downgrade(), Notes::default());
+        let log = notes.clone();
+        let ends = move || {
+            let (kit, log) = (kit.upgrade().unwrap(), log.clone());
+            async move {
+                end(kit).await;
+                log.add("returned");
+            }
+        };
+        house.kit.add_hook(if is_last {
+            Hook::session_ended(move |_| ends())
+        } else {
+            Hook::speech_start(move |_| ends())
+        });
+        let call = house.call().await;
+        if is_last {
+            call.client.disconnect();
+        } else {
+            call.ai.simulate_speech_start(None);
+        }
+        let limit = tokio::time::timeout(ms(1000), call.client.wait_for_close());
+        assert!(limit.await.is_ok(), "the hook waits for itself");
+        settle().await;
+        assert_eq!(notes.all(), ["returned"]);
+        house.assert_nothing_left();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_closing_the_room_from_a_hook_of_the_session_returns() {
+    returns_from_a_hook(|kit| Box::pin(async move { drop(kit.close_room(ROOM).await) })).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_detaching_the_channel_from_a_hook_of_the_session_returns() {
+    returns_from_a_hook(|kit| Box::pin(async move { drop(kit.detach_channel(ROOM, VOICE).await) }))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_closing_the_kit_from_a_hook_of_the_session_returns() {
+    returns_from_a_hook(|kit| Box::pin(async move { kit.close().await })).await;
 }
 
 #[tokio::test(start_paused = true)]
