@@ -40,5 +40,5 @@ pub(crate) use machine::{CallSettings, Opening, greeting_note};
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::{Frames, fuzz};
 pub(crate) use publisher::{as_asked, telling};
-pub(crate) use setup::{Change, Setup, ToolsFrom, ToolsOf};
+pub(crate) use setup::{Change, Resets, Setup, ToolsFrom, ToolsOf};
 pub(crate) use shared_tools::{AgentTools, Listed, Redeclared};

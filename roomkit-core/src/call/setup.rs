@@ -42,10 +42,18 @@ pub(crate) enum ToolsFrom {
     Search,
 }
 
+/// Settings that go back to the provider's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resets {
+    pub(crate) voice: bool,
+    pub(crate) temperature: bool,
+}
+
 /// A change of a live session.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) update: SessionUpdate,
+    pub(crate) resets: Resets,
     /// How the provider can make it.
     pub(crate) support: UpdateSupport,
     /// Who answers the new tools, unless those answer who did.
@@ -65,6 +73,7 @@ impl Change {
     pub(crate) fn new(update: SessionUpdate, support: UpdateSupport) -> Self {
         Self {
             update,
+            resets: Resets::default(),
             support,
             toolbox: None,
             tools_from: ToolsFrom::Host,
@@ -95,6 +104,22 @@ impl Change {
             tools_from,
             ..Self::new(update, support)
         }
+    }
+
+    /// The settings that are changed, by name, and how each can be. What a provider has of its own
+    /// only it knows, so that what goes back to that is left out of the setup of a new connection.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (&'static str, UpdateWay)> {
+        let Resets { voice, temperature } = self.resets;
+        let resets = [
+            ("voice", voice, self.support.voice),
+            ("temperature", temperature, self.support.temperature),
+        ];
+        let resets = resets.into_iter().filter(|(_, is_reset, _)| *is_reset);
+        let resets = resets.map(|(field, _, way)| match way {
+            UpdateWay::Never => (field, UpdateWay::Never),
+            _ => (field, UpdateWay::NewConnection),
+        });
+        self.update.ways(self.support).chain(resets)
     }
 
     /// What the provider is told of it, if there is anything to tell.
@@ -249,6 +274,8 @@ impl Setup {
             .temperature
             .take_if(|temperature| setup.temperature != Some(*temperature));
         update.tools = update.tools.take_if(|tools| setup.tools != *tools);
+        change.resets.voice &= setup.voice.is_some();
+        change.resets.temperature &= setup.temperature.is_some();
     }
 
     // ----- the way of a change
@@ -390,6 +417,12 @@ impl State {
 
     fn apply(&mut self, change: &Change) -> bool {
         self.setup.update(&change.update);
+        if change.resets.voice {
+            self.setup.voice = None;
+        }
+        if change.resets.temperature {
+            self.setup.temperature = None;
+        }
         if let Some(tools_of) = change.tools_of() {
             self.tools_of = tools_of;
         }

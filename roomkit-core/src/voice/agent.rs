@@ -15,8 +15,10 @@ use crate::tool::Tool;
 /// with [`RealtimeVoiceChannel::hand_off`](super::RealtimeVoiceChannel::hand_off), or when the
 /// model itself hands the caller over ([`hands_off_to`](Self::hands_off_to)).
 ///
-/// What an agent does not set is as the channel has it; but its tools are its own and no others,
-/// unless it has the [channel's tools](Self::channel_tools) too.
+/// What an agent does not set is as the channel has it, and where that sets none either, voice and
+/// temperature are the provider's own, for which the conversation moves to another connection if the
+/// agent before had others. But its tools are its own and no others, unless it has the
+/// [channel's tools](Self::channel_tools) too.
 ///
 /// ```
 /// use roomkit_core::voice::Agent;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::agent::{Agent, AgentRef, Which};
 use crate::{
-    call::{AgentTools, Change, Listed, Toolbox, ToolsFrom, ToolsOf, greeting_note},
+    call::{AgentTools, Change, Listed, Resets, Toolbox, ToolsFrom, ToolsOf, greeting_note},
     error::{ConfigError, UpdateError},
     provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
     tool::{ToolHandler, ToolSearch},
@@ -238,11 +238,18 @@ impl Known {
     fn change(&self, toolbox: Arc<Toolbox>, tools_from: ToolsFrom) -> Change {
         let mut update = self.update.clone();
         update.tools = Some(toolbox.definitions().to_vec());
-        if self.support.temperature == UpdateWay::Never {
+        let takes_temperature = self.support.temperature != UpdateWay::Never;
+        if !takes_temperature {
             // The vendor takes none at any time.
             update.temperature = None;
         }
+        // What neither it nor the channel sets is not what another agent has set.
+        let resets = Resets {
+            voice: update.voice.is_none(),
+            temperature: takes_temperature && update.temperature.is_none(),
+        };
         Change {
+            resets,
             toolbox: Some(toolbox),
             tools_from,
             agent: Some(Arc::clone(&self.name)),

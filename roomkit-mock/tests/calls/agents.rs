@@ -194,6 +194,35 @@ async fn k7_h1_where_it_takes_another_connection_the_next_agent_answers_there() 
     assert_eq!(call.session.agent().as_deref(), Some("billing"));
 }
 
+/// A provider that changes everything live, and can be told what was said.
+fn flexible() -> MockRealtimeProvider {
+    let mut capabilities = MockRealtimeProvider::new().capabilities();
+    capabilities.history = HistorySupport::Full;
+    MockRealtimeProvider::new().with_capabilities(capabilities)
+}
+
+#[tokio::test(start_paused = true)]
+async fn s10_what_neither_agent_nor_channel_sets_is_the_providers_again() {
+    let house = House::of(flexible(), MockRealtimeTransport::new(), |voice| {
+        voice
+            .agents([triage(), billing().temperature(0.4)])
+            .first_agent("triage")
+    })
+    .await;
+    let call = house.call().await;
+    let hand_off = async |to: &str| soon(house.voice.hand_off(&call.session, to)).await;
+    assert_eq!(hand_off("billing").await, Ok(Updated::Live));
+    assert_eq!(hand_off("triage").await, Ok(Updated::OnHandOver));
+    house.provider.wait_for_attempts(2).await;
+    settle().await;
+    let setup = house.provider.connects().pop().unwrap();
+    assert_eq!((setup.voice, setup.temperature), (None, None));
+    assert_eq!(call.session.agent().as_deref(), Some("triage"));
+    let guest = Agent::new("guest", "you are a guest");
+    let guest = house.voice.hand_off(&call.session, &guest);
+    assert_eq!(soon(guest).await, Ok(Updated::Live), "it has none to lose");
+}
+
 #[tokio::test(start_paused = true)]
 async fn s5_the_host_hands_the_caller_on_and_no_other_session_notices() {
     let house = House::with(|voice| two(voice).greeting("never said")).await;

@@ -91,7 +91,7 @@ impl Call {
         } else {
             Updated::Live
         };
-        for (field, way) in change.update.ways(change.support) {
+        for (field, way) in change.ways() {
             let takes_new_connection = match way {
                 UpdateWay::Live => false,
                 UpdateWay::LiveUntilVoice => self.connection.has_spoken,
@@ -250,11 +250,7 @@ impl Call {
         is_answered: bool,
     ) {
         for change in refused {
-            let fields: Vec<&str> = change
-                .update
-                .ways(change.support)
-                .map(|(field, _)| field)
-                .collect();
+            let fields: Vec<&str> = change.ways().map(|(field, _)| field).collect();
             let problem = format!(
                 "the provider refused a change of {}; the session goes on as before: {}: {}",
                 fields.join(", "),
