@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::{setup::Change, shared_tools::Redeclared};
 use crate::{
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     HandOver,
     /// Record it from here on, or not.
     Record(bool),
+    /// Say when all that was asked before this has been taken.
+    Mark(oneshot::Sender<()>),
     /// End the session.
     End(EndReason),
 }

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -179,7 +179,8 @@ impl RealtimeVoiceChannel {
     }
 
     /// Waits until nothing runs, nothing is audible and nobody speaks in any session of the room
-    /// (contract A8). False: that was not so within `limit`.
+    /// (contract A8), after all that they were asked before this call. False: that was not so within
+    /// `limit`.
     pub async fn wait_idle(&self, room: impl Into<RoomId>, limit: Duration) -> bool {
         let room = room.into();
         let waits: Vec<_> = self
@@ -187,9 +188,15 @@ impl RealtimeVoiceChannel {
             .sessions()
             .values()
             .filter(|live| *live.session.room_id() == room)
-            .map(|live| live.idle.clone())
+            .map(|live| (live.mailbox.clone(), live.idle.clone()))
             .collect();
-        let all = join_all(waits.into_iter().map(|mut idle| async move {
+        let all = join_all(waits.into_iter().map(|(mailbox, mut idle)| async move {
+            let (reached, mark) = oneshot::channel();
+            let asked = mailbox.send(Box::new(Command::Mark(reached))).await;
+            drop(mailbox);
+            if asked.is_ok() {
+                let _ = mark.await;
+            }
             // An error means that the session is over, and silent for ever.
             let _ = idle.wait_for(|idle| *idle).await;
         }));

@@ -512,19 +512,20 @@ async fn a8_idle_is_no_response_nothing_audible_and_a_silent_user() {
     let idle = async || house.voice.wait_idle(ROOM, ms(10)).await;
     assert!(idle().await);
     speak(&call, "a", ms(1000));
-    settle().await;
     assert!(!idle().await, "a response runs");
     call.ai.simulate_response_end(Some("a"));
-    settle().await;
     assert!(!idle().await, "its end is still audible");
     assert!(house.voice.wait_idle(ROOM, ms(2000)).await);
     call.ai.simulate_speech_start(None);
-    settle().await;
     assert!(!idle().await, "the user speaks");
     call.ai.simulate_speech_end(None);
     assert!(house.voice.wait_idle(ROOM, ms(2000)).await);
+    house
+        .voice
+        .inject_text(&call.session, "say hello", Role::System, false)
+        .unwrap();
+    assert!(!idle().await, "an answer was just asked for");
     call.ai.simulate_response_start(None);
-    settle().await;
     house.voice.end_session(&call.session).await;
     assert!(idle().await, "a call that is over is silent");
 }

@@ -135,6 +135,10 @@ impl Call {
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
+            Command::Mark(reached) => {
+                // Who asked may have stopped waiting.
+                let _ = reached.send(());
+            }
             Command::End(reason) => self.end(now, reason),
         }
     }
