@@ -102,6 +102,7 @@ impl Call {
         self.response.is_none()
             && !self.user_speaks()
             && self.wanted == Wanted::No
+            && !self.awaits_response
             && self.tools.is_settled()
             && self.owes.is_none_or(|owes| now >= owes.until)
             && self

@@ -1,6 +1,7 @@
 //! Responses that a model owes without being asked, and does not give (contract H5).
 
 use super::*;
+use crate::voice::DeliveryStrategy;
 
 /// When it was taken for stuck, if it was within five minutes in which it was otherwise alive.
 fn stuck_after(call: &mut Scripted) -> Option<Moment> {
@@ -106,4 +107,38 @@ fn h5_r3_silent_words_that_wait_for_an_answer_to_end_want_none() {
         .text("for your eyes", true)
         .response_ends("r1", ResponseStatus::Completed);
     assert_eq!(stuck_after(&mut call), None, "the result was answered");
+}
+
+#[test]
+fn r11_h4_a_delivery_does_not_overtake_an_answer_that_was_owed_by_a_lost_connection() {
+    let mut call = resuming_call();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .words(Role::User, "u1", "what is it?", true)
+        .response("r1")
+        .lost();
+    call.command(Command::Deliver {
+        text: "your taxi is here".into(),
+        strategy: DeliveryStrategy::WAIT_FOR_IDLE,
+    });
+    let from = call.log.len();
+    call.connects(resuming()).pass(ms(5000));
+    let told = call.to_new_provider(from);
+    assert_eq!(told, [ProviderCommand::Respond], "the answer first");
+    call.answer("r2", "a taxi", ms(100)).pass(ms(400));
+    let told = call.to_new_provider(from);
+    assert!(
+        matches!(told.last(), Some(ProviderCommand::Text { .. })),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn h1_a_planned_hand_over_waits_for_an_answer_that_comes_without_being_asked_for() {
+    let mut call = resuming_call();
+    call.text("hello?", false).pass(ms(31_000));
+    call.go_away(ms(50_000)).pass(ms(5000));
+    assert_eq!(call.dials(), [], "an answer is owed");
+    call.answer("r1", "hi", ms(100)).pass(ms(400));
+    assert_eq!(call.dials().len(), 1);
 }
