@@ -7,10 +7,13 @@ mod recording;
 mod tools;
 mod transcript;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     driver::Shared,
@@ -34,6 +37,9 @@ use crate::{
     session::RealtimeSession,
     stats::{SessionStats, TurnLatency},
 };
+
+/// How long the rest of the news may take after the session is over, and then the hooks for its end.
+const LAST_HOOKS: Duration = Duration::from_secs(35);
 
 tokio::task_local! {
     /// The session whose news this task tells.
@@ -78,13 +84,17 @@ pub(super) enum ToPublisher {
         who: Role,
         level_dbfs: f32,
     },
-    Ended {
-        reason: EndReason,
-        duration: Duration,
-        stats: SessionStats,
-    },
     /// A question was answered.
     Turn(TurnLatency),
+}
+
+/// How a session ended. It does not come with the news: hooks that are behind, or so far that the
+/// session ended for it, are told all the same.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) reason: EndReason,
+    pub(super) duration: Duration,
+    pub(super) stats: SessionStats,
 }
 
 /// What the publisher tells the call.
@@ -109,12 +119,44 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) async fn run(self, news: mpsc::Receiver<Box<ToPublisher>>) {
+    pub(super) async fn run(
+        self,
+        news: mpsc::Receiver<Box<ToPublisher>>,
+        ended: oneshot::Receiver<Ended>,
+    ) {
         let session = self.session.id().clone();
-        TELLING.scope(session, self.tell_all(news)).await;
+        TELLING.scope(session, self.tell_all(news, ended)).await;
     }
 
-    async fn tell_all(self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
+    async fn tell_all(
+        self,
+        news: mpsc::Receiver<Box<ToPublisher>>,
+        mut ended: oneshot::Receiver<Ended>,
+    ) {
+        let ended = {
+            let mut news = pin!(self.tell_news(news));
+            tokio::select! {
+                () = &mut news => ended.await,
+                ended = &mut ended => {
+                    if Box::pin(timeout(LAST_HOOKS, news)).await.is_err() {
+                        tracing::warn!(
+                            session_id = %self.session.id(),
+                            "hooks or observers are too far behind and are not told the last news"
+                        );
+                    }
+                    ended
+                }
+            }
+        };
+        // An error means that the session never began.
+        if let Ok(ended) = ended
+            && let Some(kit) = self.kit.upgrade()
+        {
+            let _ = Box::pin(timeout(LAST_HOOKS, self.tell_end(&kit, ended))).await;
+        }
+    }
+
+    async fn tell_news(&self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
         while let Some(message) = news.recv().await {
             let Some(kit) = self.kit.upgrade() else { break };
             // In a box, for this task lives as long as its call, and there is room in it for the
@@ -161,23 +203,25 @@ impl Publisher {
                 };
                 self.shared.observers.turn.tell(event).await;
             }
-            ToPublisher::Ended {
-                reason,
-                duration,
-                stats,
-            } => {
-                let event = RealtimeSessionEndedEvent {
-                    session: self.session.clone(),
-                    reason,
-                    duration,
-                    stats: Box::new(stats),
-                    timestamp: Timestamp::now(),
-                };
-                kit.hooks()
-                    .notify(&self.scope, Notice::SessionEnded(event))
-                    .await;
-            }
         }
+    }
+
+    async fn tell_end(&self, kit: &RoomKit, ended: Ended) {
+        let Ended {
+            reason,
+            duration,
+            stats,
+        } = ended;
+        let event = RealtimeSessionEndedEvent {
+            session: self.session.clone(),
+            reason,
+            duration,
+            stats: Box::new(stats),
+            timestamp: Timestamp::now(),
+        };
+        kit.hooks()
+            .notify(&self.scope, Notice::SessionEnded(event))
+            .await;
     }
 
     async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long the last hooks of all sessions are waited for when the channel is closed.
-const LAST_HOOKS: Duration = Duration::from_secs(40);
+const LAST_HOOKS: Duration = Duration::from_secs(75);
 
 #[async_trait]
 impl Channel for RealtimeVoiceChannel {

@@ -14,7 +14,7 @@ use roomkit_core::{
     transport::ClientEvent,
 };
 use roomkit_mock::Gate;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::support::{Call, House, Notes, ROOM, VOICE, ms, pcm, settle, soon};
 
@@ -219,6 +219,60 @@ async fn s3_a_hook_that_never_returns_does_not_keep_the_session() {
     );
     tokio::time::sleep(ms(40_000)).await;
     house.assert_nothing_left();
+}
+
+/// A house whose speech hooks never return, and what its hook for the end is told.
+async fn house_that_is_behind() -> (House, mpsc::UnboundedReceiver<String>) {
+    let house = House::new().await;
+    house
+        .kit
+        .add_hook(Hook::speech_start(|_| std::future::pending()));
+    let (told, reasons) = mpsc::unbounded_channel();
+    house.kit.add_hook(Hook::session_ended(move |event| {
+        let _ = told.send(event.reason.as_str().to_owned());
+        async {}
+    }));
+    (house, reasons)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_s3_the_end_is_told_to_hooks_that_are_behind() {
+    let (house, mut reasons) = house_that_is_behind().await;
+    let call = house.call().await;
+    for _ in 0..5 {
+        call.ai.simulate_speech_start(None);
+        call.ai.simulate_speech_end(None);
+    }
+    settle().await;
+    soon(house.voice.end_session(&call.session)).await;
+    assert_eq!(soon(reasons.recv()).await.as_deref(), Some("host"));
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a6_r5_a_host_that_is_too_slow_is_told_the_end_all_the_same() {
+    let (house, mut reasons) = house_that_is_behind().await;
+    let call = house.call().await;
+    call.ai.simulate_speech_start(None);
+    settle().await;
+    for number in 0..1100 {
+        call.ai
+            .simulate_transcription(format!("{number}"), Role::User, true, None);
+    }
+    assert_eq!(call.client.wait_for_close().await, "host_too_slow");
+    assert_eq!(soon(reasons.recv()).await.as_deref(), Some("host_too_slow"));
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_a_session_whose_kit_is_gone_does_not_blame_the_host() {
+    let house = House::new().await;
+    let call = house.call().await;
+    drop(house.kit);
+    call.ai.simulate_speech_start(None);
+    settle().await;
+    call.ai.simulate_speech_end(None);
+    assert_eq!(call.client.wait_for_close().await, "shutdown");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{CLOSE, Driver, End, LAST_HOOKS, LAST_WORDS, Running, recording};
+use super::{CLOSE, Driver, End, LAST_WORDS, Running, recording};
 use crate::{
-    call::publisher::{self, FromPublisher, ToPublisher},
+    call::publisher::{self, Ended, FromPublisher},
     client_protocol::ServerMessage,
     error::StartError,
     event::EndReason,
@@ -48,12 +48,13 @@ impl Driver {
         });
 
         if self.active_since.is_some() {
-            let ended = ToPublisher::Ended {
+            let _ = self.to_hooks.send(Ended {
                 reason: reason.clone(),
                 duration,
                 stats,
-            };
-            let _ = self.to_publisher.try_send(Box::new(ended));
+            });
+        } else {
+            drop(self.to_hooks);
         }
         drop(self.to_publisher);
         // The publisher's last words for the client; it drops its end when it has no more.
@@ -134,9 +135,6 @@ impl Driver {
         }
         self.idle.send_replace(true);
         drop(self.idle);
-        let mut publisher = self.publisher;
-        if timeout(LAST_HOOKS, &mut publisher).await.is_err() {
-            publisher.abort();
-        }
+        let _ = self.publisher.await;
     }
 }

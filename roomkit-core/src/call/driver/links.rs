@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::{sync::mpsc::error::TrySendError, time::timeout};
 
 use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
 use crate::{
@@ -212,10 +212,16 @@ impl Driver {
 
     pub(super) fn tell(&mut self, message: ToPublisher, expendable: bool) {
         if expendable && self.to_publisher.capacity() < NEWS / 2 {
-            self.dropped("host_slow");
-        } else if self.to_publisher.try_send(Box::new(message)).is_err() {
-            self.feed(Input::Command(Command::End(EndReason::HostTooSlow)));
+            return self.dropped("host_slow");
         }
+        let reason = match self.to_publisher.try_send(Box::new(message)) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => EndReason::HostTooSlow,
+            // Nobody is told any more when the kit is gone.
+            Err(TrySendError::Closed(_)) if self.kit.upgrade().is_none() => EndReason::Shutdown,
+            Err(TrySendError::Closed(_)) => EndReason::Internal,
+        };
+        self.feed(Input::Command(Command::End(reason)));
     }
 
     /// A send that failed because of what was sent is reported; any other means that the

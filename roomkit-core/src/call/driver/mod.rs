@@ -29,7 +29,7 @@ use super::{
     io::{Action, Command, Input, Moment, News, Permissions},
     machine::Call,
     outbox::{ClientWire, Outbox, ProviderWire},
-    publisher::{FromPublisher, ToPublisher},
+    publisher::{Ended, FromPublisher, ToPublisher},
     spans::Spans,
 };
 use crate::{
@@ -54,8 +54,6 @@ const CLOSE: Duration = Duration::from_secs(2);
 const HANG_UP: Duration = Duration::from_millis(500);
 /// How long the last words may take to be told before the client is let go.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long hooks may take after the session is over.
-const LAST_HOOKS: Duration = Duration::from_secs(35);
 /// News that may wait for hooks and observers; partials only use half of it.
 const NEWS: usize = 1024;
 /// Progress of tools that may wait for the call.
@@ -100,6 +98,7 @@ struct Driver {
     reports: mpsc::Receiver<Box<(CallId, String)>>,
 
     to_publisher: mpsc::Sender<Box<ToPublisher>>,
+    to_hooks: oneshot::Sender<Ended>,
     from_publisher: mpsc::Receiver<FromPublisher>,
     publisher: JoinHandle<()>,
     audio_tap: Option<AudioTap>,

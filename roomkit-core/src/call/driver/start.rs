@@ -147,6 +147,7 @@ impl Driver {
         } = new;
         let began = Instant::now();
         let (to_publisher, news) = mpsc::channel(NEWS);
+        let (to_hooks, ended) = oneshot::channel();
         let (call, from_publisher) = mpsc::channel(64);
         let (reports, from_tools) = mpsc::channel(REPORTS);
         let recorder = new
@@ -197,8 +198,9 @@ impl Driver {
             reporter: Reporter::new(reports),
             reports: from_tools,
             to_publisher,
+            to_hooks,
             from_publisher,
-            publisher: tokio::spawn(publisher.run(news).in_current_span()),
+            publisher: tokio::spawn(publisher.run(news, ended).in_current_span()),
             levels: [None; 2],
             recorder,
             recording: RecordingState::Off,
