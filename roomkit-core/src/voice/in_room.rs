@@ -95,7 +95,7 @@ impl Channel for RealtimeVoiceChannel {
         self.inner().closed.store(true, Ordering::Release);
         self.inner().end_all(EndReason::Shutdown, |_| true).await;
         self.inner().tasks.close();
-        // A hook that asks for this is one of them, and would wait for itself.
+        // The task of a session whose hook asks for this is one of them, and waits for the hook.
         if telling().is_none() {
             let _ = tokio::time::timeout(LAST_HOOKS, self.inner().tasks.wait()).await;
         }

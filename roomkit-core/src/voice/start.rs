@@ -151,8 +151,8 @@ impl RealtimeVoiceChannel {
             inner.sources.tell_again();
         }
         // The room may have been closed, the channel detached or its permissions changed just before
-        // the session could be found by that. And a change after each look may already have reached
-        // the session, which would lose it again.
+        // the session could be found by that. A look may also be older than a change that the session
+        // has been told of, so there is one more after each.
         loop {
             let now = kit.binding(&room, &inner.id).await?;
             if Arc::ptr_eq(&now, &binding) {
