@@ -80,6 +80,9 @@ impl WebRtcRealtimeTransport {
     /// Calls this for each client that has connected by [`router`](Self::router), so that a host
     /// can start a session for it: `channel.start_session(room, participant, id.into())`. A client
     /// nobody makes a session of is sent away after `session_timeout_ms`. Replaces the one before.
+    ///
+    /// A channel that the observer owns owns this transport in turn: they live until
+    /// [`close`](Self::close).
     pub fn on_client_connected<F, Done>(&self, observer: F)
     where
         F: Fn(WebRtcId) -> Done + Send + Sync + 'static,
@@ -100,8 +103,9 @@ impl WebRtcRealtimeTransport {
         self.shared.callers.all().len()
     }
 
-    /// Ends the connections of all clients.
+    /// Ends the connections of all clients, and drops the observer.
     pub async fn close(&self) {
+        drop(self.observer().take());
         let all = self.shared.callers.all();
         join_all(all.iter().map(|peer| peer.close())).await;
     }

@@ -181,6 +181,25 @@ async fn s1_who_has_made_a_session_may_take_its_time() {
 }
 
 #[tokio::test]
+async fn s7_a_transport_that_is_closed_lets_go_of_its_observer() {
+    let transport = transport(config());
+    let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
+    let owned = Arc::new(channel);
+    let left = Arc::downgrade(&owned);
+    transport.on_client_connected(move |id| {
+        let channel = Arc::clone(&owned);
+        async move {
+            channel.start_session(LOBBY, "ann", id).await.unwrap();
+        }
+    });
+    let http = mounted(&transport).await;
+    let mut client = Client::call_as(Kind::default(), &http).await;
+    transport.close().await;
+    client.sent_away().await;
+    until(|| left.upgrade().is_none()).await;
+}
+
+#[tokio::test]
 async fn s1_a_session_may_start_before_the_client_is_connected() {
     let transport = transport(config());
     let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
