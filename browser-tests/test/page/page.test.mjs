@@ -133,3 +133,45 @@ test("a server that dies in the middle ends the call and says so", async () => {
   assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
   await page.close();
 });
+
+test("a call over a network that is gone ends when the person ends it", async () => {
+  const page = await open(browser, server, { path: "/?transport=websocket" });
+  let gone = false;
+  await page.routeWebSocket(/\/ws\?/, (socket) => {
+    const real = socket.connectToServer();
+    socket.onMessage((message) => gone || real.send(message));
+    real.onMessage((message) => gone || socket.send(message));
+    // The page's close finds nobody who answers it.
+    socket.onClose(() => {});
+  });
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  gone = true;
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+  assert.doesNotMatch(await page.textContent("#status"), /lost/);
+  await page.close();
+});
+
+test("a call that is cancelled while it connects is no failure", async () => {
+  const page = await open(browser, server, { path: "/?transport=websocket" });
+  let connected;
+  const opened = new Promise((resolve) => (connected = resolve));
+  await page.routeWebSocket(/\/ws\?/, (socket) => {
+    // An assistant that is not there yet. What the server answers to a goodbye then, and its code.
+    socket.onMessage((message) => {
+      if (typeof message === "string" && JSON.parse(message).type === "end") {
+        socket.send(JSON.stringify({ type: "session_ended", reason: "client_ended" }));
+        socket.close({ code: 1011, reason: "client_ended" });
+      }
+    });
+    connected();
+  });
+  await page.click("#toggle");
+  await opened;
+  await until(page, () => window.roomkit.connection === "connected");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "idle");
+  assert.equal(await page.locator(".banner:visible").count(), 0);
+  await page.close();
+});
