@@ -204,17 +204,37 @@ fn item_of(news: &News) -> Option<HistoryItem> {
     }
 }
 
-/// Results whose call is not in the history any more are left out: vendors refuse them.
+/// Results whose call is not in the history any more become notes: vendors refuse them, and the model
+/// has to know what they say.
 fn whole_calls(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
     let mut known = HashSet::new();
-    items
-        .into_iter()
-        .filter(|item| match item {
-            HistoryItem::ToolCall { call_id, .. } => known.insert(call_id.clone()),
-            HistoryItem::ToolResult { call_id, .. } => known.remove(call_id),
-            HistoryItem::Message { .. } => true,
-        })
-        .collect()
+    let whole = |item| match item {
+        HistoryItem::ToolCall { ref call_id, .. } => known.insert(call_id.clone()).then_some(item),
+        HistoryItem::ToolResult {
+            call_id,
+            name,
+            output,
+            ..
+        } if !known.remove(&call_id) => Some(note(&forgotten_call(call_id, name), &output)),
+        item => Some(item),
+    };
+    items.into_iter().filter_map(whole).collect()
+}
+
+/// A call of which only the result is left.
+fn forgotten_call(call_id: CallId, name: String) -> ToolRequest {
+    ToolRequest {
+        call_id,
+        name,
+        arguments: "arguments that are forgotten".to_owned(),
+    }
+}
+
+fn note(request: &ToolRequest, output: &str) -> HistoryItem {
+    HistoryItem::Message {
+        role: Role::System,
+        text: tool_note(request, output),
+    }
 }
 
 /// Every call becomes one note at the place of its result; those that still run are left out.
@@ -241,14 +261,10 @@ fn results_in_words(items: &mut Vec<(u64, HistoryItem)>, known: &HashSet<CallId>
                 output,
                 ..
             } if !known.contains(call_id) => {
-                let request = calls.remove(call_id).unwrap_or_else(|| ToolRequest {
-                    call_id: call_id.clone(),
-                    name: name.clone(),
-                    arguments: "arguments that are forgotten".to_owned(),
-                });
-                let text = tool_note(&request, output);
-                let role = Role::System;
-                *item = HistoryItem::Message { role, text };
+                let request = calls
+                    .remove(call_id)
+                    .unwrap_or_else(|| forgotten_call(call_id.clone(), name.clone()));
+                *item = note(&request, output);
             }
             HistoryItem::ToolResult { .. } | HistoryItem::Message { .. } => {}
         }
@@ -384,8 +400,12 @@ mod tests {
         }
         history.record(9_999, &done("a"));
         let full = history.snapshot(std::iter::empty(), HistorySupport::Full);
-        assert_eq!(full.len(), ITEMS - 1);
-        assert!(texts(&full).iter().all(|text| text == "user: word"));
+        assert_eq!(full.len(), ITEMS);
+        let texts = texts(&full);
+        let (result, words) = texts.split_last().unwrap();
+        assert!(words.iter().all(|text| text == "user: word"));
+        // The model has to know what it was answered.
+        assert!(result.contains("arguments that are forgotten"), "{result}");
         history.record(10_000, &said(Role::User, &"x".repeat(ITEM)));
         history.record(10_001, &said(Role::User, &"x".repeat(ITEM)));
         assert_eq!(history.entries.len(), 2);

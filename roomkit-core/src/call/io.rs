@@ -147,6 +147,8 @@ pub(crate) enum Action {
     Trace(Milestone),
     /// Something was dropped; count it.
     Dropped(&'static str),
+    /// So many pieces of the user's voice that were held for a provider were dropped; count them.
+    DroppedHeld(usize),
     /// End the call. Nothing follows.
     End(EndReason),
 }

@@ -144,6 +144,10 @@ pub(crate) struct Setup {
     listed: Option<Arc<Listed>>,
     /// Changes that were sent and that the provider may still refuse, oldest first.
     sent: VecDeque<Change>,
+    /// So many of these were sent when the running response began.
+    answered: usize,
+    /// A response was completed that began after the last of these was sent.
+    worked: bool,
     /// The connection that is being dialled.
     dialled: Option<Dialled>,
     /// Changes that wait for a connection, oldest first.
@@ -184,6 +188,8 @@ impl Setup {
             },
             listed: None,
             sent: VecDeque::new(),
+            answered: 0,
+            worked: false,
             dialled: None,
             waiting: VecDeque::new(),
         }
@@ -292,6 +298,7 @@ impl Setup {
             fits &= self.confirmed();
         }
         self.sent.push_back(change);
+        self.worked = false;
         fits
     }
 
@@ -303,7 +310,18 @@ impl Setup {
         while self.sent.len() > 1 {
             fits &= self.confirmed();
         }
+        self.answered = self.sent.len();
         fits
+    }
+
+    /// A response was completed.
+    pub(super) fn answered(&mut self) {
+        self.worked |= self.answered >= self.sent.len();
+    }
+
+    /// What was sent has been seen to work.
+    pub(super) fn has_worked(&self) -> bool {
+        self.worked
     }
 
     /// It waits for a connection.

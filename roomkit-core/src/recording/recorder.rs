@@ -25,6 +25,7 @@ use super::{
 use crate::{
     call::{Moment, Sound},
     guard,
+    provider::Role,
 };
 
 /// Pieces that may wait for the sink: a call makes about a hundred a second.
@@ -33,6 +34,8 @@ const QUEUE: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a recording is waited for, with all that still stands in its queue.
 const ENDING: Duration = Duration::from_secs(8);
+/// How long after their first words the user's speech may be noticed: by Gemini, when it writes them.
+const NOTICED_LATE: Duration = Duration::from_secs(2);
 
 /// Something for the recording. Times are the call's.
 #[derive(Debug)]
@@ -252,7 +255,13 @@ impl Tape {
                     RecordingMarkKind::Transcript { .. } => self.now.max(at),
                     _ => at,
                 };
-                if self.shared.unrecorded().touches(at, until) {
+                let from = match kind {
+                    RecordingMarkKind::Transcript {
+                        role: Role::User, ..
+                    } => at.saturating_sub(NOTICED_LATE),
+                    _ => at,
+                };
+                if self.shared.unrecorded().touches(from, until) {
                     return Ok(());
                 }
                 self.mark(at, kind).await

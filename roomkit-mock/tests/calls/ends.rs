@@ -288,6 +288,23 @@ async fn s3_a_provider_whose_sends_fail_ends_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t2_what_the_provider_said_before_a_send_failed_is_told() {
+    let house = House::new().await;
+    let call = house.call().await;
+    let error = ProviderError::new(ProviderErrorKind::Network, "broken pipe");
+    call.ai.fail_sends(error);
+    call.client.send_audio(pcm(ms(20)));
+    let words = ["one", "two", "three", "four"];
+    for (word, item) in words.iter().zip(["1", "2", "3", "4"]) {
+        call.ai
+            .simulate_transcription(*word, Role::User, true, Some(item));
+    }
+    for word in words {
+        call.wait_for_final(word).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn s3_the_host_may_end_the_session_from_an_observer() {
     let house = House::new().await;
     let voice = house.voice.clone();

@@ -234,6 +234,34 @@ async fn v1_consent_pause_and_the_end_of_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn v1_words_that_are_noticed_soon_after_a_pause_may_be_of_it() {
+    let sink = MockRecordingSink::new();
+    let house = house(&sink, Consent::Given).await;
+    let call = house.call().await;
+    speak(&call, 10).await;
+    call.client.send(ClientEvent::Recording(false));
+    settle().await;
+    speak(&call, 50).await;
+    house.voice.resume_recording(&call.session).unwrap();
+    settle().await;
+    for (text, frames) in [("my card number is 4711", 15), ("thank you", 150)] {
+        speak(&call, frames).await;
+        call.ai.simulate_transcription(text, Role::User, true, None);
+        call.wait_for_final(text).await;
+    }
+    soon(house.voice.end_session(&call.session)).await;
+    let recorded = sink.finished(call.session.id()).await;
+    let words: Vec<&str> = kinds(&recorded)
+        .into_iter()
+        .filter_map(|kind| match kind {
+            Mark::Transcript { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(words, ["thank you"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn v1_a_session_decides_for_itself() {
     let sink = MockRecordingSink::new();
     let house = house(&sink, Consent::Ask).await;

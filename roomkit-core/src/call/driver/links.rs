@@ -245,17 +245,17 @@ impl Driver {
         if about_the_command {
             return self.feed(Input::Provider(ProviderEvent::Error(error)));
         }
-        let mut last = None;
-        if let Some(provider) = &mut self.provider {
-            while let Some(event) = provider.events.at_once() {
-                if let ProviderEvent::Closed(Some(reason)) = event {
-                    last = Some(reason);
-                }
+        // What it said before counts.
+        while let Some(provider) = &mut self.provider
+            && let Some(event) = provider.events.at_once()
+        {
+            match event {
+                ProviderEvent::Closed(None) => break,
+                ProviderEvent::Closed(Some(_)) => return self.feed(Input::Provider(event)),
+                event => self.feed(Input::Provider(event)),
             }
         }
-        self.feed(Input::Provider(ProviderEvent::Closed(Some(
-            last.unwrap_or(error),
-        ))));
+        self.feed(Input::Provider(ProviderEvent::Closed(Some(error))));
     }
 
     pub(super) fn measure(&mut self, who: Role, pcm: &[u8]) {

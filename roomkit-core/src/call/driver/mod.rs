@@ -194,7 +194,9 @@ impl Driver {
             Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
                 self.feed(Input::ToolCleared(call_id));
             }
-            Happening::Tool(call_id, finished) => self.tool_finished(call_id, finished),
+            Happening::Tool(task, call_id, finished) => {
+                self.tool_finished(task, call_id, finished);
+            }
             Happening::ToolDropped => {}
             Happening::Progress(call_id, progress) => {
                 self.feed(Input::ToolProgress(call_id, progress));
@@ -288,6 +290,10 @@ impl Driver {
                 Action::Record(sound) => self.record(sound),
                 Action::Trace(milestone) => self.spans.pass(milestone),
                 Action::Dropped(reason) => self.dropped(reason),
+                Action::DroppedHeld(pieces) => {
+                    metrics::counter!("roomkit_dropped_total", "reason" => "held_audio")
+                        .increment(pieces as u64);
+                }
                 Action::End(reason) => return Some(reason),
             }
         }

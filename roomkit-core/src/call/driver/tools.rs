@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::AbortHandle;
+use tokio::task::{self, AbortHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -67,7 +67,12 @@ impl Driver {
         }
     }
 
-    pub(super) fn tool_finished(&mut self, call_id: CallId, finished: Finished) {
+    pub(super) fn tool_finished(&mut self, task: task::Id, call_id: CallId, finished: Finished) {
+        // One that was cancelled when it had just finished: a later connection may have made another
+        // call of the same id.
+        if self.running.get(&call_id).map(|running| running.task.id()) != Some(task) {
+            return self.dropped("late_tool_result");
+        }
         if let Some(running) = self.running.remove(&call_id) {
             spans::tool_finished(&running.span, &finished);
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::OptionFuture;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task};
 
 use super::{Driver, Provider, STALL};
 use crate::{
@@ -28,7 +28,7 @@ pub(super) enum Happening {
     Provider(Option<ProviderEvent>),
     Mailbox(Option<Box<Command>>),
     Publisher(FromPublisher),
-    Tool(CallId, Finished),
+    Tool(task::Id, CallId, Finished),
     /// A cancelled one is gone.
     ToolDropped,
     Progress(CallId, String),
@@ -79,9 +79,9 @@ impl Driver {
                 sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
                 command = self.mailbox.recv() => Happening::Mailbox(command),
                 Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
-                Some(ended) = self.tools.join_next(), if !self.tools.is_empty() => {
-                    ended.map_or(Happening::ToolDropped, |(call_id, finished)| {
-                        Happening::Tool(call_id, finished)
+                Some(ended) = self.tools.join_next_with_id(), if !self.tools.is_empty() => {
+                    ended.map_or(Happening::ToolDropped, |(task, (call_id, finished))| {
+                        Happening::Tool(task, call_id, finished)
                     })
                 }
                 Some(report) = self.reports.recv() => {

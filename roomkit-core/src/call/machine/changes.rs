@@ -211,18 +211,20 @@ impl Call {
         error: &ProviderError,
         out_of_attempts: bool,
     ) -> bool {
-        let is_suspect = match error.kind() {
+        let (is_suspect, is_outage) = match error.kind() {
             ProviderErrorKind::Network
             | ProviderErrorKind::RateLimited
             | ProviderErrorKind::Authentication
-            | ProviderErrorKind::Quota => false,
+            | ProviderErrorKind::Quota => (false, true),
             ProviderErrorKind::Server | ProviderErrorKind::Timeout => {
-                self.connection.failures > 1 || out_of_attempts
+                (self.connection.failures > 1 || out_of_attempts, true)
             }
-            _ => true,
+            _ => (true, false),
         };
-        let is_changed = self.setup.dials_changes()
-            || (!self.connection.is_open() && self.setup.awaits_answer());
+        // An outage says nothing against what has worked before it.
+        let awaits_answer = self.setup.awaits_answer() && !(is_outage && self.setup.has_worked());
+        let is_changed =
+            self.setup.dials_changes() || (!self.connection.is_open() && awaits_answer);
         let gives_up = is_suspect && is_changed;
         if gives_up {
             self.give_up_changes(now, error);

@@ -49,8 +49,8 @@ impl Call {
         let hears_speech = self.uplink.holds_speech();
         let dropped = self.uplink.open(now, &capabilities);
         self.provider = Some(capabilities);
-        for _ in 0..dropped {
-            self.out.push_back(Action::Dropped("held_audio"));
+        if dropped > 0 {
+            self.out.push_back(Action::DroppedHeld(dropped));
         }
         self.tell_what_came_meanwhile();
         let made = self.setup.opened();

@@ -28,8 +28,9 @@ struct Sent {
 }
 
 impl TurnClock {
-    /// The user speaks: what was asked before is not answered any more.
-    pub(super) fn user_began(&mut self) {
+    /// What was asked is not answered any more: the user asks anew, the model has nothing to say to it,
+    /// or is not to be heard.
+    pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 

@@ -59,6 +59,8 @@ use crate::{
 const HELD_COMMANDS: usize = 1024;
 /// A response that was asked for and has not begun by then is asked for again.
 const RESPOND_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a provider may answer with an error where it is asked for a response.
+const MAX_REFUSALS: u32 = 3;
 /// After the user stops, the provider's own response gets this long before one is asked for.
 const AFTER_SPEECH: Duration = Duration::from_millis(300);
 /// So long after the user has spoken, or the model was given something, it may owe an answer.
@@ -122,6 +124,8 @@ pub(crate) struct Call {
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
     wanted: Wanted,
+    /// Errors that came where a response was asked for, since the last began.
+    refusals: u32,
     chain_depth: u32,
 
     playout: Playout,
@@ -240,6 +244,7 @@ impl Call {
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,
+            refusals: 0,
             chain_depth: 0,
             playout,
             tape,

@@ -37,10 +37,7 @@ impl Call {
         match self.uplink.push(piece) {
             Kept::Whole => {}
             Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
-            Kept::DroppedOldest(pieces) => {
-                let dropped = std::iter::repeat_with(|| Action::Dropped("held_audio"));
-                self.out.extend(dropped.take(pieces));
-            }
+            Kept::DroppedOldest(pieces) => self.out.push_back(Action::DroppedHeld(pieces)),
         }
     }
 

@@ -99,6 +99,7 @@ impl Call {
                 self.stats.usage += usage.unwrap_or_default();
                 if status == ResponseStatus::Completed {
                     self.connection.proven();
+                    self.setup.answered();
                 }
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
@@ -108,7 +109,10 @@ impl Call {
                     self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
                 }
             }
-            ProviderEvent::TurnPassed => self.awaits_response = false,
+            ProviderEvent::TurnPassed => {
+                self.awaits_response = false;
+                self.turn.forget();
+            }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
@@ -189,6 +193,7 @@ impl Call {
             // What the model was not told it does not answer.
             self.awaits_response = false;
         }
+        self.asking_failed();
         let is_permanent = matches!(
             error.kind(),
             ProviderErrorKind::Authentication

@@ -74,7 +74,7 @@ impl Call {
     pub(super) fn on_permissions(&mut self, now: Moment, permissions: Permissions) {
         if self.permissions.voice && !permissions.voice {
             self.record_cut(now);
-            self.turn.cleared();
+            self.turn.forget();
             self.send_to_client(ClientCommand::Clear);
         }
         if self.permissions.voice != permissions.voice {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, Call, Held, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response, STALE_RESPONSES,
-    Wanted,
+    AFTER_SPEECH, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response,
+    STALE_RESPONSES, Wanted,
 };
 use crate::{
     call::{
@@ -24,7 +24,7 @@ impl Call {
         }
         self.user_speaking = true;
         self.silence.sentence_begins(now);
-        self.turn.user_began();
+        self.turn.forget();
         self.owes = None;
         self.chain_depth = 0;
         if let Some(response) = &mut self.response {
@@ -74,6 +74,7 @@ impl Call {
         self.takes_changes_tacitly();
         self.gate_closed = false;
         self.awaits_response = false;
+        self.refusals = 0;
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
             _ => Wanted::No,
@@ -233,6 +234,18 @@ impl Call {
                 Wanted::AskedUntil(now + RESPOND_PATIENCE)
             };
             self.send_to_provider(ProviderCommand::Respond);
+        }
+    }
+
+    /// The provider reports an error. Who answers with one each time it is asked for a response is not
+    /// asked for ever: the call would never be idle.
+    pub(super) fn asking_failed(&mut self) {
+        if matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_)) {
+            self.refusals += 1;
+            if self.refusals >= MAX_REFUSALS {
+                self.refusals = 0;
+                self.wanted = Wanted::No;
+            }
         }
     }
 

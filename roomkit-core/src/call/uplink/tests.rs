@@ -331,3 +331,14 @@ fn h2_a_pause_before_the_end_that_was_known_is_no_end_of_what_follows() {
         (last - 19..200).collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn x5_utterances_that_are_never_understood_are_bounded() {
+    let mut uplink = open();
+    for number in 0..1_000 {
+        uplink.speech_began(ms(number), number);
+        uplink.speech_ended(ms(number));
+    }
+    assert_eq!(uplink.utterances.len(), MAX_UTTERANCES);
+    assert!(!uplink.holds(0) && uplink.holds(999));
+}

@@ -20,6 +20,11 @@ impl Memory {
         self.last_anonymous.remove(&role);
     }
 
+    /// Ids are those of a connection: another one may begin to count anew.
+    pub(super) fn new_connection(&mut self) {
+        self.settled.clear();
+    }
+
     pub(super) fn is_settled(&self, role: Role, item_id: Option<&ItemId>) -> bool {
         item_id.is_some_and(|id| {
             self.settled

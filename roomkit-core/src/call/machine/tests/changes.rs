@@ -353,6 +353,23 @@ fn s5_what_a_provider_goes_on_with_it_has_taken() {
 }
 
 #[test]
+fn s10_h3_an_outage_takes_back_no_change_that_has_worked() {
+    let mut call = Scripted::with(settings(), rigid());
+    call.change(agent("billing", UpdateWay::Live));
+    call.answer("r1", "hello, this is billing", ms(100))
+        .pass(ms(60_000));
+    call.provider(ProviderEvent::Closed(Some(refusal(
+        ProviderErrorKind::Server,
+    ))));
+    for _ in 0..3 {
+        call.fails(ProviderErrorKind::Server).pass(ms(10_000));
+    }
+    assert!(!call.complaints().contains(&"update_refused".to_owned()));
+    let setup = call.dialled().pop().unwrap().setup;
+    assert_eq!(setup.system_prompt.as_deref(), Some("you are billing"));
+}
+
+#[test]
 fn s5_h3_a_provider_that_refuses_a_change_by_hanging_up_ends_no_call() {
     for kind in [
         ProviderErrorKind::InvalidConfig,

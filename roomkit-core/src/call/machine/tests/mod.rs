@@ -254,6 +254,7 @@ fn clone(action: &Action) -> Action {
         Action::Record(sound) => Action::Record(sound.clone()),
         Action::Trace(milestone) => Action::Trace(milestone.clone()),
         Action::Dropped(reason) => Action::Dropped(reason),
+        Action::DroppedHeld(pieces) => Action::DroppedHeld(*pieces),
         Action::End(reason) => Action::End(reason.clone()),
     }
 }

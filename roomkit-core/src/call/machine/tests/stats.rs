@@ -57,6 +57,16 @@ fn a_question_that_is_not_answered_is_no_turn() {
 }
 
 #[test]
+fn what_the_model_passed_over_is_not_answered_later() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").user_stops("u1");
+    call.provider(ProviderEvent::TurnPassed).pass(ms(600_000));
+    call.text("Offer 20 %", false).response("r1");
+    call.voice("r1", "a1", ms(100)).pass(ms(500));
+    assert_eq!(call.stats().turns, 0);
+}
+
+#[test]
 fn an_answer_that_goes_on_over_the_next_question_does_not_answer_it() {
     let mut settings = settings();
     settings.interruptions = false;

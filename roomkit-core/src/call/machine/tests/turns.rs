@@ -71,6 +71,19 @@ fn k7_a_request_that_was_lost_is_made_again() {
 }
 
 #[test]
+fn k7_who_answers_each_request_with_an_error_is_not_asked_for_ever() {
+    let mut call = Scripted::new();
+    call.text("one", false);
+    for _ in 0..6 {
+        let error = ProviderError::new(ProviderErrorKind::Unsupported, "a parrot cannot do that");
+        call.provider(ProviderEvent::Error(error)).pass(ms(10_000));
+    }
+    assert_eq!(call.asked(), 3);
+    call.text("two", false);
+    assert_eq!(call.asked(), 4, "whoever wants something new asks anew");
+}
+
+#[test]
 fn r3_what_the_user_types_is_said_in_the_room_too() {
     let mut call = Scripted::new();
     call.client(ClientEvent::Text("my number is 5".into()));

@@ -427,3 +427,21 @@ fn t6_failures_and_cut_answers_have_their_own_end() {
         ]
     );
 }
+
+#[test]
+fn t3_the_ids_of_another_connection_are_others() {
+    let mut call = Scripted::with(settings(), capabilities());
+    let ask = |call: &mut Scripted, text: &str| {
+        call.user_starts("i1").user_stops("i1");
+        call.words(Role::User, "i1", text, true);
+        call.answer("r1", "yes", ms(100)).pass(ms(1_000));
+    };
+    ask(&mut call, "hello");
+    call.words(Role::User, "i1", "hello", true);
+    call.provider(ProviderEvent::Closed(None)).pass(ms(1_000));
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+    ask(&mut call, "what time is it?");
+    let user = |(role, text): (Role, String)| (role == Role::User).then_some(text);
+    let said: Vec<String> = call.finals().into_iter().filter_map(user).collect();
+    assert_eq!(said, ["hello", "what time is it?"]);
+}

@@ -421,7 +421,7 @@ impl World {
                 let at = self.now + takes;
                 self.plan(at, Happening::ToolDone(request.call_id.clone()));
             }
-            Action::Dropped("held_audio") => self.lossy = true,
+            Action::DroppedHeld(_) => self.lossy = true,
             Action::End(reason) => self.ended = Some(reason.clone()),
             _ => {}
         }
