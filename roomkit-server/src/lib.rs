@@ -2,9 +2,9 @@
 //!
 //! [`Cli`](cli::Cli) and a TOML file make a [`Config`](config::Config); [`Server::check`] says what
 //! it would come to, [`Server::bind`] turns it into a listening server, [`Server::run`] serves until
-//! it is told to stop; a [`Reload`] gives it
-//! another configuration meanwhile. Everything the server
-//! can do comes from the facade crate: what it cannot do with that, no other program can.
+//! it is told to stop; a [`Reload`] gives it another configuration meanwhile. [`main`] is all of
+//! that as the program does it, for a program with further plugins. Everything the server can do
+//! comes from the facade crate: what it cannot do with that, no other program can.
 
 mod agents;
 mod any_transport;
@@ -32,6 +32,7 @@ mod minted;
 mod otel;
 mod places;
 mod plan;
+mod program;
 mod reload;
 mod routes;
 mod serve;
@@ -45,6 +46,7 @@ pub use error::ServerError;
 pub use hang_up::HangUps;
 pub use log::{Log, LogFormat, observe};
 pub use plan::Plan;
+pub use program::main;
 pub use reload::{Reload, Reloaded};
 pub use server::Server;
 pub use shutdown::Signals;
