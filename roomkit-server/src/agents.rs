@@ -21,7 +21,7 @@ pub struct AgentConfig {
     pub temperature: Option<f32>,
     /// What it says when a caller comes to it; default nothing.
     pub greeting: Option<String>,
-    /// Whether it may call the tools of MCP servers and of `[channel]`; default true.
+    /// Whether it may call the tools of MCP servers, of other sources and of `[channel]`; default true.
     #[serde(default = "yes")]
     pub tools: bool,
     /// The agents it may hand callers to; default none.

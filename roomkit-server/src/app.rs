@@ -98,10 +98,13 @@ impl App {
         } else {
             voice
         };
-        let voice = match &mcp {
+        let mut voice = match &mcp {
             Some(tools) => voice.tool_source(Arc::new(tools.clone())),
             None => voice,
         };
+        for (place, source) in config.tool_sources.iter().enumerate() {
+            voice = voice.tool_source(source.build(place, &registry)?);
+        }
         let voice = match &config.recording {
             Some(recording) => voice.recording(recording.build(&registry)?),
             None => voice,

@@ -2,6 +2,7 @@
 
 mod limits;
 mod recording;
+mod tool_source;
 
 use std::{fmt, fs, net::SocketAddr, path::Path};
 
@@ -12,7 +13,7 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::{limits::LimitsConfig, recording::RecordingConfig};
+pub use self::{limits::LimitsConfig, recording::RecordingConfig, tool_source::ToolSourceConfig};
 use crate::error::ServerError;
 pub use crate::{
     agents::AgentConfig,
@@ -41,6 +42,8 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// The MCP servers whose tools the AI may call; default none.
     pub mcp: Vec<McpServer>,
+    /// Further sources of tools; default none.
+    pub tool_sources: Vec<ToolSourceConfig>,
     /// Whether calls are recorded; default not.
     pub recording: Option<RecordingConfig>,
     /// Who may connect, and how many.
@@ -74,6 +77,7 @@ impl Default for Config {
             channel: ChannelConfig::default(),
             agents: Vec::new(),
             mcp: Vec::new(),
+            tool_sources: Vec::new(),
             recording: None,
             limits: LimitsConfig::default(),
             auth: AuthConfig::default(),

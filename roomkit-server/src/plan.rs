@@ -49,6 +49,10 @@ impl Plan {
             ),
             ("agents", agents(config)),
             ("mcp", servers(config, mcp)),
+            (
+                "tool_sources",
+                list(config.tool_sources.iter().map(|source| source.name.clone())),
+            ),
             ("recording", recording(config.recording.as_ref())),
             ("auth", auth.into()),
             (
@@ -66,7 +70,7 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, value) in &self.lines {
-            writeln!(f, "{key:<11} {value}")?;
+            writeln!(f, "{key:<12} {value}")?;
         }
         Ok(())
     }

@@ -144,6 +144,7 @@ impl Reload {
             channel,
             agents,
             mcp,
+            tool_sources,
             recording,
             limits: _,
             auth,
@@ -164,6 +165,7 @@ impl Reload {
             ("channel", *channel != started.channel),
             ("agents", *agents != started.agents),
             ("mcp", *mcp != started.mcp),
+            ("tool_sources", *tool_sources != started.tool_sources),
             ("recording", *recording != started.recording),
             ("auth", authenticates != self.keys.is_some()),
             (

@@ -22,4 +22,5 @@ mod support;
 #[cfg(unix)]
 mod tls;
 mod tokens;
+mod tool_sources;
 mod trust;

@@ -86,6 +86,7 @@ async fn x1_check_config_says_what_would_be_served_and_no_secret() {
         ("transports", "webrtc at /rtc, websocket at /voice"),
         ("agents", "triage, billing; calls begin with triage"),
         ("mcp", "crm.example (required), program"),
+        ("tool_sources", "none"),
         ("recording", "wav, of callers who consent"),
         ("auth", "on: calls and rooms need a token"),
         ("limits", "7 calls, 8 rooms"),
@@ -104,7 +105,7 @@ async fn check_config_without_a_file_is_about_the_defaults() {
     for part in [
         "echo",
         "webrtc at /rtc, websocket at /ws",
-        "auth        off",
+        "auth         off",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -126,6 +127,11 @@ async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
         ),
         ("agent", "[channel]\nfirst_agent = 'nobody'", "nobody"),
         ("mcp", "[[mcp]]\nurl = 'crm'", "mcp[0].url"),
+        (
+            "source",
+            "[[tool_sources]]\nname = 'crm'",
+            "use your_crate as _;",
+        ),
         (
             "recording",
             "[recording]\nsink = 'wav'\nconfig = { directory = '/proc/none' }",

@@ -241,6 +241,10 @@ async fn x7_each_setting_that_needs_a_restart_is_named_and_no_other() {
             "[[mcp]]\ncommand = '/other'\nrequired = false".into(),
             &["mcp"],
         ),
+        (
+            same_and("[[tool_sources]]\nname = 'oracle'\nconfig = { tool = 'a', answer = 'b' }"),
+            &["tool_sources"],
+        ),
         (same_and("[auth]\ntokens = ['a']"), &["auth"]),
         (same_and("log_format = 'json'"), &["log_format"]),
         (
