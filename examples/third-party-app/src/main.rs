@@ -14,10 +14,16 @@ use roomkit::registry::{ConfigError, Registry};
 fn main() -> Result<(), ConfigError> {
     let plugins = Registry::linked()?;
     for plugin in plugins.providers() {
-        println!("provider  {}: {}", plugin.name, plugin.about);
+        println!("provider       {}: {}", plugin.name, plugin.about);
     }
     for plugin in plugins.transports() {
-        println!("transport {}: {}", plugin.name, plugin.about);
+        println!("transport      {}: {}", plugin.name, plugin.about);
+    }
+    for plugin in plugins.tool_sources() {
+        println!("tool source    {}: {}", plugin.name, plugin.about);
+    }
+    for plugin in plugins.recording_sinks() {
+        println!("recording sink {}: {}", plugin.name, plugin.about);
     }
     Ok(())
 }

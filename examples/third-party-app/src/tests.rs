@@ -11,6 +11,13 @@ fn every_plugin_that_is_named_in_source_is_found_by_name() {
     assert_eq!(providers, ["echo", "gemini", "openai", "tin_can"]);
     let transports: Vec<_> = plugins.transports().map(|plugin| plugin.name).collect();
     assert_eq!(transports, ["pipe", "webrtc", "websocket"]);
+    let tool_sources: Vec<_> = plugins.tool_sources().map(|plugin| plugin.name).collect();
+    assert_eq!(tool_sources, ["mcp"]);
+    let sinks: Vec<_> = plugins
+        .recording_sinks()
+        .map(|plugin| plugin.name)
+        .collect();
+    assert_eq!(sinks, ["ogg_opus", "wav"]);
 }
 
 #[test]
