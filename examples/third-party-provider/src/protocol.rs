@@ -142,13 +142,20 @@ pub(crate) fn encode(command: ProviderCommand) -> Result<Option<ToVendor>, Provi
         ProviderCommand::Ping => ToVendor::Ping,
         // The vendor stops by itself when it hears the user, and forgets nothing.
         ProviderCommand::CancelResponse | ProviderCommand::Truncate { .. } => return Ok(None),
-        other => {
-            return Err(ProviderError::new(
-                ProviderErrorKind::Unsupported,
-                format!("Tin Can cannot do this: {other:?}"),
-            ));
+        ProviderCommand::Image { .. } => return Err(unsupported("images")),
+        ProviderCommand::ActivityStart | ProviderCommand::ActivityEnd => {
+            return Err(unsupported("turns that the host decides"));
         }
+        ProviderCommand::Update(_) => return Err(unsupported("changes of a live session")),
+        ProviderCommand::Raw(_) => return Err(unsupported("raw messages")),
+        _ => return Err(unsupported("such commands")),
     }))
+}
+
+/// Names the kind of command alone: the command may hold what somebody said.
+fn unsupported(commands: &str) -> ProviderError {
+    let problem = format!("Tin Can takes no {commands}");
+    ProviderError::new(ProviderErrorKind::Unsupported, problem)
 }
 
 /// What a line of the vendor means to the engine, in order.
@@ -238,8 +245,18 @@ mod tests {
         let line = serde_json::to_value(audio).unwrap();
         assert_eq!(line, serde_json::json!({"type": "audio", "data": "AQI="}));
         assert_eq!(encode(ProviderCommand::CancelResponse), Ok(None));
-        let raw = encode(ProviderCommand::Raw(serde_json::json!({}))).unwrap_err();
-        assert_eq!(raw.kind(), ProviderErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn x6_a_refused_command_is_named_by_its_kind_alone() {
+        let raw = serde_json::json!({"say": "hunter2"});
+        let refused = encode(ProviderCommand::Raw(raw)).unwrap_err();
+        assert_eq!(refused.kind(), ProviderErrorKind::Unsupported);
+        let told = format!("{refused} {refused:?}");
+        assert!(
+            told.contains("raw messages") && !told.contains("hunter2"),
+            "{told}"
+        );
     }
 
     #[test]
