@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::Router;
-use roomkit_core::{error::ConfigError, registry::inventory, transport::RealtimeAudioTransport};
+use roomkit_core::{
+    error::ConfigError,
+    registry::{TransportPlugin, inventory},
+    transport::RealtimeAudioTransport,
+};
 use serde_json::Value;
 
 use crate::{admission::Admission, host::SessionHost};
@@ -107,11 +111,20 @@ impl fmt::Debug for MountContext {
     }
 }
 
-/// The mountable transport of that name; an unknown name's error lists the linked ones.
+/// The mountable transport of that name; an unknown name's error lists the linked ones, and that of a
+/// transport without routes says so.
 pub fn routes(name: &str) -> Result<&'static TransportRoutes, ConfigError> {
     let all = all_routes()?;
     let found = all.iter().find(|routes| routes.name == name);
     found.copied().ok_or_else(|| {
+        let mut transports = inventory::iter::<TransportPlugin>.into_iter();
+        if transports.any(|transport| transport.name == name) {
+            let problem = format!(
+                "`{name}` is linked, but has no HTTP routes; it submits no `TransportRoutes`. Accept its connections in \
+                 a program of your own, or choose another"
+            );
+            return ConfigError::field("name", problem);
+        }
         let names: Vec<&str> = all.iter().map(|routes| routes.name).collect();
         ConfigError::Unknown {
             what: "mountable transport",

@@ -187,9 +187,10 @@ fn transports(configs: &[TransportConfig]) -> Result<Vec<MountableTransport>, Co
                 problem,
             ));
         }
-        let section = format!("transports[{place}].config");
-        let plugin = http::routes(&config.name)?;
+        let section = format!("transports[{place}]");
+        let plugin = http::routes(&config.name).map_err(|error| error.in_section(&section))?;
         let mountable = (plugin.build)(config.config.clone());
+        let section = format!("{section}.config");
         built.push(mountable.map_err(|error| error.in_section(&section))?);
     }
     Ok(built)

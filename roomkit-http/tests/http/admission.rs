@@ -9,7 +9,10 @@ use axum::{
     routing::post,
 };
 use http::{Request, StatusCode, request::Parts};
-use roomkit_core::error::StartError;
+use roomkit_core::{
+    error::StartError,
+    registry::{TransportPlugin, inventory},
+};
 use roomkit_http::{
     Admission, AdmissionConfig, Admitted, AuthRequest, Identity, MountContext, Purpose, Refusal,
     Rejection, Scope, StartRequest, all_routes, routes,
@@ -427,6 +430,23 @@ fn an_unknown_transport_is_an_error_that_lists_what_is_linked() {
     let error = routes("carrier-pigeon").unwrap_err().to_string();
     assert!(
         error.contains("carrier-pigeon") && error.contains("linked here: none"),
+        "{error}"
+    );
+}
+
+inventory::submit! {
+    TransportPlugin {
+        name: "megaphone",
+        about: "has no routes",
+        build: |_| unreachable!("it cannot be mounted"),
+    }
+}
+
+#[test]
+fn a_transport_without_routes_is_not_taken_for_one_that_is_not_linked() {
+    let error = routes("megaphone").unwrap_err().to_string();
+    assert!(
+        error.contains("`megaphone` is linked") && error.contains("`TransportRoutes`"),
         "{error}"
     );
 }

@@ -10,6 +10,7 @@ mod jwt;
 mod operate;
 #[cfg(all(unix, feature = "otel"))]
 mod otel;
+mod plugins;
 #[cfg(unix)]
 mod program;
 mod provider;
@@ -22,5 +23,4 @@ mod support;
 #[cfg(unix)]
 mod tls;
 mod tokens;
-mod tool_sources;
 mod trust;

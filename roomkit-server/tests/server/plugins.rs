@@ -1,10 +1,10 @@
-//! A source of tools that is linked into the program, by its name in the configuration.
+//! Plugins that are linked into the program, by their names in the configuration.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomkit::{
-    registry::{ToolSourcePlugin, inventory, read_config},
+    registry::{ToolSourcePlugin, TransportPlugin, inventory, read_config},
     tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
 };
 use roomkit_server::{Server, config::Config};
@@ -43,6 +43,14 @@ inventory::submit! {
     }
 }
 
+inventory::submit! {
+    TransportPlugin {
+        name: "megaphone",
+        about: "has no routes",
+        build: |_| unreachable!("it cannot be mounted"),
+    }
+}
+
 const TWO: &str = "
 [[tool_sources]]
 name = 'oracle'
@@ -74,19 +82,26 @@ async fn x1_the_plan_shows_the_sources_and_nothing_of_their_settings() {
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_be_had_is_refused_by_its_place_in_the_file() {
-    for (table, named) in [
-        ("name = 'delphi'", &["tool source", "delphi", "oracle"][..]),
+async fn a_plugin_that_cannot_be_had_is_refused_by_its_place_in_the_file() {
+    for (text, named) in [
         (
-            "name = 'oracle'\nconfig = { tol = 'x' }",
+            "[[tool_sources]]\nname = 'delphi'",
+            &["tool source", "delphi", "oracle"][..],
+        ),
+        (
+            "[[tool_sources]]\nname = 'oracle'\nconfig = { tol = 'x' }",
             &["tool_sources[0].config", "tol"],
         ),
         (
-            "name = 'mcp'\nconfig = { url = 'https://crm.example/mcp' }",
+            "[[tool_sources]]\nname = 'mcp'\nconfig = { url = 'https://crm.example/mcp' }",
             &["tool_sources[0].name", "[[mcp]]"],
         ),
+        (
+            "[[transports]]\nname = 'megaphone'\npath = '/loud'",
+            &["transports[0].name", "is linked", "`TransportRoutes`"],
+        ),
     ] {
-        let config: Config = toml::from_str(&format!("[[tool_sources]]\n{table}")).unwrap();
+        let config: Config = toml::from_str(text).unwrap();
         let checked = Server::check(&config).await.unwrap_err();
         let told = checked.to_string();
         assert_eq!(checked.exit_code(), 2, "{told}");
