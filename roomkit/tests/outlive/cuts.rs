@@ -1,8 +1,11 @@
-//! Connections that break while the user speaks (contract H2).
+//! Connections that break while the user speaks (contracts H2, S2).
 
 use std::time::Duration;
 
-use roomkit::mock::fault_proxy::{Cut, Direction, Stall};
+use roomkit::{
+    RealtimeSessionState,
+    mock::fault_proxy::{Cut, Direction, Stall},
+};
 
 use crate::support::{House, Setup, Vendor, ms, side_by_side, with_both, words_during_speech};
 
@@ -20,6 +23,8 @@ async fn cut_in_mid_sentence(vendor: Vendor, cut: Cut) {
     call.voice.go_on(ms(1_000)).await;
     let line = house.proxy.wait_for_connection(0).await;
     line.cut_after(Direction::ToServer, IN_MID_FRAME, cut);
+    call.is_reconnecting().await;
+    assert_eq!(call.session.state(), RealtimeSessionState::Active);
     call.is_reconnected().await;
     call.hears("Still noon.").await;
     let heard = call.all_heard(&house).await;
@@ -43,7 +48,7 @@ async fn cut_in_mid_sentence(vendor: Vendor, cut: Cut) {
 }
 
 #[tokio::test]
-async fn h2_a_connection_that_breaks_in_mid_sentence_costs_no_word() {
+async fn h2_s2_a_connection_that_breaks_in_mid_sentence_costs_no_word_and_changes_no_state() {
     let cuts = [Cut::Reset, Cut::Finish];
     let cases = cuts.map(|cut| [(Vendor::OpenAi, cut), (Vendor::Gemini, cut)]);
     side_by_side(cases.concat(), |(vendor, cut)| {

@@ -66,6 +66,12 @@ impl Call {
         self.client.wait_for_message(is_it).await;
     }
 
+    pub(crate) async fn is_reconnecting(&self) {
+        self.client
+            .wait_for_message(|message| *message == ServerMessage::Reconnecting)
+            .await;
+    }
+
     pub(crate) async fn is_reconnected(&self) {
         self.client
             .wait_for_message(|message| *message == ServerMessage::Reconnected)
