@@ -61,6 +61,7 @@ pub mod hook;
 pub mod id;
 pub mod kit;
 pub mod provider;
+mod quiet;
 pub mod recording;
 pub mod registry;
 pub mod room;

@@ -11,7 +11,11 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 pub use crate::error::TransportError;
-use crate::{client_protocol::ServerMessage, session::RealtimeSession};
+use crate::{
+    client_protocol::ServerMessage,
+    quiet::{bytes, characters, debug_quietly},
+    session::RealtimeSession,
+};
 
 /// A way for clients to bring their audio. One value serves many sessions.
 #[async_trait]
@@ -131,8 +135,8 @@ pub trait ClientSink: Send + 'static {
     }
 }
 
-/// What the engine asks of a client link.
-#[derive(Debug, Clone, PartialEq)]
+/// What the engine asks of a client link. Its Debug output leaves out what was said.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ClientCommand {
     /// Audio to play: PCM16 mono at [`LinkInfo::output_rate`], paced by the engine. When the
@@ -147,8 +151,15 @@ pub enum ClientCommand {
     Message(ServerMessage),
 }
 
-/// What a client says.
-#[derive(Debug, Clone, PartialEq)]
+debug_quietly!(ClientCommand {
+    Audio(pcm = bytes(pcm)),
+    Clear,
+    EndOfResponse,
+    Message(message),
+});
+
+/// What a client says. Its Debug output leaves out what was said.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
     /// Microphone audio: PCM16 mono at [`LinkInfo::input_rate`], whole samples.
@@ -173,6 +184,19 @@ pub enum ClientEvent {
     /// The client broke a rule so badly that the session must end, with the reason it is given.
     Violation(String),
 }
+
+debug_quietly!(ClientEvent {
+    Audio(pcm = bytes(pcm)),
+    Text(text = characters(text)),
+    Interrupt,
+    Mute(muted),
+    Playback(played),
+    Recording(on),
+    Ping(id),
+    End,
+    Dropped(reason),
+    Violation(rule),
+});
 
 /// Why a transport dropped something a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,13 +13,15 @@ use serde_json::Value;
 use crate::{
     id::{CallId, ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
+    quiet::{characters, debug_quietly},
     recording::RecordingState,
     stats::SessionStats,
     transport::ClientEvent,
 };
 
-/// A message from the server to a client. [`to_json`](Self::to_json) writes it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A message from the server to a client. [`to_json`](Self::to_json) writes it, and its Debug output
+/// leaves out what was said.
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ServerMessage {
@@ -106,6 +108,30 @@ pub enum ServerMessage {
         reason: String,
     },
 }
+
+debug_quietly!(ServerMessage {
+    SessionStarted {
+        session_id,
+        room_id,
+        participant_id,
+        channel_id,
+        input_sample_rate,
+        output_sample_rate,
+        input_encoding,
+        output_encoding,
+    },
+    Transcription { text = characters(text), role, is_final, item_id, interrupted },
+    Speaking { speaking, who },
+    ClearAudio,
+    ToolCall { call_id, name, status },
+    Stats(stats),
+    Reconnecting,
+    Reconnected,
+    Recording { state },
+    Error { code, message },
+    Pong { id },
+    SessionEnded { reason },
+});
 
 impl ServerMessage {
     /// The message as JSON text.

@@ -9,10 +9,13 @@ use serde_json::Value;
 use super::SessionUpdate;
 #[cfg(doc)]
 use super::{Continuation, ProviderCapabilities, ProviderEvent};
-use crate::id::{CallId, ItemId};
+use crate::{
+    id::{CallId, ItemId},
+    quiet::{bytes, characters, debug_quietly},
+};
 
-/// What the engine asks of a provider.
-#[derive(Debug, Clone, PartialEq)]
+/// What the engine asks of a provider. Its Debug output leaves out what was said, shown and set.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ProviderCommand {
     /// The user's microphone: PCM16 mono at [`ProviderCapabilities::input_rate`].
@@ -77,6 +80,26 @@ pub enum ProviderCommand {
     /// ([`pings`](ProviderCapabilities::pings)). It stays in order with everything else.
     Ping,
 }
+
+debug_quietly!(ProviderCommand {
+    Audio(pcm = bytes(pcm)),
+    Text { role, text = characters(text), respond },
+    Image {
+        mime_type,
+        data = bytes(data),
+        prompt = prompt.as_deref().map(characters),
+        respond,
+    },
+    ToolResult { call_id, name, output, is_error },
+    Respond,
+    CancelResponse,
+    Truncate { item_id, content_index, heard },
+    ActivityStart,
+    ActivityEnd,
+    Update(update),
+    Raw(message = bytes(message.to_string().as_bytes())),
+    Ping,
+});
 
 /// Who said something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

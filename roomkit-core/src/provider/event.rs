@@ -11,10 +11,11 @@ use super::{ResumeToken, Role};
 use crate::{
     error::ProviderError,
     id::{CallId, ItemId, ResponseId},
+    quiet::{bytes, characters, debug_quietly},
 };
 
-/// What a provider reports, in the order of its wire.
-#[derive(Debug, Clone, PartialEq)]
+/// What a provider reports, in the order of its wire. Its Debug output leaves out what was said.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ProviderEvent {
     /// The user began to speak.
@@ -114,6 +115,28 @@ pub enum ProviderEvent {
     /// The connection is over. `None`: it was closed as asked.
     Closed(Option<ProviderError>),
 }
+
+debug_quietly!(ProviderEvent {
+    SpeechStarted { item_id },
+    SpeechStopped { item_id },
+    ResponseStarted { response_id },
+    Audio { response_id, item_id, content_index, pcm = bytes(pcm) },
+    Transcript { role, item_id, text = characters(text), is_final },
+    TranscriptFailed { item_id, message },
+    ToolCall { call_id, name, arguments },
+    ToolCallsCancelled { call_ids },
+    ResponseEnded { response_id, status, usage },
+    ResponseRefused,
+    TurnPassed,
+    Usage(usage),
+    Updated,
+    UpdateRefused(error),
+    GoAway { time_left },
+    Resumable(token),
+    Pong,
+    Error(error),
+    Closed(error),
+});
 
 /// How a response ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! Changes of a live session, and how a provider can make them.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 #[cfg(doc)]
 use super::{ProviderCommand, ProviderEvent, RealtimeVoiceProvider};
-use crate::tool::ToolDefinition;
+use crate::{quiet::characters, tool::ToolDefinition};
 
-/// A change to a live session. Fields that are `None` stay as they are.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A change to a live session. Fields that are `None` stay as they are. Its Debug output leaves out
+/// what may be confidential.
+#[derive(Clone, Default, PartialEq)]
 pub struct SessionUpdate {
     /// New instructions.
     pub system_prompt: Option<String>,
@@ -19,6 +22,21 @@ pub struct SessionUpdate {
     pub temperature: Option<f32>,
     /// The vendor's own settings to change; turn detection is among them.
     pub provider_config: Option<Map<String, Value>>,
+}
+
+impl fmt::Debug for SessionUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prompt = self.system_prompt.as_deref().map(characters);
+        let settings = self.provider_config.as_ref();
+        let settings: Option<Vec<&String>> = settings.map(|settings| settings.keys().collect());
+        f.debug_struct("SessionUpdate")
+            .field("system_prompt", &prompt)
+            .field("voice", &self.voice)
+            .field("tools", &self.tools)
+            .field("temperature", &self.temperature)
+            .field("provider_config", &settings)
+            .finish()
+    }
 }
 
 /// How a setting of a live session can be changed.
