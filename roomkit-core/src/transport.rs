@@ -162,7 +162,8 @@ debug_quietly!(ClientCommand {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// Microphone audio: PCM16 mono at [`LinkInfo::input_rate`], whole samples.
+    /// Microphone audio: PCM16 mono at [`LinkInfo::input_rate`]. Half a sample is not passed on: the
+    /// engine drops such a frame and counts it (contract A1).
     Audio(Bytes),
     /// Text for the AI, as if the user had said it.
     Text(String),
@@ -198,7 +199,7 @@ debug_quietly!(ClientEvent {
     Violation(rule),
 });
 
-/// Why a transport dropped something a client sent.
+/// Why something a client sent was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {

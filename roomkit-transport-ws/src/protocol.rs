@@ -7,7 +7,7 @@ use base64::{
 };
 use bytes::Bytes;
 use roomkit_core::{
-    audio::{Allowance, BYTES_PER_SAMPLE, duration_of},
+    audio::{Allowance, duration_of},
     client_protocol::{ClientMessage, MessageLimits, ServerMessage},
     transport::{ClientCommand, ClientEvent, DropReason},
 };
@@ -103,8 +103,6 @@ impl Decoder {
         let since = now.saturating_duration_since(self.began);
         if bytes > self.max_audio_frame_bytes {
             Err(DropReason::OversizedFrame)
-        } else if !bytes.is_multiple_of(BYTES_PER_SAMPLE) {
-            Err(DropReason::OddLength)
         } else if !self
             .allowance
             .take(duration_of(bytes, self.input_rate), since)

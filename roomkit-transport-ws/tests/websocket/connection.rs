@@ -69,7 +69,6 @@ async fn a1_the_session_outlives_what_is_dropped() {
     let (mut link, mut client) = call().await;
     let config = WebSocketTransportConfig::default();
     for (frame, reason) in [
-        (Message::binary(vec![1]), DropReason::OddLength),
         (
             Message::binary(vec![0; config.max_audio_frame_bytes + 2]),
             DropReason::OversizedFrame,

@@ -6,7 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Call;
-use crate::{audio, call::io::Moment, provider::ProviderCommand};
+use crate::{
+    audio,
+    call::io::{Action, Moment},
+    provider::ProviderCommand,
+    transport::DropReason,
+};
 
 /// What is made at a time, in real time.
 const FRAME: Duration = Duration::from_millis(20);
@@ -42,6 +47,11 @@ impl Silence {
 
 impl Call {
     pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {
+        // What follows half a sample would be noise to the provider, to the end of the call.
+        if !pcm.len().is_multiple_of(audio::BYTES_PER_SAMPLE) {
+            let reason = DropReason::OddLength.as_str();
+            return self.out.push_back(Action::Dropped(reason));
+        }
         let length = audio::duration_of(pcm.len(), self.settings.input_rate);
         self.silence.heard_until = now.saturating_add(length);
         self.silence.made = Duration::ZERO;

@@ -347,6 +347,24 @@ fn a1_what_a_transport_drops_is_counted_and_the_call_goes_on() {
 }
 
 #[test]
+fn a1_a_frame_with_half_a_sample_is_dropped_and_no_other() {
+    let mut call = Scripted::new();
+    let frame = |length| Bytes::from(vec![7; length]);
+    for muted in [false, true] {
+        call.user_starts("u1").client(ClientEvent::Mute(muted));
+        call.take();
+        call.client(ClientEvent::Audio(frame(961)));
+        assert_eq!(call.take(), [Action::Dropped("odd_length")]);
+        call.pass(ms(20)).client(ClientEvent::Audio(frame(960)));
+        let sent = call.to_provider().pop();
+        let heard = frame(960);
+        let silence = Bytes::from(vec![0; 960]);
+        let expected = if muted { silence } else { heard };
+        assert_eq!(sent, Some(ProviderCommand::Audio(expected)));
+    }
+}
+
+#[test]
 fn a1_half_a_sample_from_a_provider_does_no_harm() {
     let mut call = Scripted::new();
     call.response("r1");
