@@ -5,7 +5,7 @@ mod live;
 
 use std::fmt;
 
-pub use live::{DeliverError, UpdateError};
+pub use live::{DeliverError, MessageError, UpdateError};
 
 use crate::id::{ChannelId, EventId, RoomId, SessionId};
 
@@ -323,6 +323,9 @@ pub enum SessionError {
     /// What is to be changed cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// It is no message that can be sent to a client.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// The session is not recorded, or its recording has failed.
     #[error(
         "session {0} is not recorded; give its channel a recording with `recording`, and leave \

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::{setup::Change, shared_tools::Redeclared};
@@ -91,6 +91,8 @@ pub(crate) enum Command {
     },
     /// Send the vendor a message of its own.
     Raw(Value),
+    /// Send the client a message of the host's own.
+    Message(Map<String, Value>),
     /// Give the conversation a new provider connection.
     HandOver,
     /// Record it from here on, or not.
@@ -264,6 +266,8 @@ pub(crate) enum News {
         role: Role,
         silent: bool,
     },
+    /// A message of the host's own goes to the client.
+    Message(Map<String, Value>),
     /// Another agent speaks with the caller.
     AgentChanged {
         from: Option<Arc<str>>,

@@ -310,6 +310,7 @@ impl Publisher {
                     .notify(&self.scope, Notice::TextInjected(event))
                     .await;
             }
+            News::Message(message) => self.to_client(ServerMessage::Custom(message)).await,
             News::AgentChanged { from, to } => self.agent_changed(kit, at, from, to).await,
             News::HandOver(phase) => self.hand_over(kit, at, phase).await,
             News::Error { error, is_fatal } => {

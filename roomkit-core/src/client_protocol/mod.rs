@@ -8,12 +8,13 @@ use std::time::Duration;
 
 pub use limits::MessageLimits;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
+    error::MessageError,
     id::{CallId, ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
-    quiet::{characters, debug_quietly},
+    quiet::{bytes, characters, debug_quietly},
     recording::RecordingState,
     stats::SessionStats,
     transport::ClientEvent,
@@ -107,6 +108,10 @@ pub enum ServerMessage {
         /// Why.
         reason: String,
     },
+    /// A message of the host's own, whole and with a `type` of its own
+    /// ([`send_message`](crate::RealtimeVoiceChannel::send_message)).
+    #[serde(untagged)]
+    Custom(Map<String, Value>),
 }
 
 debug_quietly!(ServerMessage {
@@ -131,14 +136,55 @@ debug_quietly!(ServerMessage {
     Error { code, message },
     Pong { id },
     SessionEnded { reason },
+    Custom(message = bytes(json(message).as_bytes())),
 });
 
 impl ServerMessage {
     /// The message as JSON text.
     pub fn to_json(&self) -> String {
-        // Only strings, numbers and JSON values are inside: writing them cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
+        json(self)
     }
+}
+
+fn json(message: &impl Serialize) -> String {
+    // Only strings, numbers and JSON values are inside: writing them cannot fail.
+    serde_json::to_string(message).unwrap_or_default()
+}
+
+/// How long a message of the host's own may be, as JSON: what a client's own may be, and what every
+/// data channel takes.
+const CUSTOM_BYTES: usize = 64 * 1024;
+
+/// What a message from the server can be, beside [`ServerMessage::Custom`].
+const SERVER_TYPES: [&str; 13] = [
+    "session_started",
+    "audio",
+    "transcription",
+    "speaking",
+    "clear_audio",
+    "tool_call",
+    "stats",
+    "reconnecting",
+    "reconnected",
+    "recording",
+    "error",
+    "pong",
+    "session_ended",
+];
+
+/// Whether a host may send this to its client.
+pub(crate) fn check_custom(message: &Map<String, Value>) -> Result<(), MessageError> {
+    let Some(Value::String(kind)) = message.get("type") else {
+        return Err(MessageError::NoType);
+    };
+    if SERVER_TYPES.contains(&kind.as_str()) || KNOWN.contains(&kind.as_str()) {
+        return Err(MessageError::Reserved(kind.clone()));
+    }
+    let (bytes, max) = (json(message).len(), CUSTOM_BYTES);
+    if bytes > max {
+        return Err(MessageError::TooLong { bytes, max });
+    }
+    Ok(())
 }
 
 /// How far a tool call is.
@@ -261,6 +307,48 @@ mod tests {
 
     use super::*;
 
+    fn object(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn c1_a_hosts_own_message_has_a_type_of_its_own() {
+        let check = |message| check_custom(&object(message));
+        assert_eq!(check(json!({"type": "card", "id": 7})), Ok(()));
+        for none in [json!({}), json!({"type": 7}), json!({"kind": "card"})] {
+            assert_eq!(check(none), Err(MessageError::NoType));
+        }
+        let protocol = include_str!("../../../docs/client-protocol.md");
+        let (_, tables) = protocol.split_once("## Client to server").unwrap();
+        let (from_client, tables) = tables.split_once("## Server to client").unwrap();
+        let (from_server, _) = tables.split_once("## Limits").unwrap();
+        let from_client = from_client.split(r#"{"type":""#).skip(1);
+        let from_client = from_client.filter_map(|rest| rest.split('"').next());
+        let from_server = from_server
+            .lines()
+            .filter_map(|line| line.split('|').nth(1));
+        let from_server = from_server.flat_map(|names| names.split('`').skip(1).step_by(2));
+        let types: Vec<&str> = from_client.chain(from_server).collect();
+        assert!(types.contains(&"mute") && types.contains(&"reconnected"));
+        for kind in types {
+            let reserved = Err(MessageError::Reserved(kind.into()));
+            assert_eq!(check(json!({"type": kind})), reserved);
+        }
+    }
+
+    #[test]
+    fn c5_a_hosts_own_message_has_its_size() {
+        let check =
+            |length| check_custom(&object(json!({"type": "card", "x": "x".repeat(length)})));
+        let frame = r#"{"type":"card","x":""}"#.len();
+        assert_eq!(check(CUSTOM_BYTES - frame), Ok(()));
+        let (bytes, max) = (CUSTOM_BYTES + 1, CUSTOM_BYTES);
+        assert_eq!(
+            check(bytes - frame),
+            Err(MessageError::TooLong { bytes, max })
+        );
+    }
+
     fn parsed(text: &str) -> ClientMessage<'_> {
         ClientMessage::parse(text).unwrap()
     }
@@ -372,6 +460,10 @@ mod tests {
                     reason: "client_left".into(),
                 },
                 json!({"type": "session_ended", "reason": "client_left"}),
+            ),
+            (
+                ServerMessage::Custom(object(json!({"type": "card", "id": 7}))),
+                json!({"type": "card", "id": 7}),
             ),
         ] {
             assert_eq!(

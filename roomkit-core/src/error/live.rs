@@ -45,6 +45,28 @@ impl From<SessionError> for UpdateError {
     }
 }
 
+/// Why a message of the host's own cannot be sent to a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Clients know a message by its type.
+    #[error("the message has no `type` that is a string; give it one")]
+    NoType,
+    /// A client would take it for what it is not.
+    #[error("`type` is `{0}`, which the client protocol has itself; choose another")]
+    Reserved(String),
+    /// More than every client takes.
+    #[error(
+        "the message has {bytes} bytes of JSON, at most {max} are sent; split it, or send a link to the rest"
+    )]
+    TooLong {
+        /// Its length as JSON.
+        bytes: usize,
+        /// The most it may be.
+        max: usize,
+    },
+}
+
 /// Why a text could not be delivered to any session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,12 +1,13 @@
 //! What a host can ask of a live session.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::channel::RealtimeVoiceChannel;
 use crate::{
     call::Command,
+    client_protocol,
     error::{ProviderError, ProviderErrorKind, SessionError},
     provider::Role,
     session::{RealtimeSession, RealtimeSessionState},
@@ -81,6 +82,22 @@ impl RealtimeVoiceChannel {
     /// Sends the vendor a message in its own form.
     pub fn send_raw(&self, session: &RealtimeSession, message: Value) -> Result<(), SessionError> {
         self.command(session, Command::Raw(message))
+    }
+
+    /// Sends the client a message of the host's own, such as `{"type": "card", "title": "Oslo"}`. It
+    /// comes after everything that hooks and observers had been told of when it was sent, and in a
+    /// call over WebRTC needs its data channel.
+    ///
+    /// # Errors
+    /// [`SessionError::Message`] where `type` is missing, no string, or one of the
+    /// [client protocol](crate::client_protocol)'s own, and where the message has more than 64 KiB.
+    pub fn send_message(
+        &self,
+        session: &RealtimeSession,
+        message: Map<String, Value>,
+    ) -> Result<(), SessionError> {
+        client_protocol::check_custom(&message)?;
+        self.command(session, Command::Message(message))
     }
 
     fn needs(&self, what: &str, is_there: bool) -> Result<(), SessionError> {

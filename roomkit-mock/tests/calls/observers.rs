@@ -2,15 +2,17 @@
 
 use roomkit_core::{
     RealtimeSession,
+    client_protocol::ServerMessage,
+    error::{MessageError, SessionError},
     event::{HandOverPhase, RealtimeResponseEvent, RealtimeTranscriptionEvent},
     hook::{Decision, Hook},
     provider::{ProviderErrorKind, ResponseStatus, Role},
     tool::{Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput},
     voice::Agent,
 };
-use serde_json::json;
+use serde_json::{Map, json};
 
-use crate::support::{Call, House, Notes, ROOM, VOICE, ms, pcm, settle};
+use crate::support::{Call, House, Notes, ROOM, VOICE, ms, pcm, settle, soon};
 
 /// A tool that reports once and says the time.
 struct Clock;
@@ -272,4 +274,40 @@ async fn t1_r5_observers_and_hooks_are_told_everything_in_the_order_of_the_wire(
         Some(call.session.id().clone())
     );
     assert_eq!(of("hand_over_started").data["reason"], json!("host"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_a_message_of_the_hosts_comes_after_what_it_answers() {
+    let house = House::new().await;
+    let call = house.call().await;
+    let card = |id: u32| {
+        let card = json!({"type": "card", "id": id});
+        card.as_object().cloned().unwrap()
+    };
+    let voice = house.voice.clone();
+    house.voice.on_transcription(move |event| {
+        if event.is_final {
+            voice.send_message(&event.session, card(1)).unwrap();
+        }
+        async {}
+    });
+    call.ai
+        .simulate_transcription("a question", Role::User, true, None);
+    let is_card = |message: &ServerMessage| matches!(message, ServerMessage::Custom(_));
+    call.client.wait_for_message(is_card).await;
+    let wrong = house.voice.send_message(&call.session, Map::new());
+    assert_eq!(wrong, Err(MessageError::NoType.into()));
+
+    house.voice.send_message(&call.session, card(2)).unwrap();
+    soon(house.voice.end_session(&call.session)).await;
+    let messages = call.client.messages();
+    let [.., said, first, second, end] = &messages[..] else {
+        panic!("{messages:?}");
+    };
+    assert!(matches!(said, ServerMessage::Transcription { .. }));
+    let cards = [card(1), card(2)].map(ServerMessage::Custom);
+    assert_eq!([first, second], [&cards[0], &cards[1]]);
+    assert!(matches!(end, ServerMessage::SessionEnded { .. }));
+    let late = house.voice.send_message(&call.session, card(3));
+    assert_eq!(late, Err(SessionError::Ended(call.session.id().clone())));
 }

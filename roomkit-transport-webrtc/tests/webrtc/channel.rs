@@ -55,6 +55,10 @@ async fn c3_the_messages_are_those_of_the_websocket() {
         client.message("error").await["code"],
         "recording_unavailable"
     );
+    let card = json!({"type": "card", "rows": "x".repeat(60_000)});
+    let message = card.as_object().cloned().unwrap();
+    server.voice.send_message(&session, message).unwrap();
+    assert_eq!(client.message("card").await, card);
     client.send(&json!({"type": "end"})).await;
     assert_eq!(
         client.message("session_ended").await["reason"],

@@ -65,6 +65,18 @@ async fn c2_audio_goes_out_as_the_client_wants_it() {
 }
 
 #[tokio::test]
+async fn c1_a_message_of_the_hosts_goes_out_as_it_is() {
+    let (mut link, mut client) = call().await;
+    let card = json!({"type": "card", "title": "Oslo", "rows": [1, {"a": null}]});
+    let message = ServerMessage::Custom(card.as_object().cloned().unwrap());
+    link.sink
+        .send(ClientCommand::Message(message))
+        .await
+        .unwrap();
+    assert_eq!(json(&mut client).await, card);
+}
+
+#[tokio::test]
 async fn a1_the_session_outlives_what_is_dropped() {
     let (mut link, mut client) = call().await;
     let config = WebSocketTransportConfig::default();

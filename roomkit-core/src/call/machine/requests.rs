@@ -135,6 +135,12 @@ impl Call {
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
+            // By the publisher, so that it is behind what the host was told when it asked for it.
+            // Before the session has begun it waits with everything else for that.
+            Command::Message(message) if self.connection.number == 0 => {
+                self.words.tell(now, News::Message(message));
+            }
+            Command::Message(message) => self.tell_at_once(now, News::Message(message)),
             Command::Mark(reached) => {
                 // Who asked may have stopped waiting.
                 let _ = reached.send(());

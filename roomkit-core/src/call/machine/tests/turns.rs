@@ -1,5 +1,7 @@
 //! Responses, injected text and the end of a call (contracts R3, K7, S2, S3, H3).
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::{
     client_protocol::ServerMessage,
@@ -205,4 +207,29 @@ fn h3_permanent_failures_end_the_call_wherever_they_are_told() {
         matches!(call.take()[..], [Action::Publish(_)]),
         "the others do not"
     );
+}
+
+#[test]
+fn c1_a_message_of_the_hosts_is_behind_what_was_told_and_waits_for_nothing_else() {
+    let message = || match json!({"type": "card", "id": 7}) {
+        Value::Object(message) => message,
+        other => panic!("{other}"),
+    };
+    let mut call = Scripted::unconnected(settings());
+    call.command(Command::Message(message()));
+    assert_eq!(call.news(), [], "nothing is before the session");
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+    assert_eq!(call.news(), [News::Message(message())]);
+
+    let mut call = Scripted::new();
+    call.answer("r1", "one two three", ms(3000)).pass(ms(1000));
+    let told = call.news();
+    call.command(Command::Message(message()));
+    assert_eq!(call.news()[told.len()..], [News::Message(message())]);
+    assert_eq!(call.finals(), [], "which waits until it was heard");
+    call.command(Command::Message(message()))
+        .command(Command::End(EndReason::Host));
+    let last = call.news().into_iter().rev();
+    let messages = last.filter(|news| *news == News::Message(message()));
+    assert_eq!(messages.count(), 2, "also right before the end");
 }
