@@ -233,7 +233,7 @@ pub struct RealtimeToolProgressEvent {
     pub timestamp: Timestamp,
 }
 
-/// A tool call has been answered.
+/// A tool call has an answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RealtimeToolResultEvent {
@@ -243,6 +243,9 @@ pub struct RealtimeToolResultEvent {
     pub tool_call_id: CallId,
     /// The tool.
     pub name: String,
+    /// What the tool was called with, after the gate (contract K5). `None`: the call was refused there,
+    /// and nothing ran.
+    pub arguments: Option<Map<String, Value>>,
     /// What the model will read: JSON or text.
     pub result: String,
     /// The result says that the call failed or was refused.

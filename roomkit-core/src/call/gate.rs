@@ -258,8 +258,12 @@ impl ToolContext {
             name,
             arguments,
         } = request;
-        let finished = match self.admit(&call_id, &name, &arguments).await {
-            Ok((handler, arguments)) => {
+        let admitted = self.admit(&call_id, &name, &arguments).await;
+        let arguments = admitted.as_ref().ok();
+        let arguments = arguments.map(|(_, arguments)| arguments.clone());
+        let finished = match admitted {
+            Ok((None, _)) => ToolAnswer::error(&format!("no handler for tool `{name}`")).into(),
+            Ok((Some(handler), arguments)) => {
                 let found = self.toolbox.find(&name, &arguments);
                 let session = self.session.clone();
                 let call = ToolInvocation {
@@ -280,19 +284,20 @@ impl ToolContext {
             Err(refusal) => ToolAnswer::error(&refusal).into(),
         };
         let Finished { answer, change } = finished;
-        let answer = self.review(call_id, name, answer).await;
+        let answer = self.review(call_id, name, arguments, answer).await;
         // Whom a hook keeps from handing over stays, and what it keeps from the model is not declared.
         let change = change.filter(|_| !answer.is_error);
         Finished { answer, change }
     }
 
-    /// The gate: the name, the arguments, the hook, and the arguments again.
+    /// The gate: the name, the arguments, the hook, and the arguments again. Gives who answers, if
+    /// that is not left to a hook, and what.
     async fn admit(
         &self,
         call_id: &CallId,
         name: &str,
         arguments: &str,
-    ) -> Result<(Arc<dyn ToolHandler>, Map<String, Value>), String> {
+    ) -> Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String> {
         let entry = self.toolbox.entry(name)?;
         let arguments = if arguments.trim().is_empty() {
             "{}"
@@ -316,9 +321,13 @@ impl ToolContext {
             Verdict::Blocked { reason, .. } => Some(reason.clone()),
         };
         let allowed = refusal.is_none();
-        let event = self.event(FrameworkEventKind::BeforeToolUse, call_id, name);
         self.kit.emit(
-            event
+            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
+                .room(self.session.room_id())
+                .channel(self.session.channel_id())
+                .session(self.session.id())
+                .data("tool_call_id", call_id.as_str())
+                .data("tool_name", name)
                 .data("allowed", allowed)
                 .data("reason", refusal.clone()),
         );
@@ -326,11 +335,7 @@ impl ToolContext {
             return Err(refusal.unwrap_or_default());
         };
         let arguments = entry.check(name, Value::Object(event.arguments))?;
-        let handler = entry
-            .handler
-            .clone()
-            .ok_or_else(|| format!("no handler for tool `{name}`"))?;
-        Ok((handler, arguments))
+        Ok((entry.handler.clone(), arguments))
     }
 
     async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> Finished {
@@ -366,33 +371,28 @@ impl ToolContext {
         Finished { answer, change }
     }
 
-    async fn review(&self, call_id: CallId, name: String, answer: ToolAnswer) -> ToolAnswer {
+    async fn review(
+        &self,
+        tool_call_id: CallId,
+        name: String,
+        arguments: Option<Map<String, Value>>,
+        answer: ToolAnswer,
+    ) -> ToolAnswer {
         let event = RealtimeToolResultEvent {
             session: self.session.clone(),
-            tool_call_id: call_id.clone(),
-            name: name.clone(),
+            tool_call_id,
+            name,
+            arguments,
             result: answer.output,
             is_error: answer.is_error,
             timestamp: Timestamp::now(),
         };
-        let answer = match self.kit.hooks().tool_result(&self.scope, event).await {
+        match self.kit.hooks().tool_result(&self.scope, event).await {
             Verdict::Allowed(event) => ToolAnswer {
                 output: event.result,
                 is_error: event.is_error,
             },
             Verdict::Blocked { reason, .. } => ToolAnswer::error(&reason),
-        };
-        let event = self.event(FrameworkEventKind::ToolCall, &call_id, &name);
-        self.kit.emit(event.data("is_error", answer.is_error));
-        answer
-    }
-
-    fn event(&self, kind: FrameworkEventKind, call_id: &CallId, name: &str) -> FrameworkEvent {
-        FrameworkEvent::new(kind)
-            .room(self.session.room_id())
-            .channel(self.session.channel_id())
-            .session(self.session.id())
-            .data("tool_call_id", call_id.as_str())
-            .data("tool_name", name)
+        }
     }
 }

@@ -118,7 +118,30 @@ deciding_hooks! {
     /// Before a tool's handler runs; may replace the arguments. A blocked call is answered with
     /// the reason, and so is one whose hook fails.
     before_tool_use(BeforeToolUse, RealtimeToolCallEvent);
-    /// Before a tool's result is given to the model.
+    /// Before a tool's result is given to the model; may replace it, and so answer calls of a tool that
+    /// has no handler:
+    ///
+    /// ```
+    /// use roomkit_core::{event::RealtimeToolResultEvent, hook::{Decision, Hook}};
+    ///
+    /// let weather = Hook::tool_result(|mut event: RealtimeToolResultEvent| async move {
+    ///     // A call that was refused has no arguments, and stays refused.
+    ///     match &event.arguments {
+    ///         Some(arguments) if event.name == "weather" => {
+    ///             event.result = format!("rain in {}", arguments["city"]);
+    ///             event.is_error = false;
+    ///             Decision::Replace(event)
+    ///         }
+    ///         _ => Decision::Allow,
+    ///     }
+    /// });
+    /// ```
+    ///
+    /// What the engine answers by itself comes by no hook: a call that takes too long, one beyond those
+    /// that may wait (contract K3), and one that a later connection makes again, which gets the first
+    /// answer (K2). Nor does a call that is cancelled (K4), which has no answer.
+    /// [`FrameworkEventKind::ToolCall`](crate::framework::FrameworkEventKind::ToolCall) reports each call
+    /// once, however it ended.
     tool_result(ToolResult, RealtimeToolResultEvent);
 }
 

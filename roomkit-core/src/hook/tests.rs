@@ -63,6 +63,7 @@ fn result() -> RealtimeToolResultEvent {
         session: session(),
         tool_call_id: "call".into(),
         name: "refund".to_owned(),
+        arguments: None,
         result: "done".to_owned(),
         is_error: false,
         timestamp: Timestamp::UNIX_EPOCH,

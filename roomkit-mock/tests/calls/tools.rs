@@ -74,6 +74,19 @@ fn statuses(call: &Call) -> Vec<ToolCallStatus> {
         .collect()
 }
 
+/// What the host is told of each call that is over.
+async fn reports(house: House) -> Vec<Value> {
+    let reports = house.close(FrameworkEventKind::ToolCall).await;
+    let reports = reports.into_iter();
+    reports
+        .map(|report| serde_json::to_value(report.data).unwrap())
+        .collect()
+}
+
+fn report(call_id: &str, name: &str, outcome: &str) -> Value {
+    json!({"tool_call_id": call_id, "tool_name": name, "outcome": outcome})
+}
+
 #[tokio::test(start_paused = true)]
 async fn k1_k2_a_call_runs_once_and_is_answered_once() {
     let notes = Notes::default();
@@ -101,8 +114,7 @@ async fn k1_k2_a_call_runs_once_and_is_answered_once() {
         statuses(&call),
         [ToolCallStatus::Started, ToolCallStatus::Completed]
     );
-    let reports = house.close(FrameworkEventKind::ToolCall).await;
-    assert_eq!(reports.len(), 1);
+    assert_eq!(reports(house).await, [report("c1", "weather", "completed")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,6 +158,28 @@ async fn k3_a_tool_that_takes_too_long_is_answered_for_and_its_late_result_dropp
         statuses(&call),
         [ToolCallStatus::Started, ToolCallStatus::Failed]
     );
+    assert_eq!(reports(house).await, [report("c1", "a", "failed")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn k3_k4_every_call_is_reported_once_with_what_became_of_it() {
+    let undo = Tool::new(definition("book"), Undo(Notes::default()));
+    let house = House::with(|voice| voice.tool(undo)).await;
+    let call = house.call().await;
+    for n in 0..73 {
+        call.ai.simulate_tool_call(format!("c{n}"), "book", "{}");
+    }
+    call.ai
+        .wait_for_command(|c| matches!(c, ProviderCommand::ToolResult { .. }))
+        .await;
+    call.ai.simulate_tool_calls_cancelled(&["c0"]);
+    settle().await;
+    let told = reports(house).await;
+    assert_eq!(told[0], report("c72", "book", "failed"), "beyond the limit");
+    assert_eq!(told[1], report("c0", "book", "cancelled"));
+    let cancelled = |told: &&Value| told["outcome"] == "cancelled";
+    assert_eq!(told.iter().filter(cancelled).count(), 72);
+    assert_eq!(told.len(), 73);
 }
 
 /// Waits for ever, and notes when it is taken back.
@@ -180,6 +214,7 @@ async fn k4_a_call_the_model_takes_back_is_undone_and_not_answered() {
         statuses(&call),
         [ToolCallStatus::Started, ToolCallStatus::Cancelled]
     );
+    assert_eq!(reports(house).await, [report("c1", "book", "cancelled")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,6 +232,7 @@ async fn k4_the_end_of_the_session_undoes_open_calls() {
         statuses(&call),
         [ToolCallStatus::Started, ToolCallStatus::Cancelled]
     );
+    assert_eq!(reports(house).await, [report("c1", "book", "cancelled")]);
 }
 
 /// The model's arguments meet the gate; what it reads, and what the handler saw.
@@ -263,6 +299,38 @@ async fn k5_the_hook_decides_and_its_arguments_are_checked_too() {
     let broken = Hook::before_tool_use(|_| async { panic!("a defect") as Decision<_> });
     let (answer, ran) = gate("weather", "{}", Some(broken)).await;
     assert!(answer.is_error && ran.is_empty(), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k5_a_hook_answers_for_a_tool_without_a_handler_and_for_no_call_that_was_refused() {
+    let serve = || {
+        Hook::tool_result(|mut event| async move {
+            let Some(arguments) = &event.arguments else {
+                return Decision::Allow;
+            };
+            event.result = format!("{} of {}", event.name, arguments["city"]);
+            event.is_error = false;
+            Decision::Replace(event)
+        })
+    };
+    let oslo = r#"{"city":"Oslo"}"#;
+    let (answer, _) = gate("idle", oslo, Some(serve())).await;
+    assert_eq!(
+        (answer.output.as_str(), answer.is_error),
+        (r#"idle of "Oslo""#, false)
+    );
+    let (answer, _) = gate("idle", r#"{"city":7}"#, Some(serve())).await;
+    assert!(answer.is_error, "{answer:?}");
+
+    let house = House::with(|voice| voice.tool(definition("idle"))).await;
+    house.kit.add_hook(serve());
+    house.kit.add_hook(Hook::before_tool_use(|_| async {
+        Decision::block("not today")
+    }));
+    let call = house.call().await;
+    call.ai.simulate_tool_call("c1", "idle", oslo);
+    let answer = result(&call).await;
+    assert!(answer.output.contains("not today"), "{answer:?}");
 }
 
 #[tokio::test(start_paused = true)]

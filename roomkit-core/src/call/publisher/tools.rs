@@ -9,6 +9,7 @@ use crate::{
     client_protocol::{ServerMessage, ToolCallStatus},
     ephemeral::EphemeralKind,
     event::{RealtimeToolCallEvent, RealtimeToolProgressEvent},
+    framework::{FrameworkEvent, FrameworkEventKind},
     id::CallId,
     kit::RoomKit,
 };
@@ -73,6 +74,15 @@ impl Publisher {
     ) {
         if let Some(outcome) = outcome(status) {
             metrics::counter!("roomkit_tool_calls_total", "outcome" => outcome).increment(1);
+            kit.emit(
+                FrameworkEvent::new(FrameworkEventKind::ToolCall)
+                    .room(self.session.room_id())
+                    .channel(self.session.channel_id())
+                    .session(self.session.id())
+                    .data("tool_call_id", call_id.as_str())
+                    .data("tool_name", name.as_str())
+                    .data("outcome", outcome),
+            );
         }
         self.show(kit, EphemeralKind::ToolCall, at, |event| {
             event
