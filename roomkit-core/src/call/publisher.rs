@@ -234,7 +234,7 @@ impl Publisher {
                     who: Role::Assistant,
                 })
                 .await;
-                self.show(kit, EphemeralKind::Typing, at, |event| {
+                self.show(kit, EphemeralKind::Typing, Role::Assistant, at, |event| {
                     event.data("speaking", speaking).data("role", "assistant")
                 });
             }
@@ -331,7 +331,7 @@ impl Publisher {
             who: Role::User,
         })
         .await;
-        self.show(kit, EphemeralKind::Speech, at, |event| {
+        self.show(kit, EphemeralKind::Speech, Role::User, at, |event| {
             event.data("speaking", speaking).data("role", "user")
         });
         let event = RealtimeSpeechEvent {
@@ -384,20 +384,24 @@ impl Publisher {
         kit.hooks().notify(&self.scope, Notice::Error(event)).await;
     }
 
-    /// Shows something live to the subscribers of the room; nothing is built when there are none.
+    /// Shows what somebody does, live, to the subscribers of the room; nothing is built when there are
+    /// none. The participant is the caller, and nobody else.
     fn show(
         &self,
         kit: &RoomKit,
         kind: EphemeralKind,
+        who: Role,
         at: Timestamp,
         fill: impl FnOnce(EphemeralEvent) -> EphemeralEvent,
     ) {
         let session = &self.session;
         if kit.has_subscribers(session.room_id()) {
-            let event = EphemeralEvent::new(kind, session.room_id(), session.channel_id())
-                .participant(session.participant_id())
+            let mut event = EphemeralEvent::new(kind, session.room_id(), session.channel_id())
                 .at(at)
                 .data("session_id", session.id().as_str());
+            if who == Role::User {
+                event = event.participant(session.participant_id());
+            }
             kit.publish_ephemeral(fill(event));
         }
     }

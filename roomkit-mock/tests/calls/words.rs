@@ -155,17 +155,23 @@ async fn t2_partials_are_shown_and_only_finals_are_stored() {
     );
     assert!(!said.metadata.contains_key("interrupted"));
 
-    let mut shown = Vec::new();
+    let (mut shown, mut kinds) = (Vec::new(), Vec::new());
     while let Some(update) = updates.try_recv() {
-        match update {
-            RoomUpdate::Ephemeral(event) if event.kind == EphemeralKind::Transcription => {
-                assert_eq!(event.data["session_id"], call.session.id().as_str());
-                shown.push(event.data["text"].as_str().unwrap().to_owned());
-            }
-            _ => {}
+        let RoomUpdate::Ephemeral(event) = update else {
+            continue;
+        };
+        assert_eq!(event.data["session_id"], call.session.id().as_str());
+        let caller = (event.data["role"] == "user").then(|| "ann".into());
+        assert_eq!(event.participant_id, caller, "{event:?}");
+        if event.kind == EphemeralKind::Transcription && caller.is_none() {
+            shown.push(event.data["text"].as_str().unwrap().to_owned());
         }
+        kinds.push(event.kind.clone());
     }
     assert_eq!(shown.concat(), "good morning to you");
+    for kind in [EphemeralKind::Speech, EphemeralKind::Typing] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use crate::{
     framework::{FrameworkEvent, FrameworkEventKind},
     id::CallId,
     kit::RoomKit,
+    provider::Role,
 };
 
 impl Publisher {
@@ -46,7 +47,7 @@ impl Publisher {
         name: String,
         progress: String,
     ) {
-        self.show(kit, EphemeralKind::ToolCall, at, |event| {
+        self.show(kit, EphemeralKind::ToolCall, Role::Assistant, at, |event| {
             event
                 .data("tool_call_id", call_id.as_str())
                 .data("name", name.as_str())
@@ -84,7 +85,7 @@ impl Publisher {
                     .data("outcome", outcome),
             );
         }
-        self.show(kit, EphemeralKind::ToolCall, at, |event| {
+        self.show(kit, EphemeralKind::ToolCall, Role::Assistant, at, |event| {
             event
                 .data("tool_call_id", call_id.as_str())
                 .data("name", name.as_str())

@@ -35,7 +35,7 @@ impl Publisher {
             interrupted: false,
         })
         .await;
-        self.show(kit, EphemeralKind::Transcription, at, |event| {
+        self.show(kit, EphemeralKind::Transcription, role, at, |event| {
             let event = event
                 .data("role", role.as_str())
                 .data("text", text.as_str());
