@@ -114,7 +114,7 @@ async fn k4_a_dropped_call_is_cancelled_at_the_server() {
 }
 
 #[tokio::test]
-async fn progress_is_told_to_observers_in_order() {
+async fn k9_progress_is_told_to_observers_in_order() {
     let server = Server::new(&ALL);
     let http = Http::start(&server).await;
     let tools = connect(McpServer {

@@ -124,7 +124,7 @@ async fn k8_a_live_session_gets_a_tool_that_came_later_and_uses_it() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_of_its_progress_is_told_to_the_model_where_the_host_wants_it() {
+async fn k9_what_a_server_says_of_its_progress_is_told_to_the_model_where_the_host_wants_it() {
     let server = Server::new(&["progress"]);
     let http = Http::start(&server).await;
     for tell_progress in [true, false] {

@@ -80,7 +80,7 @@ async fn k3_a_tool_has_its_own_time_and_its_own_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_reaches_observers_and_silently_the_model() {
+async fn k9_progress_reaches_observers_and_silently_the_model() {
     let (gate, notes) = (Gate::closed(), Notes::default());
     let house =
         House::with(|voice| voice.tool(long(&gate, &["asking", "cooking"], ToolRules::new())))

@@ -205,7 +205,7 @@ fn k3_a_call_taken_back_while_it_waits_for_its_tool_holds_up_nobody() {
 }
 
 #[test]
-fn of_progress_that_comes_fast_the_latest_is_told() {
+fn k9_of_progress_that_comes_fast_the_latest_is_told() {
     let mut ledger = with_rules(ToolRules::new(), &["a"]);
     let a = "a".into();
     assert!(

@@ -311,7 +311,7 @@ fn reports(call: &mut Scripted, progress: &str) {
 }
 
 #[test]
-fn progress_is_told_silently_at_most_every_two_seconds() {
+fn k9_progress_is_told_silently_at_most_every_two_seconds() {
     let mut call = Scripted::new();
     call.tool_call("c1").tool_cleared("c1");
     for progress in ["one", "two", "three"] {
@@ -338,7 +338,7 @@ fn progress_is_told_silently_at_most_every_two_seconds() {
 }
 
 #[test]
-fn progress_a_waiting_model_would_not_take_is_not_told() {
+fn k9_progress_a_waiting_model_would_not_take_is_not_told() {
     let mut waits = capabilities();
     waits.text_during_tools = false;
     let mut call = Scripted::with(settings(), waits.clone());
