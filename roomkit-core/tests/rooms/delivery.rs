@@ -1,8 +1,11 @@
 //! Who gets what: visibility, permissions, slow readers, subscriptions (contracts R2, R7, S8, T2, A7).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::StreamExt;
@@ -246,15 +249,31 @@ async fn r7_a_channel_that_hangs_is_disconnected_and_delays_nobody() {
             .unwrap();
         assert_eq!(healthy.text().await, number.to_string());
     }
-    let report = report(&mut reports, FrameworkEventKind::ChannelDisconnected).await;
-    assert_eq!(report.channel_id.unwrap(), "hanging");
-    assert_eq!(report.data["reason"], "timeout");
+    let told = report(&mut reports, FrameworkEventKind::ChannelDisconnected).await;
+    assert_eq!(told.channel_id.unwrap(), "hanging");
+    assert_eq!(told.data["reason"], "timeout");
     assert_eq!(stuck.text().await, "0");
 
     // Attached again, it is handed what comes from then on.
     kit.attach_channel("room", "hanging").await.unwrap();
     kit.send_event("room", "ann", "again").await.unwrap();
     assert_eq!(stuck.text().await, "again");
+
+    // How long that takes is the host's to say: this one would be done in time.
+    let hurried = RoomKit::builder()
+        .delivery_timeout(Duration::from_millis(500))
+        .build();
+    hurried.create_room("room").await.unwrap();
+    let slow = Recorder::build("slow").reacting(async |_| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    });
+    let _ = slow.attach(&hurried, "room").await;
+    let _ = Recorder::build("ann").attach(&hurried, "room").await;
+    let mut reports = hurried.framework_events();
+    hurried.send_event("room", "ann", "quick!").await.unwrap();
+    let told = report(&mut reports, FrameworkEventKind::ChannelDisconnected).await;
+    assert_eq!(told.data["reason"], "timeout");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! How rooms and kits end (contracts R6, S7).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
     RoomKit,
@@ -123,6 +123,19 @@ async fn r6_s8_a_channel_that_panics_or_hangs_when_detached_does_not_keep_a_room
         assert_eq!(report.channel_id.unwrap(), channel);
         assert_eq!(report.data["operation"], "on_detached");
     }
+
+    // How long a channel may take is the host's to say: this one would be done in time.
+    let hurried = RoomKit::builder()
+        .lifecycle_timeout(Duration::from_millis(500))
+        .build();
+    hurried.create_room("room").await.unwrap();
+    let slow = Recorder::build("slow")
+        .when_detached(async |_, _| tokio::time::sleep(Duration::from_secs(1)).await);
+    let _ = slow.attach(&hurried, "room").await;
+    let mut reports = hurried.framework_events();
+    soon(hurried.close_room("room")).await.unwrap();
+    let report = report(&mut reports, FrameworkEventKind::ChannelFailed).await;
+    assert_eq!(report.data["operation"], "on_detached");
 }
 
 #[tokio::test]

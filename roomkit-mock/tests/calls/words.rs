@@ -10,6 +10,7 @@ use roomkit_core::{
     hook::{Decision, Hook},
     provider::{ProviderEvent, RealtimeVoiceProvider, ResponseStatus, Role},
     subscriber::{RoomUpdate, SubscribeOptions},
+    voice::RealtimeVoiceChannelBuilder,
 };
 use roomkit_mock::{
     MockRealtimeProvider, MockRealtimeTransport,
@@ -33,16 +34,18 @@ fn finals(call: &Call) -> Vec<String> {
 }
 
 /// A house whose provider promises transcripts of the user.
-async fn transcribing_house() -> House {
+async fn transcribing_house(
+    settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
+) -> House {
     let mut capabilities = MockRealtimeProvider::new().capabilities();
     capabilities.transcribes_user = true;
     let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
-    House::of(provider, MockRealtimeTransport::new(), |voice| voice).await
+    House::of(provider, MockRealtimeTransport::new(), settings).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn t1_client_observers_and_room_see_the_same_order() {
-    let house = transcribing_house().await;
+    let house = transcribing_house(|voice| voice).await;
     let notes = Notes::default();
     let log = notes.clone();
     house.voice.on_transcription(move |event| {
@@ -84,28 +87,33 @@ async fn t1_client_observers_and_room_see_the_same_order() {
 
 #[tokio::test(start_paused = true)]
 async fn t1_a_late_question_precedes_its_answer_within_a_bounded_wait() {
-    let house = transcribing_house().await;
-    let call = house.call().await;
-    let late = ProviderEvent::Transcript {
-        role: Role::User,
-        item_id: Some("u1".into()),
-        text: "the question".into(),
-        is_final: true,
-    };
-    call.ai.simulate_speech_start(Some("u1"));
-    call.ai.simulate_speech_end(Some("u1"));
-    say(&call, answer("1", "the answer", ms(300)));
-    tokio::time::sleep(ms(1000)).await;
-    assert!(call.words().is_empty(), "{:?}", call.words());
-    assert_ne!(call.client.audio().len(), 0, "the voice does not wait");
-    call.ai.simulate(late);
-    call.wait_for_final("the answer").await;
-    assert_eq!(finals(&call), ["the question", "the answer"]);
+    let patient = transcribing_house(|voice| voice.transcript_wait(ms(5000))).await;
+    for (house, late_by) in [
+        (transcribing_house(|voice| voice).await, ms(1000)),
+        (patient, ms(4000)),
+    ] {
+        let call = house.call().await;
+        let late = ProviderEvent::Transcript {
+            role: Role::User,
+            item_id: Some("u1".into()),
+            text: "the question".into(),
+            is_final: true,
+        };
+        call.ai.simulate_speech_start(Some("u1"));
+        call.ai.simulate_speech_end(Some("u1"));
+        say(&call, answer("1", "the answer", ms(300)));
+        tokio::time::sleep(late_by).await;
+        assert!(call.words().is_empty(), "{:?}", call.words());
+        assert_ne!(call.client.audio().len(), 0, "the voice does not wait");
+        call.ai.simulate(late);
+        call.wait_for_final("the answer").await;
+        assert_eq!(finals(&call), ["the question", "the answer"]);
 
-    call.ai.simulate_speech_start(Some("u2"));
-    call.ai.simulate_speech_end(Some("u2"));
-    say(&call, answer("2", "unasked", ms(300)));
-    call.wait_for_final("unasked").await;
+        call.ai.simulate_speech_start(Some("u2"));
+        call.ai.simulate_speech_end(Some("u2"));
+        say(&call, answer("2", "unasked", ms(300)));
+        call.wait_for_final("unasked").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
