@@ -141,8 +141,8 @@ pub(crate) enum Action {
     Idle(bool),
     /// What the call has come to has changed.
     Stats(Box<SessionStats>),
-    /// Whether the call is recorded has changed, and who wanted it.
-    Recording(RecordingState, RecordingDecision),
+    /// Whether the call is recorded has changed, who wanted it, and since when what was said may be kept.
+    Recording(RecordingState, RecordingDecision, Moment),
     /// Put this into the recording.
     Record(Sound),
     /// Show this in traces.

@@ -78,9 +78,9 @@ impl Shared {
 }
 
 impl RecorderQueue {
-    /// Recording begins or goes on.
-    pub(crate) fn record(&self, at: Moment, piece: Piece) -> bool {
-        self.shared.unrecorded().ends(at);
+    /// Recording begins or goes on. What was said `since` may be kept.
+    pub(crate) fn record(&self, since: Moment, piece: Piece) -> bool {
+        self.shared.unrecorded().ends(since);
         self.give(piece)
     }
 

@@ -286,7 +286,7 @@ impl Driver {
                     self.idle.send_replace(idle);
                 }
                 Action::Stats(stats) => self.count(*stats),
-                Action::Recording(state, by) => self.recording_changed(state, by),
+                Action::Recording(state, by, since) => self.recording_changed(state, by, since),
                 Action::Record(sound) => self.record(sound),
                 Action::Trace(milestone) => self.spans.pass(milestone),
                 Action::Dropped(reason) => self.dropped(reason),

@@ -32,18 +32,23 @@ pub(super) fn recorder(
 
 impl Driver {
     /// The machine has decided whether the call is recorded from here on.
-    pub(super) fn recording_changed(&mut self, state: RecordingState, by: RecordingDecision) {
+    pub(super) fn recording_changed(
+        &mut self,
+        state: RecordingState,
+        by: RecordingDecision,
+        since: Moment,
+    ) {
         let before = self.recording;
         self.recording = state;
         self.session.set_recording(state);
         let at = self.began.elapsed();
         let kind = match (before, state) {
             (RecordingState::Paused, RecordingState::On) => {
-                self.tell_recorder(|queue| queue.record(at, Piece::Resumed { at, by }));
+                self.tell_recorder(|queue| queue.record(since, Piece::Resumed { at, by }));
                 FrameworkEventKind::RecordingResumed
             }
             (_, RecordingState::On) => {
-                self.tell_recorder(|queue| queue.record(at, Piece::Begins { at, by }));
+                self.tell_recorder(|queue| queue.record(since, Piece::Begins { at, by }));
                 FrameworkEventKind::RecordingStarted
             }
             (_, RecordingState::Paused) => {

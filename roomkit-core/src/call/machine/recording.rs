@@ -192,7 +192,8 @@ impl Call {
     }
 
     fn tell_recording(&mut self, state: RecordingState, by: RecordingDecision) {
-        self.out.push_back(Action::Recording(state, by));
+        let since = self.tape.as_ref().map_or(Moment::ZERO, |tape| tape.since);
+        self.out.push_back(Action::Recording(state, by, since));
         self.send_to_client(ClientCommand::Message(ServerMessage::Recording { state }));
     }
 

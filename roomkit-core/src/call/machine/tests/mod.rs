@@ -250,7 +250,7 @@ fn clone(action: &Action) -> Action {
         Action::CancelTool(call_id) => Action::CancelTool(call_id.clone()),
         Action::Idle(idle) => Action::Idle(*idle),
         Action::Stats(stats) => Action::Stats(stats.clone()),
-        Action::Recording(state, by) => Action::Recording(*state, *by),
+        Action::Recording(state, by, since) => Action::Recording(*state, *by, *since),
         Action::Record(sound) => Action::Record(sound.clone()),
         Action::Trace(milestone) => Action::Trace(milestone.clone()),
         Action::Dropped(reason) => Action::Dropped(reason),

@@ -61,7 +61,7 @@ impl Scripted {
 
     fn recording_states(&self) -> Vec<(RecordingState, RecordingDecision)> {
         let states = self.log.iter().filter_map(|(_, action)| match action {
-            Action::Recording(state, by) => Some((*state, *by)),
+            Action::Recording(state, by, _) => Some((*state, *by)),
             _ => None,
         });
         states.collect()
