@@ -224,6 +224,6 @@ async fn an_endpoint_that_is_none_is_refused_by_start_and_check() {
     file.write("[otel]\nendpoint = 'http://localhost:4318/secret'");
     let checked = output(&check).await;
     let said = String::from_utf8(checked.stdout).unwrap();
-    let line = "traces      to http://localhost:4318 as roomkit-server\n";
+    let line = "traces       to http://localhost:4318 as roomkit-server\n";
     assert!(said.contains(line), "{said}");
 }
