@@ -14,7 +14,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryStrategy {
-    /// Now. An answer that runs is not cut short: this one follows it.
+    /// Now. An answer that runs is not cut short: this one follows it. Nor is the user talked over:
+    /// what is said about it waits until he has finished (contract K7).
     Immediate,
     /// When nobody speaks and nothing is owed (contract A8); and all the same when that has not
     /// come after this time.

@@ -47,12 +47,16 @@ impl Call {
 
         self.playout.set_rate(capabilities.output_rate);
         let hears_speech = self.uplink.holds_speech();
+        if hears_speech {
+            // What he was saying is heard again: it is still his turn.
+            self.user_stopped = Some(now);
+        }
         let dropped = self.uplink.open(now, &capabilities);
         self.provider = Some(capabilities);
         if dropped > 0 {
             self.out.push_back(Action::DroppedHeld(dropped));
         }
-        self.tell_what_came_meanwhile();
+        self.tell_what_came_meanwhile(now);
         let made = self.setup.opened();
         self.make_waiting_changes(now);
         // A change that takes one more connection: the answer of the tool that made it is for whom the
@@ -85,7 +89,7 @@ impl Call {
     }
 
     /// While this connection was dialled, the one before it was still used.
-    fn tell_what_came_meanwhile(&mut self) {
+    fn tell_what_came_meanwhile(&mut self, now: Moment) {
         let Connection {
             told_until,
             left_at,
@@ -105,7 +109,7 @@ impl Call {
                         text,
                         respond,
                     };
-                    self.send_words(order, words);
+                    self.send_words(now, order, words);
                 }
                 HistoryItem::ToolResult {
                     call_id,
@@ -128,7 +132,7 @@ impl Call {
     pub(super) fn send_held(&mut self, now: Moment) {
         let holds_results = self.holds_results();
         for held in std::mem::take(&mut self.held) {
-            self.give(held);
+            self.offer(now, held);
         }
         if holds_results {
             self.results_are_given(now);
@@ -141,7 +145,13 @@ impl Call {
     }
 
     /// Answers a call in the form that the present connection takes (contract K2).
-    pub(super) fn send_tool_result(&mut self, order: u64, closed: Closed, answer: ToolAnswer) {
+    pub(super) fn send_tool_result(
+        &mut self,
+        now: Moment,
+        order: u64,
+        closed: Closed,
+        answer: ToolAnswer,
+    ) {
         if !self.connection.is_open() {
             return self.hold(order, Given::Result(closed, answer));
         }
@@ -163,7 +173,7 @@ impl Call {
                 text,
                 respond,
             };
-            self.send_words(order, note);
+            self.send_words(now, order, note);
         }
     }
 

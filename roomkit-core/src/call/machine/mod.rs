@@ -66,6 +66,8 @@ const AFTER_SPEECH: Duration = Duration::from_millis(300);
 /// So long after the user has spoken, or the model was given something, it may owe an answer.
 const OWES_AFTER_SPEECH: Duration = Duration::from_secs(3);
 const OWES_AFTER_GIVEN: Duration = Duration::from_secs(30);
+/// Words that are answered at once wait so long for the user's turn to end. Noise may have begun it.
+const TURN_PATIENCE: Duration = Duration::from_secs(15);
 /// Interrupted responses whose late audio is still recognised.
 const STALE_RESPONSES: usize = 8;
 
@@ -90,8 +92,11 @@ pub(crate) struct Call {
     uplink: Uplink,
     /// What else waits for a connection, in order.
     held: Vec<Held>,
-    /// Words that wait until they do no harm: until no tool call waits, or no response runs.
+    /// Words that wait until they do no harm: until no tool call waits, no response runs, or the
+    /// user's turn is over.
     deferred: Vec<Held>,
+    /// The last of these reasons counts no longer.
+    deferred_until: Moment,
     history: History,
     /// What the session is asked to be.
     setup: Setup,
@@ -112,6 +117,8 @@ pub(crate) struct Call {
     typing: Typing,
 
     user_speaking: bool,
+    /// When the user stopped, if no response has begun since.
+    user_stopped: Option<Moment>,
     silence: Silence,
     /// The host says when the user speaks.
     manual_turn: bool,
@@ -158,6 +165,13 @@ struct Held {
 }
 
 impl Held {
+    fn is_words(&self) -> bool {
+        matches!(
+            self.what,
+            Given::Command(ProviderCommand::Text { .. } | ProviderCommand::Image { .. })
+        )
+    }
+
     /// The model is to say something about it.
     fn wants_answer(&self) -> bool {
         match &self.what {
@@ -222,6 +236,7 @@ impl Call {
             uplink,
             held: Vec::new(),
             deferred: Vec::new(),
+            deferred_until: Moment::ZERO,
             history: History::new(history),
             told_agent: setup.agent(true).cloned(),
             setup,
@@ -235,6 +250,7 @@ impl Call {
             client_muted: false,
             typing: Typing::new(),
             user_speaking: false,
+            user_stopped: None,
             silence: Silence::default(),
             manual_turn: false,
             assistant_speaking: false,

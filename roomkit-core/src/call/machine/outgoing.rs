@@ -1,6 +1,6 @@
 //! What goes out of the machine, at once or when it can.
 
-use super::{Call, Given, HELD_COMMANDS, Held};
+use super::{Call, Given, HELD_COMMANDS, Held, TURN_PATIENCE};
 use crate::{
     call::{
         io::{Action, Milestone, Moment, News, Publication},
@@ -43,25 +43,47 @@ impl Call {
 
     /// Sends words or an image, unless the provider would not take them now. `order` is their
     /// place in the history.
-    pub(super) fn send_words(&mut self, order: u64, command: ProviderCommand) {
+    pub(super) fn send_words(&mut self, now: Moment, order: u64, command: ProviderCommand) {
         let what = Given::Command(command);
+        self.offer(now, Held { order, what });
+    }
+
+    /// Sends what was held, unless it has to wait.
+    pub(super) fn offer(&mut self, now: Moment, held: Held) {
         if !self.connection.is_open() {
-            self.hold(order, what);
-        } else if self.takes_words() {
-            self.give(Held { order, what });
+            self.hold(held.order, held.what);
+        } else if !held.is_words() || self.deferred.is_empty() && self.is_time_for(now, &held) {
+            self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
-            self.deferred.push(Held { order, what });
+            if self.deferred.is_empty() {
+                self.deferred_until = now + TURN_PATIENCE;
+            }
+            self.deferred.push(held);
         } else {
             self.out.push_back(Action::Dropped("early_command"));
         }
     }
 
-    pub(super) fn send_deferred(&mut self) {
-        if !self.deferred.is_empty() && self.connection.is_open() && self.takes_words() {
-            for held in std::mem::take(&mut self.deferred) {
-                self.give(held);
-            }
+    pub(super) fn send_deferred(&mut self, now: Moment) {
+        if self.deferred.is_empty() || !self.connection.is_open() || !self.takes_words() {
+            return;
         }
+        let waits = |held: &Held| now < self.deferred_until && !self.is_time_for(now, held);
+        let ready = self.deferred.iter().position(waits);
+        let ready = ready.unwrap_or(self.deferred.len());
+        for held in self.deferred.drain(..ready).collect::<Vec<_>>() {
+            self.give(now, held);
+        }
+    }
+
+    /// When that is to be looked at, if nothing happens.
+    pub(super) fn deferred_wake(&self, now: Moment) -> Option<Moment> {
+        self.deferred.first()?;
+        [Some(self.deferred_until), self.users_turn_until()]
+            .into_iter()
+            .flatten()
+            .filter(|at| now < *at && *at < Moment::MAX)
+            .min()
     }
 
     /// Words do no harm at this moment.
@@ -72,6 +94,12 @@ impl Call {
         })
     }
 
+    /// Whoever answers words at once would talk over the user, or cut the answer to him short.
+    fn is_time_for(&self, now: Moment, held: &Held) -> bool {
+        let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
+        self.takes_words() && !is_users
+    }
+
     pub(super) fn hold(&mut self, order: u64, what: Given) {
         if self.held.len() < HELD_COMMANDS {
             self.held.push(Held { order, what });
@@ -80,10 +108,11 @@ impl Call {
         }
     }
 
-    pub(super) fn give(&mut self, held: Held) {
+    pub(super) fn give(&mut self, now: Moment, held: Held) {
+        self.awaits_response |= held.is_words() && held.wants_answer();
         match held.what {
             Given::Command(command) => self.send_to_provider(command),
-            Given::Result(closed, answer) => self.send_tool_result(held.order, closed, answer),
+            Given::Result(closed, answer) => self.send_tool_result(now, held.order, closed, answer),
         }
     }
 

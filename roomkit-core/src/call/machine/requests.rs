@@ -110,7 +110,7 @@ impl Call {
                     prompt,
                     respond,
                 };
-                self.send_words(0, image);
+                self.send_words(now, 0, image);
                 if !silent {
                     self.owes_answer_until(now + OWES_AFTER_GIVEN);
                     self.want_response(now);
@@ -157,7 +157,7 @@ impl Call {
             text,
             respond,
         };
-        self.send_words(self.words.order(), words);
+        self.send_words(now, self.words.order(), words);
         if !silent {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);

@@ -19,7 +19,7 @@ impl Call {
             return self.end(now, EndReason::MaxDuration);
         }
         self.run_tools(now);
-        self.send_deferred();
+        self.send_deferred(now);
         self.make_silence(now);
         self.send_voice(now);
         self.ask_for_response(now);

@@ -153,7 +153,7 @@ impl Call {
 
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
     pub(super) fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        self.send_tool_result(self.words.order(), closed, answer);
+        self.send_tool_result(now, self.words.order(), closed, answer);
         self.results_are_given(now);
     }
 

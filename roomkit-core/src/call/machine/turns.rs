@@ -23,6 +23,7 @@ impl Call {
             return;
         }
         self.user_speaking = true;
+        self.user_stopped = None;
         self.silence.sentence_begins(now);
         self.turn.forget();
         self.owes = None;
@@ -49,6 +50,7 @@ impl Call {
             return;
         }
         self.user_speaking = false;
+        self.user_stopped = Some(now);
         self.gate_closed = false;
         self.turn.user_finished(now);
         self.uplink.speech_ended(now);
@@ -73,7 +75,9 @@ impl Call {
         }
         self.takes_changes_tacitly();
         self.gate_closed = false;
-        self.awaits_response = false;
+        self.user_stopped = None;
+        // It answers what was given, not what still waits to be.
+        self.awaits_response = self.deferred.iter().any(Held::wants_answer);
         self.refusals = 0;
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
@@ -235,6 +239,15 @@ impl Call {
             };
             self.send_to_provider(ProviderCommand::Respond);
         }
+    }
+
+    /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then
+    /// owes him nothing.
+    pub(super) fn users_turn_until(&self) -> Option<Moment> {
+        if self.user_speaking {
+            return self.user_speaks().then_some(Moment::MAX);
+        }
+        self.user_stopped.map(|at| at + OWES_AFTER_SPEECH)
     }
 
     /// The provider reports an error. Who answers with one each time it is asked for a response is not

@@ -112,3 +112,72 @@ fn k7_an_immediate_delivery_follows_the_answer_that_runs() {
     call.response_ends("r1", ResponseStatus::Completed);
     assert_eq!(call.asked(), 1);
 }
+
+/// A call whose provider answers words at once, and takes none while it answers.
+fn automatic() -> Scripted {
+    let mut automatic = capabilities();
+    automatic.continuation = Continuation::Automatic;
+    automatic.text_during_responses = false;
+    Scripted::with(settings(), automatic)
+}
+
+#[test]
+fn k7_words_that_are_answered_at_once_wait_for_the_users_turn_and_its_answer() {
+    let mut call = automatic();
+    call.user_starts("u1")
+        .deliver("your taxi is here", DeliveryStrategy::Immediate);
+    call.text("he is a regular", true).pass(ms(2_000));
+    assert_eq!(call.texts(), [""; 0], "the user is not talked over");
+    call.user_stops("u1").pass(ms(800));
+    assert_eq!(call.texts(), [""; 0], "nor is his answer cut short");
+    call.answer("r1", "Hello", ms(100));
+    assert_eq!(call.texts(), ["your taxi is here", "he is a regular"]);
+    call.pass(ms(1_000));
+    let idle = call.log.iter().rev().find_map(|(_, action)| match action {
+        Action::Idle(idle) => Some(*idle),
+        _ => None,
+    });
+    assert_ne!(idle, Some(true), "one more answer is due");
+}
+
+#[test]
+fn k7_words_that_are_answered_at_once_go_when_nobody_answers_the_user() {
+    let mut call = automatic();
+    call.user_starts("u1").user_stops("u1");
+    call.deliver("hello?", DeliveryStrategy::Immediate);
+    call.pass(ms(2_999));
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(1));
+    assert_eq!(call.texts(), ["hello?"]);
+}
+
+#[test]
+fn k7_noise_does_not_keep_words_for_ever() {
+    let mut call = automatic();
+    call.user_starts("u1");
+    call.deliver("first", DeliveryStrategy::Immediate);
+    for _ in 0..749 {
+        call.client(ClientEvent::Audio(sound(ms(20)))).pass(ms(20));
+    }
+    call.deliver("second", DeliveryStrategy::Immediate);
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(20));
+    assert_eq!(call.texts(), ["first", "second"]);
+}
+
+#[test]
+fn k7_words_from_an_outage_wait_for_the_users_turn_too() {
+    let mut call = automatic();
+    call.client(ClientEvent::Audio(sound(ms(1_000))));
+    call.user_starts("u1").provider(ProviderEvent::Closed(None));
+    call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+    let mut automatic = capabilities();
+    automatic.continuation = Continuation::Automatic;
+    call.feed(Input::Connected(ConnectionInfo::new(automatic)));
+    call.pass(ms(1_000));
+    assert_eq!(call.texts(), [""; 0], "he is heard again first");
+    call.user_starts("u2").pass(ms(2_500)).user_stops("u2");
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(3_000));
+    assert_eq!(call.texts(), ["your taxi is here"]);
+}
