@@ -4,7 +4,7 @@ use roomkit::voice::Agent;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Somebody the AI can be. What is left out is as `[channel]` has it.
+/// Somebody the AI can be. What is left out is as `[channel]` has it, but for `provider_config`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
@@ -27,7 +27,7 @@ pub struct AgentConfig {
     /// The agents it may hand callers to; default none.
     #[serde(default)]
     pub hands_off_to: Vec<String>,
-    /// The provider's settings that it changes; default none.
+    /// The provider's settings that it changes; default none. They stay until another agent sets them.
     #[serde(default)]
     pub provider_config: Map<String, Value>,
 }

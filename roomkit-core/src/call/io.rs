@@ -135,8 +135,8 @@ pub(crate) enum Action {
     Publish(Publication),
     /// Run this tool.
     StartTool(ToolRequest),
-    /// Drop this tool's future; nobody waits for it.
-    CancelTool(CallId),
+    /// Drop this tool's future; nobody waits for it. `expired`: it ran for too long.
+    CancelTool { call_id: CallId, expired: bool },
     /// Whether the call is idle (contract A8) has changed.
     Idle(bool),
     /// What the call has come to has changed.

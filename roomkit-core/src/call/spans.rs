@@ -245,9 +245,15 @@ pub(crate) fn tool_finished(span: &Span, finished: &Finished) {
     }
 }
 
-/// A tool call is not waited for any more.
-pub(crate) fn tool_cancelled(span: &Span) {
-    span.record("roomkit.tool.outcome", "cancelled");
+/// A tool call is not waited for any more: it was answered for having run for too long, or nobody wants
+/// its answer.
+pub(crate) fn tool_stopped(span: &Span, expired: bool) {
+    if expired {
+        span.record("roomkit.tool.outcome", "failed");
+        fail(span, "timeout");
+    } else {
+        span.record("roomkit.tool.outcome", "cancelled");
+    }
 }
 
 fn fail(span: &Span, why: &str) {

@@ -52,6 +52,8 @@ pub(super) struct Uplink {
     line: Line,
     /// Not sent yet.
     waiting: Lane,
+    /// Some of that is from before the first connection.
+    holds_early: bool,
     /// Sent to the present connection, and not certain to have been understood.
     kept: Sent,
     /// All positions are counted in bytes of audio sent to the present connection.
@@ -123,6 +125,7 @@ impl Uplink {
             lag_bytes: 0,
             line: Line::Early,
             waiting: Lane::default(),
+            holds_early: false,
             kept: Sent::default(),
             sent: 0,
             missing: 0,
@@ -144,7 +147,7 @@ impl Uplink {
         if self.line == Line::Early {
             return Kept::Whole;
         }
-        match self.waiting.shrink_to(self.hold) {
+        match self.waiting.shrink_to(self.may_wait()) {
             0 => Kept::Whole,
             dropped => Kept::DroppedOldest(dropped),
         }
@@ -159,13 +162,21 @@ impl Uplink {
         let bytes = piece.bytes();
         let length = audio::duration_of(bytes, self.rate);
         self.taken_at = self.taken_at.max(now) + length / self.speed;
-        if !self.waiting.is_empty() {
+        if self.waiting.is_empty() {
+            self.holds_early = false;
+        } else {
             self.hurried = Some(now);
         }
         self.sent += bytes as u64;
         self.kept.push(&piece);
         self.forget();
         Some(piece)
+    }
+
+    /// How many bytes may wait.
+    fn may_wait(&self) -> usize {
+        let early = if self.holds_early { EARLY_BYTES } else { 0 };
+        self.hold + early
     }
 
     /// When the next piece may go.
@@ -214,8 +225,11 @@ impl Uplink {
     pub(super) fn open(&mut self, now: Moment, provider: &ProviderCapabilities) -> usize {
         self.rewind();
         let dropped = match self.line {
-            Line::Early => 0,
-            Line::Open | Line::Down => self.waiting.shrink_to(self.hold) + self.missing,
+            Line::Early => {
+                self.holds_early = !self.waiting.is_empty();
+                0
+            }
+            Line::Open | Line::Down => self.waiting.shrink_to(self.may_wait()) + self.missing,
         };
         self.line = Line::Open;
         self.speed = provider.catch_up.max(2);

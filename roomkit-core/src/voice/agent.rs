@@ -17,7 +17,7 @@ use crate::tool::Tool;
 ///
 /// What an agent does not set is as the channel has it, and where that sets none either, voice and
 /// temperature are the provider's own, for which the conversation moves to another connection if the
-/// agent before had others. But its tools are its own and no others, unless it has the
+/// agent before had others. [Other settings](Self::provider_config) of the agent before stay. And its tools are its own and no others, unless it has the
 /// [channel's tools](Self::channel_tools) too.
 ///
 /// ```
@@ -102,7 +102,8 @@ impl Agent {
         self
     }
 
-    /// One of the provider's own settings. Those of the agent before with other keys stay.
+    /// One of the provider's own settings. Those of the agent before with other keys stay: what differs
+    /// between agents is best set in each.
     pub fn provider_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.provider_config.insert(key.into(), value.into());
         self

@@ -266,6 +266,26 @@ async fn a_tool_that_is_taken_back_has_been_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tool_that_takes_too_long_has_failed() {
+    let (traces, _listening) = Traces::listen();
+    let endless = Tool::new(
+        ToolDefinition::new("endless", "", json!({"type": "object"})),
+        |_: RealtimeSession, _: String, _: Map<String, Value>| std::future::pending(),
+    );
+    let house = House::with(|voice| voice.tool(endless).tool_timeout(ms(2000))).await;
+    let call = house.call().await;
+    call.ai.simulate_tool_call("c1", "endless", "{}");
+    tokio::time::sleep(ms(2001)).await;
+    settle().await;
+    house.voice.end_session(&call.session).await;
+    house.close(FrameworkEventKind::SessionEnded).await;
+    let seen = traces.roomkit();
+    let tool = seen.iter().find(|it| it.name == "roomkit.tool").unwrap();
+    assert_eq!(tool.value("roomkit.tool.outcome"), Some("failed"));
+    assert_eq!(tool.value("error.type"), Some("timeout"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_host_does_in_a_call_is_within_its_spans() {
     let (traces, _listening) = Traces::listen();
     let house = with_tools().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{CLOSE, Driver, End, LAST_WORDS, Running, recording};
+use super::{CLOSE, Driver, End, LAST_WORDS, recording};
 use crate::{
     call::publisher::{self, Ended, FromPublisher},
     client_protocol::ServerMessage,
@@ -22,7 +22,9 @@ impl Driver {
         self.session.end();
         drop(self.client_events);
         self.mailbox.close();
-        self.running.into_values().for_each(Running::stop);
+        for running in self.running.into_values() {
+            running.stop(false);
+        }
         drop(self.tools);
         drop(self.connecting);
 

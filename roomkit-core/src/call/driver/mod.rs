@@ -281,7 +281,7 @@ impl Driver {
                     self.tell(ToPublisher::News(publication), partial);
                 }
                 Action::StartTool(request) => self.start_tool(request),
-                Action::CancelTool(call_id) => self.cancel_tool(&call_id),
+                Action::CancelTool { call_id, expired } => self.cancel_tool(&call_id, expired),
                 Action::Idle(idle) => {
                     self.idle.send_replace(idle);
                 }

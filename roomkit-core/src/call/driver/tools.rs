@@ -25,8 +25,8 @@ pub(super) struct Running {
 
 impl Running {
     /// Nobody waits for it any more.
-    pub(super) fn stop(self) {
-        spans::tool_cancelled(&self.span);
+    pub(super) fn stop(self, expired: bool) {
+        spans::tool_stopped(&self.span, expired);
         self.cancelled.cancel();
         self.task.abort();
     }
@@ -61,9 +61,9 @@ impl Driver {
         self.running.insert(call_id, running);
     }
 
-    pub(super) fn cancel_tool(&mut self, call_id: &CallId) {
+    pub(super) fn cancel_tool(&mut self, call_id: &CallId, expired: bool) {
         if let Some(running) = self.running.remove(call_id) {
-            running.stop();
+            running.stop(expired);
         }
     }
 

@@ -60,7 +60,14 @@ impl Call {
         mut change: Change,
     ) {
         self.setup.complete(&mut change);
-        match self.route(&change) {
+        let route = self
+            .route(&change)
+            .map(|route| match self.connection.state {
+                State::Open => route,
+                // What is there now is about to be left, and would answer as it was.
+                _ => Updated::OnHandOver,
+            });
+        match route {
             Err(error) => self.answer_tool(now, closed, ToolAnswer::error(&error.to_string())),
             // Where the result alone makes the model go on, it must find the change made.
             Ok(Updated::Live) if self.continues_by_itself() => {

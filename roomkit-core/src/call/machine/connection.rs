@@ -48,6 +48,8 @@ pub(super) struct Connection {
     /// Attempts since the last connection that was proven.
     pub(super) failures: u32,
     pub(super) plan: Option<Plan>,
+    /// When it is to be left in any case.
+    ends: Vec<Plan>,
     pub(super) run: Option<Run>,
     /// Calls of earlier connections that this one was told of and that had no result then.
     pub(super) told_calls: HashSet<CallId>,
@@ -85,7 +87,7 @@ pub(super) enum State {
 }
 
 /// A hand-over that is to happen in the next quiet moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) reason: HandOverReason,
     pub(super) from: Moment,
@@ -119,6 +121,7 @@ impl Connection {
             has_spoken: false,
             failures: 0,
             plan: None,
+            ends: Vec::new(),
             run: None,
             told_calls: HashSet::new(),
             next_calls: HashSet::new(),
@@ -183,17 +186,48 @@ impl Connection {
     }
 
     pub(super) fn plan(&mut self, reason: HandOverReason, from: Moment, deadline: Moment) {
-        if self
-            .plan
-            .as_ref()
-            .is_none_or(|plan| deadline < plan.deadline)
-        {
-            self.plan = Some(Plan {
-                reason,
-                from,
-                deadline,
-                is_urgent: false,
-            });
+        self.plan_unless_sooner(Plan {
+            reason,
+            from,
+            deadline,
+            is_urgent: false,
+        });
+    }
+
+    fn plan_unless_sooner(&mut self, plan: Plan) {
+        let sooner = self.plan.as_ref().map(|plan| plan.deadline);
+        if sooner.is_none_or(|sooner| plan.deadline < sooner) {
+            self.plan = Some(plan);
+        }
+    }
+
+    /// Plans to be gone before an end that stays, whatever becomes of this plan.
+    fn plan_before_end(&mut self, reason: HandOverReason, from: Moment, deadline: Moment) {
+        let plan = Plan {
+            reason,
+            from,
+            deadline,
+            is_urgent: false,
+        };
+        self.ends.push(plan.clone());
+        self.plan_unless_sooner(plan);
+    }
+
+    /// A hand-over came to nothing, and this connection is used on. `again`: there is to be one more
+    /// for that reason, from that moment on.
+    pub(super) fn plan_anew(&mut self, now: Moment, again: Option<(Moment, HandOverReason)>) {
+        if let Some((at, reason)) = again {
+            let ends = self.ends.iter().map(|end| end.deadline.max(at));
+            let deadline = ends.min().unwrap_or(Moment::MAX).min(at + HOST_PATIENCE);
+            return self.plan(reason, at, deadline);
+        }
+        self.ends.retain(|end| now < end.deadline);
+        for mut end in self.ends.clone() {
+            if end.from <= now {
+                // It has just been tried: once more, when it must be.
+                end.from = end.deadline;
+            }
+            self.plan_unless_sooner(end);
         }
     }
 
@@ -214,7 +248,7 @@ impl Connection {
         let ahead = LOOK_AHEAD.min(life / 4);
         let margin = MARGIN.min(ahead / 4);
         let end = now.saturating_add(life);
-        self.plan(
+        self.plan_before_end(
             reason,
             end.saturating_sub(ahead),
             end.saturating_sub(margin),
@@ -225,7 +259,7 @@ impl Connection {
     pub(super) fn plan_to_go_away(&mut self, now: Moment, time_left: Option<Duration>) {
         let left = time_left.unwrap_or(GO_AWAY);
         let deadline = now.saturating_add(left.saturating_sub(MARGIN.min(left / 4)));
-        self.plan(HandOverReason::GoAway, now, deadline);
+        self.plan_before_end(HandOverReason::GoAway, now, deadline);
     }
 
     /// Plans to be gone because the host wants it.
@@ -240,6 +274,7 @@ impl Connection {
         self.number += 1;
         self.state = State::Open;
         self.plan = None;
+        self.ends.clear();
         self.due_since = None;
         self.awaits_pong = false;
         self.pinged_place = 0;

@@ -73,14 +73,11 @@ impl Call {
         if told_until == u64::MAX {
             return;
         }
-        let is_past = |held: &Held| held.order > 0 && held.order <= told_until.max(left_at);
-        let is_told = |held: &Held| is_past(held) && held.order > resumed_at;
+        let told_until = told_until.max(left_at);
+        let is_told = |held: &Held| resumed_at < held.order && held.order <= told_until;
         let owes_answer = |held: &Held| {
-            held.wants_answer()
-                && match held.what {
-                    Given::Command(_) => is_told(held),
-                    Given::Result(..) => is_past(held) && self.tools.is_settled(),
-                }
+            let is_result = matches!(held.what, Given::Result(..));
+            held.wants_answer() && is_told(held) && (!is_result || self.tools.is_settled())
         };
         let mut waits = self.held.iter().chain(&self.deferred);
         self.connection.owed |= waits.any(owes_answer);

@@ -187,7 +187,9 @@ impl Call {
             State::Dialling { fallback: true } => {
                 self.close_books(now);
                 self.connection.state = State::Dialling { fallback: false };
-                return self.out.push_back(Action::HangUp);
+                self.out.push_back(Action::HangUp);
+                self.tell_client_of_outage();
+                return self.words.tell(now, News::Unnoticed(error));
             }
             State::Open => {}
         }
@@ -268,11 +270,12 @@ impl Call {
                 None => HandOverReason::Host,
             };
             let at = now + self.connection.backoff();
-            self.connection.plan_for_host(at, reason);
+            self.connection.plan_anew(now, Some((at, reason)));
         } else {
             self.give_up_changes(now, &error);
             self.make_waiting_changes(now);
             self.connection.owed = false;
+            self.connection.plan_anew(now, None);
         }
         self.finish_hand_over(now, Some(HandOverOutcome::Kept), Duration::ZERO);
         self.words.tell(now, News::Unnoticed(error));
@@ -315,6 +318,7 @@ impl Call {
     fn close_books(&mut self, now: Moment) {
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
+        self.has_results = false;
         self.owes = None;
         self.awaits_response = false;
         let uplink = &self.uplink;

@@ -131,6 +131,8 @@ pub(crate) struct Call {
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
     wanted: Wanted,
+    /// The model was given results since the last response began.
+    has_results: bool,
     /// Errors that came where a response was asked for, since the last began.
     refusals: u32,
     chain_depth: u32,
@@ -154,6 +156,8 @@ struct Response {
     said: bool,
     /// The user has spoken since it began.
     spoken_over: bool,
+    /// One was asked for when it began: this one, or the provider refuses that because of this one.
+    asked_for: bool,
 }
 
 /// Something for the provider that cannot be sent yet.
@@ -205,7 +209,7 @@ enum Wanted {
     NotBefore(Moment),
     /// It was; until this moment it may begin.
     AskedUntil(Moment),
-    /// It was, and one more is wanted after it.
+    /// It was, and one more is wanted after the next that begins.
     AskedAndMore(Moment),
 }
 
@@ -260,6 +264,7 @@ impl Call {
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,
+            has_results: false,
             refusals: 0,
             chain_depth: 0,
             playout,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{AFTER_SPEECH, Call, Wanted};
+use super::Call;
 use crate::{
     audio,
     call::{
@@ -103,12 +103,7 @@ impl Call {
                 }
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
-            ProviderEvent::ResponseRefused => {
-                if matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_)) {
-                    // One is running that has not been announced yet; ask again after it.
-                    self.wanted = Wanted::NotBefore(now + AFTER_SPEECH);
-                }
-            }
+            ProviderEvent::ResponseRefused => self.on_response_refused(now),
             ProviderEvent::TurnPassed => {
                 self.awaits_response = false;
                 self.turn.forget();

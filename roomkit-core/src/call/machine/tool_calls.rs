@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Given, OWES_AFTER_GIVEN};
+use super::{Call, Given, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
         gate::Toolbox,
@@ -25,6 +25,7 @@ impl Call {
             Called::New => {
                 self.calls.insert(request.call_id.clone(), toolbox);
                 self.tell_tool_call(now, request);
+                self.asks_after_the_last_result();
             }
             Called::Refused(answer) => {
                 self.tell_tool_call(now, request.clone());
@@ -65,12 +66,29 @@ impl Call {
         })
     }
 
-    /// The provider takes calls back (contract K4).
+    /// A quick tool may be done before the model makes the next call of the same turn.
+    fn asks_after_the_last_result(&mut self) {
+        if self.has_results && !self.tools.is_settled() {
+            self.wanted = match self.wanted {
+                Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) => {
+                    Wanted::AskedUntil(until)
+                }
+                Wanted::No | Wanted::NotBefore(_) => Wanted::No,
+            };
+        }
+    }
+
+    /// The provider takes calls back (contract K4). If nothing else is waited for, it goes on with
+    /// the results that it has.
     pub(super) fn on_tools_cancelled(&mut self, now: Moment, call_ids: Vec<CallId>) {
+        let was_settled = self.tools.is_settled();
         for call_id in call_ids {
             if let Some(closed) = self.tools.close(&call_id) {
                 self.cancel_tool(now, closed.request);
             }
+        }
+        if self.has_results && !was_settled && !self.continues_by_itself() {
+            self.results_are_given(now);
         }
     }
 
@@ -101,7 +119,10 @@ impl Call {
         }
         while let Some((closed, answer)) = self.tools.close_expired(now) {
             let call_id = closed.request.call_id.clone();
-            self.out.push_back(Action::CancelTool(call_id));
+            self.out.push_back(Action::CancelTool {
+                call_id,
+                expired: true,
+            });
             self.answer_tool(now, closed, answer);
         }
         while let Some(request) = self.tools.start_next(now) {
@@ -159,8 +180,11 @@ impl Call {
 
     /// The model has results that it did not have.
     pub(super) fn results_are_given(&mut self, now: Moment) {
-        let is_answered = self.provider.as_ref().is_none_or(|it| it.answers_results);
-        if self.tools.is_settled() && is_answered {
+        if self.provider.as_ref().is_some_and(|it| !it.answers_results) {
+            return;
+        }
+        self.has_results = true;
+        if self.tools.is_settled() {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
@@ -169,7 +193,10 @@ impl Call {
     pub(super) fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
         let ToolRequest { call_id, name, .. } = request;
         self.calls.remove(&call_id);
-        self.out.push_back(Action::CancelTool(call_id.clone()));
+        self.out.push_back(Action::CancelTool {
+            call_id: call_id.clone(),
+            expired: false,
+        });
         self.words.tell(now, News::ToolCancelled { call_id, name });
     }
 }

@@ -79,6 +79,8 @@ impl Call {
         // It answers what was given, not what still waits to be.
         self.awaits_response = self.deferred.iter().any(Held::wants_answer);
         self.refusals = 0;
+        self.has_results = false;
+        let asked_for = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
             _ => Wanted::No,
@@ -90,6 +92,7 @@ impl Call {
             interrupted: false,
             said: false,
             spoken_over: false,
+            asked_for,
         });
         self.tell_response(now, ResponsePhase::Started, None);
     }
@@ -178,6 +181,8 @@ impl Call {
             && !response.interrupted
         {
             response.interrupted = true;
+            // What was stopped is not owed.
+            self.owes = None;
             if let Some(id) = response.id.clone() {
                 self.stale.push_back(id);
                 if self.stale.len() > STALE_RESPONSES {
@@ -197,6 +202,18 @@ impl Call {
 
     pub(super) fn is_audible(&self, now: Moment) -> bool {
         !self.playout.is_silent(now)
+    }
+
+    /// The provider would not begin the response that was asked for, because one runs that it began by
+    /// itself, whether or not that was announced yet: it is asked again after it.
+    pub(super) fn on_response_refused(&mut self, now: Moment) {
+        if let Some(response) = &mut self.response {
+            if std::mem::take(&mut response.asked_for) {
+                self.wanted = Wanted::NotBefore(now);
+            }
+        } else if let Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) = self.wanted {
+            self.wanted = Wanted::AskedAndMore(now + AFTER_SPEECH);
+        }
     }
 
     /// The model should say something about what it was just given.

@@ -342,3 +342,20 @@ fn x5_utterances_that_are_never_understood_are_bounded() {
     assert_eq!(uplink.utterances.len(), MAX_UTTERANCES);
     assert!(!uplink.holds(0) && uplink.holds(999));
 }
+
+#[test]
+fn s4_early_audio_is_not_cut_to_the_hold_while_it_catches_up() {
+    let mut uplink = Uplink::new(RATE, ms(5_000));
+    for n in 0..400 {
+        uplink.push(piece(n));
+    }
+    uplink.open(ms(0), &provider());
+    assert_eq!(uplink.push(piece(400)), Kept::Whole);
+    assert_eq!(flow(&mut uplink, ms(0)).first(), Some(&0));
+    while let Some(wake) = uplink.next_wake() {
+        flow(&mut uplink, wake);
+    }
+    uplink.shut();
+    let dropped = (0..400).filter(|n| uplink.push(piece(*n)) != Kept::Whole);
+    assert!(dropped.count() > 0, "afterwards it is the hold that counts");
+}

@@ -105,7 +105,7 @@ impl Promises {
             Action::StartTool(request) => {
                 self.broken.extend(self.calls.started(&request.call_id));
             }
-            Action::CancelTool(call_id) => self.finished(call_id),
+            Action::CancelTool { call_id, .. } => self.finished(call_id),
             Action::ToProvider(ProviderCommand::ToolResult { call_id, .. }) => {
                 self.broken.extend(self.calls.answered(call_id));
             }

@@ -358,6 +358,49 @@ fn h1_known_ends_of_a_connection_are_not_waited_for() {
 }
 
 #[test]
+fn h1_known_ends_outlast_a_hand_over_that_came_to_nothing() {
+    let settings = CallSettings {
+        max_connection_age: Some(Duration::from_secs(1200)),
+        ..settings()
+    };
+    let mut call = Scripted::with(settings, replaying());
+    call.command(Command::HandOver)
+        .dial_fails(ProviderErrorKind::Authentication);
+    for _ in 0..1139 {
+        call.pass(ms(1000)).provider(ProviderEvent::Pong);
+    }
+    assert_eq!(call.dials().len(), 1);
+    call.pass(ms(1000)).provider(ProviderEvent::Pong);
+    assert_eq!(call.dials().len(), 2, "the first quiet moment");
+    call.dial_fails(ProviderErrorKind::Authentication);
+    for _ in 0..100 {
+        call.pass(ms(1000)).provider(ProviderEvent::Pong);
+    }
+    let at: Vec<Moment> = call.dials().iter().map(|(at, _)| *at).skip(2).collect();
+    assert_eq!(at, [Duration::from_secs(1195)], "and at the last moment");
+}
+
+#[test]
+fn h1_another_attempt_does_not_wait_beyond_a_known_end() {
+    let mut call = replaying_call();
+    call.response("r1").go_away(ms(20_000)).pass(ms(15_000));
+    assert_eq!(call.dials().len(), 1);
+    call.dial_fails(ProviderErrorKind::Server).pass(ms(500));
+    assert_eq!(call.dials().len(), 2, "the vendor leaves in 5 s");
+}
+
+#[test]
+fn h2_a_client_hears_of_an_outage_while_a_successor_is_dialled() {
+    let mut call = replaying_call();
+    call.command(Command::HandOver).lost();
+    assert!(call.told_client().contains(&ServerMessage::Reconnecting));
+    let news = call.news();
+    assert!(news.iter().any(|told| matches!(told, News::Unnoticed(_))));
+    call.connects(replaying());
+    assert!(call.told_client().contains(&ServerMessage::Reconnected));
+}
+
+#[test]
 fn h1_what_is_given_during_a_hand_over_is_told_once_and_answered() {
     let mut call = resuming_call();
     turn(&mut call, "1");

@@ -247,7 +247,10 @@ fn clone(action: &Action) -> Action {
         Action::ToClient(command) => Action::ToClient(command.clone()),
         Action::Publish(publication) => Action::Publish(publication.clone()),
         Action::StartTool(request) => Action::StartTool(request.clone()),
-        Action::CancelTool(call_id) => Action::CancelTool(call_id.clone()),
+        Action::CancelTool { call_id, expired } => Action::CancelTool {
+            call_id: call_id.clone(),
+            expired: *expired,
+        },
         Action::Idle(idle) => Action::Idle(*idle),
         Action::Stats(stats) => Action::Stats(stats.clone()),
         Action::Recording(state, by, since) => Action::Recording(*state, *by, *since),

@@ -85,7 +85,10 @@ fn k3_a_timeout_answers_and_the_late_result_is_dropped() {
         "{:?}",
         results(&call)
     );
-    assert!(call.take().contains(&Action::CancelTool("c1".into())));
+    assert!(call.take().contains(&Action::CancelTool {
+        call_id: "c1".into(),
+        expired: true
+    }));
     call.tool_answers("c1");
     assert_eq!(results(&call).len(), 1);
     assert_eq!(call.take(), [Action::Dropped("late_tool_result")]);
@@ -124,7 +127,10 @@ fn k4_a_call_taken_back_is_cancelled_and_never_answered() {
         .tool_cleared("c2");
     let call_ids = vec!["c1".into(), "unknown".into()];
     call.provider(ProviderEvent::ToolCallsCancelled { call_ids });
-    assert!(call.take().contains(&Action::CancelTool("c1".into())));
+    assert!(call.take().contains(&Action::CancelTool {
+        call_id: "c1".into(),
+        expired: false
+    }));
     call.tool_answers("c1").tool_answers("c2");
     assert_eq!(
         results(&call),
@@ -139,7 +145,10 @@ fn k4_the_end_of_the_session_cancels() {
         .tool_cleared("c1")
         .command(Command::End(EndReason::Host));
     let actions = call.take();
-    assert!(actions.contains(&Action::CancelTool("c1".into())));
+    assert!(actions.contains(&Action::CancelTool {
+        call_id: "c1".into(),
+        expired: false
+    }));
     assert_eq!(actions.last(), Some(&Action::End(EndReason::Host)));
     call.tool_answers("c1");
     assert!(results(&call).is_empty());
@@ -167,6 +176,33 @@ fn k7_the_model_goes_on_once_after_the_last_result_and_not_while_it_speaks() {
         .response_ends("r2", ResponseStatus::Completed)
         .pass(ms(20_000));
     assert_eq!(call.asked(), 1);
+}
+
+#[test]
+fn k7_a_quick_result_does_not_ask_before_the_last_one_of_its_turn() {
+    for later in ["answered", "cancelled"] {
+        let mut call = Scripted::new();
+        call.response("r1")
+            .tool_call("c1")
+            .tool_cleared("c1")
+            .tool_answers("c1")
+            .pass(ms(300))
+            .tool_call("c2")
+            .tool_cleared("c2")
+            .response_ends("r1", ResponseStatus::Completed)
+            .pass(ms(1000));
+        assert_eq!(call.asked(), 0, "c2 is open");
+        if later == "answered" {
+            call.tool_answers("c2");
+        } else {
+            call.provider(ProviderEvent::ToolCallsCancelled {
+                call_ids: vec!["c2".into()],
+            });
+        }
+        assert_eq!(call.asked(), 1, "c2 is {later}");
+        call.answer("r2", "done", ms(100)).pass(ms(20_000));
+        assert_eq!(call.asked(), 1);
+    }
 }
 
 #[test]

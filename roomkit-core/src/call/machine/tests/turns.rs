@@ -55,14 +55,32 @@ fn r3_text_between_asking_and_the_response_is_answered_too() {
 
 #[test]
 fn k7_a_refused_request_is_made_again_after_the_response() {
+    // The provider had begun one by itself, and says so before or after.
+    for is_announced in [true, false] {
+        let mut call = Scripted::new();
+        call.text("one", false);
+        if is_announced {
+            call.response("r0").provider(ProviderEvent::ResponseRefused);
+        } else {
+            call.provider(ProviderEvent::ResponseRefused).response("r0");
+        }
+        call.pass(ms(5000));
+        assert_eq!(call.asked(), 1);
+        call.response_ends("r0", ResponseStatus::Completed)
+            .pass(ms(1000));
+        assert_eq!(call.asked(), 2, "announced: {is_announced}");
+        call.answer("r1", "one it is", ms(100)).pass(ms(20_000));
+        assert_eq!(call.asked(), 2);
+    }
+}
+
+#[test]
+fn k7_a_request_of_the_hosts_that_is_refused_is_not_made_again() {
     let mut call = Scripted::new();
-    call.text("one", false)
-        .provider(ProviderEvent::ResponseRefused);
-    call.response("r0").pass(ms(5000));
-    assert_eq!(call.asked(), 1);
+    call.response("r0").provider(ProviderEvent::ResponseRefused);
     call.response_ends("r0", ResponseStatus::Completed)
-        .pass(ms(1000));
-    assert_eq!(call.asked(), 1, "r0 began after the text was there");
+        .pass(ms(20_000));
+    assert_eq!(call.asked(), 0);
 }
 
 #[test]

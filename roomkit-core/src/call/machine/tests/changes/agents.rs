@@ -118,14 +118,18 @@ fn k7_h1_an_agent_that_takes_another_connection_answers_there_and_nobody_before(
 fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
     let mut overlapping = rigid();
     overlapping.overlaps = true;
-    for is_lost in [false, true] {
+    let both = [false, true];
+    let all =
+        both.map(|is_lost| [UpdateWay::NewConnection, UpdateWay::Live].map(|it| (is_lost, it)));
+    for (is_lost, way) in all.into_iter().flatten() {
         let mut call = Scripted::with(settings(), overlapping.clone());
         call.tool_call("c1")
             .tool_cleared("c1")
             .command(Command::HandOver)
             .pass(ms(20_000));
         assert_eq!(call.dialled().len(), 1, "no quiet moment came");
-        call.hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        call.hands_off("c1", agent("billing", way));
+        assert_eq!(call.order(), [""; 0], "not the agent of before: {way:?}");
         if is_lost {
             call.provider(ProviderEvent::Closed(None));
         }
@@ -133,7 +137,8 @@ fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
         let result =
             |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
         let results = call.to_provider().into_iter().filter(result);
-        assert_eq!(results.count(), 1, "lost meanwhile: {is_lost}");
+        assert_eq!(results.count(), 1, "lost meanwhile: {is_lost}, {way:?}");
+        assert_eq!(call.order().last(), Some(&"respond"));
     }
 }
 

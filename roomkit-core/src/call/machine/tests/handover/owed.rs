@@ -1,7 +1,11 @@
 //! Responses that a model owes without being asked, and does not give (contract H5).
 
 use super::*;
-use crate::voice::DeliveryStrategy;
+use crate::{
+    call::setup::Change,
+    provider::{SessionUpdate, UpdateSupport, UpdateWay},
+    voice::DeliveryStrategy,
+};
 
 /// When it was taken for stuck, if it was within five minutes in which it was otherwise alive.
 fn stuck_after(call: &mut Scripted) -> Option<Moment> {
@@ -141,4 +145,71 @@ fn h1_a_planned_hand_over_waits_for_an_answer_that_comes_without_being_asked_for
     assert_eq!(call.dials(), [], "an answer is owed");
     call.answer("r1", "hi", ms(100)).pass(ms(400));
     assert_eq!(call.dials().len(), 1);
+}
+
+#[test]
+fn h4_an_answer_that_was_stopped_is_not_owed_by_the_next_connection() {
+    let mut call = resuming_call();
+    call.text("hello?", false)
+        .response("r1")
+        .voice("r1", "i1", ms(5000))
+        .client(ClientEvent::Interrupt)
+        .pass(ms(3000))
+        .lost();
+    let from = call.log.len();
+    call.connects(resuming()).pass(ms(5000));
+    assert_eq!(call.to_new_provider(from), []);
+}
+
+#[test]
+fn k7_a_result_that_waited_and_that_a_token_covers_is_answered_once() {
+    let mut capabilities = resuming();
+    capabilities.resumes_changed = true;
+    capabilities.updates = UpdateSupport::all(UpdateWay::NewConnection);
+    let mut call = Scripted::with(settings(), capabilities.clone());
+    call.response("r1").tool_call("c1").tool_cleared("c1");
+    let answer = ToolAnswer {
+        output: "done".into(),
+        is_error: false,
+    };
+    let update = SessionUpdate {
+        voice: Some("bass".into()),
+        ..SessionUpdate::default()
+    };
+    let change = Change::new(update, capabilities.updates);
+    call.feed(Input::ToolChanges("c1".into(), answer, Box::new(change)))
+        .token("t")
+        .response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(1000));
+    assert_eq!(call.dials().len(), 1);
+    let from = call.log.len();
+    call.connects(capabilities).pass(ms(1000));
+    let told = call.to_new_provider(from);
+    let asks = |command: &&ProviderCommand| {
+        matches!(
+            command,
+            ProviderCommand::Respond | ProviderCommand::Text { respond: true, .. }
+        )
+    };
+    assert_eq!(told.iter().filter(asks).count(), 1, "{told:?}");
+}
+
+#[test]
+fn h1_what_was_given_keeps_its_order_over_a_loss() {
+    let mut capabilities = resuming();
+    capabilities.text_during_responses = false;
+    capabilities.history = HistorySupport::None;
+    let mut call = Scripted::with(settings(), capabilities.clone());
+    call.response("r1").text("first", true).lost();
+    call.text("second", true);
+    let from = call.log.len();
+    call.connects(capabilities);
+    let texts = call
+        .to_new_provider(from)
+        .into_iter()
+        .filter_map(|it| match it {
+            ProviderCommand::Text { text, .. } => Some(text),
+            _ => None,
+        });
+    assert_eq!(texts.collect::<Vec<_>>(), ["first", "second"]);
 }
