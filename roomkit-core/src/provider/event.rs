@@ -91,6 +91,10 @@ pub enum ProviderEvent {
     /// For providers that [go on by themselves](super::Continuation::Automatic), so that a model that
     /// keeps silent is not taken for one that is stuck (contract H5).
     TurnPassed,
+    /// The model is not done with what it was told last: another response follows by itself, or
+    /// [`TurnPassed`](Self::TurnPassed). After [`ResponseEnded`](Self::ResponseEnded), from vendors that
+    /// say so; a call whose result the model waits for need not be announced.
+    MoreToCome,
     /// Tokens spent outside a response, such as on transcription.
     Usage(Usage),
     /// The oldest [`ProviderCommand::Update`] that was not answered took effect.
@@ -128,6 +132,7 @@ debug_quietly!(ProviderEvent {
     ResponseEnded { response_id, status, usage },
     ResponseRefused,
     TurnPassed,
+    MoreToCome,
     Usage(usage),
     Updated,
     UpdateRefused(error),

@@ -17,7 +17,8 @@ use crate::tool::Tool;
 ///
 /// What an agent does not set is as the channel has it, and where that sets none either, voice and
 /// temperature are the provider's own, for which the conversation moves to another connection if the
-/// agent before had others. [Other settings](Self::provider_config) of the agent before stay. And its tools are its own and no others, unless it has the
+/// agent before had others. [Other settings](Self::provider_config) of the agent before stay. And its
+/// tools are its own and no others, unless it has the
 /// [channel's tools](Self::channel_tools) too.
 ///
 /// ```

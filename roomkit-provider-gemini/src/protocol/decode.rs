@@ -245,9 +245,10 @@ impl Decoder {
             let reason = text_of(content.reason.as_ref());
             let status = status(reason, |reason| self.redactor.redact(reason));
             usage = usage.or_else(|| self.tally.take());
-            usage = self.turns.completed(status, usage, events);
+            let goes_on = text_of(content.status.as_ref()) == "IN_PROGRESS";
+            usage = self.turns.completed(status, usage, goes_on, events);
         } else if text_of(content.status.as_ref()) == "IDLE" {
-            self.turns.forget_interrupted();
+            self.turns.is_idle(events);
         }
         if is_true(content.waiting_for_input.as_ref()) {
             self.turns.pass(events);

@@ -42,6 +42,8 @@ pub(super) struct Turns {
     has_vad: bool,
     /// An interruption's `turnComplete` is due; it ends nobody's speech.
     completes_interruption: bool,
+    /// The vendor has said that the model goes on after its last turn.
+    goes_on: bool,
     /// The model began a turn, and nobody has asked yet.
     began: bool,
     /// The host tells when the user speaks; the core knows it from there.
@@ -62,6 +64,7 @@ impl Turns {
             speaking: false,
             has_vad: false,
             completes_interruption: false,
+            goes_on: false,
             began: false,
             is_manual,
             transcribes,
@@ -287,8 +290,23 @@ impl Turns {
         rest
     }
 
-    /// The turn is over. Gives back the usage that no response took.
+    /// The turn is over; the model may go on with another. Gives back the usage that no response took.
     pub(super) fn completed(
+        &mut self,
+        status: ResponseStatus,
+        usage: Option<Usage>,
+        goes_on: bool,
+        events: &mut Events,
+    ) -> Option<Usage> {
+        self.goes_on = goes_on;
+        let rest = self.end_turn(status, usage, events);
+        if goes_on {
+            events.push_back(ProviderEvent::MoreToCome);
+        }
+        rest
+    }
+
+    fn end_turn(
         &mut self,
         status: ResponseStatus,
         usage: Option<Usage>,
@@ -316,7 +334,9 @@ impl Turns {
             }
         }
         if status == ResponseStatus::Completed {
-            events.push_back(ProviderEvent::TurnPassed);
+            if !self.goes_on {
+                events.push_back(ProviderEvent::TurnPassed);
+            }
             return usage;
         }
         // A turn that failed before it said anything was a response too.
@@ -354,6 +374,14 @@ impl Turns {
             self.settle_user(events);
         }
         self.words.settle_late(events);
+    }
+
+    /// The model has nothing left to do.
+    pub(super) fn is_idle(&mut self, events: &mut Events) {
+        self.forget_interrupted();
+        if std::mem::take(&mut self.goes_on) && self.model == Model::Idle {
+            events.push_back(ProviderEvent::TurnPassed);
+        }
     }
 
     /// Nothing more can come of an interrupted answer.

@@ -251,6 +251,22 @@ fn an_interrupted_answer_is_over_at_the_first_proof_of_it() {
 }
 
 #[test]
+fn a8_a_turn_after_which_the_model_goes_on_says_so() {
+    let end = |status: &str| json!({ "serverContent": { "turnComplete": true, "interactionStatus": status } });
+    let idle = json!({ "serverContent": { "interactionStatus": "IDLE" } });
+    let (goes_on, ends) = (end("IN_PROGRESS"), end("IDLE"));
+    let said = ["response", "audio 8", "completed"];
+    let first = script(&[audio(), goes_on.clone()]);
+    assert_eq!(first[first.len() - 4..], [&said[..], &["more"]].concat());
+    let whole = script(&[audio(), goes_on.clone(), audio(), ends.clone()]);
+    let whole = whole[whole.len() - 7..].to_vec();
+    assert_eq!(whole, [&said[..], &["more"], &said[..]].concat());
+    // Thinking that comes to nothing, told with a turn or without one.
+    assert_eq!(script(&[goes_on.clone(), ends]), ["more", "passed"]);
+    assert_eq!(script(&[goes_on, idle.clone(), idle]), ["more", "passed"]);
+}
+
+#[test]
 fn t6_reasons_for_the_end_of_a_turn() {
     let end = |reason: &str| json!({ "serverContent": { "turnComplete": true, "turnCompleteReason": reason } });
     let table = [

@@ -108,6 +108,10 @@ impl Call {
                 self.awaits_response = false;
                 self.turn.forget();
             }
+            ProviderEvent::MoreToCome => {
+                // A result of a tool is what else may be meant, and is looked after already.
+                self.awaits_response |= self.tools.is_empty() && self.answers_results();
+            }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),

@@ -180,7 +180,7 @@ impl Call {
 
     /// The model has results that it did not have.
     pub(super) fn results_are_given(&mut self, now: Moment) {
-        if self.provider.as_ref().is_some_and(|it| !it.answers_results) {
+        if !self.answers_results() {
             return;
         }
         self.has_results = true;
@@ -188,6 +188,10 @@ impl Call {
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
+    }
+
+    pub(super) fn answers_results(&self) -> bool {
+        self.provider.as_ref().is_none_or(|it| it.answers_results)
     }
 
     pub(super) fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {

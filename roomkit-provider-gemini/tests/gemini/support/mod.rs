@@ -89,6 +89,7 @@ pub(crate) fn told(event: &ProviderEvent) -> String {
             format!("{status}{}", usage.unwrap_or_default())
         }
         ProviderEvent::TurnPassed => "passed".into(),
+        ProviderEvent::MoreToCome => "more".into(),
         ProviderEvent::Usage(usage) => {
             format!("usage {}+{}", usage.input_tokens, usage.output_tokens)
         }

@@ -140,6 +140,7 @@ fn step(bytes: &mut Reader<'_>) -> Option<(Step, usize)> {
         42 => Step::Permissions(bytes.flag(), bytes.flag()),
         43 => Step::NotSent(bytes.id()),
         44 => Step::TurnPassed,
+        45 => Step::MoreToCome,
         _ => host(bytes),
     };
     Some((step, times))

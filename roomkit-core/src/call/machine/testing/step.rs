@@ -40,6 +40,7 @@ pub(in crate::call::machine) enum Step {
     /// A change does not get out; so many are behind it.
     NotSent(u8),
     TurnPassed,
+    MoreToCome,
     Spent,
 
     // Its connections.

@@ -241,6 +241,7 @@ impl World {
             },
             Step::Refused => ProviderEvent::ResponseRefused,
             Step::TurnPassed => ProviderEvent::TurnPassed,
+            Step::MoreToCome => ProviderEvent::MoreToCome,
             Step::Call(id, arguments) => {
                 // A vendor that can be told of calls by their ids does not use one of them twice.
                 let is_unique = self.capabilities.history == HistorySupport::Full;

@@ -213,3 +213,35 @@ fn h1_what_was_given_keeps_its_order_over_a_loss() {
         });
     assert_eq!(texts.collect::<Vec<_>>(), ["first", "second"]);
 }
+
+#[test]
+fn h4_a8_a_model_that_says_that_it_goes_on_owes_the_rest() {
+    let mut call = resuming_call();
+    call.user_starts("u1")
+        .user_stops("u1")
+        .words(Role::User, "u1", "what is it?", true)
+        .answer("r1", "let me think", ms(100))
+        .provider(ProviderEvent::MoreToCome)
+        .go_away(ms(50_000))
+        .pass(ms(5000));
+    assert!(!call.call.idle);
+    assert_eq!(call.dials(), [], "this is no quiet moment");
+    call.lost();
+    let from = call.log.len();
+    call.connects(resuming());
+    let told = call.to_new_provider(from);
+    assert!(told.contains(&ProviderCommand::Respond), "{told:?}");
+
+    let mut call = resuming_call();
+    call.tool_call("c1")
+        .tool_cleared("c1")
+        .provider(ProviderEvent::MoreToCome)
+        .provider(ProviderEvent::TurnPassed)
+        .answer("r1", "let me think", ms(100))
+        .provider(ProviderEvent::MoreToCome)
+        .provider(ProviderEvent::TurnPassed)
+        .tool_answers("c1")
+        .answer("r2", "it is this", ms(100))
+        .pass(ms(1000));
+    assert!(call.call.idle);
+}
