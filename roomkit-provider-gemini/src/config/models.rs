@@ -66,6 +66,12 @@ impl ModelFamily {
         self == Live31
     }
 
+    /// Whether a conversation that is told as content is unknown to it when it is spoken to first. The
+    /// wire says of no connection which comes first, so such a model is told in its instructions too.
+    pub(crate) fn overlooks_history(self) -> bool {
+        self.is_25()
+    }
+
     /// Whether instructions and tools of a live session can be changed.
     pub(crate) fn updates(self) -> bool {
         matches!(self, Live38 | Live38Thinking)

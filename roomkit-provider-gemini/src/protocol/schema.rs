@@ -107,7 +107,9 @@ impl Cleaner<'_> {
     fn clean(&mut self, schema: &Value, depth: usize) -> Map<String, Value> {
         self.nodes += 1;
         let flat = match schema {
-            Value::Object(schema) if depth < DEPTH && self.nodes < NODES => self.flatten(schema),
+            Value::Object(schema) if depth < DEPTH && self.nodes < NODES => {
+                self.flatten(schema, depth)
+            }
             // `true` and `{}` allow anything, which the vendor has no word for.
             _ => Map::new(),
         };
@@ -147,19 +149,32 @@ impl Cleaner<'_> {
         cleaned
     }
 
-    /// The schema with references followed, alternatives decided and constants as choices. What
-    /// stands beside a reference or an alternative wins over what is in it.
-    fn flatten(&self, schema: &Map<String, Value>) -> Map<String, Value> {
+    /// The schema with references followed, parts put together, alternatives decided and constants as
+    /// choices. What stands beside a reference, a part or an alternative wins over what is in it.
+    fn flatten(&mut self, schema: &Map<String, Value>, depth: usize) -> Map<String, Value> {
+        let root = self.root;
         let mut flat = schema.clone();
         for _ in 0..DEPTH {
             if let Some(reference) = flat.remove("$ref") {
                 let place = reference.as_str().and_then(|place| place.strip_prefix('#'));
-                if let Some(Value::Object(there)) = place.and_then(|at| self.root.pointer(at)) {
+                if let Some(Value::Object(there)) = place.and_then(|at| root.pointer(at)) {
                     under(&mut flat, there);
                 }
                 continue;
             }
-            let alternatives = ["anyOf", "oneOf", "allOf"]
+            if let Some(parts) = flat.remove("allOf") {
+                for part in parts.as_array().into_iter().flatten() {
+                    self.nodes += 1;
+                    if let Value::Object(part) = part
+                        && depth < DEPTH
+                        && self.nodes < NODES
+                    {
+                        under(&mut flat, &self.flatten(part, depth + 1));
+                    }
+                }
+                continue;
+            }
+            let alternatives = ["anyOf", "oneOf"]
                 .iter()
                 .find_map(|name| flat.remove(*name));
             let Some(alternatives) = alternatives else {
@@ -243,11 +258,24 @@ impl Cleaner<'_> {
     }
 }
 
-/// Adds what is not there yet.
+/// Adds what is not there yet: of properties and what is required of them, each.
 fn under(schema: &mut Map<String, Value>, below: &Map<String, Value>) {
     for (name, value) in below {
-        if !schema.contains_key(name) {
-            schema.insert(name.clone(), value.clone());
+        match (name.as_str(), schema.get_mut(name), value) {
+            (_, None, _) => {
+                schema.insert(name.clone(), value.clone());
+            }
+            ("properties", Some(Value::Object(own)), Value::Object(more)) => {
+                for (name, value) in more {
+                    own.entry(name).or_insert_with(|| value.clone());
+                }
+            }
+            ("required", Some(Value::Array(own)), Value::Array(more)) => {
+                let new = more.iter().filter(|name| !own.contains(name));
+                let new: Vec<Value> = new.cloned().collect();
+                own.extend(new);
+            }
+            _ => {}
         }
     }
 }

@@ -26,8 +26,11 @@ pub(super) fn setup(
         }
     };
     put("generationConfig", Some(generation(session, target, setup)));
-    let prompt = setup.system_prompt.as_deref().map(without_controls);
-    put("systemInstruction", prompt.as_deref().and_then(instruction));
+    let mut prompt = without_controls(setup.system_prompt.as_deref().unwrap_or_default());
+    if target.family.overlooks_history() && setup.resume.is_none() {
+        prompt.push_str(&recap(&setup.history));
+    }
+    put("systemInstruction", instruction(&prompt));
     let tools = schema::tools(&setup.tools, session, target)?;
     put("tools", (!tools.is_empty()).then_some(tools.into()));
     put("realtimeInputConfig", realtime_input(session, target));
@@ -242,6 +245,23 @@ pub(super) fn turns(history: &[HistoryItem]) -> Vec<Content<'static>> {
         }
     }
     turns
+}
+
+/// The same as a part of the instructions; empty if nothing was said.
+fn recap(history: &[HistoryItem]) -> String {
+    let turns = turns(history);
+    let lines = turns.iter().flat_map(|turn| {
+        let texts = turn.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            _ => None,
+        });
+        texts.map(move |text| format!("\n{}: {text}", turn.role))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("\n\n[The conversation goes on. So far, with `model` for you:{lines}]")
 }
 
 /// There is no `system` among the turns of a conversation.

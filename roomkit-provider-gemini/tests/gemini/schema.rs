@@ -108,6 +108,25 @@ fn a_property_in_every_form() {
             json!({ "type": "STRING", "nullable": true }),
         ),
         (json!({ "anyOf": "x" }), json!({ "type": "STRING" })),
+        // Parts.
+        (
+            json!({
+                "type": "object",
+                "properties": { "own": { "type": "boolean" } },
+                "required": ["own"],
+                "allOf": [
+                    { "properties": { "a": { "type": "string" }, "own": { "type": "string" } },
+                      "required": ["a", "own"] },
+                    { "allOf": [{ "properties": { "b": { "type": "integer" } } }], "required": ["b"] },
+                ],
+            }),
+            json!({
+                "type": "OBJECT",
+                "properties": { "own": { "type": "BOOLEAN" }, "a": { "type": "STRING" },
+                    "b": { "type": "INTEGER" } },
+                "required": ["own", "a", "b"],
+            }),
+        ),
         // References.
         (
             json!({ "$ref": "https://example.com/schema" }),

@@ -265,6 +265,12 @@ fn h1_what_was_said_before_is_given_in_the_form_of_the_model() {
             );
             let encoder = encoder.unwrap();
             let frame: Value = serde_json::from_str(&encoder.setup(&setup).unwrap()).unwrap();
+            let instruction = &frame["setup"]["systemInstruction"]["parts"][0]["text"];
+            // Spoken to first, it overlooks what it is told as content.
+            let is_recapped = model == NATIVE_25 && setup.resume.is_none();
+            let recap = "\nuser: My name is Ann.\nuser: She is a member.\nmodel: Hi Ann.";
+            let text = instruction.as_str().unwrap_or_default();
+            assert_eq!(text.contains(recap), is_recapped, "{model}: {text}");
             let announced = frame["setup"].get("historyConfig").cloned();
             let expected = json!({ "initialHistoryInClientContent": true });
             assert_eq!(announced, is_seed.then_some(expected), "{model}");
