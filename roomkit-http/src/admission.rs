@@ -374,32 +374,39 @@ fn client_address(headers: &HeaderMap, peer: Option<SocketAddr>, proxies: usize)
     let Some(index) = proxies.checked_sub(1) else {
         return peer.map(|peer| peer.ip());
     };
-    // Each proxy appends whom it heard from; what stands further left is the client's invention.
+    // Each proxy appends whom it heard from; what stands further left is the client's invention, and
+    // need not even be text.
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let hop = lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.rsplit(','))
-        .nth(index)?
-        .trim();
-    let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
-    hop.parse().or_else(|_| with_port()).ok()
+    let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let hop = hops.nth(index).and_then(|hop| str::from_utf8(hop).ok());
+    let hop = hop.map(str::trim).and_then(|hop| {
+        let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
+        hop.parse().or_else(|_| with_port()).ok()
+    });
+    // Who did not come by the proxies is one client with all of those, or no limit would hold.
+    hop.or_else(|| peer.map(|peer| peer.ip()))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn c5_the_client_behind_trusted_proxies() {
         let peer: SocketAddr = "10.0.0.1:9".parse().unwrap();
         let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", "6.6.6.6, 1.1.1.1".parse().unwrap());
+        let invented = HeaderValue::from_bytes(b"\xe9, 6.6.6.6, 1.1.1.1").unwrap();
+        headers.append("x-forwarded-for", invented);
         headers.append("x-forwarded-for", "2.2.2.2:77".parse().unwrap());
         for (proxies, address) in [
             (0, Some("10.0.0.1")),
             (1, Some("2.2.2.2")),
             (2, Some("1.1.1.1")),
-            (9, None),
+            (3, Some("6.6.6.6")),
+            (4, Some("10.0.0.1")),
+            (9, Some("10.0.0.1")),
         ] {
             let expected: Option<IpAddr> = address.map(|address| address.parse().unwrap());
             assert_eq!(client_address(&headers, Some(peer), proxies), expected);

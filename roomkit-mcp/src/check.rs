@@ -207,6 +207,10 @@ impl McpServer {
             let value = std::env::var(variable).ok()?;
             Some(SecretString::from(value))
         });
+        let inherited = self
+            .inherit_env
+            .iter()
+            .filter_map(|it| std::env::var(it).ok());
         let query = self.url.iter().filter_map(|url| url.split_once('?'));
         self.headers
             .values()
@@ -214,6 +218,7 @@ impl McpServer {
             .chain(&self.bearer_token)
             .cloned()
             .chain(variables)
+            .chain(inherited.map(SecretString::from))
             .chain(query.map(|(_, query)| SecretString::from(query.to_owned())))
             .collect()
     }
@@ -224,6 +229,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn x1_variables_that_are_passed_on_are_secrets() {
+        let server = McpServer {
+            inherit_env: vec!["CARGO_PKG_DESCRIPTION".into()],
+            ..McpServer::process("tool", [""; 0])
+        };
+        let redactor = server.check().unwrap().redactor;
+        let key = env!("CARGO_PKG_DESCRIPTION");
+        let told = redactor.redact(&format!("`{key}` was refused"));
+        assert!(!told.contains(key), "{told}");
+    }
 
     fn error_of(config: serde_json::Value) -> String {
         let server: Result<McpServer, _> = serde_json::from_value(config);

@@ -35,7 +35,8 @@ pub struct McpServer {
     pub ca_file: Option<PathBuf>,
     /// The program to start.
     pub command: Option<String>,
-    /// Its arguments.
+    /// Its arguments. A mistake in them is told without them, as one may be a key.
+    #[serde(deserialize_with = "arguments")]
     pub args: Vec<String>,
     /// Its environment, beside a few harmless variables of this process such as `PATH` and `HOME`.
     /// Values are treated as secrets.
@@ -231,6 +232,13 @@ impl fmt::Debug for McpServer {
     }
 }
 
+fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let given = serde_json::Value::deserialize(deserializer)?;
+    serde_json::from_value(given).map_err(|_| {
+        serde::de::Error::custom("`args` must be a list of strings; put each into quotes")
+    })
+}
+
 /// A duration in seconds, whole or not.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
@@ -266,6 +274,8 @@ mod tests {
             json!({"headers": {"X-Key": 47_114_711}}),
             json!({"headers": 47_114_711}),
             json!({"env": {"KEY": {"hunter2": 47_114_711}}}),
+            json!({"args": "--api-key=hunter2"}),
+            json!({"args": ["--pin", 47_114_711]}),
         ] {
             let error = serde_json::from_value::<McpServer>(config).unwrap_err();
             let error = error.to_string();

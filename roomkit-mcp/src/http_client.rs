@@ -102,6 +102,9 @@ pub(crate) fn is_of_the_answer(error: &Failure) -> bool {
         | StreamableHttpError::Deserialize(_)
         | StreamableHttpError::UnexpectedContentType(_)
         | StreamableHttpError::UnexpectedServerResponse(_)
+        // A token that has expired, or allows too little for this: the next may be another.
+        | StreamableHttpError::AuthRequired(_)
+        | StreamableHttpError::InsufficientScope(_)
         // There was no token, and nothing was sent.
         | StreamableHttpError::Io(_) => true,
         StreamableHttpError::HttpStatus(status) => {

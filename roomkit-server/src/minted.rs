@@ -28,7 +28,7 @@ const VERSION: &str = "rk1.";
 /// Longest life of a token.
 pub(crate) const MAX_LIFE: Duration = Duration::from_secs(3600);
 /// How far the clocks of servers that share a key may be apart.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Longest token that is looked at, in bytes; none that is minted comes near.
 const MAX_TOKEN_BYTES: usize = 8192;
 /// Longest id of a token that is taken, in bytes. A server's own have 22.

@@ -1,9 +1,11 @@
-//! Which tokens of one use were used. None is forgotten before it has expired: rather no further one
-//! is taken.
+//! Which tokens of one use were used. None is forgotten before it has expired, by a clock that may be
+//! set back: rather no further one is taken.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+
+use crate::minted::CLOCK_SKEW;
 
 /// Most tokens that are remembered, which is some megabytes.
 pub(crate) const MAX_USED: usize = 100_000;
@@ -43,7 +45,8 @@ impl UsedTokens {
 
     /// Whether no further one can be remembered, once those are forgotten that have expired.
     pub(crate) fn is_full(&mut self, now: Timestamp) -> bool {
-        while self.0.first().is_some_and(|(end, _)| *end <= now) {
+        let is_over = |end: Timestamp| end + CLOCK_SKEW <= now;
+        while self.0.first().is_some_and(|(end, _)| is_over(*end)) {
             self.0.pop_first();
         }
         self.0.len() >= MAX_USED
@@ -68,10 +71,19 @@ mod tests {
         assert_eq!(used.take("x".into(), at(20), at(9)), Err(Unusable::Full));
         assert_eq!(used.take("7".into(), at(20), at(9)), Err(Unusable::Used));
         assert_eq!(used.take("0".into(), at(10), at(9)), Err(Unusable::Used));
-        // The first has expired, and makes room for one.
-        assert_eq!(used.take("x".into(), at(20), at(10)), Ok(()));
-        assert_eq!(used.take("y".into(), at(20), at(10)), Err(Unusable::Full));
-        assert!(!used.is_full(at(20)));
+        // The first has expired, for any clock, and makes room for one.
+        assert_eq!(used.take("x".into(), at(20), at(69)), Err(Unusable::Full));
+        assert_eq!(used.take("x".into(), at(20), at(70)), Ok(()));
+        assert_eq!(used.take("y".into(), at(20), at(70)), Err(Unusable::Full));
+        assert!(!used.is_full(at(80)));
         assert!(used.0.is_empty());
+    }
+
+    #[test]
+    fn x2_a_used_token_stays_used_when_the_clock_is_set_back() {
+        let mut used = UsedTokens::default();
+        assert_eq!(used.take("t".into(), at(60), at(0)), Ok(()));
+        assert!(!used.is_full(at(61)));
+        assert_eq!(used.take("t".into(), at(60), at(56)), Err(Unusable::Used));
     }
 }

@@ -15,7 +15,7 @@ pub struct WebSocketTransportConfig {
     pub output_sample_rate: Option<u32>,
     /// How audio goes to clients that do not say what they want; default base64 in JSON.
     pub audio: AudioEncoding,
-    /// How far ahead of real time audio is sent, in ms (contract A5); default 200.
+    /// How far ahead of real time audio is sent, 20 to 5000 ms (contract A5); default 200.
     pub lead_ms: u64,
     /// The largest audio frame of a client, in bytes of PCM16; default 262 144. Larger ones are
     /// dropped.
@@ -101,6 +101,10 @@ impl WebSocketTransportConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if !(20..=5000).contains(&self.lead_ms) {
+            let problem = format!("is {}; must be from 20 to 5000", self.lead_ms);
+            return Err(ConfigError::field("lead_ms", problem));
+        }
         for (field, rate) in [
             ("input_sample_rate", self.input_sample_rate),
             ("output_sample_rate", self.output_sample_rate),
@@ -142,6 +146,7 @@ mod tests {
             (json!({"input_sample_rate": 7999}), "input_sample_rate"),
             (json!({"output_sample_rate": 48001}), "output_sample_rate"),
             (json!({"max_json_depth": 0}), "max_json_depth"),
+            (json!({"lead_ms": 200_000}), "lead_ms"),
         ] {
             let config: WebSocketTransportConfig = serde_json::from_value(config).unwrap();
             let error = config.check().unwrap_err().to_string();

@@ -215,11 +215,18 @@ async fn a_call_that_the_server_fails_at_ends_no_other() {
     })
     .await;
     let other = running(&tools, &server).await;
-    server.failing.store(1, Ordering::SeqCst);
-    let error = call(&tools, "echo", json!({"text": "a"})).await;
-    let error = error.unwrap_err();
-    assert!(error.contains("503"), "{error}");
-    assert!(error.contains("may have been done or not"), "{error}");
+    for (status, told) in [
+        (503, "may have been done or not"),
+        (401, "give it a valid `bearer_token`"),
+        (403, "its token allows too little"),
+    ] {
+        server.failure.store(status, Ordering::SeqCst);
+        server.failing.store(1, Ordering::SeqCst);
+        let error = call(&tools, "echo", json!({"text": "a"})).await;
+        let error = error.unwrap_err();
+        assert!(error.contains(&status.to_string()), "{error}");
+        assert!(error.contains(told), "{error}");
+    }
     let said = call(&tools, "echo", json!({"text": "b"})).await;
     assert_eq!(said, Ok(json!("b")));
     assert!(!other.is_finished());

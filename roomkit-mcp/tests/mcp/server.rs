@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) headers: Arc<Mutex<Vec<HeaderMap>>>,
     /// How many of the next messages are answered with 503, as by a proxy under load.
     pub(crate) failing: Arc<AtomicUsize>,
+    /// With this status.
+    pub(crate) failure: Arc<AtomicU16>,
 }
 
 impl Server {
@@ -59,6 +61,7 @@ impl Server {
             cancelled: watch::Sender::new(0),
             headers: Arc::default(),
             failing: Arc::default(),
+            failure: Arc::new(AtomicU16::new(503)),
         }
     }
 
@@ -223,8 +226,10 @@ impl Http {
             config,
         );
         let (headers, failing) = (Arc::clone(&server.headers), Arc::clone(&server.failing));
+        let failure = Arc::clone(&server.failure);
         let seen = move |request: Request, next: Next| {
             let (headers, failing) = (Arc::clone(&headers), Arc::clone(&failing));
+            let failure = StatusCode::from_u16(failure.load(Ordering::SeqCst)).unwrap();
             async move {
                 headers.lock().unwrap().push(request.headers().clone());
                 if request
@@ -239,7 +244,12 @@ impl Http {
                 if request.method() == Method::POST
                     && failing.fetch_update(order, order, fewer).is_ok()
                 {
-                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                    let challenge = "Bearer error=\"insufficient_scope\", scope=\"more\"";
+                    let refuses = failure.is_client_error();
+                    if refuses {
+                        return (failure, [("www-authenticate", challenge)]).into_response();
+                    }
+                    return failure.into_response();
                 }
                 next.run(request).await
             }

@@ -67,10 +67,18 @@ impl Jwt {
             let problem = format!("is {}; must be at least 30", config.refresh_s);
             return Err(field("refresh_s", problem));
         }
-        for (name, value) in [("issuer", &config.issuer), ("audience", &config.audience)] {
+        for (name, value) in [
+            ("issuer", &config.issuer),
+            ("audience", &config.audience),
+            ("scope_claim", &config.scope_claim),
+        ] {
             if value.is_empty() {
                 return Err(field(name, "is empty; every token would be refused".into()));
             }
+        }
+        if config.room_claim.is_empty() {
+            let problem = "is empty; leave it out for `room`, no token could restrict itself";
+            return Err(field("room_claim", problem.into()));
         }
         if config.algorithms.is_empty() {
             let problem = "is empty; every token would be refused, leave it out to take all";
@@ -85,6 +93,15 @@ impl Jwt {
                 "jwks",
                 "is missing; without keys no token can be verified".into(),
             ));
+        }
+        let is_keyed = |algorithm: &JwtAlgorithm| match algorithm {
+            JwtAlgorithm::HS256 => secret.is_some(),
+            JwtAlgorithm::RS256 | JwtAlgorithm::ES256 | JwtAlgorithm::EdDSA => source.is_some(),
+        };
+        if !config.algorithms.iter().any(is_keyed) {
+            let problem = "has none with a key, and every token would be refused: HS256 takes \
+                           `secret_env`, the others take `jwks`";
+            return Err(field("algorithms", problem.into()));
         }
         let keys = match &source {
             Some(source) => source

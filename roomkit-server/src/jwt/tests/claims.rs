@@ -130,3 +130,43 @@ fn x2_a_call_that_runs_is_spoken_for_by_the_token_that_began_it() {
         );
     }
 }
+
+#[test]
+fn x2_any_claim_can_name_the_room() {
+    let es256 = Signer::es256();
+    let keys = keys::read(&set(&[es256.jwk("es")])).unwrap();
+    let jwt = Jwt::with_keys(&config("room_claim = 'sub'"), None, keys);
+    let token = es256.token(&json!({"alg": "ES256", "kid": "es"}), &claims());
+    let identity = read(&jwt, &token).unwrap();
+    assert_eq!(
+        identity.room,
+        Some("ann".into()),
+        "one of the standard's, too"
+    );
+}
+
+#[test]
+fn x2_settings_with_which_every_token_would_be_refused_are_refused() {
+    for (settings, name) in [
+        (
+            "jwks = 'https://issuer.example/keys'\nalgorithms = ['HS256']",
+            "algorithms",
+        ),
+        (
+            "secret_env = 'CARGO_PKG_DESCRIPTION'\nalgorithms = ['RS256']",
+            "algorithms",
+        ),
+        (
+            "secret_env = 'CARGO_PKG_DESCRIPTION'\nscope_claim = ''",
+            "scope_claim",
+        ),
+        (
+            "secret_env = 'CARGO_PKG_DESCRIPTION'\nroom_claim = ''",
+            "room_claim",
+        ),
+    ] {
+        let error = Jwt::new(&config(settings)).err().unwrap().to_string();
+        assert!(error.contains(&format!("auth.jwt.{name}")), "{error}");
+    }
+    assert!(Jwt::new(&config("secret_env = 'CARGO_PKG_DESCRIPTION'")).is_ok());
+}
