@@ -349,6 +349,8 @@ impl Server {
         stop: &CancellationToken,
     ) -> String {
         let mut silence = pin!(silence(&self.checked, live));
+        // When the tools are to be listed again, and how often that has failed.
+        let mut listing: Option<(Instant, u32)> = None;
         let problem = loop {
             let news = tokio::select! {
                 biased;
@@ -356,14 +358,20 @@ impl Server {
                 () = live.broken.notified() => News::Over("the connection broke".into()),
                 problem = &mut silence => News::Over(problem),
                 news = connection.news() => news,
+                failed = due(listing) => {
+                    let listed = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => break None,
+                        listed = self.list_again(&connection) => listed,
+                    };
+                    let again = || (Instant::now() + backoff::wait(failed), failed + 1);
+                    listing = (!listed).then(again);
+                    continue;
+                }
             };
             match news {
                 News::Over(how) => break Some(how),
-                News::ListChanged => tokio::select! {
-                    biased;
-                    () = stop.cancelled() => break None,
-                    () = self.list_again(&connection) => {}
-                },
+                News::ListChanged => listing = Some((Instant::now() + SETTLE, 0)),
             }
         };
         let down = match &problem {
@@ -379,14 +387,25 @@ impl Server {
         problem.unwrap_or_default()
     }
 
-    async fn list_again(&self, connection: &Connection) {
-        tokio::time::sleep(SETTLE).await;
+    /// False: it failed.
+    async fn list_again(&self, connection: &Connection) -> bool {
         let listed = timeout(self.checked.connect_timeout, self.list(connection)).await;
         if let Err(problem) = listed.unwrap_or_else(|_| Err("no answer".into())) {
             let server = &self.checked.name;
             tracing::warn!(server, problem, "the tools cannot be listed again");
+            return false;
         }
+        true
     }
+}
+
+/// Returns at that moment, with the number.
+async fn due(listing: Option<(Instant, u32)>) -> u32 {
+    let Some((at, failed)) = listing else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep_until(at).await;
+    failed
 }
 
 /// Returns when a server has fallen silent, with how that shows.

@@ -113,10 +113,7 @@ impl Host {
             Rejection::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_rooms_of_address",
-                format!(
-                    "`limits.max_rooms_per_address`: calls of this address have made all {most} open rooms that they \
-                     may; name one that is open as `room`, or close one"
-                ),
+                too_many_of_address(most),
             )
         } else {
             return Ok(());
@@ -155,12 +152,12 @@ impl Host {
     }
 
     /// Makes the room, or finds it.
-    async fn named_room(&self, room: &RoomId, client: Option<IpAddr>) -> Result<(), RoomError> {
+    async fn named_room(&self, room: &RoomId, client: Option<IpAddr>) -> Result<(), StartError> {
         if self.app.kit.room(room).await.is_ok() {
             return Ok(());
         }
         match self.make_room(room, room.into(), client).await {
-            Ok(()) | Err(RoomError::Exists(_)) => Ok(()),
+            Ok(()) | Err(StartError::Room(RoomError::Exists(_))) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -171,13 +168,13 @@ impl Host {
         id: &RoomId,
         options: RoomOptions,
         client: Option<IpAddr>,
-    ) -> Result<(), RoomError> {
+    ) -> Result<(), StartError> {
         let App { kit, makers, .. } = &self.app;
         if self.is_full() && makers.may_make(client) {
             self.make_way(client).await;
         }
         if !makers.claim(id, client) {
-            return Err(RoomError::TooManyRooms(makers.most()));
+            return Err(TransportError::Refused(too_many_of_address(makers.most())).into());
         }
         let made = kit.create_room(options).await;
         match &made {
@@ -185,7 +182,7 @@ impl Host {
             Ok(_) | Err(RoomError::Exists(_)) => {}
             Err(_) => makers.forget(id),
         }
-        made.map(|_room| ())
+        Ok(made.map(|_room| ())?)
     }
 
     /// Whether as many rooms are open as may be.
@@ -284,6 +281,13 @@ fn checked<Id: AsRef<str>>(field: &str, id: Id) -> Result<Id, TransportError> {
     } else {
         Err(TransportError::Refused(format!("{field}: {USABLE_ID}")))
     }
+}
+
+fn too_many_of_address(most: usize) -> String {
+    format!(
+        "`limits.max_rooms_per_address`: calls of this address have made all {most} open rooms that they may; name \
+         one that is open as `room`, or close one"
+    )
 }
 
 fn anonymous() -> ParticipantId {

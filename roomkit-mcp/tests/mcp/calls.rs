@@ -1,7 +1,7 @@
 //! Calls and their results, over HTTP.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -154,8 +154,11 @@ async fn k8_a_changed_list_is_listed_again_and_told() {
     let http = Http::start(&server).await;
     let tools = connect(McpServer::http(&http.url)).await;
     let mut changes = tools.changes().unwrap();
+    // Once it cannot say what it has.
+    server.hiding.store(1, Ordering::SeqCst);
     assert!(call(&tools, "learn", json!({})).await.is_ok());
     next_change(&mut changes).await;
+    assert_eq!(server.hiding.load(Ordering::SeqCst), 0);
     assert!(names(&tools).await.contains(&"learned".to_owned()));
     assert_eq!(call(&tools, "learned", json!({})).await, Ok(json!("used")));
     tools.close().await;

@@ -41,6 +41,8 @@ pub(crate) struct Server {
     /// Headers that came with requests.
     pub(crate) headers: Arc<Mutex<Vec<HeaderMap>>>,
     /// How many of the next messages are answered with 503, as by a proxy under load.
+    /// How many times the tools are not listed from now on.
+    pub(crate) hiding: Arc<AtomicUsize>,
     pub(crate) failing: Arc<AtomicUsize>,
     /// With this status.
     pub(crate) failure: Arc<AtomicU16>,
@@ -60,6 +62,7 @@ impl Server {
             calls: Arc::default(),
             cancelled: watch::Sender::new(0),
             headers: Arc::default(),
+            hiding: Arc::default(),
             failing: Arc::default(),
             failure: Arc::new(AtomicU16::new(503)),
         }
@@ -101,6 +104,14 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let fewer = |left: usize| left.checked_sub(1);
+        if self
+            .hiding
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+            .is_ok()
+        {
+            return Err(ErrorData::internal_error("busy", None));
+        }
         let tools = self.tools.lock().unwrap().clone();
         Ok(ListToolsResult::with_all_items(tools))
     }

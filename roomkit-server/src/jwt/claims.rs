@@ -91,8 +91,8 @@ impl Expected {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (now, leeway) = (now.as_secs_f64(), self.leeway.as_secs_f64());
         let number = |name: &'static str| match claims.get(name) {
-            Some(time) => time.as_f64().ok_or(Refused::Claim(name)).map(Some),
-            None => Ok(None),
+            None | Some(Value::Null) => Ok(None),
+            Some(time) => time.as_f64().ok_or(Refused::Malformed).map(Some),
         };
         let exp = number("exp")?.ok_or(Refused::Claim("exp"))?;
         // One that began a call stays good for what its holder says of that call.
