@@ -13,11 +13,11 @@ use roomkit::{
     mock::fake_gemini::{FakeGemini, Reply, UserTranscript},
     room::NewEvent,
     subscriber::SubscriberChannel,
-    websocket::{WebSocketRealtimeTransport, WsConnection},
+    websocket::{WebSocketRealtimeTransport, WebSocketTransportConfig, WsConnection},
 };
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{accept_async, connect_async, tungstenite::Message};
+use tokio_tungstenite::{accept_async_with_config, connect_async, tungstenite::Message};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -81,7 +81,10 @@ async fn serve(listener: TcpListener, channel: RealtimeVoiceChannel) {
 }
 
 async fn start(socket: TcpStream, channel: &RealtimeVoiceChannel) -> Result<(), Box<dyn Error>> {
-    let connection = WsConnection::from(accept_async(socket).await?);
+    // Small buffers, and a limit on what a client may send.
+    let config = WebSocketTransportConfig::default().socket_config();
+    let socket = accept_async_with_config(socket, Some(config)).await?;
+    let connection = WsConnection::from(socket);
     channel
         .start_session("voice-room", "participant-1", connection)
         .await?;

@@ -148,12 +148,34 @@ impl ToolError {
     }
 }
 
-/// Runs tools. Implemented for async closures of `(session, name, arguments)`, which is the shape
-/// of the API page's `ToolHandler`, and by whole sources of tools.
+/// Runs tools. Implemented for closures of `(session, name, arguments)` that return a future, which is
+/// the shape of the API page's `ToolHandler`, and by whole sources of tools. An `async` closure is one
+/// only if it captures nothing, as its future borrows from it; others clone what they need:
+///
+/// ```
+/// use std::{collections::HashMap, sync::Arc};
+///
+/// use roomkit_core::{
+///     RealtimeSession,
+///     tool::{ToolError, ToolHandler},
+/// };
+/// use serde_json::{Map, Value};
+///
+/// fn prices(list: Arc<HashMap<String, u32>>) -> impl ToolHandler {
+///     move |_: RealtimeSession, _: String, arguments: Map<String, Value>| {
+///         let list = list.clone();
+///         async move {
+///             let price = arguments.get("item").and_then(Value::as_str).and_then(|it| list.get(it));
+///             let price = price.ok_or_else(|| ToolError::new("there is no such item"))?;
+///             Ok(price.to_string().into())
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run tools",
-    note = "pass an async closure `|session: RealtimeSession, name: String, arguments: Map<String, Value>| async move {{ Ok(json!({{}}).into()) }}` or implement `ToolHandler`"
+    note = "pass a closure `|session: RealtimeSession, name: String, arguments: Map<String, Value>| async move {{ Ok(json!({{}}).into()) }}` or implement `ToolHandler`"
 )]
 pub trait ToolHandler: Send + Sync + 'static {
     /// Runs one call. Dropped when the call is cancelled or times out.

@@ -207,6 +207,12 @@ pub enum DropReason {
     OddLength,
     /// An audio frame over the limit.
     OversizedFrame,
+    /// Any other message over the limit. The engine tells the client, who cannot know otherwise what
+    /// became of it.
+    OversizedMessage {
+        /// The most that is taken, in bytes.
+        limit: usize,
+    },
     /// Not JSON, not base64, or JSON of the wrong shape.
     Undecodable,
     /// More audio than real time allows, or more text than anybody types (contract C5).
@@ -219,6 +225,7 @@ impl DropReason {
         match self {
             Self::OddLength => "odd_length",
             Self::OversizedFrame => "oversized_frame",
+            Self::OversizedMessage { .. } => "oversized_message",
             Self::Undecodable => "undecodable",
             Self::TooFast => "too_fast",
         }

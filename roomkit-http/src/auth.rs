@@ -19,8 +19,27 @@ pub fn is_id(text: &str) -> bool {
 
 const MAX_ID_BYTES: usize = 256;
 
-/// Decides who may connect. Any `async` closure from [`AuthRequest`] to
-/// `Result<Identity, Refusal>` is one.
+/// Decides who may connect. Any closure from [`AuthRequest`] that returns a future of
+/// `Result<Identity, Refusal>` is one; an `async` closure only if it captures nothing, as its future
+/// borrows from it.
+///
+/// ```
+/// use std::{collections::HashSet, sync::Arc};
+///
+/// use roomkit_http::{AuthRequest, Authenticate, Identity, Refusal};
+///
+/// fn hook(keys: Arc<HashSet<String>>) -> impl Authenticate {
+///     move |request: AuthRequest| {
+///         let keys = keys.clone();
+///         async move {
+///             match request.bearer_token() {
+///                 Some(key) if keys.contains(key) => Ok(Identity::default()),
+///                 _ => Err(Refusal::Unauthorized("a key is needed".into())),
+///             }
+///         }
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot authenticate connections",
     note = "implement `Authenticate`, or pass a closure that is `Fn(AuthRequest) -> impl Future<Output = Result<Identity, Refusal>>`, `Send`, `Sync` and `'static`"

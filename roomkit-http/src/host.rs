@@ -16,8 +16,21 @@ use crate::{
     rejection::Rejection,
 };
 
-/// Starts sessions for admitted connections. Any `async` closure from [`StartRequest`] to
-/// `Result<RealtimeSession, StartError>` is one.
+/// Starts sessions for admitted connections. Any closure from [`StartRequest`] that returns a future
+/// of `Result<RealtimeSession, StartError>` is one; an `async` closure only if it captures nothing,
+/// as its future borrows from it.
+///
+/// ```
+/// use roomkit_core::RealtimeVoiceChannel;
+/// use roomkit_http::{SessionHost, StartRequest};
+///
+/// fn host(channel: RealtimeVoiceChannel) -> impl SessionHost {
+///     move |request: StartRequest| {
+///         let channel = channel.clone();
+///         async move { channel.start_session("lobby", "ann", request.connection).await }
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot start sessions",
     note = "implement `SessionHost`, or pass a closure that is `Fn(StartRequest) -> impl Future<Output = Result<RealtimeSession, StartError>>`, `Send`, `Sync` and `'static`"

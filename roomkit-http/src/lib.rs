@@ -48,3 +48,8 @@ pub use limits::Permit;
 pub use mount::{MountContext, MountableTransport, TransportRoutes, all_routes, routes};
 pub use rejection::Rejection;
 pub use scope::{Scope, Scopes};
+
+/// The README, so that its examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -5,11 +5,12 @@ use std::future::Future;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-/// Gives the bearer token of each HTTP request. Implemented for async closures.
+/// Gives the bearer token of each HTTP request. Implemented for closures that return a future; an
+/// `async` closure is one only if it captures nothing, as its future borrows from it.
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` gives no bearer token",
-    note = "pass an async closure `|| async {{ Ok(SecretString::from(\"...\")) }}` or implement `TokenSource`"
+    note = "pass a closure `move || {{ let cache = cache.clone(); async move {{ Ok(cache.token().await) }} }}` or implement `TokenSource`"
 )]
 pub trait TokenSource: Send + Sync + 'static {
     /// The token as it is now. Asked before every request, so keep it until it expires.

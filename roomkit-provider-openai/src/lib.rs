@@ -37,3 +37,8 @@ mod provider;
 pub use config::*;
 pub use provider::OpenAIRealtimeProvider;
 pub use roomkit_dial::Redactor;
+
+/// The README, so that its examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -18,7 +18,7 @@ use crate::{
     config::{AgentConfig, ChannelConfig, Config, TransportConfig},
     dashboards::Dashboards,
     demo_tools,
-    error::ServerError,
+    error::{ServerError, of_plugin},
     host::{Host, SUPERVISOR, TransportHost, VOICE},
     jwt::Jwt,
     keys::Keys,
@@ -80,7 +80,7 @@ impl App {
         let registry = Registry::linked()?;
         let provider = registry
             .provider(&config.provider.name, config.provider.config.clone())
-            .map_err(|error| error.in_section("provider.config"))?;
+            .map_err(|error| of_plugin(error, "provider.name", "provider.config"))?;
         let transports = transports(&config.transports)?;
         let all = transports
             .iter()
@@ -188,7 +188,8 @@ fn transports(configs: &[TransportConfig]) -> Result<Vec<MountableTransport>, Co
             ));
         }
         let section = format!("transports[{place}]");
-        let plugin = http::routes(&config.name).map_err(|error| error.in_section(&section))?;
+        let plugin = http::routes(&config.name)
+            .map_err(|error| of_plugin(error, &format!("{section}.name"), &section))?;
         let mountable = (plugin.build)(config.config.clone());
         let section = format!("{section}.config");
         built.push(mountable.map_err(|error| error.in_section(&section))?);

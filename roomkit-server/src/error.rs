@@ -58,11 +58,13 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// 2 when the command line or the configuration is at fault, else 1.
+    /// 2 when the command line or the configuration is at fault, so that another start ends the same way;
+    /// else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
             | Self::Config(_)
+            | Self::Mcp(McpError::Clash { .. })
             | Self::ConfigFile { .. }
             | Self::ConfigSyntax { .. } => 2,
             Self::Mcp(_)
@@ -71,6 +73,15 @@ impl ServerError {
             | Self::Runtime(_)
             | Self::Setup(_) => 1,
         }
+    }
+}
+
+/// The error of a plugin as the reader of the file knows it: `name` is where the plugin is named, `section`
+/// where its settings are.
+pub(crate) fn of_plugin(error: ConfigError, name: &str, section: &str) -> ConfigError {
+    match error {
+        ConfigError::Unknown { .. } => ConfigError::field(name, error.to_string()),
+        error => error.in_section(section),
     }
 }
 

@@ -81,4 +81,14 @@ mod tests {
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("required = false"), "{error}");
     }
+
+    #[test]
+    fn two_tools_of_one_name_are_the_configurations_fault() {
+        let clash = McpError::Clash {
+            tool: "search".into(),
+            first: "crm".into(),
+            second: "shop".into(),
+        };
+        assert_eq!(ServerError::Mcp(clash).exit_code(), 2);
+    }
 }

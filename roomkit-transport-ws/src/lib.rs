@@ -42,3 +42,8 @@ pub use config::{AudioEncoding, WebSocketTransportConfig};
 pub use connection::{Farewell, WsConnection};
 pub use socket::{IncomingFrame, OutgoingFrame, WsMessage};
 pub use transport::WebSocketRealtimeTransport;
+
+/// The README, so that its examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

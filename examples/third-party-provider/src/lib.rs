@@ -18,13 +18,14 @@ use async_trait::async_trait;
 use roomkit_core::{
     provider::{
         ConnectionInfo, Continuation, HistorySupport, ProviderCapabilities, ProviderConnection,
-        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, UpdateWay,
+        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, UpdateSupport,
+        UpdateWay,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
 
 pub use config::TinCanConfig;
-pub use protocol::{FromVendor, ToVendor};
+pub use protocol::{FromVendor, ToVendor, Tool};
 
 /// The name hosts ask for.
 pub const NAME: &str = "tin_can";
@@ -72,7 +73,10 @@ impl RealtimeVoiceProvider for TinCanProvider {
         capabilities.resumes = true;
         capabilities.history = HistorySupport::Text;
         capabilities.pings = true;
-        // Nothing changes on a live connection; there are no settings of the vendor's own at all.
+        // Prompt, voice and tools stand in the first line of a connection, so that each change of
+        // them makes another one. The vendor has no temperature, and no settings of its own.
+        capabilities.updates = UpdateSupport::all(UpdateWay::NewConnection);
+        capabilities.updates.temperature = UpdateWay::Never;
         capabilities.updates.provider_config = UpdateWay::Never;
         capabilities
     }
@@ -82,6 +86,12 @@ impl RealtimeVoiceProvider for TinCanProvider {
             return Err(ProviderError::new(
                 ProviderErrorKind::InvalidConfig,
                 format!("`provider_config.{key}`: Tin Can has no settings for a session"),
+            ));
+        }
+        if setup.temperature.is_some() {
+            return Err(ProviderError::new(
+                ProviderErrorKind::InvalidConfig,
+                "`temperature`: Tin Can has none; leave it out",
             ));
         }
         let (sink, events) = connection::open(&self.config, &setup).await?;

@@ -1,9 +1,12 @@
 //! The vendor's messages, and what they mean to the engine. No I/O.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use roomkit_core::provider::{
-    HistoryItem, ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus,
-    ResumeToken, Role, SessionSetup,
+use roomkit_core::{
+    provider::{
+        HistoryItem, ProviderCommand, ProviderError, ProviderErrorKind, ProviderEvent,
+        ResponseStatus, ResumeToken, Role, SessionSetup,
+    },
+    tool::ToolDefinition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,10 @@ pub enum ToVendor {
         resume: Option<String>,
         /// What was said before, as far as the token does not stand for it.
         history: Vec<String>,
+        /// Whose voice it speaks with; its own without one.
+        voice: Option<String>,
+        /// What it may call.
+        tools: Vec<Tool>,
     },
     /// The user's voice: PCM16 in base64.
     Audio {
@@ -45,6 +52,17 @@ pub enum ToVendor {
     Ping,
     /// Goodbye.
     Bye,
+}
+
+/// A tool, as the vendor is told of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: serde_json::Value,
 }
 
 /// A line from the vendor.
@@ -119,6 +137,23 @@ pub(crate) fn hello(rate: u32, setup: &SessionSetup) -> ToVendor {
         history: prompt
             .chain(setup.history.iter().filter_map(words))
             .collect(),
+        voice: setup.voice.clone(),
+        tools: setup.tools.iter().cloned().map(tool).collect(),
+    }
+}
+
+fn tool(tool: ToolDefinition) -> Tool {
+    // Its rules are the engine's own affair.
+    let ToolDefinition {
+        name,
+        description,
+        parameters,
+        ..
+    } = tool;
+    Tool {
+        name,
+        description,
+        parameters,
     }
 }
 

@@ -7,9 +7,12 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use roomkit_core::{
     RealtimeVoiceChannel, RoomKit,
     client_protocol::ServerMessage,
-    provider::RealtimeVoiceProvider,
+    error::UpdateError,
+    provider::{RealtimeVoiceProvider, SessionUpdate},
     registry::{ConfigError, Registry},
     room::TimelineQuery,
+    tool::ToolDefinition,
+    voice::Updated,
 };
 use roomkit_mock::{MockConnection, MockRealtimeTransport};
 use serde_json::json;
@@ -107,6 +110,54 @@ async fn h6_a_call_by_name_outlives_its_connection() {
     let told = kit.timeline("lobby", TimelineQuery::new()).await.unwrap();
     let told: Vec<_> = told.iter().filter_map(|e| e.content.as_text()).collect();
     assert_eq!(told, ["are you there?", "I am", "and now?", "still"]);
+}
+
+#[tokio::test]
+async fn s5_what_a_session_is_told_to_be_the_vendor_hears() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = Arc::new(MockRealtimeTransport::new());
+    let parameters = json!({ "type": "object" });
+    let look = ToolDefinition::new("look", "what the weather is like", parameters);
+    let voice = RealtimeVoiceChannel::builder("voice", provider(&listener), transport)
+        .tool(look)
+        .voice("ada")
+        .build()
+        .unwrap();
+    let kit = RoomKit::new();
+    kit.register_channel(voice.clone()).unwrap();
+    kit.create_room("lobby").await.unwrap();
+    kit.attach_channel("lobby", "voice").await.unwrap();
+
+    let (started, (_first, hello)) = tokio::join!(
+        voice.start_session("lobby", "ann", MockConnection::new()),
+        Vendor::accept(&listener)
+    );
+    let session = started.unwrap();
+    let told = |hello: &ToVendor| match hello {
+        ToVendor::Hello { voice, tools, .. } => {
+            let tools: Vec<_> = tools.iter().map(|tool| tool.name.clone()).collect();
+            (voice.clone().unwrap_or_default(), tools.concat())
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&hello), ("ada".into(), "look".into()));
+
+    let update = SessionUpdate {
+        voice: Some("bob".into()),
+        ..SessionUpdate::default()
+    };
+    let updated = voice.update_session(&session, update).await;
+    assert_eq!(updated, Ok(Updated::OnHandOver));
+    let (_second, hello) = Vendor::accept(&listener).await;
+    assert_eq!(told(&hello), ("bob".into(), "look".into()));
+
+    let warmer = SessionUpdate {
+        temperature: Some(0.9),
+        ..SessionUpdate::default()
+    };
+    let refused = voice.update_session(&session, warmer).await;
+    let field = "temperature";
+    assert_eq!(refused, Err(UpdateError::Unsupported { field }));
 }
 
 #[test]

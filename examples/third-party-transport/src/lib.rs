@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use roomkit_core::{
     RealtimeSession,
+    audio::{Allowance, duration_of},
     registry::{ConfigError, TransportPlugin, inventory, read_config},
     transport::{
         AudioOffer, ClientCommand, ClientEvent, ClientLink, ClientSink, Connection, DropReason,
@@ -19,7 +20,10 @@ use roomkit_core::{
     },
 };
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 
 /// The name hosts ask for.
 pub const NAME: &str = "pipe";
@@ -112,7 +116,7 @@ impl RealtimeAudioTransport for PipeTransport {
             // The provider's own rates: this client has no wish, so nothing is resampled.
             info: LinkInfo::new(offer.input_rate, offer.output_rate),
             sink: Box::new(PipeSink(write)),
-            events: events(read, self.config.max_frame_bytes),
+            events: Reader::new(read, self.config.max_frame_bytes, offer.input_rate).events(),
         })
     }
 }
@@ -147,29 +151,63 @@ impl ClientSink for PipeSink {
     }
 }
 
-/// What the client says; ends when it is gone.
-fn events(
+/// Reads what the client sends, within the limits that a transport has to hold it to.
+struct Reader {
     read: Box<dyn AsyncRead + Send + Unpin>,
     max_frame: u32,
-) -> BoxStream<'static, ClientEvent> {
-    stream::unfold(Some(read), move |read| async move {
-        let mut read = read?;
-        let kind = read.read_u8().await.ok()?;
-        let length = read.read_u32().await.ok()?;
-        if length > max_frame {
+    /// How much faster than real time its audio may come.
+    allowance: Allowance,
+    rate: u32,
+    began: Instant,
+}
+
+impl Reader {
+    fn new(read: Box<dyn AsyncRead + Send + Unpin>, max_frame: u32, rate: u32) -> Self {
+        Self {
+            read,
+            max_frame,
+            allowance: Allowance::new(),
+            rate,
+            began: Instant::now(),
+        }
+    }
+
+    /// What the client says; ends when it is gone.
+    fn events(self) -> BoxStream<'static, ClientEvent> {
+        stream::unfold(Some(self), |reader| async {
+            let mut reader = reader?;
+            let event = reader.next().await?;
+            let is_last = matches!(event, ClientEvent::Violation(_));
+            Some((event, (!is_last).then_some(reader)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Option<ClientEvent> {
+        let kind = self.read.read_u8().await.ok()?;
+        let length = self.read.read_u32().await.ok()?;
+        if length > self.max_frame {
             // What follows cannot be skipped safely, so the call ends with a reason.
-            let rule = format!("a frame of {length} bytes; {max_frame} is the most");
-            return Some((ClientEvent::Violation(rule), None));
+            let rule = format!("a frame of {length} bytes; {} is the most", self.max_frame);
+            return Some(ClientEvent::Violation(rule));
         }
         let mut content = vec![0; length as usize];
-        read.read_exact(&mut content).await.ok()?;
-        let event = match kind {
-            b'a' if content.len() % 2 == 1 => ClientEvent::Dropped(DropReason::OddLength),
-            b'a' => ClientEvent::Audio(content.into()),
+        self.read.read_exact(&mut content).await.ok()?;
+        Some(match kind {
+            b'a' => self.audio(content.into()),
             b'e' => ClientEvent::End,
             _ => ClientEvent::Dropped(DropReason::Undecodable),
-        };
-        Some((event, Some(read)))
-    })
-    .boxed()
+        })
+    }
+
+    fn audio(&mut self, pcm: Bytes) -> ClientEvent {
+        let length = duration_of(pcm.len(), self.rate);
+        if pcm.len() % 2 == 1 {
+            ClientEvent::Dropped(DropReason::OddLength)
+        } else if !self.allowance.take(length, self.began.elapsed()) {
+            ClientEvent::Dropped(DropReason::TooFast)
+        } else {
+            ClientEvent::Audio(pcm)
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use roomkit_core::{RealtimeVoiceChannel, RoomKit, registry::Registry};
-use roomkit_mock::MockRealtimeProvider;
+use roomkit_mock::{Counters, MockRealtimeProvider};
 use serde_json::{Value, json};
 use third_party_transport::{NAME, Pipe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -99,4 +99,33 @@ async fn an_oversized_frame_ends_the_call_with_a_reason() {
     client.write_u32(1025).await.unwrap();
     let ended = message(&mut client, "session_ended").await;
     assert_eq!(ended["reason"], "client_violation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_a_client_that_floods_is_heard_no_faster_than_it_may_speak() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let transport = Registry::linked().unwrap().transport(NAME, json!({}));
+    let provider = MockRealtimeProvider::new();
+    let ai = Arc::new(provider.clone());
+    let voice = RealtimeVoiceChannel::builder("voice", ai, transport.unwrap());
+    let voice = voice.build().unwrap();
+    let kit = RoomKit::new();
+    kit.register_channel(voice.clone()).unwrap();
+    kit.create_room("lobby").await.unwrap();
+    kit.attach_channel("lobby", "voice").await.unwrap();
+    let (ours, mut client) = tokio::io::duplex(64 * 1024);
+    let (read, write) = tokio::io::split(ours);
+    let session = voice.start_session("lobby", "ann", Pipe::new(read, write));
+    let session = session.await.unwrap();
+    // Seven seconds at once, of which four may come.
+    let second = vec![7; 48_000];
+    for _ in 0..7 {
+        say(&mut client, b'a', &second).await;
+    }
+    say(&mut client, b'e', &[]).await;
+    message(&mut client, "session_ended").await;
+    assert_eq!(counters.get("roomkit_dropped_total", "too_fast"), 3);
+    let heard = provider.session(session.id()).sent_audio().concat();
+    assert!(heard.len() <= 4 * second.len(), "{} bytes", heard.len());
 }

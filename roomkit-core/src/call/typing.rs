@@ -21,8 +21,23 @@ pub(super) struct Typing {
     left: usize,
     /// When that was so.
     at: Moment,
-    /// When the last text was dropped.
-    dropped: Option<Moment>,
+    dropped: Burst,
+    /// Of messages longer than the transport takes.
+    too_long: Burst,
+}
+
+/// What is dropped one after another.
+#[derive(Debug, Default)]
+struct Burst {
+    last: Option<Moment>,
+}
+
+impl Burst {
+    /// Whether what is dropped now is the first of a burst.
+    fn begins(&mut self, now: Moment) -> bool {
+        let last = self.last.replace(now);
+        last.is_none_or(|last| now.saturating_sub(last) >= BURST)
+    }
 }
 
 /// A text that must be dropped, and counts for nothing.
@@ -48,6 +63,8 @@ pub(super) enum TooMuch {
         AT_ONCE - EACH
     )]
     TooLong { bytes: usize },
+    #[error("a message was dropped: at most {limit} bytes are taken; send a long text in parts")]
+    Message { limit: usize },
 }
 
 impl TooMuch {
@@ -56,6 +73,7 @@ impl TooMuch {
         match self {
             Self::TooFast { .. } => "text_too_fast",
             Self::TooLong { .. } => "text_too_long",
+            Self::Message { .. } => "message_too_long",
         }
     }
 }
@@ -66,8 +84,15 @@ impl Typing {
         Self {
             left: AT_ONCE,
             at: Moment::ZERO,
-            dropped: None,
+            dropped: Burst::default(),
+            too_long: Burst::default(),
         }
+    }
+
+    /// The transport dropped a message that is longer than it takes.
+    pub(super) fn dropped_message(&mut self, now: Moment, limit: usize) -> Option<TooMuch> {
+        let tell = self.too_long.begins(now);
+        tell.then_some(TooMuch::Message { limit })
     }
 
     /// Takes a text, unless that is too much.
@@ -83,9 +108,8 @@ impl Typing {
             self.left = left;
             return Ok(());
         }
-        let last = self.dropped.replace(now);
-        let is_told = last.is_some_and(|last| now.saturating_sub(last) < BURST);
-        let tell = (!is_told).then(|| self.too_much(text.len(), cost));
+        let tell = self.dropped.begins(now);
+        let tell = tell.then(|| self.too_much(text.len(), cost));
         Err(Dropped { tell })
     }
 

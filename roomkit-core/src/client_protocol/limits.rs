@@ -30,7 +30,7 @@ impl MessageLimits {
     /// carries at all.
     ///
     /// # Errors
-    /// [`DropReason::OversizedFrame`] or [`DropReason::Undecodable`]: the message is dropped and the
+    /// [`DropReason::OversizedMessage`] or [`DropReason::Undecodable`]: the message is dropped and the
     /// session lives on (contract A1).
     pub fn read<'a>(&self, text: &'a str) -> Result<ClientMessage<'a>, DropReason> {
         // Audio, which is nearly all that comes, is spared the walk: nothing nested in it is kept.
@@ -39,7 +39,9 @@ impl MessageLimits {
         }
         match ClientMessage::parse(text) {
             Ok(audio @ ClientMessage::Audio(_)) => Ok(audio),
-            _ if text.len() > self.max_message_bytes => Err(DropReason::OversizedFrame),
+            _ if text.len() > self.max_message_bytes => Err(DropReason::OversizedMessage {
+                limit: self.max_message_bytes,
+            }),
             Ok(message) => Ok(message),
             Err(_) => Err(DropReason::Undecodable),
         }
@@ -98,7 +100,10 @@ mod tests {
             "x".repeat(41),
             format!(r#"{{"type":"{}"}}"#, "x".repeat(40)),
         ] {
-            assert_eq!(LIMITS.read(&too_long), Err(DropReason::OversizedFrame));
+            assert_eq!(
+                LIMITS.read(&too_long),
+                Err(DropReason::OversizedMessage { limit: 40 })
+            );
         }
         let data = "A".repeat(400);
         for audio in [

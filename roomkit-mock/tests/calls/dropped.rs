@@ -57,6 +57,7 @@ async fn a1_what_the_transport_drops() {
     for reason in [
         DropReason::OddLength,
         DropReason::OversizedFrame,
+        DropReason::OversizedMessage { limit: 65_536 },
         DropReason::Undecodable,
         DropReason::TooFast,
     ] {

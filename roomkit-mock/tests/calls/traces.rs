@@ -292,10 +292,15 @@ async fn what_the_host_does_in_a_call_is_within_its_spans() {
     house.voice.on_response_start(|_| async {
         let _hook = tracing::info_span!("observer").entered();
     });
+    house.voice.on_audio(|_, _| async {
+        let _tap = tracing::info_span!("tap").entered();
+    });
     let outer = tracing::info_span!("request");
     let starting = house.call_with(SessionOptions::new());
     let call = tracing::Instrument::instrument(starting, outer).await;
     call.ai.simulate_response_start(None);
+    call.ai.simulate_audio(pcm(ms(20)));
+    settle().await;
     tool_call(&call, "c1", "weather").await;
     house.voice.end_session(&call.session).await;
     house.close(FrameworkEventKind::SessionEnded).await;
@@ -307,6 +312,7 @@ async fn what_the_host_does_in_a_call_is_within_its_spans() {
     assert_eq!(parent_of("roomkit.session"), Some("request"));
     assert_eq!(parent_of("work"), Some("roomkit.tool"));
     assert_eq!(parent_of("observer"), Some("roomkit.session"));
+    assert_eq!(parent_of("tap"), Some("roomkit.session"));
 }
 
 #[tokio::test(start_paused = true)]

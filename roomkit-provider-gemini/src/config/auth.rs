@@ -98,7 +98,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// A token from a source, such as an async closure.
+    /// A token from a source, such as a closure that returns a future.
     pub fn source(source: impl TokenSource) -> Self {
         Self::Source(Arc::new(source))
     }
@@ -190,11 +190,12 @@ impl<'de> Deserialize<'de> for Token {
     }
 }
 
-/// Gives tokens that are valid now. Implemented for async closures.
+/// Gives tokens that are valid now. Implemented for closures that return a future; an `async` closure is
+/// one only if it captures nothing, as its future borrows from it.
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot give tokens",
-    note = "pass an async closure `|| async {{ Ok(token) }}` or implement `TokenSource`"
+    note = "pass a closure `move || {{ let cache = cache.clone(); async move {{ Ok(cache.token().await) }} }}` or implement `TokenSource`"
 )]
 pub trait TokenSource: Send + Sync + 'static {
     /// A token for a connection that is made now. It should come from a cache while it is good:

@@ -8,6 +8,8 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::of_plugin;
+
 /// Recordings of calls.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +44,7 @@ impl RecordingConfig {
         }
         let sink = registry
             .recording_sink(&self.sink, self.config.clone())
-            .map_err(|error| error.in_section("recording.config"))?;
+            .map_err(|error| of_plugin(error, "recording.sink", "recording.config"))?;
         Ok(Recording::new(sink)
             .consent(self.consent)
             .client_decides(client_decides))

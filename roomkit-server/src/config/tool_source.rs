@@ -6,6 +6,8 @@ use roomkit::{error::ConfigError, registry::Registry, tool::ToolSource};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::of_plugin;
+
 /// A source of tools.
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +34,10 @@ impl ToolSourceConfig {
         }
         registry
             .tool_source(&self.name, self.config.clone())
-            .map_err(|error| error.in_section(&format!("tool_sources[{place}].config")))
+            .map_err(|error| {
+                let table = format!("tool_sources[{place}]");
+                of_plugin(error, &format!("{table}.name"), &format!("{table}.config"))
+            })
     }
 }
 

@@ -329,6 +329,24 @@ async fn c5_a_frame_beyond_all_limits_ends_that_call_only() {
     bystander.words("assistant", "echo of").await;
 }
 
+#[tokio::test]
+async fn c5_who_sends_too_long_a_text_is_told_and_may_send_it_in_parts() {
+    let server = TestServer::start("").await;
+    let (mut caller, _) = server.session("").await;
+    let text = "x".repeat(70 * 1024);
+    caller.send(json!({"type": "text", "text": &text})).await;
+    let error = caller.until("error").await;
+    assert_eq!(error["code"], "message_too_long");
+    assert!(
+        error["message"].as_str().unwrap().contains("65536 bytes"),
+        "{error}"
+    );
+    for part in [&text[..35 * 1024], &text[35 * 1024..]] {
+        caller.send(json!({"type": "text", "text": part})).await;
+        caller.words("assistant", "xxx").await;
+    }
+}
+
 const AGENTS: &str = r#"
 [channel]
 first_agent = "triage"

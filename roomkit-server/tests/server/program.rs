@@ -29,7 +29,7 @@ async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
         (&["--listen", "0.0.0.0:0"], &["listen", "--no-auth"]),
         (
             &["--provider", "opnai"],
-            &["provider", "opnai", "echo", "gemini", "openai"],
+            &["provider.name: ", "opnai", "echo", "gemini", "openai"],
         ),
         (&["--provider", "openai"], &["api_key", "OPENAI_API_KEY"]),
         (&["--provider", "gemini"], &["api_key", "GOOGLE_API_KEY"]),
@@ -99,7 +99,12 @@ async fn what_is_wrong_in_the_file_names_file_and_field() {
         (
             "transport",
             "[[transports]]\nname = 'webscoket'\npath = '/ws'",
-            &["webscoket", "websocket"],
+            &["transports[0].name: ", "webscoket", "websocket"],
+        ),
+        (
+            "tool-source",
+            "[[tool_sources]]\nname = 'crm'",
+            &["tool_sources[0].name: ", "crm", "mcp"],
         ),
         (
             "transport-config",

@@ -265,7 +265,7 @@ async fn settings_that_cannot_be_are_refused_by_their_names() {
         ),
         (
             "[recording]\nsink = 'tape'".into(),
-            "unknown recording sink `tape`; linked here: ogg_opus, wav",
+            "recording.sink: unknown recording sink `tape`; linked here: ogg_opus, wav",
         ),
     ] {
         let mut config: Config = toml::from_str(&settings).unwrap();

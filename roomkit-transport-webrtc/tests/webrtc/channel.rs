@@ -84,7 +84,7 @@ async fn c5_what_is_beyond_a_limit_is_dropped_and_the_call_lives() {
         .await;
     client.message("session_started").await;
     let dropped = || {
-        let reasons = ["oversized_frame", "undecodable"];
+        let reasons = ["oversized_message", "undecodable"];
         let counts = reasons.map(|reason| counters.get("roomkit_dropped_total", reason));
         counts.iter().sum::<u64>()
     };
@@ -100,7 +100,8 @@ async fn c5_what_is_beyond_a_limit_is_dropped_and_the_call_lives() {
     until(|| dropped() == 1).await;
     let over = json!({"type": "ping", "id": 7, "more": "x".repeat(1_000)}).to_string();
     client.send_text(&over).await;
-    client.ping().await;
+    let told = client.message("error").await;
+    assert_eq!(told["code"], "message_too_long", "{told}");
     until(|| dropped() == 2).await;
     client.close().await;
 }

@@ -88,7 +88,9 @@ async fn a1_the_session_outlives_what_is_dropped() {
         (Message::text("}{"), DropReason::Undecodable),
         (
             Message::text("x".repeat(100_000)),
-            DropReason::OversizedFrame,
+            DropReason::OversizedMessage {
+                limit: config.max_message_bytes,
+            },
         ),
         (Message::binary(pcm(5_000, 16_000)), DropReason::TooFast),
     ] {

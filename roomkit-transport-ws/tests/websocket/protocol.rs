@@ -137,11 +137,9 @@ fn c5_frames_have_their_limit() {
     }
     let message = json!({"type": "text", "text": "x".repeat(50)}).to_string();
     let long = decoder.text(&message, now);
-    assert_eq!(long, dropped(DropReason::OversizedFrame));
-    assert_eq!(
-        decoder.text(&"x".repeat(51), now),
-        dropped(DropReason::OversizedFrame)
-    );
+    let oversized = dropped(DropReason::OversizedMessage { limit: 50 });
+    assert_eq!(long, oversized);
+    assert_eq!(decoder.text(&"x".repeat(51), now), oversized);
 }
 
 #[test]

@@ -292,11 +292,12 @@ impl AudioTap {
         }
         let (queue, mut audio) = mpsc::channel::<Bytes>(256);
         let (shared, session) = (Arc::clone(shared), session.clone());
-        let task = tokio::spawn(async move {
+        let tell = async move {
             while let Some(pcm) = audio.recv().await {
                 shared.observers.audio.tell(|| (session.clone(), pcm)).await;
             }
-        });
+        };
+        let task = tokio::spawn(tell.in_current_span());
         Some(Self { queue, task })
     }
 }

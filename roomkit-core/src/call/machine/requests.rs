@@ -4,7 +4,7 @@ use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
-        typing::Dropped,
+        typing::{Dropped, TooMuch},
     },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
@@ -35,7 +35,7 @@ impl Call {
                 self.send_to_client(ClientCommand::Message(ServerMessage::Pong { id }));
             }
             ClientEvent::End => self.end(now, EndReason::ClientEnded),
-            ClientEvent::Dropped(reason) => self.out.push_back(Action::Dropped(reason.as_str())),
+            ClientEvent::Dropped(reason) => self.on_dropped(now, reason),
             ClientEvent::Violation(rule) => self.end(now, EndReason::ClientViolation(rule)),
         }
     }
@@ -44,8 +44,8 @@ impl Call {
         if !self.permissions.microphone {
             return;
         }
-        if let Err(dropped) = self.typing.take(now, &text) {
-            return self.drop_typed(dropped);
+        if let Err(Dropped { tell }) = self.typing.take(now, &text) {
+            return self.drop_from_client(DropReason::TooFast, tell);
         }
         self.chain_depth = 0;
         let (role, item_id) = (Role::User, None);
@@ -60,10 +60,17 @@ impl Call {
         self.give_text(now, text, role, false);
     }
 
-    fn drop_typed(&mut self, dropped: Dropped) {
-        let reason = DropReason::TooFast.as_str();
-        self.out.push_back(Action::Dropped(reason));
-        if let Some(problem) = dropped.tell {
+    fn on_dropped(&mut self, now: Moment, reason: DropReason) {
+        let tell = match reason {
+            DropReason::OversizedMessage { limit } => self.typing.dropped_message(now, limit),
+            _ => None,
+        };
+        self.drop_from_client(reason, tell);
+    }
+
+    fn drop_from_client(&mut self, reason: DropReason, tell: Option<TooMuch>) {
+        self.out.push_back(Action::Dropped(reason.as_str()));
+        if let Some(problem) = tell {
             self.send_to_client(ClientCommand::Message(ServerMessage::Error {
                 code: problem.code().into(),
                 message: problem.to_string(),

@@ -7,6 +7,7 @@ use crate::{
     client_protocol::ServerMessage,
     event::EndReason,
     provider::{ProviderError, ProviderErrorKind},
+    transport::DropReason,
 };
 
 #[test]
@@ -127,6 +128,17 @@ fn c5_a_client_that_types_without_end_is_dropped_and_counted() {
     assert_eq!(last, Some((Role::User, "a moment later".to_owned())));
 }
 
+/// What the client was told as an error: code and message.
+fn told(call: &Scripted) -> Vec<(String, String)> {
+    let commands = call.to_client().into_iter();
+    commands
+        .filter_map(|command| match command {
+            ClientCommand::Message(ServerMessage::Error { code, message }) => Some((code, message)),
+            _ => None,
+        })
+        .collect()
+}
+
 #[test]
 fn c5_a_client_that_types_too_much_is_told_once_and_when_to_go_on() {
     let mut call = Scripted::new();
@@ -134,17 +146,6 @@ fn c5_a_client_that_types_too_much_is_told_once_and_when_to_go_on() {
     for _ in 0..500 {
         call.client(ClientEvent::Text(page.clone())).pass(ms(10));
     }
-    let told = |call: &Scripted| {
-        let commands = call.to_client().into_iter();
-        commands
-            .filter_map(|command| match command {
-                ClientCommand::Message(ServerMessage::Error { code, message }) => {
-                    Some((code, message))
-                }
-                _ => None,
-            })
-            .collect::<Vec<_>>()
-    };
     let [(code, message)] = &told(&call)[..] else {
         panic!("{:?}", told(&call));
     };
@@ -163,6 +164,27 @@ fn c5_a_client_that_types_too_much_is_told_once_and_when_to_go_on() {
     for _ in 0..3 {
         call.client(ClientEvent::Text(page.clone()));
     }
+    assert_eq!(told(&call).len(), 2, "another burst");
+}
+
+#[test]
+fn c5_a_client_whose_messages_are_too_long_is_told_once_and_what_is_taken() {
+    let mut call = Scripted::new();
+    let too_long = ClientEvent::Dropped(DropReason::OversizedMessage { limit: 65_536 });
+    for _ in 0..500 {
+        call.client(too_long.clone()).pass(ms(10));
+    }
+    let dropped =
+        |(_, action): &&(_, Action)| matches!(action, Action::Dropped("oversized_message"));
+    assert_eq!(call.log.iter().filter(dropped).count(), 500);
+    let [(code, message)] = &told(&call)[..] else {
+        panic!("{:?}", told(&call));
+    };
+    assert_eq!(code, "message_too_long");
+    for part in ["65536 bytes", "in parts"] {
+        assert!(message.contains(part), "no {part}: {message}");
+    }
+    call.pass(ms(60_000)).client(too_long);
     assert_eq!(told(&call).len(), 2, "another burst");
 }
 
