@@ -7,6 +7,7 @@ use std::{
     any::Any,
     fmt,
     future::poll_fn,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
@@ -34,7 +35,6 @@ pub(crate) const FRAMES_PER_POLL: usize = 64;
 /// The right to a socket. Dropping it closes the socket, unless a farewell is still to be said.
 pub(crate) struct Link {
     shared: Arc<Shared>,
-    kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Link {
@@ -44,6 +44,7 @@ impl Link {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
                     socket: Some(socket),
+                    kept: Vec::new(),
                     is_owned: true,
                     awaits_farewell: false,
                     is_over: false,
@@ -54,7 +55,6 @@ impl Link {
                 write_waker: Waker::from(Arc::clone(&wakers)),
                 wakers,
             }),
-            kept: Vec::new(),
         }
     }
 
@@ -62,9 +62,9 @@ impl Link {
         &self.shared
     }
 
-    /// Keeps a value for as long as the link lives.
+    /// Keeps a value for as long as the socket: who is sent away slowly still has his place.
     pub(crate) fn keep(&mut self, value: Box<dyn Any + Send>) {
-        self.kept.push(value);
+        self.shared.state().kept.push(value);
     }
 }
 
@@ -84,6 +84,7 @@ pub(crate) struct Shared {
 
 pub(crate) struct State {
     pub(crate) socket: Option<Box<dyn Socket>>,
+    kept: Vec<Box<dyn Any + Send>>,
     pub(crate) is_owned: bool,
     pub(crate) awaits_farewell: bool,
     /// The client is gone, or a close frame was sent.
@@ -204,17 +205,14 @@ impl Shared {
     }
 
     fn release(&self, change: impl FnOnce(&mut State)) {
-        let socket = {
+        let released = {
             let mut state = self.state();
             change(&mut state);
-            if state.is_owned || state.awaits_farewell {
-                None
-            } else {
-                state.socket.take()
-            }
+            let is_free = !state.is_owned && !state.awaits_farewell;
+            is_free.then(|| (state.socket.take(), mem::take(&mut state.kept)))
         };
         // Outside the lock, as is the waking: both run foreign code.
-        drop(socket);
+        drop(released);
         self.wakers.wake_by_ref();
     }
 

@@ -1,5 +1,6 @@
 //! The transport on sockets in memory, and on any library's.
 
+use std::pin::pin;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -377,12 +378,24 @@ async fn a_farewell_that_is_not_needed_leaves_the_session_alone() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_let_go_with_the_link() {
+async fn c5_what_is_kept_is_let_go_with_the_socket() {
     let (server, _client) = pair(4096).await;
     let (kept, mut gone) = mpsc::channel::<()>(1);
     let link = accept(server.keep(kept)).await.unwrap();
     assert!(gone.recv().now_or_never().is_none());
     drop(link);
+    assert_eq!(soon(gone.recv()).await, None);
+
+    let (server, client) = pair(4096).await;
+    let (kept, mut gone) = mpsc::channel::<()>(1);
+    let server = server.keep(kept);
+    let farewell = server.farewell();
+    drop(server);
+    let mut saying = pin!(farewell.say("room", "closed", 1008));
+    assert!(saying.as_mut().now_or_never().is_none());
+    assert!(gone.recv().now_or_never().is_none(), "it still listens");
+    drop(client);
+    saying.await;
     assert_eq!(soon(gone.recv()).await, None);
 }
 
