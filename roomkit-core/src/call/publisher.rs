@@ -407,8 +407,7 @@ impl Publisher {
     }
 
     fn is_hooked(&self, kit: &RoomKit, trigger: Trigger) -> bool {
-        kit.hooks()
-            .is_hooked(trigger, self.session.room_id(), self.session.channel_id())
+        kit.hooks().is_hooked(trigger, &self.scope)
     }
 
     async fn to_client(&self, message: ServerMessage) {

@@ -242,13 +242,9 @@ impl Hook {
     }
 
     pub(super) fn concerns(&self, scope: &HookScope) -> bool {
-        self.concerns_channel(&scope.channel_id)
+        (self.channels.is_empty() || self.channels.contains(&scope.channel_id))
             && (self.kinds.is_empty()
                 || self.kinds.iter().any(|kind| **kind == *scope.channel_kind))
-    }
-
-    pub(super) fn concerns_channel(&self, channel: &ChannelId) -> bool {
-        self.channels.is_empty() || self.channels.contains(channel)
     }
 }
 

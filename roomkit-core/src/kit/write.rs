@@ -21,7 +21,7 @@ use crate::{
     channel::Channel,
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
-    hook::{HookScope, Trigger, Verdict},
+    hook::{Trigger, Verdict},
     id::{ChannelId, EventId, RoomId},
     room::{
         ChannelBinding, Content, EventKind, EventSource, EventStatus, LiveRoom, NewEvent, Phase,
@@ -148,16 +148,16 @@ impl Shared {
         if event.chain_depth > self.max_chain_depth {
             return draft(event, None);
         }
-        let source = &event.source;
         let hooks = self.hooks();
-        if !hooks.is_hooked(Trigger::BeforeBroadcast, &event.room_id, &source.channel_id) {
+        if !hooks.any(Trigger::BeforeBroadcast) {
             return draft(event, None);
         }
-        let scope = HookScope::new(
-            &event.room_id,
-            &source.channel_id,
-            source.channel_type.as_str(),
-        );
+        let source = &event.source;
+        let kind = source.channel_type.as_str();
+        let scope = hooks.scope(&event.room_id, &source.channel_id, kind);
+        if !hooks.is_hooked(Trigger::BeforeBroadcast, &scope) {
+            return draft(event, None);
+        }
         let verdict = hooks.before_broadcast(&scope, event.clone());
         match chain::handling(event.chain_depth, verdict).await {
             Verdict::Allowed(replaced) => {

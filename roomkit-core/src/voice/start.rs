@@ -22,7 +22,6 @@ use crate::{
     call::{Command, NewCall, Opening, PermissionCell, Setup, ToolsOf},
     error::{ConfigError, RoomError, StartError},
     event::EndReason,
-    hook::HookScope,
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
     room::RoomStatus,
@@ -150,6 +149,7 @@ impl RealtimeVoiceChannel {
             // They changed between the listing and the moment the session could be found.
             inner.sources.tell_again();
         }
+        let scope = kit.hooks().scope(&room, &inner.id, REALTIME_VOICE);
         // The room may have been closed, the channel detached or its permissions changed just before
         // the session could be found by that. A look may also be older than a change that the session
         // has been told of, so there is one more after each.
@@ -186,7 +186,7 @@ impl RealtimeVoiceChannel {
             shared: Arc::clone(&inner.shared),
             session: session.clone(),
             kit: kit.downgrade(),
-            scope: HookScope::new(&room, &inner.id, REALTIME_VOICE),
+            scope,
             settings: call,
             permissions,
             mailbox: commands,

@@ -13,6 +13,7 @@ mod ends;
 mod floods;
 mod handover;
 mod isolation;
+mod last_hooks;
 mod observers;
 mod recording;
 mod rooms;

@@ -6,7 +6,7 @@ use super::{LiveRoom, Stage, State};
 use crate::{
     ephemeral::EphemeralEvent,
     framework::{FrameworkEvent, FrameworkEventKind},
-    hook::{HookScope, Trigger},
+    hook::Trigger,
     room::{
         EventStatus, RoomEvent, Visibility,
         lane::{Handed, HookLane, disconnected},
@@ -89,13 +89,16 @@ impl LiveRoom {
     fn hand_to_hooks(&self, state: &mut State, event: &Arc<RoomEvent>) {
         let source = &event.source;
         let hooks = &self.context.hooks;
-        if !hooks.is_hooked(Trigger::AfterBroadcast, &self.id, &source.channel_id) {
+        if !hooks.any(Trigger::AfterBroadcast) {
+            return;
+        }
+        let scope = hooks.scope(&self.id, &source.channel_id, source.channel_type.as_str());
+        if !hooks.is_hooked(Trigger::AfterBroadcast, &scope) {
             return;
         }
         let lane = state
             .hook_lane
             .get_or_insert_with(|| HookLane::start(&self.context));
-        let scope = HookScope::new(&self.id, &source.channel_id, source.channel_type.as_str());
         if !lane.hand(scope, Arc::clone(event)) {
             tracing::warn!(
                 room = %self.id, index = event.index,
