@@ -11,7 +11,9 @@ impl RoomKit {
     /// Ends everything in order: no new rooms and channels; every channel lets go of its rooms and
     /// may still write its last words; channels are closed; what is on its way is delivered;
     /// subscribers and [framework events](Self::framework_events) read the end. Bounded in time by
-    /// the settings, and afterwards no task of the kit is left. Rooms stay as they are in the store.
+    /// the settings, and, where hooks of voice sessions do not return, by what these are given
+    /// (contract R5), some 85 s. Afterwards no task of the kit is left. Rooms stay as they are in the
+    /// store.
     ///
     /// A second call waits for the first. A hook or an observer of a session does not wait: the call
     /// returns at once, for that session ends when the hook has returned (contract S3).

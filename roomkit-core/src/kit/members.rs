@@ -1,6 +1,9 @@
 //! Which channels are in a room, and what they may do there.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -327,7 +330,7 @@ impl Shared {
     pub(super) async fn tell_detached(&self, room: &RoomId, places: &[Place], why: DetachReason) {
         join_all(places.iter().map(|(channel, _)| async move {
             let host = async { channel.on_detached(room, why).await };
-            if let Err(failure) = guard::call(self.lifecycle_timeout, host).await {
+            if let Err(failure) = guard::call(self.close_timeout(channel), host).await {
                 self.report_channel(channel.id(), Some(room), "on_detached", &failure);
             }
         }))
@@ -336,9 +339,13 @@ impl Shared {
 
     pub(super) async fn close_channel(&self, channel: &Arc<dyn Channel>) {
         let host = async { channel.close().await };
-        if let Err(failure) = guard::call(self.lifecycle_timeout, host).await {
+        if let Err(failure) = guard::call(self.close_timeout(channel), host).await {
             self.report_channel(channel.id(), None, "close", &failure);
         }
+    }
+
+    fn close_timeout(&self, channel: &Arc<dyn Channel>) -> Duration {
+        channel.close_timeout().unwrap_or(self.lifecycle_timeout)
     }
 
     pub(super) fn report_channel(

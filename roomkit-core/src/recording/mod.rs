@@ -37,7 +37,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use recorder::{Piece, Recorder, RecorderQueue};
+pub(crate) use recorder::{Piece, RECORDING_ENDS, Recorder, RecorderQueue};
 pub use sink::{
     RecordingError, RecordingInfo, RecordingMark, RecordingMarkKind, RecordingSink,
     RecordingSummary, RecordingWriter,

@@ -33,7 +33,7 @@ const QUEUE: usize = 1024;
 /// How long one call of a sink may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a recording is waited for, with all that still stands in its queue.
-const ENDING: Duration = Duration::from_secs(8);
+pub(crate) const RECORDING_ENDS: Duration = Duration::from_secs(8);
 /// How long after their first words the user's speech may be noticed: by Gemini, when it writes them.
 const NOTICED_LATE: Duration = Duration::from_secs(2);
 
@@ -153,10 +153,10 @@ impl Recorder {
             let _ = self.queue.pieces.send(Piece::Ends { at }).await;
             (&mut self.task).await
         };
-        let Ok(ended) = timeout(ENDING, ending).await else {
+        let Ok(ended) = timeout(RECORDING_ENDS, ending).await else {
             self.task.abort();
             return Err(RecordingError::new(format!(
-                "the sink did not finish within {ENDING:?}"
+                "the sink did not finish within {RECORDING_ENDS:?}"
             )));
         };
         match self.failed.try_recv() {

@@ -114,3 +114,39 @@ async fn t5_hooks_of_a_room_look_at_words_that_come_after_its_end() {
     soon(house.kit.close()).await;
     assert_eq!(notes.all(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn s7_r5_closing_the_kit_gives_the_last_hooks_their_time() {
+    let house = House::new().await;
+    let notes = Notes::default();
+    let log = notes.clone();
+    house.kit.add_hook(Hook::session_ended(move |_| {
+        let log = log.clone();
+        async move {
+            tokio::time::sleep(ms(20_000)).await;
+            log.add("told");
+        }
+    }));
+    house.call().await;
+    let failures = house.close(FrameworkEventKind::ChannelFailed).await;
+    assert_eq!(notes.all(), ["told"]);
+    assert_eq!(failures, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_r5_hooks_that_never_return_leave_no_task_when_the_kit_is_closed() {
+    let house = House::new().await;
+    let hours = ms(3_600_000);
+    for hook in [
+        Hook::speech_start(|_| std::future::pending()),
+        Hook::session_ended(|_| std::future::pending()),
+    ] {
+        house.kit.add_hook(hook.timeout(hours));
+    }
+    let call = house.call().await;
+    call.ai.simulate_speech_start(None);
+    settle().await;
+    soon(house.kit.close()).await;
+    settle().await;
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
