@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +11,10 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -50,8 +53,8 @@ pub(crate) enum Piece {
     Sound(Sound),
     /// Something happened.
     Mark { at: Moment, kind: RecordingMarkKind },
-    /// The call is over.
-    Ends { at: Moment },
+    /// All that there is to tell has been told.
+    Ends,
 }
 
 /// Where pieces wait for the recording; full or not, giving one costs no time.
@@ -66,10 +69,18 @@ pub(crate) struct RecorderQueue {
 struct Shared {
     /// Pieces that are missing.
     missed: AtomicU64,
+    /// When the call ended, if it has.
+    ended: OnceLock<Moment>,
     unrecorded: Mutex<Unrecorded>,
 }
 
 impl Shared {
+    /// How far a call is that began then.
+    fn now(&self, began: Instant) -> Moment {
+        let ended = self.ended.get().copied();
+        ended.unwrap_or_else(|| began.elapsed())
+    }
+
     fn unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
         self.unrecorded
             .lock()
@@ -90,17 +101,20 @@ impl RecorderQueue {
         self.give(piece)
     }
 
-    /// Gives a piece to the recording. False: it does not keep up, and the piece is missing.
+    /// Gives a piece to the recording. False: it is missing, because the recording does not keep up, or
+    /// because hooks let it through only after the end.
     pub(crate) fn give(&self, piece: Piece) -> bool {
-        // A recording that is over takes nothing more, and misses nothing.
-        let is_full = matches!(
-            self.pieces.try_send(piece),
-            Err(mpsc::error::TrySendError::Full(_))
-        );
-        if is_full {
-            self.shared.missed.fetch_add(1, Ordering::Relaxed);
+        match self.pieces.try_send(piece) {
+            Err(TrySendError::Full(_)) => {
+                self.shared.missed.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            // A recording that failed misses nothing more.
+            Err(TrySendError::Closed(Piece::Mark { at, .. })) => {
+                self.shared.ended.get().is_none() || self.shared.unrecorded().touches(at, at)
+            }
+            Ok(()) | Err(TrySendError::Closed(_)) => true,
         }
-        !is_full
     }
 }
 
@@ -142,15 +156,16 @@ impl Recorder {
         (&mut self.failed).await.unwrap_or_else(|_| defect())
     }
 
-    /// Ends the recording at that moment. What it came to, `None` if it never began, or why it
-    /// failed.
-    pub(crate) async fn finish(
-        mut self,
-        at: Moment,
-    ) -> Result<Option<RecordingSummary>, RecordingError> {
+    /// The call is over, and so is the recording; only what is still to be told of it follows.
+    pub(crate) fn call_ended(&self, at: Moment) {
+        let _ = self.queue.shared.ended.set(at); // It ends once.
+    }
+
+    /// Nothing follows any more. What the recording came to, `None` if it never began, or why it failed.
+    pub(crate) async fn finish(mut self) -> Result<Option<RecordingSummary>, RecordingError> {
         let ending = async {
             // Here there is time to wait for a place in the queue.
-            let _ = self.queue.pieces.send(Piece::Ends { at }).await;
+            let _ = self.queue.pieces.send(Piece::Ends).await;
             (&mut self.task).await
         };
         let Ok(ended) = timeout(RECORDING_ENDS, ending).await else {
@@ -181,7 +196,7 @@ async fn record(
     let (zero, consent) = loop {
         match pieces.recv().await {
             Some(Piece::Begins { at, by }) => break (at, by),
-            Some(Piece::Ends { .. }) | None => return Ok(None),
+            Some(Piece::Ends) | None => return Ok(None),
             // What was before is not recorded.
             Some(_) => {}
         }
@@ -198,15 +213,17 @@ async fn record(
     };
     loop {
         let piece = match timeout(BLOCK, pieces.recv()).await {
-            Ok(Some(Piece::Ends { at })) => return tape.finish(at).await.map(Some),
+            Ok(Some(Piece::Ends) | None) => {
+                let end = tape.shared.now(began);
+                return tape.finish(end).await.map(Some);
+            }
             Ok(Some(piece)) => Some(piece),
-            Ok(None) => return tape.finish(began.elapsed()).await.map(Some),
             // Nobody speaks, and time goes on. Everything that is queued is older than this.
             Err(_) => None,
         };
         match piece {
             Some(piece) => tape.take(piece).await?,
-            None => tape.now = began.elapsed(),
+            None => tape.now = tape.shared.now(began),
         }
         tape.write().await?;
     }
@@ -267,7 +284,7 @@ impl Tape {
                 self.mark(at, kind).await
             }
             // It has begun, and its end is seen where pieces come from.
-            Piece::Begins { .. } | Piece::Ends { .. } => Ok(()),
+            Piece::Begins { .. } | Piece::Ends => Ok(()),
         }
     }
 

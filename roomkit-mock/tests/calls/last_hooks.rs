@@ -8,7 +8,7 @@ use roomkit_core::{
     provider::Role,
     recording::{Consent, Recording},
 };
-use roomkit_mock::{Gate, MockRecordingSink};
+use roomkit_mock::{Counters, Gate, MockRecordingSink};
 use tokio::runtime::Handle;
 
 use crate::support::{House, Notes, ROOM, ms, settle, soon};
@@ -149,4 +149,41 @@ async fn s7_r5_hooks_that_never_return_leave_no_task_when_the_kit_is_closed() {
     soon(house.kit.close()).await;
     settle().await;
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_a_recording_ends_with_the_call_however_long_its_last_hooks_take() {
+    let sink = MockRecordingSink::new();
+    let house = recorded(&sink).await;
+    house
+        .kit
+        .add_hook(Hook::session_ended(|_| tokio::time::sleep(ms(4000))));
+    let call = house.call().await;
+    tokio::time::sleep(ms(3000)).await;
+    soon(house.voice.end_session(&call.session)).await;
+    let recorded = sink.finished(call.session.id()).await;
+    let length = recorded.summary.unwrap().duration.as_millis();
+    assert!((2990..=3010).contains(&length), "{length} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn v4_words_that_come_too_late_for_the_recording_are_counted() {
+    let sink = MockRecordingSink::new();
+    let house = recorded(&sink).await;
+    house.kit.add_hook(Hook::transcription(|_| async {
+        tokio::time::sleep(ms(9000)).await;
+        Decision::Allow
+    }));
+    let counters = Counters::default();
+    let counting = counters.here();
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("good bye", Role::User, true, None);
+    settle().await;
+    soon(house.kit.close()).await;
+    drop(counting);
+    let recorded = sink.finished(call.session.id()).await;
+    assert_eq!(recorded.marks, []);
+    let dropped = counters.all("roomkit_dropped_total");
+    assert_eq!(dropped, [("recording_slow".to_owned(), 1)].into());
 }

@@ -81,13 +81,8 @@ impl Driver {
 }
 
 /// Ends a recording with its call, and reports what it came to.
-pub(super) async fn finish(
-    recorder: Recorder,
-    ended: Moment,
-    kit: WeakRoomKit,
-    session: RealtimeSession,
-) {
-    if let Some(outcome) = recorder.finish(ended).await.transpose() {
+pub(super) async fn finish(recorder: Recorder, kit: WeakRoomKit, session: RealtimeSession) {
+    if let Some(outcome) = recorder.finish().await.transpose() {
         report(&kit, &session, outcome);
     }
 }
