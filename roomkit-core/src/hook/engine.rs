@@ -236,6 +236,7 @@ impl Hooks {
                     return Verdict::Blocked {
                         by: hook.name.to_string(),
                         reason,
+                        event,
                     };
                 }
                 Err(failure) => {
@@ -244,6 +245,7 @@ impl Hooks {
                         return Verdict::Blocked {
                             by: hook.name.to_string(),
                             reason: failure.to_string(),
+                            event,
                         };
                     }
                 }
@@ -253,6 +255,7 @@ impl Hooks {
             return Verdict::Blocked {
                 by: "kit_closed".to_owned(),
                 reason: "the kit and its hooks are gone".to_owned(),
+                event,
             };
         }
         Verdict::Allowed(event)

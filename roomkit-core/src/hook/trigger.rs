@@ -108,6 +108,8 @@ pub enum Verdict<T> {
         by: String,
         /// Its reason.
         reason: String,
+        /// What it is, as the hooks before left it.
+        event: T,
     },
 }
 

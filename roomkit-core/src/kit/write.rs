@@ -159,22 +159,21 @@ impl Shared {
             return draft(event, None);
         }
         let verdict = hooks.before_broadcast(&scope, event.clone());
-        match chain::handling(event.chain_depth, verdict).await {
-            Verdict::Allowed(replaced) => {
-                let event = RoomEvent {
-                    kind: replaced.kind,
-                    content: replaced.content,
-                    visibility: replaced.visibility,
-                    metadata: replaced.metadata,
-                    ..event
-                };
-                draft(event, None)
-            }
-            Verdict::Blocked { by, reason } => {
+        let (replaced, blocked) = match chain::handling(event.chain_depth, verdict).await {
+            Verdict::Allowed(replaced) => (replaced, None),
+            Verdict::Blocked { by, reason, event } => {
                 let reason = Some(reason);
-                draft(event, Some(Block { by, reason }))
+                (event, Some(Block { by, reason }))
             }
-        }
+        };
+        let event = RoomEvent {
+            kind: replaced.kind,
+            content: replaced.content,
+            visibility: replaced.visibility,
+            metadata: replaced.metadata,
+            ..event
+        };
+        draft(event, blocked)
     }
 
     pub(super) async fn commit(

@@ -207,3 +207,16 @@ async fn r5_r6_after_broadcast_hooks_of_a_room_see_all_that_was_said_before_its_
         assert_eq!(soon(order.recv()).await, Some(index));
     }
 }
+
+#[tokio::test]
+async fn r5_a_blocked_event_is_stored_as_the_hooks_before_left_it() {
+    let redact = Hook::before_broadcast(|mut event| async move {
+        event.content = Content::text("card ****");
+        Decision::Replace(event)
+    });
+    let spam = Hook::before_broadcast(|_| async { Decision::block("spam") });
+    let (kit, _log) = room_with([spam, redact.priority(-10)]).await;
+    let blocked = kit.send_event("room", "ann", "card 4711").await.unwrap();
+    assert_eq!(blocked.status, EventStatus::Blocked);
+    assert_eq!(texts(&kit, "room").await, ["card ****"]);
+}
