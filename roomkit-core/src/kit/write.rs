@@ -77,9 +77,8 @@ pub(super) struct Draft {
     event: RoomEvent,
     /// What a hook said.
     blocked: Option<Block>,
-    /// The binding it is written under, for records of the room's own; others are looked up at the
-    /// moment of commit.
-    system: Option<Arc<ChannelBinding>>,
+    /// It is a record of the room's own, which may be written whatever its channel may.
+    is_record: bool,
 }
 
 struct Block {
@@ -118,7 +117,7 @@ impl Shared {
         let draft = Draft {
             event: assemble_as(event, binding, None),
             blocked: None,
-            system: Some(Arc::clone(binding)),
+            is_record: true,
         };
         if let Err(error) = self.commit(room, draft).await {
             tracing::warn!(room = %room.id, code, "a record of the room was not written: {error}");
@@ -142,7 +141,7 @@ impl Shared {
         let draft = |event, blocked| Draft {
             event,
             blocked,
-            system: None,
+            is_record: false,
         };
         // It will be blocked anyway; without this, a hook that writes would run for ever.
         if event.chain_depth > self.max_chain_depth {
@@ -191,21 +190,19 @@ impl Shared {
         if let Some(first) = self.repeated(&room.id, key).await? {
             return Ok(first);
         }
-        let binding = if let Some(binding) = draft.system {
-            binding
-        } else {
+        if !draft.is_record {
             let (_, binding) = room.writer(&event.source.channel_id)?;
+            event.source.visibility.clone_from(&binding.visibility);
             let blocked = draft.blocked.or_else(|| self.refusal(&event, &binding));
             if let Some(block) = blocked {
                 mark_blocked(&mut event, block);
             }
-            binding
-        };
+        }
         if let Some(first) = self.append(&mut next, &mut event).await? {
             return Ok(first);
         }
         self.catch_up(room, event.index).await;
-        room.publish(&event, &binding.visibility);
+        room.publish(&event);
         drop(next);
         if event.status == EventStatus::Blocked {
             self.report_blocked(&event);
@@ -227,12 +224,7 @@ impl Shared {
         let page = self.store.timeline(&room.id, &query);
         let missed = self.stored("timeline", Some(&room.id), page).await;
         for event in missed.into_iter().flatten() {
-            let visibility = match room.writer(&event.source.channel_id) {
-                Ok((_, binding)) => binding.visibility.clone(),
-                // Nobody can say any more to whom this channel was visible.
-                Err(_) => Visibility::Internal,
-            };
-            room.publish(&event, &visibility);
+            room.publish(&event);
         }
     }
 
@@ -336,6 +328,7 @@ fn assemble_as(event: NewEvent, binding: &ChannelBinding, provider: Option<Strin
             channel_id: binding.channel_id.clone(),
             channel_type: binding.channel_type.clone(),
             category: binding.category,
+            visibility: binding.visibility.clone(),
             participant_id: event.participant,
             provider,
         },

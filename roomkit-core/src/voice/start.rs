@@ -120,7 +120,7 @@ impl RealtimeVoiceChannel {
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
         let history = match inner.seed {
-            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
+            Some(seed) => seed.read(&kit, &binding).await?,
             None => Vec::new(),
         };
         let greeting = options.greeting.clone();

@@ -216,17 +216,12 @@ impl State {
     /// Whether one who reads as `channel` sees what has this visibility.
     fn reads(&self, channel: &ChannelId, visibility: &Visibility) -> bool {
         self.member(channel)
-            .is_some_and(|member| member.sees(visibility))
+            .is_some_and(|member| member.binding.sees(visibility))
     }
 }
 
 impl Member {
     fn place(&self) -> Place {
         (Arc::clone(&self.channel), Arc::clone(&self.binding))
-    }
-
-    fn sees(&self, visibility: &Visibility) -> bool {
-        self.binding.can_read()
-            && visibility.includes(&self.binding.channel_id, self.binding.category)
     }
 }
