@@ -61,6 +61,12 @@ impl RoomKit {
         let (writer, binding) = live.writer(&channel)?;
         let key = event.idempotency_key.as_deref();
         if let Some(first) = shared.repeated(&room, key).await? {
+            if first.index >= live.next_index() {
+                // The store had said that it failed, and nobody was shown it.
+                let owned = Arc::clone(shared);
+                let work = async move { owned.show_missed(&live, first.index + 1).await };
+                shared.run(work).await?;
+            }
             return Ok(first);
         }
         let event = assemble(event, &binding, writer.as_ref());
@@ -188,6 +194,7 @@ impl Shared {
         let mut event = draft.event;
         let key = event.idempotency_key.as_deref();
         if let Some(first) = self.repeated(&room.id, key).await? {
+            self.catch_up(room, first.index + 1).await;
             return Ok(first);
         }
         if !draft.is_record {
@@ -199,6 +206,7 @@ impl Shared {
             }
         }
         if let Some(first) = self.append(&mut next, &mut event).await? {
+            self.catch_up(room, first.index + 1).await;
             return Ok(first);
         }
         self.catch_up(room, event.index).await;
@@ -210,21 +218,34 @@ impl Shared {
         Ok(event)
     }
 
+    async fn show_missed(&self, room: &LiveRoom, index: u64) -> Result<(), RoomError> {
+        let _commit = room.commit.lock().await;
+        self.catch_up(room, index).await;
+        Ok(())
+    }
+
     /// Shows what got onto the timeline unnoticed: the store had said it failed, or another process
     /// wrote it. What it cannot read back now stays on the timeline only.
     async fn catch_up(&self, room: &LiveRoom, index: u64) {
-        let expected = room.next_index();
-        if expected >= index {
-            return;
-        }
-        let mut query = TimelineQuery::new().before(index).limit(usize::MAX);
-        if let Some(known) = expected.checked_sub(1) {
-            query = query.after(known);
-        }
-        let page = self.store.timeline(&room.id, &query);
-        let missed = self.stored("timeline", Some(&room.id), page).await;
-        for event in missed.into_iter().flatten() {
-            room.publish(&event);
+        loop {
+            let expected = room.next_index();
+            if expected >= index {
+                return;
+            }
+            let mut query = TimelineQuery::new().before(index).limit(usize::MAX);
+            if let Some(known) = expected.checked_sub(1) {
+                query = query.after(known);
+            }
+            let page = self.store.timeline(&room.id, &query);
+            let page = self.stored("timeline", Some(&room.id), page).await;
+            let mut missed = page.unwrap_or_default();
+            missed.retain(|event| event.index >= expected);
+            if missed.is_empty() {
+                return;
+            }
+            for event in missed {
+                room.publish(&event);
+            }
         }
     }
 
