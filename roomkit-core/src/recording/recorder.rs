@@ -37,8 +37,6 @@ const QUEUE: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a recording is waited for, with all that still stands in its queue.
 pub(crate) const RECORDING_ENDS: Duration = Duration::from_secs(8);
-/// How long after their first words the user's speech may be noticed: by Gemini, when it writes them.
-const NOTICED_LATE: Duration = Duration::from_secs(2);
 
 /// Something for the recording. Times are the call's.
 #[derive(Debug)]
@@ -72,6 +70,8 @@ struct Shared {
     /// When the call ended, if it has.
     ended: OnceLock<Moment>,
     unrecorded: Mutex<Unrecorded>,
+    /// How long after their first words the user's speech may be noticed.
+    speech_lag: Duration,
 }
 
 impl Shared {
@@ -127,10 +127,18 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Waits for the recording's beginning. `info` is completed then.
-    pub(crate) fn start(sink: Arc<dyn RecordingSink>, info: RecordingInfo, began: Instant) -> Self {
+    pub(crate) fn start(
+        sink: Arc<dyn RecordingSink>,
+        info: RecordingInfo,
+        began: Instant,
+        speech_lag: Duration,
+    ) -> Self {
         let (pieces, from_call) = mpsc::channel(QUEUE);
         let (failure, failed) = oneshot::channel();
-        let shared = Arc::default();
+        let shared = Arc::new(Shared {
+            speech_lag,
+            ..Shared::default()
+        });
         let queue = RecorderQueue {
             pieces,
             shared: Arc::clone(&shared),
@@ -275,7 +283,7 @@ impl Tape {
                 let from = match kind {
                     RecordingMarkKind::Transcript {
                         role: Role::User, ..
-                    } => at.saturating_sub(NOTICED_LATE),
+                    } => at.saturating_sub(self.shared.speech_lag),
                     _ => at,
                 };
                 if self.shared.unrecorded().touches(from, until) {

@@ -33,9 +33,10 @@ async fn t5_holds_when_a_hook_closes(with: With) {
     let (log, held) = (notes.clone(), gate.clone());
     let hooks = [
         Hook::transcription(|event| async move {
-            match event.text.contains("4711") {
-                true => Decision::block("a secret"),
-                false => Decision::Allow,
+            if event.text.contains("4711") {
+                Decision::block("a secret")
+            } else {
+                Decision::Allow
             }
         }),
         Hook::session_ended(move |_| {

@@ -27,7 +27,8 @@ pub(super) fn recorder(
         provider: shared.provider.name().to_owned(),
         ..RecordingInfo::new(session, sink.sample_rate())
     };
-    Recorder::start(sink, info, began)
+    let speech_lag = shared.provider.capabilities().speech_lag;
+    Recorder::start(sink, info, began, speech_lag)
 }
 
 impl Driver {
