@@ -247,15 +247,15 @@ impl Shared {
             .await
             .and_then(|agreed| agreed.map_err(|error| Failure::Error(error.to_string())));
         if let Err(failure) = agreed {
-            live.give_up(&id);
+            live.give_up(&channel);
             return Err(RoomError::Refused {
                 channel: id,
                 reason: failure.to_string(),
             });
         }
         let tell = |told: &_, binding: &_| self.tell_changed(told, binding);
-        if let Err(error) = live.settle(&binding, tell) {
-            live.give_up(&id);
+        if let Err(error) = live.settle(&channel, &binding, tell) {
+            live.give_up(&channel);
             let why = match &error {
                 RoomError::Closed(_) => DetachReason::RoomClosed,
                 _ => DetachReason::Detached,
@@ -263,8 +263,15 @@ impl Shared {
             self.tell_detached(room, &[(channel, binding)], why).await;
             return Err(error);
         }
-        // Whoever unregistered it or closed the kit while it was asked did not find it here.
-        let still_wanted = self.check_open().and_then(|()| self.registered(&id));
+        // Whoever unregistered it or closed the kit while it was asked did not find it here; another may
+        // have its id by now.
+        let still_wanted = self.check_open().and_then(|()| {
+            let registered = self.registered(&id)?;
+            let gone = || RoomError::ChannelNotRegistered(id.clone());
+            Arc::ptr_eq(&registered, &channel)
+                .then_some(())
+                .ok_or_else(gone)
+        });
         if let Err(error) = still_wanted {
             let _ = self.detach(&live, &id).await; // Else they found it after all.
             return Err(error);

@@ -221,6 +221,11 @@ impl State {
 }
 
 impl Member {
+    /// Whether it is this very channel, and not one that has its id now.
+    fn is(&self, channel: &Arc<dyn Channel>) -> bool {
+        Arc::ptr_eq(&self.channel, channel)
+    }
+
     fn place(&self) -> Place {
         (Arc::clone(&self.channel), Arc::clone(&self.binding))
     }
