@@ -24,6 +24,7 @@ use crate::{
     event::EndReason,
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
+    recording::RecordingState,
     room::RoomStatus,
     session::RealtimeSession,
     transport::{AudioOffer, Connection, TransportError},
@@ -112,6 +113,9 @@ impl RealtimeVoiceChannel {
         };
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
+        if recording.is_some() {
+            session.set_recording(RecordingState::Waiting);
+        }
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();
         if let Some(agent) = &agent {

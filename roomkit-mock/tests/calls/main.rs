@@ -6,6 +6,7 @@ mod agents;
 mod audio;
 mod brittle;
 mod changes;
+mod consent;
 mod deliveries;
 mod dropped;
 mod echo;
