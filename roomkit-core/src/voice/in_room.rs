@@ -118,15 +118,7 @@ fn command_for(event: &RoomEvent, inject_ai_text: bool) -> Option<Command> {
     if from_ai && !inject_ai_text {
         return None;
     }
-    let role = match event
-        .metadata
-        .get("inject_role")
-        .and_then(|role| role.as_str())
-    {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => Role::System,
-    };
+    let role = role_in(event, "inject_role");
     let silent = event
         .metadata
         .get("silent")
@@ -143,6 +135,15 @@ fn command_for(event: &RoomEvent, inject_ai_text: bool) -> Option<Command> {
         silent,
         chain_depth,
     })
+}
+
+/// The role that an event's metadata name by this key; `system` where they name none.
+pub(super) fn role_in(event: &RoomEvent, key: &str) -> Role {
+    match event.metadata.get(key).and_then(|role| role.as_str()) {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        _ => Role::System,
+    }
 }
 
 /// What a binding allows a voice.

@@ -1,6 +1,6 @@
 //! What a new session is told of the room's earlier conversation.
 
-use super::REALTIME_VOICE;
+use super::{REALTIME_VOICE, in_room::role_in};
 use crate::{
     error::RoomError,
     kit::RoomKit,
@@ -93,17 +93,12 @@ fn words_of<'a>(event: &'a RoomEvent, binding: &ChannelBinding) -> Option<(Role,
         return None;
     }
     let text = event.content.as_text()?;
-    let word = |key: &str| event.metadata.get(key).and_then(|value| value.as_str());
     let was_spoken = event.source.channel_type == REALTIME_VOICE;
     let is_ours = was_spoken && event.source.channel_id == binding.channel_id;
     let is_shown = binding.sees(event.shown_to());
     if text.trim().is_empty() || !(is_ours || is_shown) {
         return None;
     }
-    let role = match word(if was_spoken { "role" } else { "inject_role" }) {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => Role::System,
-    };
+    let role = role_in(event, if was_spoken { "role" } else { "inject_role" });
     Some((role, text))
 }
