@@ -1,6 +1,6 @@
 //! What any channel of a room is: a dashboard, a log, a CRM, a voice.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,12 @@ pub trait Channel: Send + Sync + 'static {
 
     /// The kit closes, or the channel was unregistered.
     async fn close(&self) {}
+
+    /// How long it may take to let go of a room, or to close, before the kit goes on without it; the
+    /// kit's [`lifecycle_timeout`](crate::RoomKitBuilder::lifecycle_timeout) unless it says otherwise.
+    fn close_timeout(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Why a channel leaves a room.

@@ -48,6 +48,8 @@ struct Live {
     metadata: Map<String, Value>,
     stats: SessionStats,
     recording: RecordingState,
+    /// The host has granted its recording, whether or not it has begun.
+    recording_granted: bool,
     agent: Option<Arc<str>>,
 }
 
@@ -74,6 +76,7 @@ impl RealtimeSession {
                 metadata,
                 stats: SessionStats::default(),
                 recording: RecordingState::Off,
+                recording_granted: false,
                 agent: None,
             }),
         }))
@@ -144,6 +147,14 @@ impl RealtimeSession {
 
     pub(crate) fn set_recording(&self, state: RecordingState) {
         self.live().recording = state;
+    }
+
+    pub(crate) fn recording_granted(&self) -> bool {
+        self.live().recording_granted
+    }
+
+    pub(crate) fn grant_recording(&self) {
+        self.live().recording_granted = true;
     }
 
     pub(crate) fn set_provider_session_id(&self, id: Option<String>) {

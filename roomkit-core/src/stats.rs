@@ -66,7 +66,11 @@ fn known_milliseconds<S: serde::Serializer>(
     milliseconds(&duration.unwrap_or_default(), to)
 }
 
-fn milliseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// Writes a duration as whole milliseconds.
+pub(crate) fn milliseconds<S: serde::Serializer>(
+    duration: &Duration,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_u64(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
     io,
     path::Path,
 };
@@ -15,9 +16,11 @@ const MOST: usize = 1000;
 
 /// Makes the directory, and finds out whether files can be written there.
 pub(crate) fn check_directory(directory: &Path) -> Result<(), ConfigError> {
-    let probe = directory.join(format!(".roomkit-{}", std::process::id()));
+    // A name that nobody can have put something under, and no more is overwritten than elsewhere.
+    let name = RandomState::new().hash_one(std::process::id());
+    let probe = directory.join(format!(".roomkit-{name:016x}"));
     fs::create_dir_all(directory)
-        .and_then(|()| File::create(&probe))
+        .and_then(|()| create(&probe))
         .and_then(|_| fs::remove_file(&probe))
         .map_err(|error| {
             let problem = format!(

@@ -111,6 +111,17 @@ async fn v5_a_wav_holds_what_it_was_given() {
     assert_eq!(read.flat_map(i16::to_le_bytes).collect::<Vec<_>>(), given);
 }
 
+#[test]
+fn v5_finding_out_whether_files_can_be_written_overwrites_nothing() {
+    let directory = Directory::new();
+    let name = format!(".roomkit-{}", std::process::id());
+    let theirs = directory.path().join(name);
+    fs::write(&theirs, "not ours").unwrap();
+    FileSink::wav(&WavConfig::new(directory.path())).unwrap();
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "not ours");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
 #[tokio::test]
 async fn v5_a_recording_that_is_cut_off_is_readable_to_its_last_block() {
     let directory = Directory::new();

@@ -33,12 +33,12 @@ mod uplink;
 mod vendor_changes;
 mod words;
 
-pub(crate) use driver::{NewCall, PermissionCell, Shared};
+pub(crate) use driver::{ENDING, NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Moment, Permissions, Sound};
 pub(crate) use machine::{CallSettings, Opening, greeting_note};
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::{Frames, fuzz};
-pub(crate) use publisher::{as_asked, telling};
+pub(crate) use publisher::{LAST_HOOKS, as_asked, telling};
 pub(crate) use setup::{Change, Resets, Setup, ToolsFrom, ToolsOf};
 pub(crate) use shared_tools::{AgentTools, Listed, Redeclared};

@@ -38,8 +38,9 @@ use crate::{
     stats::{SessionStats, TurnLatency},
 };
 
-/// How long the rest of the news may take after the session is over, and then the hooks for its end.
-const LAST_HOOKS: Duration = Duration::from_secs(35);
+/// How long the rest of the news may take after the session is over, and then, once more, the hooks for
+/// its end.
+pub(crate) const LAST_HOOKS: Duration = Duration::from_secs(35);
 
 tokio::task_local! {
     /// The session whose news this task tells.
@@ -407,8 +408,7 @@ impl Publisher {
     }
 
     fn is_hooked(&self, kit: &RoomKit, trigger: Trigger) -> bool {
-        kit.hooks()
-            .is_hooked(trigger, self.session.room_id(), self.session.channel_id())
+        kit.hooks().is_hooked(trigger, &self.scope)
     }
 
     async fn to_client(&self, message: ServerMessage) {

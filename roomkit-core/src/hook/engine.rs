@@ -5,13 +5,14 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use super::{
     Decision, Hook, HookScope, Notice, Trigger, Verdict,
+    list::{Counts, HookList},
     registration::{Action, Decider},
 };
 use crate::{
@@ -28,20 +29,15 @@ use crate::{
 pub struct Hooks(Arc<Inner>);
 
 struct Inner {
-    /// How many hooks each trigger has, in all rooms: the fast way to "none".
-    counts: [AtomicUsize; Trigger::COUNT],
-    table: RwLock<Table>,
+    /// The fast way to "none".
+    counts: Arc<Counts>,
+    everywhere: HookList,
+    /// Those of the rooms that are open.
+    rooms: RwLock<HashMap<RoomId, Arc<HookList>>>,
+    /// The kit is gone, and its hooks with it.
+    is_cleared: AtomicBool,
     bus: Arc<FrameworkBus>,
 }
-
-#[derive(Default)]
-struct Table {
-    everywhere: Slots,
-    rooms: HashMap<RoomId, Slots>,
-}
-
-/// The hooks of each trigger, in the order in which they run.
-type Slots = [Vec<Arc<Hook>>; Trigger::COUNT];
 
 /// What a deciding hook's failure means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,22 +48,43 @@ enum OnFailure {
 
 impl Hooks {
     pub(crate) fn new(bus: Arc<FrameworkBus>) -> Self {
+        let counts = Arc::default();
         Self(Arc::new(Inner {
-            counts: Default::default(),
-            table: RwLock::default(),
+            everywhere: HookList::new(&counts),
+            counts,
+            rooms: RwLock::default(),
+            is_cleared: AtomicBool::new(false),
             bus,
         }))
     }
 
-    /// Whether anything would run for this trigger, room and channel. Costs one atomic read when
-    /// the trigger has no hooks at all (contract R5). Filters by kind are not looked at, so a
-    /// `true` may turn out to run nothing.
-    pub fn is_hooked(&self, trigger: Trigger, room: &RoomId, channel: &ChannelId) -> bool {
-        self.any(trigger)
-            && self
-                .select(trigger, room, |hook| hook.concerns_channel(channel))
-                .next()
-                .is_some()
+    /// Where something happens: in an open room, by this channel of this kind. While the scope exists,
+    /// the room's own hooks run in it, also when the room is closed meanwhile.
+    pub fn scope(
+        &self,
+        room: impl Into<RoomId>,
+        channel: impl Into<ChannelId>,
+        kind: impl Into<Arc<str>>,
+    ) -> HookScope {
+        let room_id = room.into();
+        let rooms = self.0.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        HookScope {
+            hooks: rooms.get(&room_id).cloned(),
+            room_id,
+            channel_id: channel.into(),
+            channel_kind: kind.into(),
+        }
+    }
+
+    /// Whether anything would run for this trigger in this scope. Costs one atomic read when the
+    /// trigger has no hooks at all (contract R5).
+    pub fn is_hooked(&self, trigger: Trigger, scope: &HookScope) -> bool {
+        !self.run_list(trigger, scope).is_empty()
+    }
+
+    /// Whether the trigger has any hooks at all: one atomic read.
+    pub(crate) fn any(&self, trigger: Trigger) -> bool {
+        self.0.counts[trigger.slot()].load(Ordering::Acquire) > 0
     }
 
     /// Runs the before-broadcast hooks; a failing one is reported and ignored.
@@ -145,64 +162,56 @@ impl Hooks {
     }
 
     pub(crate) fn add(&self, room: Option<&RoomId>, hook: Hook) {
-        let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-        let slots = match room {
-            None => &mut table.everywhere,
-            Some(room) => table.rooms.entry(room.clone()).or_default(),
-        };
-        let slot = hook.trigger.slot();
-        let place = slots[slot].partition_point(|other| other.priority <= hook.priority);
-        slots[slot].insert(place, Arc::new(hook));
-        self.0.counts[slot].fetch_add(1, Ordering::Release);
+        match room {
+            None => self.0.everywhere.add(hook),
+            Some(room) => self.list(room).add(hook),
+        }
     }
 
     /// Removes the hooks of this name from the kit, or from a room; false when there is none.
     pub(crate) fn remove(&self, room: Option<&RoomId>, name: &str) -> bool {
-        let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-        let slots = match room {
-            None => &mut table.everywhere,
-            Some(room) => match table.rooms.get_mut(room) {
-                Some(slots) => slots,
-                None => return false,
-            },
-        };
-        let mut removed = Vec::new();
-        for (slot, hooks) in slots.iter_mut().enumerate() {
-            let gone = hooks.extract_if(.., |hook| &*hook.name == name);
-            let before = removed.len();
-            removed.extend(gone);
-            self.0.counts[slot].fetch_sub(removed.len() - before, Ordering::Release);
-        }
-        drop(table); // The host's closures are dropped without the lock.
-        !removed.is_empty()
-    }
-
-    pub(crate) fn forget_room(&self, room: &RoomId) {
-        let gone = self
-            .0
-            .table
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .rooms
-            .remove(room);
-        for (slot, hooks) in gone.iter().flatten().enumerate() {
-            self.0.counts[slot].fetch_sub(hooks.len(), Ordering::Release);
-        }
-    }
-
-    pub(crate) fn clear(&self) {
-        let gone = {
-            let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-            for count in &self.0.counts {
-                count.store(0, Ordering::Release);
+        let meant = |hook: &Hook| &*hook.name == name;
+        match room {
+            None => self.0.everywhere.remove(meant),
+            Some(room) => {
+                let rooms = self.0.rooms.read().unwrap_or_else(PoisonError::into_inner);
+                let list = rooms.get(room).cloned();
+                drop(rooms);
+                list.is_some_and(|list| list.remove(meant))
             }
-            std::mem::take(&mut *table)
-        };
-        drop(gone);
+        }
     }
 
-    fn any(&self, trigger: Trigger) -> bool {
-        self.0.counts[trigger.slot()].load(Ordering::Acquire) > 0
+    /// The room is open: from here on, scopes in it have its hooks, also those that are added later.
+    pub(crate) fn open_room(&self, room: &RoomId) {
+        self.list(room);
+    }
+
+    fn list(&self, room: &RoomId) -> Arc<HookList> {
+        let mut rooms = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let list = rooms
+            .entry(room.clone())
+            .or_insert_with(|| Arc::new(HookList::new(&self.0.counts)));
+        Arc::clone(list)
+    }
+
+    /// The room is closed: its hooks run only in the scopes that there are.
+    pub(crate) fn forget_room(&self, room: &RoomId) {
+        let mut rooms = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let list = rooms.remove(room);
+        drop(rooms);
+        drop(list);
+    }
+
+    /// Lets go of all hooks. What those that fail closed should have looked at is blocked from here on.
+    pub(crate) fn clear(&self) {
+        self.0.is_cleared.store(true, Ordering::Release);
+        let rooms = {
+            let mut rooms = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *rooms)
+        };
+        self.0.everywhere.remove(|_| true);
+        drop(rooms);
     }
 
     async fn decide<T: Clone + Send>(
@@ -227,6 +236,7 @@ impl Hooks {
                     return Verdict::Blocked {
                         by: hook.name.to_string(),
                         reason,
+                        event,
                     };
                 }
                 Err(failure) => {
@@ -235,43 +245,34 @@ impl Hooks {
                         return Verdict::Blocked {
                             by: hook.name.to_string(),
                             reason: failure.to_string(),
+                            event,
                         };
                     }
                 }
             }
         }
+        if on_failure == OnFailure::Block && self.0.is_cleared.load(Ordering::Acquire) {
+            return Verdict::Blocked {
+                by: "kit_closed".to_owned(),
+                reason: "the kit and its hooks are gone".to_owned(),
+                event,
+            };
+        }
         Verdict::Allowed(event)
     }
 
-    fn run_list(&self, trigger: Trigger, scope: &HookScope) -> Vec<Arc<Hook>> {
-        if !self.any(trigger) {
-            return Vec::new();
-        }
-        self.select(trigger, &scope.room_id, |hook| hook.concerns(scope))
-            .collect()
-    }
-
     /// The hooks of the kit and of the room, merged by priority; the kit's first among equals.
-    fn select(
-        &self,
-        trigger: Trigger,
-        room: &RoomId,
-        wanted: impl Fn(&Hook) -> bool,
-    ) -> impl Iterator<Item = Arc<Hook>> {
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        let everywhere = table.everywhere[trigger.slot()].iter();
-        let here = table
-            .rooms
-            .get(room)
-            .into_iter()
-            .flat_map(|slots| &slots[trigger.slot()]);
-        let mut list = everywhere
-            .chain(here)
-            .filter(|hook| wanted(hook))
-            .cloned()
-            .collect::<Vec<_>>();
-        list.sort_by_key(|hook| hook.priority);
-        list.into_iter()
+    fn run_list(&self, trigger: Trigger, scope: &HookScope) -> Vec<Arc<Hook>> {
+        let mut list = Vec::new();
+        if self.any(trigger) {
+            let wanted = |hook: &Hook| hook.concerns(scope);
+            self.0.everywhere.collect(trigger, wanted, &mut list);
+            if let Some(here) = &scope.hooks {
+                here.collect(trigger, wanted, &mut list);
+            }
+            list.sort_by_key(|hook| hook.priority);
+        }
+        list
     }
 
     fn report(&self, hook: &Hook, scope: &HookScope, failure: &Failure) {

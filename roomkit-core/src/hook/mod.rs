@@ -34,6 +34,7 @@
 //! ```
 
 mod engine;
+mod list;
 mod registration;
 #[cfg(test)]
 mod tests;

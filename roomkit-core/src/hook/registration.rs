@@ -110,7 +110,9 @@ macro_rules! deciding_hooks {
 deciding_hooks! {
     /// Before an event is written to a room. The replacement's words, kind, visibility and
     /// metadata count; its id, room, source and idempotency key stay the event's. A blocked event
-    /// is stored as blocked and shown to nobody. The index is not known yet.
+    /// is stored as blocked, as the hooks before left it, and shown to nobody. The index is not known
+    /// yet. What is beyond the chain-depth limit (contract R4) is blocked without a look at it, for a
+    /// hook that writes would run for ever, and is stored as it was written.
     before_broadcast(BeforeBroadcast, RoomEvent);
     /// Before a final transcript goes to client, observers and room. A blocked one goes nowhere,
     /// and so does one whose hook fails (contract T5).
@@ -242,13 +244,9 @@ impl Hook {
     }
 
     pub(super) fn concerns(&self, scope: &HookScope) -> bool {
-        self.concerns_channel(&scope.channel_id)
+        (self.channels.is_empty() || self.channels.contains(&scope.channel_id))
             && (self.kinds.is_empty()
                 || self.kinds.iter().any(|kind| **kind == *scope.channel_kind))
-    }
-
-    pub(super) fn concerns_channel(&self, channel: &ChannelId) -> bool {
-        self.channels.is_empty() || self.channels.contains(channel)
     }
 }
 

@@ -23,8 +23,8 @@ fn session() -> RealtimeSession {
     RealtimeSession::new("room", "ann", "voice", Map::new())
 }
 
-fn scope() -> HookScope {
-    HookScope::new("room", "voice", "realtime_voice")
+fn scope(hooks: &Hooks) -> HookScope {
+    hooks.scope("room", "voice", "realtime_voice")
 }
 
 fn hooks(list: impl IntoIterator<Item = Hook>) -> (Hooks, Arc<FrameworkBus>) {
@@ -94,7 +94,9 @@ async fn t5_a_failing_transcription_hook_blocks() {
         let name = hook.name.to_string();
         let (hooks, bus) = hooks([hook]);
         let mut reports = bus.receiver();
-        let verdict = hooks.transcription(&scope(), transcript("hello")).await;
+        let verdict = hooks
+            .transcription(&scope(&hooks), transcript("hello"))
+            .await;
         let Verdict::Blocked { by, .. } = verdict else {
             panic!("{name} let it through");
         };
@@ -131,10 +133,10 @@ async fn t5_a_transcript_can_be_blocked_and_replaced_even_by_nothing() {
         })
         .name("manners"),
     ]);
-    let run = async |text: &str| hooks.transcription(&scope(), transcript(text)).await;
+    let run = async |text: &str| hooks.transcription(&scope(&hooks), transcript(text)).await;
     assert!(matches!(run("my card is 1234").await, Verdict::Allowed(e) if e.text.is_empty()));
     assert!(matches!(run("pin 1234").await, Verdict::Allowed(e) if e.text == "pin ****"));
-    let Verdict::Blocked { by, reason } = run("stop").await else {
+    let Verdict::Blocked { by, reason, .. } = run("stop").await else {
         panic!("it is blocked");
     };
     assert_eq!((by.as_str(), reason.as_str()), ("manners", "rude"));
@@ -150,9 +152,9 @@ async fn r5_a_failing_tool_gate_blocks_and_a_failing_result_hook_does_not() {
             Decision::Replace(event)
         }),
     ]);
-    let gate = hooks.before_tool_use(&scope(), call()).await;
+    let gate = hooks.before_tool_use(&scope(&hooks), call()).await;
     assert!(matches!(gate, Verdict::Blocked { .. }));
-    let outcome = hooks.tool_result(&scope(), result()).await;
+    let outcome = hooks.tool_result(&scope(&hooks), result()).await;
     assert!(matches!(outcome, Verdict::Allowed(event) if event.result == "done!"));
 }
 
@@ -176,37 +178,60 @@ async fn s8_notifying_hooks_are_told_in_order_whatever_the_others_do() {
         telling("another kind").channel_kind("websocket"),
         Hook::speech_end(|_| async { panic!("not this one") }),
     ]);
-    hooks.notify(&scope(), Notice::SpeechStart(speech())).await;
+    hooks
+        .notify(&scope(&hooks), Notice::SpeechStart(speech()))
+        .await;
     assert_eq!(*told.lock().unwrap(), ["first", "second", "third"]);
 }
 
 #[test]
 fn r5_whether_anything_is_hooked_follows_what_is_added_and_removed() {
     let (hooks, _) = hooks([]);
-    let (room, other) = ("room".into(), "other".into());
-    let (voice, phone) = ("voice".into(), "phone".into());
     let level = || Hook::audio_level(|_| async {}).name("meter");
-    let hooked = |room, channel| hooks.is_hooked(Trigger::AudioLevel, room, channel);
-    assert!(!hooked(&room, &voice));
+    let hooked = |room: &str, channel: &str| {
+        let scope = hooks.scope(room, channel, "realtime_voice");
+        hooks.is_hooked(Trigger::AudioLevel, &scope)
+    };
+    let room = "room".into();
+    assert!(!hooked("room", "voice"));
 
     hooks.add(Some(&room), level().channel("voice"));
-    assert!(hooked(&room, &voice));
-    assert!(!hooked(&room, &phone));
-    assert!(!hooked(&other, &voice));
-    assert!(!hooks.is_hooked(Trigger::BargeIn, &room, &voice));
+    assert!(hooked("room", "voice"));
+    assert!(!hooked("room", "phone"));
+    assert!(!hooked("other", "voice"));
+    assert!(!hooks.is_hooked(Trigger::BargeIn, &scope(&hooks)));
 
     hooks.add(None, level());
-    assert!(hooked(&other, &phone));
+    assert!(hooked("other", "phone"));
     assert!(hooks.remove(None, "meter"));
     assert!(!hooks.remove(None, "meter"));
-    assert!(hooked(&room, &voice), "the room's own is still there");
+    assert!(hooked("room", "voice"), "the room's own is still there");
+    let kept = scope(&hooks);
     hooks.forget_room(&room);
-    assert!(!hooked(&room, &voice));
+    assert!(!hooked("room", "voice"));
+    assert!(hooks.is_hooked(Trigger::AudioLevel, &kept), "until it ends");
+    drop(kept);
+    assert!(!hooks.any(Trigger::AudioLevel), "nobody needs it any more");
 
     hooks.add(None, level());
     hooks.add(Some(&room), level());
     hooks.clear();
-    assert!(!hooked(&room, &voice));
+    assert!(!hooked("room", "voice"));
+}
+
+#[tokio::test]
+async fn t5_nothing_passes_hooks_that_are_gone() {
+    let (hooks, _) = hooks([Hook::transcription(|_| async { Decision::Allow })]);
+    let run = async || {
+        hooks
+            .transcription(&scope(&hooks), transcript("hello"))
+            .await
+    };
+    assert!(matches!(run().await, Verdict::Allowed(_)));
+    hooks.clear();
+    assert!(matches!(run().await, Verdict::Blocked { .. }));
+    let gate = hooks.before_tool_use(&scope(&hooks), call()).await;
+    assert!(matches!(gate, Verdict::Blocked { .. }));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::list::HookList;
 use crate::{
     event::{
         RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
@@ -82,8 +83,9 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// Where something happens; what a hook's filters are compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where something happens: what a hook's filters are compared with. Made by
+/// [`Hooks::scope`](super::Hooks::scope), and kept for as long as hooks are to run there.
+#[derive(Debug, Clone)]
 pub struct HookScope {
     /// The room.
     pub room_id: RoomId,
@@ -91,21 +93,8 @@ pub struct HookScope {
     pub channel_id: ChannelId,
     /// The channel's kind.
     pub channel_kind: Arc<str>,
-}
-
-impl HookScope {
-    /// This room and this channel.
-    pub fn new(
-        room: impl Into<RoomId>,
-        channel: impl Into<ChannelId>,
-        kind: impl Into<Arc<str>>,
-    ) -> Self {
-        Self {
-            room_id: room.into(),
-            channel_id: channel.into(),
-            channel_kind: kind.into(),
-        }
-    }
+    /// Those of the room.
+    pub(super) hooks: Option<Arc<HookList>>,
 }
 
 /// What the deciding hooks made of something.
@@ -119,6 +108,8 @@ pub enum Verdict<T> {
         by: String,
         /// Its reason.
         reason: String,
+        /// What it is, as the hooks before left it.
+        event: T,
     },
 }
 

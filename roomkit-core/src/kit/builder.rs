@@ -58,7 +58,8 @@ impl RoomKitBuilder {
     }
 
     /// How long a channel may take to be attached, detached or closed before the kit goes on
-    /// without it; 10 s unless said otherwise.
+    /// without it; 10 s unless said otherwise. A channel may say itself how long it needs for its end
+    /// ([`Channel::close_timeout`](crate::channel::Channel::close_timeout)), as the voice channel does.
     pub fn lifecycle_timeout(mut self, timeout: Duration) -> Self {
         self.lifecycle_timeout = timeout;
         self

@@ -1,32 +1,38 @@
 //! The orderly end of a kit (contract S7).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use futures_util::future::join_all;
 
 use super::{RoomKit, shared::Shared};
-use crate::{call::as_asked, channel::DetachReason};
+use crate::{call::telling, channel::DetachReason};
 
 impl RoomKit {
     /// Ends everything in order: no new rooms and channels; every channel lets go of its rooms and
     /// may still write its last words; channels are closed; what is on its way is delivered;
     /// subscribers and [framework events](Self::framework_events) read the end. Bounded in time by
-    /// the settings, and afterwards no task of the kit is left. Rooms stay as they are in the store.
+    /// the settings, and, where hooks of voice sessions do not return, by what these are given
+    /// (contract R5), some 85 s. Afterwards no task of the kit is left. Rooms stay as they are in the
+    /// store.
     ///
-    /// A second call waits for the first.
+    /// A second call waits for the first. A hook or an observer of a session does not wait: the call
+    /// returns at once, for that session ends when the hook has returned (contract S3).
     pub async fn close(&self) {
-        let shared = Arc::clone(self.shared());
-        if shared.begin_closing() {
+        if self.shared().begin_closing() {
             // A task of its own, so that it is done to the end even when the caller is not there
-            // to see it.
-            tokio::spawn(as_asked(shared.close()));
+            // to see it; with a handle, because hooks are told of the end until the last is gone.
+            let kit = self.clone();
+            tokio::spawn(async move { kit.shared().close().await });
         }
-        self.shared().closed.cancelled().await;
+        // What is waited for below waits for the hook or observer that asks for this.
+        if telling().is_none() {
+            self.shared().closed.cancelled().await;
+        }
     }
 }
 
 impl Shared {
-    async fn close(self: Arc<Self>) {
+    async fn close(&self) {
         let rooms = self.all_live();
         let leaving = rooms.iter().map(|room| async {
             // One that is being closed at this moment may finish that.

@@ -1,6 +1,9 @@
 //! Which channels are in a room, and what they may do there.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -244,15 +247,15 @@ impl Shared {
             .await
             .and_then(|agreed| agreed.map_err(|error| Failure::Error(error.to_string())));
         if let Err(failure) = agreed {
-            live.give_up(&id);
+            live.give_up(&channel);
             return Err(RoomError::Refused {
                 channel: id,
                 reason: failure.to_string(),
             });
         }
         let tell = |told: &_, binding: &_| self.tell_changed(told, binding);
-        if let Err(error) = live.settle(&binding, tell) {
-            live.give_up(&id);
+        if let Err(error) = live.settle(&channel, &binding, tell) {
+            live.give_up(&channel);
             let why = match &error {
                 RoomError::Closed(_) => DetachReason::RoomClosed,
                 _ => DetachReason::Detached,
@@ -260,8 +263,15 @@ impl Shared {
             self.tell_detached(room, &[(channel, binding)], why).await;
             return Err(error);
         }
-        // Whoever unregistered it or closed the kit while it was asked did not find it here.
-        let still_wanted = self.check_open().and_then(|()| self.registered(&id));
+        // Whoever unregistered it or closed the kit while it was asked did not find it here; another may
+        // have its id by now.
+        let still_wanted = self.check_open().and_then(|()| {
+            let registered = self.registered(&id)?;
+            let gone = || RoomError::ChannelNotRegistered(id.clone());
+            Arc::ptr_eq(&registered, &channel)
+                .then_some(())
+                .ok_or_else(gone)
+        });
         if let Err(error) = still_wanted {
             let _ = self.detach(&live, &id).await; // Else they found it after all.
             return Err(error);
@@ -327,7 +337,7 @@ impl Shared {
     pub(super) async fn tell_detached(&self, room: &RoomId, places: &[Place], why: DetachReason) {
         join_all(places.iter().map(|(channel, _)| async move {
             let host = async { channel.on_detached(room, why).await };
-            if let Err(failure) = guard::call(self.lifecycle_timeout, host).await {
+            if let Err(failure) = guard::call(self.close_timeout(channel), host).await {
                 self.report_channel(channel.id(), Some(room), "on_detached", &failure);
             }
         }))
@@ -336,9 +346,13 @@ impl Shared {
 
     pub(super) async fn close_channel(&self, channel: &Arc<dyn Channel>) {
         let host = async { channel.close().await };
-        if let Err(failure) = guard::call(self.lifecycle_timeout, host).await {
+        if let Err(failure) = guard::call(self.close_timeout(channel), host).await {
             self.report_channel(channel.id(), None, "close", &failure);
         }
+    }
+
+    fn close_timeout(&self, channel: &Arc<dyn Channel>) -> Duration {
+        channel.close_timeout().unwrap_or(self.lifecycle_timeout)
     }
 
     pub(super) fn report_channel(

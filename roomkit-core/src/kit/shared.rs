@@ -205,6 +205,7 @@ impl Shared {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         // Looked at under the lock: what is added after this check is found by `abandon`.
         self.check_not_closed()?;
+        self.hooks().open_room(&id);
         rooms.insert(id, Arc::clone(&room));
         Ok(room)
     }

@@ -21,7 +21,7 @@ use crate::{
     channel::Channel,
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
-    hook::{HookScope, Trigger, Verdict},
+    hook::{Trigger, Verdict},
     id::{ChannelId, EventId, RoomId},
     room::{
         ChannelBinding, Content, EventKind, EventSource, EventStatus, LiveRoom, NewEvent, Phase,
@@ -61,6 +61,12 @@ impl RoomKit {
         let (writer, binding) = live.writer(&channel)?;
         let key = event.idempotency_key.as_deref();
         if let Some(first) = shared.repeated(&room, key).await? {
+            if first.index >= live.next_index() {
+                // The store had said that it failed, and nobody was shown it.
+                let owned = Arc::clone(shared);
+                let work = async move { owned.show_missed(&live, first.index + 1).await };
+                shared.run(work).await?;
+            }
             return Ok(first);
         }
         let event = assemble(event, &binding, writer.as_ref());
@@ -77,9 +83,8 @@ pub(super) struct Draft {
     event: RoomEvent,
     /// What a hook said.
     blocked: Option<Block>,
-    /// The binding it is written under, for records of the room's own; others are looked up at the
-    /// moment of commit.
-    system: Option<Arc<ChannelBinding>>,
+    /// It is a record of the room's own, which may be written whatever its channel may.
+    is_record: bool,
 }
 
 struct Block {
@@ -118,7 +123,7 @@ impl Shared {
         let draft = Draft {
             event: assemble_as(event, binding, None),
             blocked: None,
-            system: Some(Arc::clone(binding)),
+            is_record: true,
         };
         if let Err(error) = self.commit(room, draft).await {
             tracing::warn!(room = %room.id, code, "a record of the room was not written: {error}");
@@ -142,39 +147,38 @@ impl Shared {
         let draft = |event, blocked| Draft {
             event,
             blocked,
-            system: None,
+            is_record: false,
         };
         // It will be blocked anyway; without this, a hook that writes would run for ever.
         if event.chain_depth > self.max_chain_depth {
             return draft(event, None);
         }
-        let source = &event.source;
         let hooks = self.hooks();
-        if !hooks.is_hooked(Trigger::BeforeBroadcast, &event.room_id, &source.channel_id) {
+        if !hooks.any(Trigger::BeforeBroadcast) {
             return draft(event, None);
         }
-        let scope = HookScope::new(
-            &event.room_id,
-            &source.channel_id,
-            source.channel_type.as_str(),
-        );
-        let verdict = hooks.before_broadcast(&scope, event.clone());
-        match chain::handling(event.chain_depth, verdict).await {
-            Verdict::Allowed(replaced) => {
-                let event = RoomEvent {
-                    kind: replaced.kind,
-                    content: replaced.content,
-                    visibility: replaced.visibility,
-                    metadata: replaced.metadata,
-                    ..event
-                };
-                draft(event, None)
-            }
-            Verdict::Blocked { by, reason } => {
-                let reason = Some(reason);
-                draft(event, Some(Block { by, reason }))
-            }
+        let source = &event.source;
+        let kind = source.channel_type.as_str();
+        let scope = hooks.scope(&event.room_id, &source.channel_id, kind);
+        if !hooks.is_hooked(Trigger::BeforeBroadcast, &scope) {
+            return draft(event, None);
         }
+        let verdict = hooks.before_broadcast(&scope, event.clone());
+        let (replaced, blocked) = match chain::handling(event.chain_depth, verdict).await {
+            Verdict::Allowed(replaced) => (replaced, None),
+            Verdict::Blocked { by, reason, event } => {
+                let reason = Some(reason);
+                (event, Some(Block { by, reason }))
+            }
+        };
+        let event = RoomEvent {
+            kind: replaced.kind,
+            content: replaced.content,
+            visibility: replaced.visibility,
+            metadata: replaced.metadata,
+            ..event
+        };
+        draft(event, blocked)
     }
 
     pub(super) async fn commit(
@@ -190,23 +194,23 @@ impl Shared {
         let mut event = draft.event;
         let key = event.idempotency_key.as_deref();
         if let Some(first) = self.repeated(&room.id, key).await? {
+            self.catch_up(room, first.index + 1).await;
             return Ok(first);
         }
-        let binding = if let Some(binding) = draft.system {
-            binding
-        } else {
+        if !draft.is_record {
             let (_, binding) = room.writer(&event.source.channel_id)?;
+            event.source.visibility.clone_from(&binding.visibility);
             let blocked = draft.blocked.or_else(|| self.refusal(&event, &binding));
             if let Some(block) = blocked {
                 mark_blocked(&mut event, block);
             }
-            binding
-        };
+        }
         if let Some(first) = self.append(&mut next, &mut event).await? {
+            self.catch_up(room, first.index + 1).await;
             return Ok(first);
         }
         self.catch_up(room, event.index).await;
-        room.publish(&event, &binding.visibility);
+        room.publish(&event);
         drop(next);
         if event.status == EventStatus::Blocked {
             self.report_blocked(&event);
@@ -214,26 +218,34 @@ impl Shared {
         Ok(event)
     }
 
+    async fn show_missed(&self, room: &LiveRoom, index: u64) -> Result<(), RoomError> {
+        let _commit = room.commit.lock().await;
+        self.catch_up(room, index).await;
+        Ok(())
+    }
+
     /// Shows what got onto the timeline unnoticed: the store had said it failed, or another process
     /// wrote it. What it cannot read back now stays on the timeline only.
     async fn catch_up(&self, room: &LiveRoom, index: u64) {
-        let expected = room.next_index();
-        if expected >= index {
-            return;
-        }
-        let mut query = TimelineQuery::new().before(index).limit(usize::MAX);
-        if let Some(known) = expected.checked_sub(1) {
-            query = query.after(known);
-        }
-        let page = self.store.timeline(&room.id, &query);
-        let missed = self.stored("timeline", Some(&room.id), page).await;
-        for event in missed.into_iter().flatten() {
-            let visibility = match room.writer(&event.source.channel_id) {
-                Ok((_, binding)) => binding.visibility.clone(),
-                // Nobody can say any more to whom this channel was visible.
-                Err(_) => Visibility::Internal,
-            };
-            room.publish(&event, &visibility);
+        loop {
+            let expected = room.next_index();
+            if expected >= index {
+                return;
+            }
+            let mut query = TimelineQuery::new().before(index).limit(usize::MAX);
+            if let Some(known) = expected.checked_sub(1) {
+                query = query.after(known);
+            }
+            let page = self.store.timeline(&room.id, &query);
+            let page = self.stored("timeline", Some(&room.id), page).await;
+            let mut missed = page.unwrap_or_default();
+            missed.retain(|event| event.index >= expected);
+            if missed.is_empty() {
+                return;
+            }
+            for event in missed {
+                room.publish(&event);
+            }
         }
     }
 
@@ -337,6 +349,7 @@ fn assemble_as(event: NewEvent, binding: &ChannelBinding, provider: Option<Strin
             channel_id: binding.channel_id.clone(),
             channel_type: binding.channel_type.clone(),
             category: binding.category,
+            visibility: binding.visibility.clone(),
             participant_id: event.participant,
             provider,
         },

@@ -37,7 +37,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use recorder::{Piece, Recorder, RecorderQueue};
+pub(crate) use recorder::{Piece, RECORDING_ENDS, Recorder, RecorderQueue};
 pub use sink::{
     RecordingError, RecordingInfo, RecordingMark, RecordingMarkKind, RecordingSink,
     RecordingSummary, RecordingWriter,
@@ -113,7 +113,7 @@ pub enum RecordingState {
     /// It is not, and will not be: nobody wanted it, or it failed.
     #[default]
     Off,
-    /// Not yet: consent is waited for. A client reads `off`.
+    /// Not yet: consent is waited for, or the session's beginning. A client reads `off`.
     #[serde(rename = "off")]
     Waiting,
     /// It is.

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +11,10 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -33,9 +36,7 @@ const QUEUE: usize = 1024;
 /// How long one call of a sink may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a recording is waited for, with all that still stands in its queue.
-const ENDING: Duration = Duration::from_secs(8);
-/// How long after their first words the user's speech may be noticed: by Gemini, when it writes them.
-const NOTICED_LATE: Duration = Duration::from_secs(2);
+pub(crate) const RECORDING_ENDS: Duration = Duration::from_secs(8);
 
 /// Something for the recording. Times are the call's.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub(crate) enum Piece {
     Sound(Sound),
     /// Something happened.
     Mark { at: Moment, kind: RecordingMarkKind },
-    /// The call is over.
-    Ends { at: Moment },
+    /// All that there is to tell has been told.
+    Ends,
 }
 
 /// Where pieces wait for the recording; full or not, giving one costs no time.
@@ -66,10 +67,20 @@ pub(crate) struct RecorderQueue {
 struct Shared {
     /// Pieces that are missing.
     missed: AtomicU64,
+    /// When the call ended, if it has.
+    ended: OnceLock<Moment>,
     unrecorded: Mutex<Unrecorded>,
+    /// How long after their first words the user's speech may be noticed.
+    speech_lag: Duration,
 }
 
 impl Shared {
+    /// How far a call is that began then.
+    fn now(&self, began: Instant) -> Moment {
+        let ended = self.ended.get().copied();
+        ended.unwrap_or_else(|| began.elapsed())
+    }
+
     fn unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
         self.unrecorded
             .lock()
@@ -90,17 +101,20 @@ impl RecorderQueue {
         self.give(piece)
     }
 
-    /// Gives a piece to the recording. False: it does not keep up, and the piece is missing.
+    /// Gives a piece to the recording. False: it is missing, because the recording does not keep up, or
+    /// because hooks let it through only after the end.
     pub(crate) fn give(&self, piece: Piece) -> bool {
-        // A recording that is over takes nothing more, and misses nothing.
-        let is_full = matches!(
-            self.pieces.try_send(piece),
-            Err(mpsc::error::TrySendError::Full(_))
-        );
-        if is_full {
-            self.shared.missed.fetch_add(1, Ordering::Relaxed);
+        match self.pieces.try_send(piece) {
+            Err(TrySendError::Full(_)) => {
+                self.shared.missed.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            // A recording that failed misses nothing more.
+            Err(TrySendError::Closed(Piece::Mark { at, .. })) => {
+                self.shared.ended.get().is_none() || self.shared.unrecorded().touches(at, at)
+            }
+            Ok(()) | Err(TrySendError::Closed(_)) => true,
         }
-        !is_full
     }
 }
 
@@ -113,10 +127,18 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Waits for the recording's beginning. `info` is completed then.
-    pub(crate) fn start(sink: Arc<dyn RecordingSink>, info: RecordingInfo, began: Instant) -> Self {
+    pub(crate) fn start(
+        sink: Arc<dyn RecordingSink>,
+        info: RecordingInfo,
+        began: Instant,
+        speech_lag: Duration,
+    ) -> Self {
         let (pieces, from_call) = mpsc::channel(QUEUE);
         let (failure, failed) = oneshot::channel();
-        let shared = Arc::default();
+        let shared = Arc::new(Shared {
+            speech_lag,
+            ..Shared::default()
+        });
         let queue = RecorderQueue {
             pieces,
             shared: Arc::clone(&shared),
@@ -142,21 +164,22 @@ impl Recorder {
         (&mut self.failed).await.unwrap_or_else(|_| defect())
     }
 
-    /// Ends the recording at that moment. What it came to, `None` if it never began, or why it
-    /// failed.
-    pub(crate) async fn finish(
-        mut self,
-        at: Moment,
-    ) -> Result<Option<RecordingSummary>, RecordingError> {
+    /// The call is over, and so is the recording; only what is still to be told of it follows.
+    pub(crate) fn call_ended(&self, at: Moment) {
+        let _ = self.queue.shared.ended.set(at); // It ends once.
+    }
+
+    /// Nothing follows any more. What the recording came to, `None` if it never began, or why it failed.
+    pub(crate) async fn finish(mut self) -> Result<Option<RecordingSummary>, RecordingError> {
         let ending = async {
             // Here there is time to wait for a place in the queue.
-            let _ = self.queue.pieces.send(Piece::Ends { at }).await;
+            let _ = self.queue.pieces.send(Piece::Ends).await;
             (&mut self.task).await
         };
-        let Ok(ended) = timeout(ENDING, ending).await else {
+        let Ok(ended) = timeout(RECORDING_ENDS, ending).await else {
             self.task.abort();
             return Err(RecordingError::new(format!(
-                "the sink did not finish within {ENDING:?}"
+                "the sink did not finish within {RECORDING_ENDS:?}"
             )));
         };
         match self.failed.try_recv() {
@@ -181,7 +204,7 @@ async fn record(
     let (zero, consent) = loop {
         match pieces.recv().await {
             Some(Piece::Begins { at, by }) => break (at, by),
-            Some(Piece::Ends { .. }) | None => return Ok(None),
+            Some(Piece::Ends) | None => return Ok(None),
             // What was before is not recorded.
             Some(_) => {}
         }
@@ -198,15 +221,17 @@ async fn record(
     };
     loop {
         let piece = match timeout(BLOCK, pieces.recv()).await {
-            Ok(Some(Piece::Ends { at })) => return tape.finish(at).await.map(Some),
+            Ok(Some(Piece::Ends) | None) => {
+                let end = tape.shared.now(began);
+                return tape.finish(end).await.map(Some);
+            }
             Ok(Some(piece)) => Some(piece),
-            Ok(None) => return tape.finish(began.elapsed()).await.map(Some),
             // Nobody speaks, and time goes on. Everything that is queued is older than this.
             Err(_) => None,
         };
         match piece {
             Some(piece) => tape.take(piece).await?,
-            None => tape.now = began.elapsed(),
+            None => tape.now = tape.shared.now(began),
         }
         tape.write().await?;
     }
@@ -258,7 +283,7 @@ impl Tape {
                 let from = match kind {
                     RecordingMarkKind::Transcript {
                         role: Role::User, ..
-                    } => at.saturating_sub(NOTICED_LATE),
+                    } => at.saturating_sub(self.shared.speech_lag),
                     _ => at,
                 };
                 if self.shared.unrecorded().touches(from, until) {
@@ -267,7 +292,7 @@ impl Tape {
                 self.mark(at, kind).await
             }
             // It has begun, and its end is seen where pieces come from.
-            Piece::Begins { .. } | Piece::Ends { .. } => Ok(()),
+            Piece::Begins { .. } | Piece::Ends => Ok(()),
         }
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::RecordingDecision;
 use crate::{
     id::{ChannelId, ItemId, ParticipantId, RoomId, SessionId},
     provider::Role,
     session::RealtimeSession,
+    stats::milliseconds,
 };
 
 /// A place that keeps recordings: files, a bucket, a queue. One value serves many sessions.
@@ -193,8 +194,4 @@ impl RecordingSummary {
     pub fn new(duration: Duration, missed: u64) -> Self {
         Self { duration, missed }
     }
-}
-
-fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.as_millis() as u64)
 }

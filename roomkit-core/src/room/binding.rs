@@ -43,6 +43,11 @@ impl ChannelBinding {
     pub fn can_read(&self) -> bool {
         matches!(self.access, Access::ReadWrite | Access::ReadOnly)
     }
+
+    /// Whether it gets what others write and show to these.
+    pub fn sees(&self, visibility: &Visibility) -> bool {
+        self.can_read() && visibility.includes(&self.channel_id, self.category)
+    }
 }
 
 /// What a channel may do in a room.

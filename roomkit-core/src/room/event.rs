@@ -33,7 +33,7 @@ pub struct RoomEvent {
     /// What blocked it: a hook's name, `source_muted`, `source_read_only`, `chain_depth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<String>,
-    /// Who may see it.
+    /// Who may see it, as far as it says so itself; see [`shown_to`](Self::shown_to).
     pub visibility: Visibility,
     /// How many automatic answers lie between a person's words and this (contract R4).
     #[serde(default)]
@@ -46,6 +46,16 @@ pub struct RoomEvent {
     /// More about it: for transcripts `role`, `voice_session_id`, `item_id`, `interrupted`.
     #[serde(default)]
     pub metadata: Map<String, Value>,
+}
+
+impl RoomEvent {
+    /// Who sees it: whom it names, or those its channel named when it wrote this.
+    pub fn shown_to(&self) -> &Visibility {
+        match &self.visibility {
+            Visibility::All => &self.source.visibility,
+            own => own,
+        }
+    }
 }
 
 /// What sort of event it is.
@@ -76,6 +86,9 @@ pub struct EventSource {
     /// The channel's category in the room when it wrote this; it may have left since.
     #[serde(default)]
     pub category: ChannelCategory,
+    /// Who saw the channel's events when it wrote this; an event may say otherwise.
+    #[serde(default, skip_serializing_if = "Visibility::is_all")]
+    pub visibility: Visibility,
     /// The person, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant_id: Option<ParticipantId>,
@@ -157,6 +170,10 @@ pub enum Visibility {
 }
 
 impl Visibility {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+
     /// Whether a channel of this id and category is meant.
     pub fn includes(&self, channel: &ChannelId, category: ChannelCategory) -> bool {
         match self {

@@ -137,6 +137,8 @@ impl Carrier {
                 "a channel did not take an event: {failure}"
             );
             if matches!(failure, Failure::Timeout(_)) {
+                // First, so that whoever attaches it again on this news gets a new lane.
+                self.queue.close();
                 self.context.bus.emit(disconnected(&binding, "timeout"));
                 return;
             }

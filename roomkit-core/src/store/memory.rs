@@ -241,17 +241,17 @@ fn bytes_of(event: &RoomEvent) -> usize {
         Content::System { body, code, data } => body.len() + code.len() + bytes_of_value(data),
         Content::Data { kind, data } => kind.len() + bytes_of_value(data),
     };
-    let visibility = match &event.visibility {
+    let visibility = [&event.visibility, &event.source.visibility].map(|names| match names {
         Visibility::Channels(ids) => ids
             .iter()
             .map(|id| size_of_val(id) + id.as_str().len())
             .sum(),
         _ => 0,
-    };
+    });
     size_of::<RoomEvent>()
         + texts.map(str::len).sum::<usize>()
         + content
-        + visibility
+        + visibility.iter().sum::<usize>()
         + bytes_of_map(&event.metadata)
 }
 

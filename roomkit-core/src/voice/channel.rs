@@ -23,7 +23,7 @@ use super::{
     sources::Sources,
 };
 use crate::{
-    call::{CallSettings, Command, PermissionCell, Shared, Toolbox, telling},
+    call::{CallSettings, Command, ENDING, PermissionCell, Shared, Toolbox, telling},
     error::{ConfigError, UpdateError},
     event::EndReason,
     id::{ChannelId, RoomId, SessionId},
@@ -34,9 +34,6 @@ use crate::{
     tool::{Tool, ToolHandler, ToolSearch},
     transport::RealtimeAudioTransport,
 };
-
-/// How long the end of a session is waited for.
-const ENDING: Duration = Duration::from_secs(15);
 
 /// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
 ///

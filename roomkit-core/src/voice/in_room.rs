@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{REALTIME_VOICE, channel::RealtimeVoiceChannel};
 use crate::{
-    call::{Command, Permissions, telling},
+    call::{Command, ENDING, LAST_HOOKS, Permissions, telling},
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
     error::SessionError,
     event::EndReason,
@@ -19,9 +19,6 @@ use crate::{
     provider::Role,
     room::{Access, ChannelBinding, EventKind, RoomEvent},
 };
-
-/// How long the last hooks of all sessions are waited for when the channel is closed.
-const LAST_HOOKS: Duration = Duration::from_secs(75);
 
 #[async_trait]
 impl Channel for RealtimeVoiceChannel {
@@ -97,8 +94,13 @@ impl Channel for RealtimeVoiceChannel {
         self.inner().tasks.close();
         // The task of a session whose hook asks for this is one of them, and waits for the hook.
         if telling().is_none() {
-            let _ = tokio::time::timeout(LAST_HOOKS, self.inner().tasks.wait()).await;
+            self.inner().tasks.wait().await;
         }
+    }
+
+    /// As long as its sessions may take to end, and to tell their hooks (contract R5).
+    fn close_timeout(&self) -> Option<Duration> {
+        Some(ENDING + LAST_HOOKS * 2 + Duration::from_secs(1))
     }
 }
 
@@ -116,15 +118,7 @@ fn command_for(event: &RoomEvent, inject_ai_text: bool) -> Option<Command> {
     if from_ai && !inject_ai_text {
         return None;
     }
-    let role = match event
-        .metadata
-        .get("inject_role")
-        .and_then(|role| role.as_str())
-    {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => Role::System,
-    };
+    let role = role_in(event, "inject_role");
     let silent = event
         .metadata
         .get("silent")
@@ -141,6 +135,15 @@ fn command_for(event: &RoomEvent, inject_ai_text: bool) -> Option<Command> {
         silent,
         chain_depth,
     })
+}
+
+/// The role that an event's metadata name by this key; `system` where they name none.
+pub(super) fn role_in(event: &RoomEvent, key: &str) -> Role {
+    match event.metadata.get(key).and_then(|role| role.as_str()) {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        _ => Role::System,
+    }
 }
 
 /// What a binding allows a voice.

@@ -12,7 +12,9 @@ impl RealtimeVoiceChannel {
     /// The people of the session have consented to its recording, which begins here.
     pub fn grant_recording(&self, session: &RealtimeSession) -> Result<(), SessionError> {
         recorded(session)?;
-        self.command(session, Command::Record(true))
+        self.command(session, Command::Record(true))?;
+        session.grant_recording();
+        Ok(())
     }
 
     /// From here on nothing that is said is kept, until [`resume_recording`](Self::resume_recording).
@@ -24,7 +26,8 @@ impl RealtimeVoiceChannel {
 
     /// A paused recording goes on.
     pub fn resume_recording(&self, session: &RealtimeSession) -> Result<(), SessionError> {
-        if recorded(session)? == RecordingState::Waiting {
+        let awaits_consent = recorded(session)? == RecordingState::Waiting;
+        if awaits_consent && !session.recording_granted() {
             return Err(SessionError::NoConsent(session.id().clone()));
         }
         self.command(session, Command::Record(true))

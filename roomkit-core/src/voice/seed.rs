@@ -1,13 +1,11 @@
 //! What a new session is told of the room's earlier conversation.
 
-use super::REALTIME_VOICE;
+use super::{REALTIME_VOICE, in_room::role_in};
 use crate::{
-    channel::ChannelCategory,
     error::RoomError,
-    id::{ChannelId, RoomId},
     kit::RoomKit,
     provider::{HistoryItem, Role},
-    room::{EventKind, EventStatus, RoomEvent, TimelineQuery},
+    room::{ChannelBinding, EventKind, EventStatus, RoomEvent, TimelineQuery},
 };
 
 /// A rough measure that is good enough for a limit; vendors count differently.
@@ -31,19 +29,18 @@ impl HistorySeed {
     pub(super) async fn read(
         self,
         kit: &RoomKit,
-        room: &RoomId,
-        channel: &ChannelId,
+        binding: &ChannelBinding,
     ) -> Result<Vec<HistoryItem>, RoomError> {
         let mut budget = Budget::new(self);
         let mut newest_first = Vec::new();
         let mut query = TimelineQuery::latest(PAGE);
         for _ in 0..PAGES {
-            let page = kit.timeline(room, query).await?;
+            let page = kit.timeline(&binding.room_id, query).await?;
             let Some(first) = page.first().map(|event| event.index) else {
                 break;
             };
             for event in page.iter().rev() {
-                let Some((role, text)) = words_of(event, channel) else {
+                let Some((role, text)) = words_of(event, binding) else {
                     continue;
                 };
                 if !budget.takes(text) {
@@ -91,24 +88,17 @@ impl Budget {
 }
 
 /// Whose words an event holds, if it is something that was said and this channel may hear of it.
-fn words_of<'a>(event: &'a RoomEvent, channel: &ChannelId) -> Option<(Role, &'a str)> {
+fn words_of<'a>(event: &'a RoomEvent, binding: &ChannelBinding) -> Option<(Role, &'a str)> {
     if event.kind != EventKind::Message || event.status != EventStatus::Delivered {
         return None;
     }
     let text = event.content.as_text()?;
-    let word = |key: &str| event.metadata.get(key).and_then(|value| value.as_str());
     let was_spoken = event.source.channel_type == REALTIME_VOICE;
-    let is_ours = was_spoken && event.source.channel_id == *channel;
-    let is_shown = event
-        .visibility
-        .includes(channel, ChannelCategory::Transport);
+    let is_ours = was_spoken && event.source.channel_id == binding.channel_id;
+    let is_shown = binding.sees(event.shown_to());
     if text.trim().is_empty() || !(is_ours || is_shown) {
         return None;
     }
-    let role = match word(if was_spoken { "role" } else { "inject_role" }) {
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => Role::System,
-    };
+    let role = role_in(event, if was_spoken { "role" } else { "inject_role" });
     Some((role, text))
 }

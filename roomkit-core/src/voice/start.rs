@@ -22,9 +22,9 @@ use crate::{
     call::{Command, NewCall, Opening, PermissionCell, Setup, ToolsOf},
     error::{ConfigError, RoomError, StartError},
     event::EndReason,
-    hook::HookScope,
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
+    recording::RecordingState,
     room::RoomStatus,
     session::RealtimeSession,
     transport::{AudioOffer, Connection, TransportError},
@@ -113,6 +113,9 @@ impl RealtimeVoiceChannel {
         };
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
+        if recording.is_some() {
+            session.set_recording(RecordingState::Waiting);
+        }
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();
         if let Some(agent) = &agent {
@@ -121,7 +124,7 @@ impl RealtimeVoiceChannel {
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
         let history = match inner.seed {
-            Some(seed) => seed.read(&kit, &room, &inner.id).await?,
+            Some(seed) => seed.read(&kit, &binding).await?,
             None => Vec::new(),
         };
         let greeting = options.greeting.clone();
@@ -150,6 +153,7 @@ impl RealtimeVoiceChannel {
             // They changed between the listing and the moment the session could be found.
             inner.sources.tell_again();
         }
+        let scope = kit.hooks().scope(&room, &inner.id, REALTIME_VOICE);
         // The room may have been closed, the channel detached or its permissions changed just before
         // the session could be found by that. A look may also be older than a change that the session
         // has been told of, so there is one more after each.
@@ -186,7 +190,7 @@ impl RealtimeVoiceChannel {
             shared: Arc::clone(&inner.shared),
             session: session.clone(),
             kit: kit.downgrade(),
-            scope: HookScope::new(&room, &inner.id, REALTIME_VOICE),
+            scope,
             settings: call,
             permissions,
             mailbox: commands,

@@ -182,3 +182,41 @@ async fn r5_hooks_may_write_to_the_same_room_and_come_to_an_end() {
     }
     assert_eq!(log.text().await, "hi");
 }
+
+#[tokio::test]
+async fn r5_r6_after_broadcast_hooks_of_a_room_see_all_that_was_said_before_its_end() {
+    let (kit, _log) = room_with([]).await;
+    let (seen, mut order) = mpsc::unbounded_channel();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let after = Hook::after_broadcast(move |event| {
+        let (seen, gate) = (seen.clone(), Arc::clone(&held));
+        async move {
+            gate.acquire().await.unwrap().forget();
+            seen.send(event.index).unwrap();
+        }
+    });
+    kit.add_room_hook("room", after).await.unwrap();
+    let mut sent = Vec::new();
+    for text in ["one", "two", "three"] {
+        sent.push(kit.send_event("room", "ann", text).await.unwrap().index);
+    }
+    kit.close_room("room").await.unwrap();
+    gate.add_permits(3);
+    for index in sent {
+        assert_eq!(soon(order.recv()).await, Some(index));
+    }
+}
+
+#[tokio::test]
+async fn r5_a_blocked_event_is_stored_as_the_hooks_before_left_it() {
+    let redact = Hook::before_broadcast(|mut event| async move {
+        event.content = Content::text("card ****");
+        Decision::Replace(event)
+    });
+    let spam = Hook::before_broadcast(|_| async { Decision::block("spam") });
+    let (kit, _log) = room_with([spam, redact.priority(-10)]).await;
+    let blocked = kit.send_event("room", "ann", "card 4711").await.unwrap();
+    assert_eq!(blocked.status, EventStatus::Blocked);
+    assert_eq!(texts(&kit, "room").await, ["card ****"]);
+}

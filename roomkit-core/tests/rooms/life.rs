@@ -11,6 +11,7 @@ use roomkit_core::{
     room::{EventStatus, RoomStatus, TimelineQuery},
     subscriber::{CloseReason, RoomUpdate, SubscribeOptions},
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{FailingStore, Fault, Recorder, report, soon, texts};
 
@@ -104,6 +105,32 @@ async fn r6_detaching_lets_the_channel_finish_first() {
     kit.attach_channel("room", "voice").await.unwrap();
     kit.send_event("room", "ann", "heard").await.unwrap();
     assert_eq!(received.text().await, "heard");
+}
+
+#[tokio::test]
+async fn r6_a_channel_that_is_replaced_while_it_is_attached_is_not_left_in_the_room() {
+    let kit = kit_with_room().await;
+    let permits = Arc::new(Semaphore::new(0));
+    let first = Recorder::build("voice").agreeing_with(&permits);
+    let (first, _) = first.register(&kit);
+    let attach = kit.attach_channel("room", "voice");
+    let replace = async {
+        while first.log().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        kit.unregister_channel("voice").await.unwrap();
+        let (second, _) = Recorder::build("voice").register(&kit);
+        permits.add_permits(1);
+        second
+    };
+    let (attached, second) = tokio::join!(attach, replace);
+    let gone = RoomError::ChannelNotRegistered("voice".into());
+    assert_eq!(attached, Err(gone));
+    assert!(kit.bindings("room").await.unwrap().is_empty());
+    kit.attach_channel("room", "voice").await.unwrap();
+    let left = ["attached", "closed", "detached from room: Detached"];
+    assert_eq!(first.log(), left);
+    assert_eq!(second.log(), ["attached"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -303,6 +303,46 @@ async fn r9_x5_of_a_long_timeline_the_oldest_is_forgotten() {
 }
 
 #[tokio::test]
+async fn r8_r9_a_repeated_write_shows_what_the_store_wrote_but_denied() {
+    let store = Arc::new(FailingStore::default());
+    let kit = RoomKit::builder().store(store.clone()).build();
+    kit.create_room("room").await.unwrap();
+    let (_, mut received) = Recorder::build("log").attach(&kit, "room").await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    store.set(Fault::Lie);
+    let event = || NewEvent::text("one").idempotency_key("key");
+    assert!(kit.send_event("room", "ann", event()).await.is_err());
+    store.set(Fault::None);
+    kit.send_event("room", "ann", event()).await.unwrap();
+    assert_eq!(received.text().await, "one");
+}
+
+#[tokio::test]
+async fn r1_r9_what_another_process_wrote_is_shown_whole_however_much_it_is() {
+    const MANY: usize = 2100;
+    let store = Arc::new(MemoryStore::new()) as Arc<dyn RoomStore>;
+    let here = RoomKit::builder()
+        .store(Arc::clone(&store))
+        .queue_size(MANY + 10)
+        .build();
+    let there = RoomKit::builder().store(store).build();
+    here.create_room("room").await.unwrap();
+    let (_, mut received) = Recorder::build("log").attach(&here, "room").await;
+    for kit in [&here, &there] {
+        let _ = Recorder::build("ann").attach(kit, "room").await;
+    }
+    for number in 0..MANY {
+        let text = number.to_string();
+        there.send_event("room", "ann", text).await.unwrap();
+    }
+    here.send_event("room", "ann", "end").await.unwrap();
+    for number in 0..MANY {
+        assert_eq!(received.text().await, number.to_string());
+    }
+    assert_eq!(received.text().await, "end");
+}
+
+#[tokio::test]
 async fn r10_an_existing_room_is_never_overwritten() {
     let kit = kit_with_room().await;
     let taken = Err(RoomError::Exists("room".into()));

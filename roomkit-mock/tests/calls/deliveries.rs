@@ -2,14 +2,15 @@
 
 use roomkit_core::{
     SessionOptions,
+    channel::ChannelCategory,
     error::{DeliverError, RoomError},
     provider::{HistorySupport, ProviderCommand, RealtimeVoiceProvider, Role},
-    room::NewEvent,
+    room::{Access, BindingOptions, NewEvent},
     voice::{DeliveryStrategy, HistorySeed},
 };
 use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
 
-use crate::support::{Call, DESK, House, ROOM, settle, soon};
+use crate::support::{Call, DESK, House, ROOM, VOICE, settle, soon};
 
 fn texts(call: &Call) -> Vec<String> {
     let texts = call.ai.injected_texts().into_iter();
@@ -97,4 +98,41 @@ async fn r11_what_cannot_be_delivered_says_why() {
     house.kit.close_room("cellar").await.unwrap();
     let closed = Err(DeliverError::Room(RoomError::Closed("cellar".into())));
     assert_eq!(soon(deliver("cellar", "hello")).await, closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_a_session_is_told_nothing_of_the_past_that_it_could_not_have_seen() {
+    let mut capabilities = MockRealtimeProvider::new().capabilities();
+    capabilities.history = HistorySupport::Full;
+    let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
+        voice.seed_history(HistorySeed::Turns(9))
+    })
+    .await;
+    let kit = &house.kit;
+    let told = async |access| {
+        kit.set_access(ROOM, VOICE, access).await.unwrap();
+        house.call().await;
+        house.provider.connects().pop().unwrap().history.len()
+    };
+    let note = async |text: &str, visibility: &str| {
+        let visibility = visibility.parse().unwrap();
+        kit.set_visibility(ROOM, DESK, visibility).await.unwrap();
+        kit.send_event(ROOM, DESK, text).await.unwrap();
+    };
+    note("for the books", "crm").await;
+    note("for nobody", "internal").await;
+    note("for the voice", VOICE).await;
+    note("for all", "all").await;
+    assert_eq!(told(Access::ReadWrite).await, 2);
+    assert_eq!(told(Access::WriteOnly).await, 0);
+
+    // Who thinks for itself sees what is for those, and not what is for the others.
+    kit.detach_channel(ROOM, VOICE).await.unwrap();
+    let thinker = BindingOptions::new().category(ChannelCategory::Intelligence);
+    kit.attach_channel_with(ROOM, VOICE, thinker).await.unwrap();
+    note("for people", "transport").await;
+    assert_eq!(told(Access::ReadWrite).await, 2);
+    note("for machines", "intelligence").await;
+    assert_eq!(told(Access::ReadWrite).await, 3);
 }

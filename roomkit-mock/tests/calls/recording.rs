@@ -244,7 +244,7 @@ async fn v1_words_that_are_noticed_soon_after_a_pause_may_be_of_it() {
     speak(&call, 50).await;
     house.voice.resume_recording(&call.session).unwrap();
     settle().await;
-    for (text, frames) in [("my card number is 4711", 15), ("thank you", 150)] {
+    for (text, frames) in [("my card number is 4711", 15), ("thank you", 30)] {
         speak(&call, frames).await;
         call.ai.simulate_transcription(text, Role::User, true, None);
         call.wait_for_final(text).await;

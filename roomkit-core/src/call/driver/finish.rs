@@ -18,8 +18,10 @@ use crate::{
 impl Driver {
     /// Takes everything down, each step whether or not the one before it worked (contract S3).
     pub(super) async fn finish(mut self: Box<Self>, end: End) {
-        let ended_at = self.began.elapsed();
         self.session.end();
+        if let Some(recorder) = &self.recorder {
+            recorder.call_ended(self.began.elapsed());
+        }
         drop(self.client_events);
         self.mailbox.close();
         for running in self.running.into_values() {
@@ -74,7 +76,7 @@ impl Driver {
         let closing_recording = self.recorder.take().map(|recorder| {
             // Beside the rest as well, but after what was said has been told to it.
             let (kit, session) = (self.kit.clone(), self.session.clone());
-            tokio::spawn(recording::finish(recorder, ended_at, kit, session))
+            tokio::spawn(recording::finish(recorder, kit, session))
         });
 
         let goodbye = match &failure {

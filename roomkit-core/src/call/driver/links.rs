@@ -265,10 +265,10 @@ impl Driver {
             return;
         }
         *last = Some(at);
-        let hooked = self.kit.upgrade().is_some_and(|kit| {
-            let (room, channel) = (self.session.room_id(), self.session.channel_id());
-            kit.hooks().is_hooked(Trigger::AudioLevel, room, channel)
-        });
+        let hooked = self
+            .kit
+            .upgrade()
+            .is_some_and(|kit| kit.hooks().is_hooked(Trigger::AudioLevel, &self.scope));
         if hooked {
             self.tell(
                 ToPublisher::Level {

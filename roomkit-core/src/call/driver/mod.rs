@@ -40,7 +40,7 @@ use crate::{
     id::CallId,
     kit::WeakRoomKit,
     provider::{ProviderConnection, ProviderEvent, Role},
-    recording::{Recorder, RecordingState},
+    recording::{RECORDING_ENDS, Recorder, RecordingState},
     session::RealtimeSession,
     tool::Reporter,
     transport::{ClientCommand, ClientEvent, LinkInfo},
@@ -54,6 +54,11 @@ const CLOSE: Duration = Duration::from_secs(2);
 const HANG_UP: Duration = Duration::from_millis(500);
 /// How long the last words may take to be told before the client is let go.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the end of a session may take, but for hooks: its last words, its recording, and links that
+/// do not close.
+pub(crate) const ENDING: Duration = LAST_WORDS
+    .saturating_add(RECORDING_ENDS)
+    .saturating_add(CLOSE);
 /// News that may wait for hooks and observers; partials only use half of it.
 const NEWS: usize = 1024;
 /// Progress of tools that may wait for the call.

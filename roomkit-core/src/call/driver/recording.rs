@@ -27,7 +27,8 @@ pub(super) fn recorder(
         provider: shared.provider.name().to_owned(),
         ..RecordingInfo::new(session, sink.sample_rate())
     };
-    Recorder::start(sink, info, began)
+    let speech_lag = shared.provider.capabilities().speech_lag;
+    Recorder::start(sink, info, began, speech_lag)
 }
 
 impl Driver {
@@ -81,13 +82,8 @@ impl Driver {
 }
 
 /// Ends a recording with its call, and reports what it came to.
-pub(super) async fn finish(
-    recorder: Recorder,
-    ended: Moment,
-    kit: WeakRoomKit,
-    session: RealtimeSession,
-) {
-    if let Some(outcome) = recorder.finish(ended).await.transpose() {
+pub(super) async fn finish(recorder: Recorder, kit: WeakRoomKit, session: RealtimeSession) {
+    if let Some(outcome) = recorder.finish().await.transpose() {
         report(&kit, &session, outcome);
     }
 }

@@ -17,6 +17,9 @@ use crate::{
     transport::ClientCommand,
 };
 
+/// A network that catches up makes good half of the time that passes, at least, in each of these.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// What waits to be recorded.
 #[derive(Debug)]
 pub(super) struct Tape {
@@ -27,6 +30,7 @@ pub(super) struct Tape {
     /// What was said before is not recorded: when recording last began or went on, or zero where
     /// consent came before the session.
     since: Moment,
+    said: Said,
     /// What was sent and has not been heard to its end.
     unheard: VecDeque<Frame>,
     /// When the last frame that was sent ends, by the pacing clock.
@@ -44,6 +48,44 @@ struct Frame {
     end: Duration,
 }
 
+/// When the caller said what comes. A network that stood still gives it late and all at once; a client
+/// that was silent gives what comes after that in its own time.
+#[derive(Debug, Default)]
+struct Said {
+    /// All that has come was said until then.
+    until: Moment,
+    /// When the last of it came.
+    came: Moment,
+    /// When it was looked at whether the network catches up, and how late it was.
+    looked: Option<(Moment, Duration)>,
+}
+
+impl Said {
+    /// A piece of this length has come: how much of it was said after `since`.
+    fn after(&mut self, since: Moment, now: Moment, length: Duration) -> Duration {
+        let known = self.until;
+        self.until = self.until.saturating_add(length).min(now);
+        let late = now.saturating_sub(self.until);
+        let stood_still = now.saturating_sub(self.came) > MOMENT;
+        self.came = now;
+        match self.looked {
+            _ if late <= MOMENT => self.looked = None,
+            Some((at, _)) if !stood_still && now.saturating_sub(at) < MOMENT => {}
+            Some((_, was)) if !stood_still && late + MOMENT / 2 > was => {
+                self.until = now;
+                self.looked = None;
+            }
+            _ => self.looked = Some((now, late)),
+        }
+        if self.until.saturating_sub(length) >= since {
+            length
+        } else {
+            // Of a burst, nothing is taken for said twice in the same time.
+            self.until.saturating_sub(known.max(since)).min(length)
+        }
+    }
+}
+
 impl Tape {
     pub(super) fn new(terms: RecordingTerms) -> Self {
         Self {
@@ -51,6 +93,7 @@ impl Tape {
             consented: RecordingDecision::Settings,
             state: RecordingState::Waiting,
             since: Moment::ZERO,
+            said: Said::default(),
             unheard: VecDeque::new(),
             sent_until: Moment::ZERO,
         }
@@ -200,15 +243,16 @@ impl Call {
     /// Records what the user has just said, as far as it was said while recording was on.
     pub(super) fn record_voice(&mut self, now: Moment, pcm: &Bytes) {
         let rate = self.settings.input_rate;
-        let Some(tape) = self.tape.as_ref().filter(|tape| tape.is_on()) else {
+        let Some(tape) = &mut self.tape else {
             return;
         };
-        let begins = now.saturating_sub(audio::duration_of(pcm.len(), rate));
-        let early = audio::bytes_for(tape.since.saturating_sub(begins), rate);
-        if early < pcm.len() {
+        let length = audio::duration_of(pcm.len(), rate);
+        let kept = tape.said.after(tape.since, now, length);
+        let early = audio::bytes_for(length.saturating_sub(kept), rate);
+        if tape.is_on() && early < pcm.len() {
             self.out.push_back(Action::Record(Sound {
                 side: Side::Caller,
-                begins: begins.max(tape.since),
+                begins: now.saturating_sub(kept),
                 follows: false,
                 rate,
                 pcm: pcm.slice(early..),

@@ -58,7 +58,10 @@ impl Publisher {
         if let Some(recording) = &self.recording {
             let since = at.duration_since(self.began);
             let at = Moment::try_from(since).unwrap_or_default();
-            recording.give(Piece::Mark { at, kind });
+            if !recording.give(Piece::Mark { at, kind }) {
+                metrics::counter!("roomkit_dropped_total", "reason" => "recording_slow")
+                    .increment(1);
+            }
         }
     }
 }

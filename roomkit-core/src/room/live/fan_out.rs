@@ -6,9 +6,9 @@ use super::{LiveRoom, Stage, State};
 use crate::{
     ephemeral::EphemeralEvent,
     framework::{FrameworkEvent, FrameworkEventKind},
-    hook::{HookScope, Trigger},
+    hook::Trigger,
     room::{
-        EventStatus, RoomEvent, Visibility,
+        EventStatus, RoomEvent,
         lane::{Handed, HookLane, disconnected},
     },
 };
@@ -20,17 +20,16 @@ impl LiveRoom {
     }
 
     /// Hands a committed event to everybody who may see it (contract R2): whom its visibility names,
-    /// or `source_visibility`, that of its channel, where it says nothing of its own. Called in the
-    /// order of the timeline, while the commit lock is held.
-    pub(crate) fn publish(&self, event: &RoomEvent, source_visibility: &Visibility) {
+    /// or its channel's where it says nothing of its own. Called in the order of the timeline, while
+    /// the commit lock is held.
+    pub(crate) fn publish(&self, event: &RoomEvent) {
         let stored = Arc::new(event.clone());
-        let shown = if event.visibility == Visibility::All && *source_visibility != Visibility::All
-        {
-            let mut copy = event.clone();
-            copy.visibility = source_visibility.clone();
-            Arc::new(copy)
-        } else {
+        let shown = if *event.shown_to() == event.visibility {
             Arc::clone(&stored)
+        } else {
+            let mut copy = event.clone();
+            copy.visibility = event.shown_to().clone();
+            Arc::new(copy)
         };
         let mut state = self.state();
         state.next = event.index + 1;
@@ -64,7 +63,7 @@ impl LiveRoom {
         for member in &mut state.members {
             if member.binding.channel_id == event.source.channel_id
                 || member.stage == Stage::Joining
-                || !member.sees(&event.visibility)
+                || !member.binding.sees(&event.visibility)
             {
                 continue;
             }
@@ -89,13 +88,16 @@ impl LiveRoom {
     fn hand_to_hooks(&self, state: &mut State, event: &Arc<RoomEvent>) {
         let source = &event.source;
         let hooks = &self.context.hooks;
-        if !hooks.is_hooked(Trigger::AfterBroadcast, &self.id, &source.channel_id) {
+        if !hooks.any(Trigger::AfterBroadcast) {
+            return;
+        }
+        let scope = hooks.scope(&self.id, &source.channel_id, source.channel_type.as_str());
+        if !hooks.is_hooked(Trigger::AfterBroadcast, &scope) {
             return;
         }
         let lane = state
             .hook_lane
             .get_or_insert_with(|| HookLane::start(&self.context));
-        let scope = HookScope::new(&self.id, &source.channel_id, source.channel_type.as_str());
         if !lane.hand(scope, Arc::clone(event)) {
             tracing::warn!(
                 room = %self.id, index = event.index,

@@ -24,7 +24,7 @@ impl LiveRoom {
             return Err(RoomError::Closed(self.id.clone()));
         }
         match state.member(&binding.channel_id) {
-            Some(member) if member.stage == Stage::Present => {}
+            Some(member) if member.stage == Stage::Present && member.is(channel) => {}
             Some(_) => {
                 return Err(RoomError::Refused {
                     channel: binding.channel_id.clone(),
@@ -46,6 +46,7 @@ impl LiveRoom {
     /// leave, meanwhile.
     pub(crate) fn settle(
         &self,
+        channel: &Arc<dyn Channel>,
         binding: &Arc<ChannelBinding>,
         tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding),
     ) -> Result<(), RoomError> {
@@ -56,7 +57,7 @@ impl LiveRoom {
         }
         let Some(member) = state
             .member_mut(&binding.channel_id)
-            .filter(|member| member.stage != Stage::Leaving)
+            .filter(|member| member.stage != Stage::Leaving && member.is(channel))
         else {
             return Err(self.not_attached(&binding.channel_id));
         };
@@ -76,12 +77,10 @@ impl LiveRoom {
     }
 
     /// Gives up a place that was only reserved.
-    pub(crate) fn give_up(&self, channel: &ChannelId) {
+    pub(crate) fn give_up(&self, channel: &Arc<dyn Channel>) {
         let gone = {
             let mut state = self.state();
-            state.take_member(|member| {
-                member.binding.channel_id == *channel && member.stage == Stage::Joining
-            })
+            state.take_member(|member| member.stage == Stage::Joining && member.is(channel))
         };
         drop(gone);
     }

@@ -216,17 +216,17 @@ impl State {
     /// Whether one who reads as `channel` sees what has this visibility.
     fn reads(&self, channel: &ChannelId, visibility: &Visibility) -> bool {
         self.member(channel)
-            .is_some_and(|member| member.sees(visibility))
+            .is_some_and(|member| member.binding.sees(visibility))
     }
 }
 
 impl Member {
-    fn place(&self) -> Place {
-        (Arc::clone(&self.channel), Arc::clone(&self.binding))
+    /// Whether it is this very channel, and not one that has its id now.
+    fn is(&self, channel: &Arc<dyn Channel>) -> bool {
+        Arc::ptr_eq(&self.channel, channel)
     }
 
-    fn sees(&self, visibility: &Visibility) -> bool {
-        self.binding.can_read()
-            && visibility.includes(&self.binding.channel_id, self.binding.category)
+    fn place(&self) -> Place {
+        (Arc::clone(&self.channel), Arc::clone(&self.binding))
     }
 }

@@ -18,7 +18,7 @@ use roomkit_core::{
     room::{ChannelBinding, Room, RoomEvent, TimelineQuery},
     store::{MemoryStore, RoomStore, StoreError},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Waits for what must come; the limit is there only to fail.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -39,6 +39,7 @@ struct Inner {
     id: ChannelId,
     category: ChannelCategory,
     refusal: Option<String>,
+    agreement: Option<Arc<Semaphore>>,
     reaction: Option<Reaction>,
     detached: Option<Detached>,
     events: mpsc::UnboundedSender<Arc<RoomEvent>>,
@@ -54,6 +55,7 @@ impl Recorder {
             id: id.into(),
             category: ChannelCategory::Transport,
             refusal: None,
+            agreement: None,
             reaction: None,
             detached: None,
             events,
@@ -79,6 +81,12 @@ impl RecorderBuilder {
 
     pub(crate) fn refusing(mut self, reason: &str) -> Self {
         self.0.refusal = Some(reason.to_owned());
+        self
+    }
+
+    /// Agrees to be attached once this has a permit.
+    pub(crate) fn agreeing_with(mut self, permits: &Arc<Semaphore>) -> Self {
+        self.0.agreement = Some(Arc::clone(permits));
         self
     }
 
@@ -149,6 +157,9 @@ impl Channel for Recorder {
 
     async fn on_attached(&self, _binding: &ChannelBinding) -> Result<(), ChannelError> {
         self.note("attached".to_owned());
+        if let Some(permits) = &self.0.agreement {
+            permits.acquire().await.unwrap().forget();
+        }
         match &self.0.refusal {
             Some(reason) => Err(ChannelError::new(reason.clone())),
             None => Ok(()),

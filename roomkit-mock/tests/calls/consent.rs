@@ -1,0 +1,50 @@
+//! Consent to a recording, before the session is live and when it has just been given (contract V1).
+
+use std::sync::Arc;
+
+use roomkit_core::{
+    RealtimeSession,
+    error::SessionError,
+    recording::{Consent, Recording, RecordingState},
+};
+use roomkit_mock::{Gate, MockConnection, MockRecordingSink, provider::ConnectOutcome};
+
+use crate::support::{House, ROOM, settle, soon};
+
+async fn house(consent: Consent) -> House {
+    let recording = Recording::new(Arc::new(MockRecordingSink::new())).consent(consent);
+    House::with(|voice| voice.recording(recording)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn v1_a_recording_can_be_paused_and_resumed_as_soon_as_it_is_granted() {
+    let house = house(Consent::Ask).await;
+    let (voice, session) = (&house.voice, house.call().await.session);
+    let refused = Err(SessionError::NoConsent(session.id().clone()));
+    assert_eq!(voice.resume_recording(&session), refused);
+    voice.grant_recording(&session).unwrap();
+    voice.pause_recording(&session).unwrap();
+    voice.resume_recording(&session).unwrap();
+    settle().await;
+    assert_eq!(session.recording(), RecordingState::On);
+}
+
+#[tokio::test(start_paused = true)]
+async fn v1_a_session_that_is_about_to_begin_is_not_one_that_will_not_be_recorded() {
+    let house = house(Consent::Given).await;
+    let gate = Gate::closed();
+    house
+        .provider
+        .next_connect(ConnectOutcome::Hold(gate.clone()));
+    let start = house
+        .voice
+        .start_session(ROOM, "ann", MockConnection::new());
+    let meanwhile = async {
+        house.provider.wait_for_attempts(1).await;
+        let session: RealtimeSession = house.voice.sessions().remove(0);
+        assert_eq!(session.recording(), RecordingState::Waiting);
+        gate.open();
+    };
+    let (session, ()) = soon(async { tokio::join!(start, meanwhile) }).await;
+    assert_eq!(session.unwrap().recording(), RecordingState::On);
+}
