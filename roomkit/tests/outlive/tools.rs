@@ -72,12 +72,12 @@ pub(crate) fn has_result(event: &Value) -> bool {
     event.to_string().contains("table 4")
 }
 
-/// How often this connection was given the result.
+/// How often this connection was given the result, but for the recap in Gemini's instructions.
 pub(crate) fn results(peer: &Peer) -> usize {
     let events = peer.events();
     events
         .iter()
-        .filter(|event| has_result(&event.json))
+        .filter(|event| event.json.get("setup").is_none() && has_result(&event.json))
         .count()
 }
 

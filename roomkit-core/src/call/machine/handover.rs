@@ -188,7 +188,7 @@ impl Call {
                 self.close_books(now);
                 self.connection.state = State::Dialling { fallback: false };
                 self.out.push_back(Action::HangUp);
-                self.tell_client_of_outage();
+                // The client hears of it if the other one does not come at once.
                 return self.words.tell(now, News::Unnoticed(error));
             }
             State::Open => {}
