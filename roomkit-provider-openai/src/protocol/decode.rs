@@ -212,7 +212,7 @@ impl Decoder {
         Some(ProviderEvent::Audio {
             response_id: same_or_new(&mut self.of_audio.0, flat.response_id.as_ref()),
             item_id: same_or_new(&mut self.of_audio.1, flat.item_id.as_ref()),
-            content_index: flat.content_index.unwrap_or_default(),
+            content_index: flat.content_index.unwrap_or_default() as u32,
             pcm: Bytes::from(bytes),
         })
     }
