@@ -251,7 +251,8 @@ impl Decoder {
     fn response_done(&mut self, event: &ResponseEvent<'_>, events: &mut VecDeque<ProviderEvent>) {
         let none = ResponseBody::default();
         let response = event.response.as_ref().unwrap_or(&none);
-        let usage = response.usage.as_ref().and_then(WireUsage::tokens);
+        let usages = [response.usage.as_ref(), event.usage.as_ref()];
+        let usage = usages.into_iter().flatten().find_map(WireUsage::tokens);
         let is_null = response.is_out_of_band && self.cumulative.is_none();
         if is_null || self.is_out_of_band(response.id.as_ref()) {
             events.extend(usage.map(ProviderEvent::Usage));

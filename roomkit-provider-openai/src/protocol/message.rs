@@ -237,6 +237,9 @@ impl ItemBody<'_> {
 pub(crate) struct ResponseEvent<'a> {
     #[serde(borrow)]
     pub(crate) response: Option<ResponseBody<'a>>,
+    /// Where xAI may put it, rather than into the response.
+    #[serde(deserialize_with = "object")]
+    pub(crate) usage: Option<WireUsage>,
 }
 
 #[derive(Debug, Default, Deserialize)]
