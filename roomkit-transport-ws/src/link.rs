@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use roomkit_core::client_protocol::ServerMessage;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     protocol,
@@ -35,6 +35,8 @@ pub(crate) const FRAMES_PER_POLL: usize = 64;
 /// The right to a socket. Dropping it closes the socket, unless a farewell is still to be said.
 pub(crate) struct Link {
     shared: Arc<Shared>,
+    /// What the client sends from then on waits in the socket until a session reads it.
+    pub(crate) made_at: Instant,
 }
 
 impl Link {
@@ -55,6 +57,7 @@ impl Link {
                 write_waker: Waker::from(Arc::clone(&wakers)),
                 wakers,
             }),
+            made_at: Instant::now(),
         }
     }
 

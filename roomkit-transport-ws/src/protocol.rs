@@ -1,6 +1,8 @@
 //! The client protocol on WebSocket frames (contract C1): frames to events and commands to frames,
 //! without a socket and without a clock.
 
+use std::time::Duration;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT},
@@ -59,6 +61,15 @@ impl Decoder {
             allowance: Allowance::new(),
             input_rate,
             began: now,
+        }
+    }
+
+    /// The same for a client that could send for so long before.
+    #[must_use]
+    pub fn waited(self, time: Duration) -> Self {
+        Self {
+            allowance: Allowance::after(time),
+            ..self
         }
     }
 

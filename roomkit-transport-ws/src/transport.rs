@@ -87,7 +87,9 @@ impl RealtimeAudioTransport for WebSocketRealtimeTransport {
                 return Err(error.into());
             }
         };
-        let decoder = Decoder::new(&self.config, info.input_rate, Instant::now());
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(connection.link.made_at);
+        let decoder = Decoder::new(&self.config, info.input_rate, now).waited(waited);
         let events = Events::new(Arc::clone(connection.link.shared()), decoder);
         let audio = self.audio(&connection);
         Ok(ClientLink {

@@ -22,6 +22,8 @@ pub struct Allowance {
     slot: usize,
     /// The sum of all slots.
     taken: Duration,
+    /// What passes once, whenever it comes.
+    credit: Duration,
 }
 
 impl Allowance {
@@ -31,6 +33,16 @@ impl Allowance {
             slots: [Duration::ZERO; SLOTS],
             slot: 0,
             taken: Duration::ZERO,
+            credit: Duration::ZERO,
+        }
+    }
+
+    /// The same for a client that could send for so long before anybody read: as much audio passes
+    /// once, and uses up nothing that what it says next needs.
+    pub fn after(waited: Duration) -> Self {
+        Self {
+            credit: waited,
+            ..Self::new()
         }
     }
 
@@ -38,6 +50,10 @@ impl Allowance {
     /// must be dropped then ([`DropReason::TooFast`](crate::transport::DropReason::TooFast)), and
     /// counts for nothing.
     pub fn take(&mut self, audio: Duration, now: Duration) -> bool {
+        if let Some(credit) = self.credit.checked_sub(audio) {
+            self.credit = credit;
+            return true;
+        }
         let slot = (now.as_nanos() * SLOTS as u128 / WINDOW.as_nanos()) as usize;
         let passed = slot.saturating_sub(self.slot);
         for old in 1..=passed.min(SLOTS) {
@@ -97,6 +113,23 @@ mod tests {
         assert!(!allowance.take(FRAME, late));
         assert!(!allowance.take(FRAME, late + Duration::from_millis(1900)));
         assert!(allowance.take(FRAME, late + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn c5_what_waited_passes_once_and_uses_up_nothing() {
+        let waited = Duration::from_secs(10);
+        let at_once = |allowance: &mut Allowance| {
+            (0..1_000)
+                .filter(|_| allowance.take(FRAME, Duration::ZERO))
+                .count()
+        };
+        assert_eq!(at_once(&mut Allowance::new()), 200);
+        let mut allowance = Allowance::after(waited);
+        assert_eq!(at_once(&mut allowance), 700);
+
+        let mut allowance = Allowance::after(waited);
+        assert!((0..500).all(|_| allowance.take(FRAME, Duration::ZERO)));
+        assert!((0..500).all(|i| allowance.take(FRAME, FRAME * i)), "live");
     }
 
     #[test]

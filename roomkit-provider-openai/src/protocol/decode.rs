@@ -212,7 +212,7 @@ impl Decoder {
         Some(ProviderEvent::Audio {
             response_id: same_or_new(&mut self.of_audio.0, flat.response_id.as_ref()),
             item_id: same_or_new(&mut self.of_audio.1, flat.item_id.as_ref()),
-            content_index: flat.content_index.unwrap_or_default(),
+            content_index: flat.content_index.unwrap_or_default() as u32,
             pcm: Bytes::from(bytes),
         })
     }
@@ -251,7 +251,8 @@ impl Decoder {
     fn response_done(&mut self, event: &ResponseEvent<'_>, events: &mut VecDeque<ProviderEvent>) {
         let none = ResponseBody::default();
         let response = event.response.as_ref().unwrap_or(&none);
-        let usage = response.usage.as_ref().and_then(WireUsage::tokens);
+        let usages = [response.usage.as_ref(), event.usage.as_ref()];
+        let usage = usages.into_iter().flatten().find_map(WireUsage::tokens);
         let is_null = response.is_out_of_band && self.cumulative.is_none();
         if is_null || self.is_out_of_band(response.id.as_ref()) {
             events.extend(usage.map(ProviderEvent::Usage));

@@ -172,7 +172,8 @@ pub(crate) struct Flat<'a> {
     pub(crate) response_id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) item_id: Option<Text<'a>>,
-    pub(crate) content_index: Option<u32>,
+    #[serde(deserialize_with = "count")]
+    pub(crate) content_index: Option<u64>,
     #[serde(borrow)]
     pub(crate) delta: Option<Text<'a>>,
     #[serde(borrow)]
@@ -185,8 +186,9 @@ pub(crate) struct Flat<'a> {
     pub(crate) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) arguments: Option<Text<'a>>,
+    #[serde(deserialize_with = "object")]
     pub(crate) usage: Option<WireUsage>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "error_body")]
     pub(crate) error: Option<ErrorBody<'a>>,
 }
 
@@ -235,6 +237,9 @@ impl ItemBody<'_> {
 pub(crate) struct ResponseEvent<'a> {
     #[serde(borrow)]
     pub(crate) response: Option<ResponseBody<'a>>,
+    /// Where xAI may put it, rather than into the response.
+    #[serde(deserialize_with = "object")]
+    pub(crate) usage: Option<WireUsage>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -250,6 +255,7 @@ pub(crate) struct ResponseBody<'a> {
     /// `conversation_id` is null. Servers that know no such responses leave the field out.
     #[serde(rename = "conversation_id", deserialize_with = "is_null")]
     pub(crate) is_out_of_band: bool,
+    #[serde(deserialize_with = "object")]
     pub(crate) usage: Option<WireUsage>,
 }
 
@@ -259,7 +265,7 @@ pub(crate) struct ResponseBody<'a> {
 pub(crate) struct StatusDetails<'a> {
     #[serde(borrow)]
     pub(crate) reason: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "error_body")]
     pub(crate) error: Option<ErrorBody<'a>>,
 }
 
@@ -279,11 +285,11 @@ impl<'a> StatusDetails<'a> {
     }
 }
 
-/// `error`, and the `error` object of other events.
+/// `error`, and the `error` of other events.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ErrorEvent<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "error_body")]
     pub(crate) error: Option<ErrorBody<'a>>,
 }
 
@@ -319,7 +325,7 @@ impl ErrorBody<'_> {
 pub(crate) struct Handshake<'a> {
     #[serde(borrow)]
     pub(crate) session: Option<SessionBody<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "error_body")]
     pub(crate) error: Option<ErrorBody<'a>>,
 }
 
@@ -337,22 +343,26 @@ pub(crate) struct SessionBody<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct WireUsage {
+    #[serde(deserialize_with = "count")]
     input_tokens: Option<u64>,
+    #[serde(deserialize_with = "count")]
     output_tokens: Option<u64>,
+    #[serde(deserialize_with = "object")]
     input_token_details: Option<TokenDetails>,
+    #[serde(deserialize_with = "object")]
     output_token_details: Option<TokenDetails>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct TokenDetails {
-    #[serde(rename = "text_tokens")]
+    #[serde(rename = "text_tokens", deserialize_with = "count")]
     text: Option<u64>,
-    #[serde(rename = "audio_tokens")]
+    #[serde(rename = "audio_tokens", deserialize_with = "count")]
     audio: Option<u64>,
-    #[serde(rename = "image_tokens")]
+    #[serde(rename = "image_tokens", deserialize_with = "count")]
     image: Option<u64>,
-    #[serde(rename = "cached_tokens")]
+    #[serde(rename = "cached_tokens", deserialize_with = "count")]
     cached: Option<u64>,
 }
 
@@ -380,4 +390,39 @@ impl WireUsage {
 
 fn is_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Option::<IgnoredAny>::deserialize(deserializer).map(|value| value.is_none())
+}
+
+/// A count, in whatever way it is written. What is none does not fail the whole event.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| {
+        let number = raw.get().trim_matches('"').trim();
+        let rounded = || Some(number.parse::<f64>().ok()? as u64);
+        number.parse().ok().or_else(rounded)
+    }))
+}
+
+/// An object; none where it is something else, rather than failing the whole event.
+fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
+}
+
+/// An error: an object with OpenAI, a mere string with some servers.
+fn error_body<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<ErrorBody<'a>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let raw = Option::<&'de RawValue>::deserialize(deserializer)?;
+    Ok(raw.map(|raw| {
+        let message = || ErrorBody {
+            message: serde_json::from_str(raw.get()).ok(),
+            ..ErrorBody::default()
+        };
+        serde_json::from_str(raw.get()).unwrap_or_else(|_| message())
+    }))
 }

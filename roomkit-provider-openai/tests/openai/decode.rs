@@ -496,7 +496,7 @@ fn what_is_unknown_is_passed_over_and_what_is_broken_is_told_without_its_content
         "",
         "secret",
         r#"{"type":"response.done","response":"secret""#,
-        r#"{"type":"response.output_audio.delta","content_index":"secret"}"#,
+        r#"{"type":"response.done","response":"secret"}"#,
         r#"{"type":"response.output_audio.delta","delta":"s.e.c.r.e.t"}"#,
         r#"{"type":"response.function_call_arguments.done","arguments":"secret"}"#,
     ] {

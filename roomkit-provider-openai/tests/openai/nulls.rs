@@ -1,6 +1,6 @@
 //! Fields that are null, and failures that are told in more than one way.
 
-use roomkit_core::provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role};
+use roomkit_core::provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage};
 
 use crate::support::decode;
 
@@ -53,6 +53,67 @@ fn every_field_may_be_null() {
         };
         assert_eq!(error.kind(), ProviderErrorKind::Server);
     }
+}
+
+#[test]
+fn t6_a_count_of_another_type_hides_no_end() {
+    let one = Usage {
+        input_tokens: 132,
+        output_tokens: 7,
+        input_text_tokens: 119,
+        ..Usage::default()
+    };
+    let input = Usage {
+        input_tokens: 132,
+        ..Usage::default()
+    };
+    for (usage, expected) in [
+        (
+            r#"{"input_tokens":132.0,"output_tokens":"7","input_token_details":{"text_tokens":119.0}}"#,
+            Some(one),
+        ),
+        (
+            r#"{"input_tokens":132,"output_tokens":true,"input_token_details":"none"}"#,
+            Some(input),
+        ),
+        (r#"{"input_tokens":{},"output_tokens":[]}"#, None),
+        (r#""none""#, None),
+    ] {
+        let frame =
+            format!(r#"{{"type":"response.done","response":{{"id":"r","usage":{usage}}}}}"#);
+        let ended = ProviderEvent::ResponseEnded {
+            response_id: Some("r".into()),
+            status: ResponseStatus::Completed,
+            usage: expected,
+        };
+        assert_eq!(decode(&frame), [ended], "{usage}");
+    }
+    for index in ["1.0", r#""1""#] {
+        let frame = format!(
+            r#"{{"type":"response.output_audio.delta","content_index":{index},"delta":"AAA="}}"#
+        );
+        let events = decode(&frame);
+        assert!(
+            matches!(
+                events[..],
+                [ProviderEvent::Audio {
+                    content_index: 1,
+                    ..
+                }]
+            ),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn h3_an_error_may_be_a_mere_string() {
+    let events = decode(r#"{"type":"error","error":"The model is \"gone\"."}"#);
+    let [ProviderEvent::Error(error)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert!(error.to_string().contains("The model is \"gone\"."));
+    assert_eq!(error.kind(), ProviderErrorKind::Server);
 }
 
 #[test]

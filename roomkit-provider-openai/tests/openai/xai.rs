@@ -213,6 +213,31 @@ fn t2_what_is_open_at_the_end_of_the_connection_is_told() {
 }
 
 #[test]
+fn xai_tells_the_tokens_of_a_response_beside_it() {
+    let ended = |response: Value| {
+        Wire::new().read(&json!({ "type": "response.done", "response": response,
+            "usage": { "input_tokens": 7, "output_tokens": 5 } }))
+    };
+    for (response, input_tokens, output_tokens) in [
+        (json!({ "id": "r" }), 7, 5),
+        (json!({ "id": "r", "usage": {} }), 7, 5),
+        (json!({ "id": "r", "usage": { "input_tokens": 3 } }), 3, 0),
+    ] {
+        let usage = Usage {
+            input_tokens,
+            output_tokens,
+            ..Usage::default()
+        };
+        let end = ProviderEvent::ResponseEnded {
+            response_id: Some("r".into()),
+            status: ResponseStatus::Completed,
+            usage: Some(usage),
+        };
+        assert_eq!(ended(response), [end]);
+    }
+}
+
+#[test]
 fn xai_details_are_text_and_its_own_items_are_let_pass() {
     let mut wire = Wire::new();
     let done = |status: &str, details: &str| {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roomkit::http::{Identity, Purpose, Scope, Scopes, is_id};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{JwtConfig, refused::Refused};
@@ -21,7 +22,15 @@ pub(super) struct Expected {
     room_claim: String,
 }
 
-type Claims = Map<String, Value>;
+/// Those of the standard, of which none may come twice.
+#[derive(Deserialize)]
+struct Claims {
+    iss: Option<String>,
+    aud: Option<Value>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
+    sub: Option<String>,
+}
 
 impl From<&JwtConfig> for Expected {
     fn from(config: &JwtConfig) -> Self {
@@ -44,17 +53,19 @@ impl Expected {
         now: SystemTime,
     ) -> Result<Identity, Refused> {
         let claims: Claims = serde_json::from_slice(payload).map_err(|_| Refused::Malformed)?;
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        if text("iss") != Some(&self.issuer) {
+        // Any of them may be named in the configuration, the standard's too.
+        let all: Map<String, Value> =
+            serde_json::from_slice(payload).map_err(|_| Refused::Malformed)?;
+        if claims.iss.as_deref() != Some(&self.issuer) {
             return Err(Refused::Issuer);
         }
-        if !claims.get("aud").is_some_and(|aud| self.is_for_us(aud)) {
+        if !claims.aud.as_ref().is_some_and(|aud| self.is_for_us(aud)) {
             return Err(Refused::Audience);
         }
         self.check_time(&claims, purpose, now)?;
-        let participant = text("sub").filter(|sub| is_id(sub));
+        let participant = claims.sub.as_deref().filter(|sub| is_id(sub));
         let participant = participant.ok_or(Refused::Claim("sub"))?;
-        let room = match claims.get(&self.room_claim) {
+        let room = match all.get(&self.room_claim) {
             // A restriction that cannot be read cannot be kept, and a room that cannot be is none.
             Some(room) => {
                 let room = room.as_str().filter(|room| is_usable_id(room));
@@ -62,7 +73,7 @@ impl Expected {
             }
             None => None,
         };
-        let scopes = scopes(claims.get(&self.scope_claim));
+        let scopes = scopes(all.get(&self.scope_claim));
         if scopes.is_empty() {
             return Err(Refused::Scopes);
         }
@@ -90,16 +101,12 @@ impl Expected {
     ) -> Result<(), Refused> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (now, leeway) = (now.as_secs_f64(), self.leeway.as_secs_f64());
-        let number = |name: &'static str| match claims.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(time) => time.as_f64().ok_or(Refused::Malformed).map(Some),
-        };
-        let exp = number("exp")?.ok_or(Refused::Claim("exp"))?;
+        let exp = claims.exp.ok_or(Refused::Claim("exp"))?;
         // One that began a call stays good for what its holder says of that call.
         if purpose != Purpose::Existing && exp + leeway <= now {
             return Err(Refused::Expired);
         }
-        if number("nbf")?.is_some_and(|nbf| nbf - leeway > now) {
+        if claims.nbf.is_some_and(|nbf| nbf - leeway > now) {
             return Err(Refused::NotYet);
         }
         Ok(())

@@ -112,7 +112,9 @@ impl Events {
                 return Some(ClientEvent::Violation(violation.into()));
             }
             match woken {
+                // The library ends its streams only with the connection.
                 Woken::State(State::Leaving | State::Expelled | State::Closed)
+                | Woken::Media(None)
                 | Woken::Message(None) => return None,
                 Woken::State(_) | Woken::Time => {}
                 Woken::Track(track) => self.track = Some(track),
@@ -123,7 +125,7 @@ impl Events {
                     }
                     self.link.messages.send_waiting().await.ok()?;
                 }
-                Woken::Media(event) => self.media(event),
+                Woken::Media(Some(event)) => self.media(event),
                 Woken::Message(Some(DataChannelEvent::OnClose | DataChannelEvent::OnClosing)) => {
                     // A caller that hangs up says so here at once, and by silence only much later.
                     return None;
@@ -180,26 +182,22 @@ impl Events {
         }
     }
 
-    fn media(&mut self, event: Option<TrackRemoteEvent>) {
-        match event {
-            Some(TrackRemoteEvent::OnRtpPacket(packet)) => {
-                if packet.header.payload_type != self.link.peer.negotiated.payload_type {
-                    // Comfort noise, tones: nothing that was agreed on.
-                    self.ready
-                        .push_back(ClientEvent::Dropped(DropReason::Undecodable));
-                    return;
-                }
-                let packet = RtpIn {
-                    sequence: packet.header.sequence_number,
-                    timestamp: packet.header.timestamp,
-                    payload: packet.payload,
-                };
-                self.inbound.push(packet, Instant::now());
-            }
-            // The microphone is gone; the rest of the connection says by itself whether it is.
-            None => self.track = None,
-            Some(_) => {}
+    fn media(&mut self, event: TrackRemoteEvent) {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else {
+            return;
+        };
+        if packet.header.payload_type != self.link.peer.negotiated.payload_type {
+            // Comfort noise, tones: nothing that was agreed on.
+            self.ready
+                .push_back(ClientEvent::Dropped(DropReason::Undecodable));
+            return;
         }
+        let packet = RtpIn {
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            payload: packet.payload,
+        };
+        self.inbound.push(packet, Instant::now());
     }
 
     fn message(&mut self, event: DataChannelEvent) {

@@ -47,7 +47,8 @@ impl Said {
 
 impl Peer {
     /// Reads what the caller says until its session does. The library would keep it, too: so many
-    /// messages that they fill the memory if they are large (contract X5).
+    /// messages that they fill the memory if they are large (contract X5), and the audio of five
+    /// seconds, which would come as a burst long after it was said.
     pub(crate) async fn listen_until_session(&self) -> Infallible {
         let mut listens = self.early.session_listens.subscribe();
         let mut said = self.early.said.lock().await;
@@ -65,10 +66,21 @@ impl Peer {
             }
             std::future::pending::<()>().await;
         };
+        // Nobody listens: messages are kept, audio is not.
+        let discarding = async {
+            let mut tracks = self.tracks();
+            let track = tracks.wait_for(Option::is_some).await;
+            let track = track.ok().and_then(|track| track.clone());
+            while let Some(track) = &track
+                && track.poll().await.is_some()
+            {}
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             biased;
             _ = listens.wait_for(|listens| *listens) => {}
             () = reading => {}
+            () = discarding => {}
         }
         drop(said);
         std::future::pending().await

@@ -29,7 +29,7 @@ fn samples(pcm: &[u8]) -> Vec<i16> {
 }
 
 /// What the AI was given, once it is that much.
-async fn given(ai: &MockProviderConnection, bytes: usize) -> Vec<i16> {
+pub(crate) async fn given(ai: &MockProviderConnection, bytes: usize) -> Vec<i16> {
     let mut count = 1;
     loop {
         ai.wait_for_commands(count, |it| matches!(it, ProviderCommand::Audio(_)))

@@ -18,8 +18,9 @@ use roomkit_transport_webrtc::{
     mount_fastrtc_realtime,
 };
 use serde_json::json;
+use tokio::sync::Notify;
 
-use crate::support::*;
+use crate::{call::given, support::*};
 
 fn transport(config: WebRtcTransportConfig) -> WebRtcRealtimeTransport {
     WebRtcRealtimeTransport::new(config).unwrap()
@@ -178,6 +179,43 @@ async fn s1_who_has_made_a_session_may_take_its_time() {
     let mut client = Client::call_as(Kind::default(), &http).await;
     until(|| done.load(Ordering::SeqCst)).await;
     client.ping().await;
+}
+
+#[tokio::test]
+async fn c3_a_call_begins_with_what_is_said_then() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let transport = transport(config());
+    let ai =
+        MockRealtimeProvider::new().with_capabilities(ProviderCapabilities::new(16_000, 24_000));
+    let (_kit, channel) = host(&transport, Arc::new(ai.clone())).await;
+    let told = Arc::new(Notify::new());
+    let looked_up = Arc::new(Notify::new());
+    let (tell, wait) = (Arc::clone(&told), Arc::clone(&looked_up));
+    transport.on_client_connected(move |id| {
+        let (channel, tell, wait) = (channel.clone(), Arc::clone(&tell), Arc::clone(&wait));
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            channel.start_session(LOBBY, "ann", id).await.unwrap();
+        }
+    });
+    let http = mounted(&transport).await;
+    let mut client = Client::connect_as(Kind::default(), &http).await;
+    soon(told.notified()).await;
+    for _ in 0..5 {
+        client.say(&tone(24_000, 500.0, 800)).await;
+        client.send(&json!({"type": "ping"})).await;
+        client.delivered().await;
+    }
+    looked_up.notify_one();
+    client.message("session_started").await;
+    let ai = ai.wait_for_connect().await;
+    client.say(&tone(24_000, 1_000.0, 1_000)).await;
+    let heard = given(&ai, 2 * 15_000).await;
+    let hz = frequency(&heard[1_000..14_000], 16_000);
+    assert!((hz - 1_000.0).abs() < 10.0, "{hz}");
+    assert_eq!(counters.get("roomkit_dropped_total", "too_fast"), 0);
 }
 
 #[tokio::test]

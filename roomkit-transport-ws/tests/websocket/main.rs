@@ -3,6 +3,8 @@
 
 #[cfg(feature = "tungstenite")]
 mod connection;
+#[cfg(feature = "tungstenite")]
+mod early;
 mod protocol;
 #[cfg(feature = "axum")]
 mod routes;

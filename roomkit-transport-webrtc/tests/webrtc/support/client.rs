@@ -1,6 +1,6 @@
 //! A client as a browser is one: a peer connection on real sockets.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rtc::{
@@ -199,6 +199,17 @@ impl Client {
         self.send(&json!({"type": "ping", "id": "are you there?"}))
             .await;
         self.message("pong").await;
+    }
+
+    /// Waits until the server has everything that was sent, whoever reads it there.
+    pub(crate) async fn delivered(&self) {
+        let channel = self.channel().await;
+        soon(async {
+            while channel.outstanding_bytes().await.unwrap() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 
     // ----- the voice
