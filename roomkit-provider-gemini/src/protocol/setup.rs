@@ -253,7 +253,7 @@ fn recap(history: &[HistoryItem]) -> String {
     let lines = turns.iter().flat_map(|turn| {
         let texts = turn.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text),
-            _ => None,
+            Part::InlineData(_) => None,
         });
         texts.map(move |text| format!("\n{}: {text}", turn.role))
     });

@@ -70,7 +70,8 @@ async fn v2_both_sides_of_a_webrtc_call_are_recorded() {
     assert_eq!(recorded.info.consent, RecordingDecision::Client);
     let (hz, length) = heard(&recorded.left());
     assert!((hz - 1_000.0).abs() < 5.0, "{hz}: not what was said before");
-    assert!((560..=1000).contains(&length), "{length} ms");
+    // Up to 0.2 s of it may count as said before consent.
+    assert!((395..=1000).contains(&length), "{length} ms");
     let (hz, length) = heard(&recorded.right());
     assert!((hz - 440.0).abs() < 5.0, "{hz}");
     // Longer where this machine stood still for longer than a jitter buffer hides.
