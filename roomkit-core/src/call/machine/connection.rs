@@ -209,6 +209,8 @@ impl Connection {
             deadline,
             is_urgent: false,
         };
+        // What was said last of it counts, however often it is said.
+        self.ends.retain(|end| end.reason != plan.reason);
         self.ends.push(plan.clone());
         self.plan_unless_sooner(plan);
     }
