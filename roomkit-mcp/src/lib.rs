@@ -13,6 +13,7 @@ mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http_client;
+mod live;
 mod outcome;
 mod progress;
 mod schema;

@@ -2,21 +2,14 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use rmcp::{
-    model::{ClientRequest, Extensions, PingRequest, PingRequestMethod},
-    service::{Peer, RoleClient, ServiceError},
-};
 use roomkit_core::tool::{ToolError, ToolInvocation, ToolOutput};
 use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at},
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,15 +19,13 @@ use crate::{
     catalogue::Catalogue,
     check::Checked,
     connection::{Connection, News},
-    explain, outcome,
-    progress::{Observers, ProgressBook},
+    live::{Live, Running, silence},
+    outcome,
+    progress::Observers,
 };
 
 /// A connection that held so long was a good one: the next is tried at once.
 const STEADY: Duration = Duration::from_secs(10);
-/// How many pings in a row a server may leave without an answer. While it works on calls they do not
-/// count, because many servers work on one thread, unless one of those calls has taken too long.
-const SILENT_PINGS: u32 = 3;
 /// How long a call that was not looked at waits for the next connection.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// Servers announce changes in bursts.
@@ -60,54 +51,6 @@ pub(crate) enum Link {
     /// There is none, and why; another attempt follows.
     Down(String),
     Closed,
-}
-
-/// A connection in use.
-pub(crate) struct Live {
-    peer: Peer<RoleClient>,
-    book: Arc<ProgressBook>,
-    /// A call found it broken.
-    broken: Notify,
-    /// A call was answered.
-    worked: AtomicBool,
-    running: AtomicUsize,
-    /// A call has taken too long since the server was last heard from.
-    overdue: AtomicBool,
-    /// Pings without an answer since then.
-    silent_pings: AtomicU32,
-}
-
-impl Live {
-    fn new(connection: &Connection) -> Self {
-        Self {
-            peer: connection.peer.clone(),
-            book: Arc::clone(&connection.book),
-            broken: Notify::new(),
-            worked: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-            overdue: AtomicBool::new(false),
-            silent_pings: AtomicU32::new(0),
-        }
-    }
-
-    fn answered_a_call(&self) {
-        self.worked.store(true, Ordering::Relaxed);
-        self.is_there();
-    }
-
-    fn is_there(&self) {
-        self.overdue.store(false, Ordering::Relaxed);
-        self.silent_pings.store(0, Ordering::Relaxed);
-    }
-
-    /// Counts a ping without an answer; returns whether that was one too many.
-    fn has_fallen_silent(&self) -> bool {
-        let is_busy = self.running.load(Ordering::Relaxed) > 0;
-        if is_busy && !self.overdue.load(Ordering::Relaxed) {
-            return false;
-        }
-        self.silent_pings.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_PINGS
-    }
 }
 
 impl Server {
@@ -210,7 +153,7 @@ impl Server {
                         problem,
                         "a call of an MCP server broke off"
                     );
-                    live.broken.notify_one();
+                    live.mark_broken();
                     return Err(ToolError::new(format!(
                         "the connection to the MCP server `{server}` broke during `{name}`; it may \
                          have been done or not"
@@ -219,7 +162,7 @@ impl Server {
                 // It was not looked at, so that making it again makes it once (contract K1).
                 Failure::Expired if !again => {
                     again = true;
-                    live.broken.notify_one();
+                    live.mark_broken();
                     let mut link = self.link.subscribe();
                     let next = link.wait_for(|link| match link {
                         Link::Up(next) => !Arc::ptr_eq(next, &live),
@@ -230,7 +173,7 @@ impl Server {
                     let _ = timeout(RENEWAL, next).await;
                 }
                 Failure::Expired => {
-                    live.broken.notify_one();
+                    live.mark_broken();
                     return Err(self.is_down("it was started anew twice"));
                 }
             }
@@ -272,7 +215,7 @@ impl Server {
                     self.link.send_replace(Link::Up(Arc::clone(&live)));
                     tracing::info!(server, "an MCP server is connected");
                     let problem = self.attend(connection, &live, &stop).await;
-                    if live.worked.load(Ordering::Relaxed) || since.elapsed() >= STEADY {
+                    if live.has_worked() || since.elapsed() >= STEADY {
                         attempt = 0;
                     }
                     problem
@@ -355,7 +298,7 @@ impl Server {
             let news = tokio::select! {
                 biased;
                 () = stop.cancelled() => break None,
-                () = live.broken.notified() => News::Over("the connection broke".into()),
+                () = live.broken() => News::Over("the connection broke".into()),
                 problem = &mut silence => News::Over(problem),
                 news = connection.news() => news,
                 failed = due(listing) => {
@@ -406,64 +349,4 @@ async fn due(listing: Option<(Instant, u32)>) -> u32 {
     };
     tokio::time::sleep_until(at).await;
     failed
-}
-
-/// Returns when a server has fallen silent, with how that shows.
-async fn silence(server: &Checked, live: &Live) -> String {
-    let period = server.ping;
-    let mut pings = interval_at(Instant::now() + period, period);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        pings.tick().await;
-        let problem = match timeout(period, ping(&live.peer)).await {
-            Ok(Ok(())) => {
-                live.is_there();
-                continue;
-            }
-            Ok(Err(error)) => match call::failure(server, &error) {
-                // Nothing that concerns the calls that run.
-                Failure::Refused(problem) | Failure::Unclear(problem) => problem,
-                Failure::Lost(problem) => return problem,
-                Failure::Expired => return explain::request(server, &error),
-            },
-            Err(_) => "it does not answer".into(),
-        };
-        if live.has_fallen_silent() {
-            return problem;
-        }
-    }
-}
-
-/// Counts a call while it runs, and notes if it ran for too long.
-struct Running<'a> {
-    live: &'a Live,
-    deadline: Instant,
-}
-
-impl<'a> Running<'a> {
-    fn new(live: &'a Live, deadline: Instant) -> Self {
-        live.running.fetch_add(1, Ordering::Relaxed);
-        Self { live, deadline }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.live.running.fetch_sub(1, Ordering::Relaxed);
-        if Instant::now() >= self.deadline {
-            self.live.overdue.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Whatever a server says to a ping, it is there.
-async fn ping(peer: &Peer<RoleClient>) -> Result<(), ServiceError> {
-    let request = ClientRequest::PingRequest(PingRequest {
-        method: PingRequestMethod,
-        extensions: Extensions::default(),
-    });
-    match peer.send_request(request).await {
-        Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
-        Err(error) => Err(error),
-    }
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    change::Change,
     io::{ToolAnswer, ToolRequest},
-    setup::Change,
 };
 use crate::{
     error::ConfigError,

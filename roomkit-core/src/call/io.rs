@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::{setup::Change, shared_tools::Redeclared};
+use super::{change::Change, shared_tools::Redeclared};
 use crate::{
     event::{EndReason, HandOverPhase, ResponsePhase},
     id::{CallId, ItemId, ResponseId},

@@ -16,6 +16,7 @@
 //! The machine's parts: [`playout`] is the one place where the AI's voice waits, [`words`] the
 //! one place where news wait, [`tools`] the ledger of tool calls.
 
+mod change;
 mod driver;
 mod gate;
 mod history;
@@ -33,6 +34,7 @@ mod uplink;
 mod vendor_changes;
 mod words;
 
+pub(crate) use change::{Change, Resets, ToolsFrom};
 pub(crate) use driver::{ENDING, NewCall, PermissionCell, Shared};
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Moment, Permissions, Sound};
@@ -40,5 +42,5 @@ pub(crate) use machine::{CallSettings, Opening, greeting_note};
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::{Frames, fuzz};
 pub(crate) use publisher::{LAST_HOOKS, as_asked, telling};
-pub(crate) use setup::{Change, Resets, Setup, ToolsFrom, ToolsOf};
+pub(crate) use setup::{Setup, ToolsOf};
 pub(crate) use shared_tools::{AgentTools, Listed, Redeclared};

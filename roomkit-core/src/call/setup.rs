@@ -2,17 +2,15 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use tokio::sync::oneshot;
-
 use super::{
+    change::{Change, ToolsFrom},
     gate::Toolbox,
     shared_tools::{AgentTools, Listed, Redeclared},
     vendor_changes::VendorChanges,
 };
 use crate::{
-    error::{ConfigError, UpdateError},
-    provider::{ProviderCommand, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
-    voice::Updated,
+    error::ConfigError,
+    provider::{SessionSetup, SessionUpdate},
 };
 
 /// Changes a provider may leave without an answer; of more than these the oldest is taken as made.
@@ -27,114 +25,6 @@ pub(crate) enum ToolsOf {
     Session,
     /// Those of its agent, and the channel's beside them.
     Agent(Arc<AgentTools>),
-}
-
-/// Whose tools a change brings.
-#[derive(Debug, Clone)]
-pub(crate) enum ToolsFrom {
-    /// The host's, for this session, or an agent's: sources change them no more.
-    Host,
-    /// An agent's, and the channel's as they were then.
-    Agent(Arc<AgentTools>, Arc<Listed>),
-    /// The sources', which change again with them.
-    Sources,
-    /// Whoever's they were: the model is told of others among them.
-    Search,
-}
-
-/// Settings that go back to the provider's own.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Resets {
-    pub(crate) voice: bool,
-    pub(crate) temperature: bool,
-}
-
-/// A change of a live session.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) update: SessionUpdate,
-    pub(crate) resets: Resets,
-    /// How the provider can make it.
-    pub(crate) support: UpdateSupport,
-    /// Who answers the new tools, unless those answer who did.
-    pub(crate) toolbox: Option<Arc<Toolbox>>,
-    /// Whose tools these are.
-    pub(crate) tools_from: ToolsFrom,
-    /// Who the AI is from then on.
-    pub(crate) agent: Option<Arc<str>>,
-    /// What is to be said as soon as it is made.
-    pub(crate) greeting: Option<String>,
-    /// Who wants to know what comes of it.
-    pub(crate) reply: Option<oneshot::Sender<Result<Updated, UpdateError>>>,
-}
-
-impl Change {
-    /// A change of settings.
-    pub(crate) fn new(update: SessionUpdate, support: UpdateSupport) -> Self {
-        Self {
-            update,
-            resets: Resets::default(),
-            support,
-            toolbox: None,
-            tools_from: ToolsFrom::Host,
-            agent: None,
-            greeting: None,
-            reply: None,
-        }
-    }
-
-    /// The tools of the sources have changed.
-    pub(crate) fn of_sources(toolbox: Arc<Toolbox>, support: UpdateSupport) -> Self {
-        Self::of_tools(toolbox, ToolsFrom::Sources, support)
-    }
-
-    /// The model has found tools; only a provider that takes them live has a search.
-    pub(crate) fn of_search(toolbox: Toolbox) -> Self {
-        let support = UpdateSupport::all(UpdateWay::Live);
-        Self::of_tools(Arc::new(toolbox), ToolsFrom::Search, support)
-    }
-
-    fn of_tools(toolbox: Arc<Toolbox>, tools_from: ToolsFrom, support: UpdateSupport) -> Self {
-        let update = SessionUpdate {
-            tools: Some(toolbox.definitions().to_vec()),
-            ..SessionUpdate::default()
-        };
-        Self {
-            toolbox: Some(toolbox),
-            tools_from,
-            ..Self::new(update, support)
-        }
-    }
-
-    /// The settings that are changed, by name, and how each can be. What a provider has of its own
-    /// only it knows, so that what goes back to that is left out of the setup of a new connection.
-    pub(super) fn ways(&self) -> impl Iterator<Item = (&'static str, UpdateWay)> {
-        let Resets { voice, temperature } = self.resets;
-        let resets = [
-            ("voice", voice, self.support.voice),
-            ("temperature", temperature, self.support.temperature),
-        ];
-        let resets = resets.into_iter().filter(|(_, is_reset, _)| *is_reset);
-        let resets = resets.map(|(field, _, way)| match way {
-            UpdateWay::Never => (field, UpdateWay::Never),
-            _ => (field, UpdateWay::NewConnection),
-        });
-        self.update.ways(self.support).chain(resets)
-    }
-
-    /// What the provider is told of it, if there is anything to tell.
-    pub(super) fn command(&self) -> Option<ProviderCommand> {
-        let update = self.update.clone();
-        (update != SessionUpdate::default()).then_some(ProviderCommand::Update(update))
-    }
-
-    /// Tells who wants to know it what comes of the change.
-    pub(crate) fn answer(&mut self, result: Result<Updated, UpdateError>) {
-        if let Some(reply) = self.reply.take() {
-            // Who does not wait does not want to know.
-            let _ = reply.send(result);
-        }
-    }
 }
 
 /// What the session is, and what it is about to become.
@@ -409,18 +299,6 @@ impl Setup {
 
     fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> State {
         self.accepted.after(changes)
-    }
-}
-
-impl Change {
-    /// Whose the tools are from then on, if somebody else's.
-    fn tools_of(&self) -> Option<ToolsOf> {
-        self.toolbox.as_ref()?;
-        match &self.tools_from {
-            ToolsFrom::Host => Some(ToolsOf::Session),
-            ToolsFrom::Agent(agent, _) => Some(ToolsOf::Agent(Arc::clone(agent))),
-            ToolsFrom::Sources | ToolsFrom::Search => None,
-        }
     }
 }
 

@@ -4,8 +4,8 @@
 use super::{Call, Given, connection::State};
 use crate::{
     call::{
+        change::Change,
         io::{Action, Moment, News, ToolAnswer},
-        setup::Change,
         shared_tools::Redeclared,
         tools::Closed,
     },

@@ -96,6 +96,17 @@ pub(super) struct Plan {
     pub(super) is_urgent: bool,
 }
 
+impl Plan {
+    fn quiet(reason: HandOverReason, from: Moment, deadline: Moment) -> Self {
+        Self {
+            reason,
+            from,
+            deadline,
+            is_urgent: false,
+        }
+    }
+}
+
 /// A hand-over that happens.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -186,12 +197,7 @@ impl Connection {
     }
 
     pub(super) fn plan(&mut self, reason: HandOverReason, from: Moment, deadline: Moment) {
-        self.plan_unless_sooner(Plan {
-            reason,
-            from,
-            deadline,
-            is_urgent: false,
-        });
+        self.plan_unless_sooner(Plan::quiet(reason, from, deadline));
     }
 
     fn plan_unless_sooner(&mut self, plan: Plan) {
@@ -203,12 +209,7 @@ impl Connection {
 
     /// Plans to be gone before an end that stays, whatever becomes of this plan.
     fn plan_before_end(&mut self, reason: HandOverReason, from: Moment, deadline: Moment) {
-        let plan = Plan {
-            reason,
-            from,
-            deadline,
-            is_urgent: false,
-        };
+        let plan = Plan::quiet(reason, from, deadline);
         // What was said last of it counts, however often it is said.
         self.ends.retain(|end| end.reason != plan.reason);
         self.ends.push(plan.clone());

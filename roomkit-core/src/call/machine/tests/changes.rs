@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    call::{io::Dial, setup::Change},
+    call::{change::Change, io::Dial},
     error::UpdateError,
     event::{EndReason, HandOverOutcome, HandOverPhase, HandOverReason},
     provider::{

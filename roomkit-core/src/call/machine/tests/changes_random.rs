@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    call::setup::Change,
+    call::change::Change,
     event::EndReason,
     provider::{
         HistorySupport, ProviderError, ProviderErrorKind, SessionUpdate, UpdateSupport, UpdateWay,

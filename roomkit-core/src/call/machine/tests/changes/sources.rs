@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     call::{
-        setup::ToolsFrom,
+        change::ToolsFrom,
         shared_tools::{AgentTools, Listed, Redeclared},
     },
     tool::{Tool, ToolDefinition},

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    call::setup::Change,
+    call::change::Change,
     provider::{SessionUpdate, UpdateSupport, UpdateWay},
     voice::DeliveryStrategy,
 };
