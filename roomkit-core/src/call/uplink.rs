@@ -21,7 +21,7 @@ use crate::{audio, provider::ProviderCapabilities};
 
 /// Audio from before the first connection: at most this many bytes, then the newest is dropped
 /// (contract S4).
-const EARLY_BYTES: usize = 1 << 20;
+pub(super) const EARLY_BYTES: usize = 1 << 20;
 /// How many utterances may be known that the model has not understood for certain.
 const MAX_UTTERANCES: usize = 128;
 /// The end of speech is noticed only after some silence, and in its last part somebody may have

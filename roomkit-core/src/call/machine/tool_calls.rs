@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Given, OWES_AFTER_GIVEN, Wanted};
+use super::{Call, Given, OWES_AFTER_GIVEN};
 use crate::{
     call::{
         gate::Toolbox,
@@ -25,7 +25,6 @@ impl Call {
             Called::New => {
                 self.calls.insert(request.call_id.clone(), toolbox);
                 self.tell_tool_call(now, request);
-                self.asks_after_the_last_result();
             }
             Called::Refused(answer) => {
                 self.tell_tool_call(now, request.clone());
@@ -64,18 +63,6 @@ impl Call {
             Given::Result(closed, _) if closed.request.call_id == *call_id => Some(closed),
             _ => None,
         })
-    }
-
-    /// A quick tool may be done before the model makes the next call of the same turn.
-    fn asks_after_the_last_result(&mut self) {
-        if self.has_results && !self.tools.is_settled() {
-            self.wanted = match self.wanted {
-                Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) => {
-                    Wanted::AskedUntil(until)
-                }
-                Wanted::No | Wanted::NotBefore(_) => Wanted::No,
-            };
-        }
     }
 
     /// The provider takes calls back (contract K4). If nothing else is waited for, it goes on with

@@ -79,7 +79,8 @@ impl Call {
         // It answers what was given, not what still waits to be.
         self.awaits_response = self.deferred.iter().any(Held::wants_answer);
         self.refusals = 0;
-        self.has_results = false;
+        // What was given after the request is for the next response: it may not know it.
+        self.has_results = matches!(self.wanted, Wanted::AskedAndMore(_));
         let asked_for = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
@@ -240,6 +241,14 @@ impl Call {
             && now >= until
         {
             self.wanted = Wanted::NotBefore(now);
+        }
+        if let Wanted::NotBefore(_) = self.wanted
+            && self.has_results
+            && !self.tools.is_settled()
+        {
+            // A quick tool was done before the model made the next call of the same turn: it is
+            // asked after the last of them.
+            self.wanted = Wanted::No;
         }
         if let Wanted::NotBefore(at) = self.wanted
             && now >= at

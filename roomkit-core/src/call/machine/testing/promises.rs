@@ -24,6 +24,8 @@ pub(in crate::call::machine) struct Promises {
     pub(in crate::call::machine) broken: Vec<String>,
     balance: Balance,
     calls: Calls,
+    /// Something besides results was to be answered, and may be asked for again.
+    asked: bool,
     finals: HashSet<(Role, ItemId)>,
     /// None once it is not known.
     pacing: Option<Pacing>,
@@ -38,6 +40,7 @@ impl Promises {
             broken: Vec::new(),
             balance: Balance::default(),
             calls: Calls::default(),
+            asked: false,
             finals: HashSet::new(),
             pacing: Some(Pacing::new(pace)),
             fresh_from: 0,
@@ -69,6 +72,12 @@ impl Promises {
     /// The provider takes a call back.
     pub(super) fn taken_back(&mut self, call_id: &CallId) {
         self.calls.owed.remove(call_id);
+    }
+
+    /// Something may be owed an answer whatever tools do: words, images, what another connection was
+    /// given, or a request that was turned down.
+    pub(super) fn asked(&mut self) {
+        self.asked = true;
     }
 
     /// A tool is not running any more.
@@ -108,6 +117,10 @@ impl Promises {
             Action::CancelTool { call_id, .. } => self.finished(call_id),
             Action::ToProvider(ProviderCommand::ToolResult { call_id, .. }) => {
                 self.broken.extend(self.calls.answered(call_id));
+            }
+            Action::ToProvider(ProviderCommand::Respond) => {
+                let early = self.calls.asked_too_early();
+                self.broken.extend(early.filter(|_| !self.asked));
             }
             Action::ToClient(ClientCommand::Audio(pcm)) => {
                 if let Some(pacing) = &mut self.pacing {
@@ -208,7 +221,8 @@ impl Balance {
     }
 }
 
-/// K1, K2: no call runs twice, none is answered twice, each is closed once.
+/// K1, K2, K7: no call runs twice, none is answered twice, each is closed once, and the model is asked
+/// to go on after the last.
 #[derive(Debug, Default)]
 struct Calls {
     /// How often each was made, and with which arguments last; the same id with others on another
@@ -246,6 +260,11 @@ impl Calls {
         let made = self.made.get(call_id).map_or(0, |(made, _)| *made);
         let is_right = is_new && *started <= made;
         (!is_right).then(|| format!("K1: {call_id:?} runs more than once"))
+    }
+
+    fn asked_too_early(&self) -> Option<String> {
+        let owed = self.owed.iter().next();
+        owed.map(|call_id| format!("K7: an answer is asked for while {call_id:?} has none"))
     }
 
     fn answered(&mut self, call_id: &CallId) -> Option<String> {

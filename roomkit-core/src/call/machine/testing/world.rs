@@ -14,6 +14,7 @@ use crate::{
         io::{Action, Command, Input, News, Permissions, ToolAnswer},
         machine::{CallSettings, HELD_COMMANDS, STALE_RESPONSES, given::DELIVERIES},
         playout::Pace,
+        uplink::EARLY_BYTES,
     },
     event::EndReason,
     id::CallId,
@@ -59,10 +60,14 @@ impl World {
             jitter_buffer: settings.jitter_buffer,
         };
         let mut opening = opening();
+        let mut promises = Promises::new(pace);
+        if greeting.is_some() {
+            promises.asked();
+        }
         opening.greeting = greeting;
         Self {
             call: Scripted::opened(settings.clone(), opening),
-            promises: Promises::new(pace),
+            promises,
             settings,
             capabilities,
             has_ids,
@@ -77,6 +82,9 @@ impl World {
 
     /// Lets it happen, if it can at this moment, and looks whether what comes of it is right.
     pub(in crate::call::machine) fn run(&mut self, step: &Step) {
+        if self.asks(step) {
+            self.promises.asked();
+        }
         match step {
             Step::Pass(time) => {
                 self.call.pass(*time);
@@ -162,6 +170,21 @@ impl World {
         self.promises.at_end();
         if !self.call.call.tools.is_empty() {
             self.promises.broken.push("K2: a tool call is open".into());
+        }
+    }
+
+    /// Whether an answer may be owed because of it, whatever tools do.
+    fn asks(&self, step: &Step) -> bool {
+        match step {
+            Step::Text(silent) | Step::Image(silent) => !silent,
+            Step::Activity(begins) => !begins,
+            Step::Dialled(_) => self.connections > 0,
+            Step::Types
+            | Step::Deliver(_)
+            | Step::HandOff(..)
+            | Step::Change(..)
+            | Step::Refused => true,
+            _ => false,
         }
     }
 
@@ -317,8 +340,13 @@ impl World {
     fn beyond_bounds(&self) -> Option<String> {
         let call = &self.call.call;
         let queued = call.playout.end().saturating_sub(call.playout.sent());
+        // What came before the first connection may still wait when the next one is dialled.
+        let early = audio::duration_of(EARLY_BYTES, RATE);
         let what = [
-            ("held audio", call.uplink.held() > self.settings.hold),
+            (
+                "held audio",
+                call.uplink.held() > self.settings.hold + early,
+            ),
             // What waits was brought to another rate, which may have made it a little longer.
             (
                 "the playout",

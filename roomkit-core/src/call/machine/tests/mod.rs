@@ -13,6 +13,7 @@ mod recording;
 mod silence;
 mod stats;
 mod tools;
+mod tools_random;
 mod turns;
 mod words;
 
