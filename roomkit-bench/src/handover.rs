@@ -18,7 +18,7 @@ use roomkit::{
         MockConnection, MockRealtimeTransport,
         fake_gemini::FakeGemini,
         fake_openai::FakeOpenAi,
-        fault_proxy::{Cut, FaultProxy},
+        fault_proxy::{Cut, Direction, FaultProxy},
     },
     registry::Registry,
     transport::LinkInfo,
@@ -37,6 +37,9 @@ use crate::{
 };
 
 const FRAME: Duration = Duration::from_millis(20);
+/// Behind this many bytes from a frame's beginning another frame has begun and not ended: with their
+/// JSON they take some 1350 bytes of OpenAI's wire and 950 of Gemini's.
+const WITHIN_A_FRAME: u64 = 2_111;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -159,7 +162,8 @@ async fn measure(vendor: Vendor, case: Case) -> Outcome<Round> {
         Case::Planned => fake.announces_its_end(),
         Case::Cut => {
             proxy.delay_connect(Duration::from_millis(500));
-            proxy.cut(Cut::Reset);
+            let connection = proxy.wait_for_connection(0).await;
+            connection.cut_after(Direction::ToServer, WITHIN_A_FRAME, Cut::Reset);
         }
     }
     let (hand_over, held) = loop {

@@ -116,7 +116,9 @@ pub(crate) async fn run(options: &Options) -> Outcome<Checked> {
     }
     running.stop().await?;
     let mut lived = Checked::new(table);
-    if let [_, first, .., last] = steady.as_slice() {
+    if let [_, first, .., last] = steady.as_slice()
+        && first.sessions < last.sessions
+    {
         let grown = (last.memory as f64 - first.memory as f64) * 1024.0;
         let slope = grown / (last.sessions - first.sessions) as f64;
         let note =

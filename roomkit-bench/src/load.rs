@@ -1,13 +1,16 @@
 //! Callers: each sends 20 ms of audio every 20 ms and times its way there and back.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
@@ -15,13 +18,14 @@ use tokio_tungstenite::{
 
 use crate::{
     Outcome,
+    crowd::Crowd,
     figures::{percentile, println_now},
 };
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub(crate) const FRAME_TIME: Duration = Duration::from_millis(20);
-/// Not measured: the first frames of each caller.
+/// Not measured: the first frames after all are there.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
@@ -35,7 +39,7 @@ pub(crate) struct Options {
     /// How many callers.
     #[arg(long)]
     sessions: usize,
-    /// How long they talk, in seconds, after two seconds of warming up.
+    /// How long they talk once all are there, in seconds, after two seconds of warming up.
     #[arg(long)]
     seconds: u64,
     /// Connect and say nothing.
@@ -60,24 +64,32 @@ impl Report {
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    let started = Instant::now();
-    let mut callers = Vec::new();
+    let epoch = Instant::now();
+    let measured = watch::Sender::new(None);
+    let mut crowd = Crowd::new();
     for number in 0..options.sessions {
-        let (url, seconds, silent) = (options.url.clone(), options.seconds, options.silent);
+        let (url, silent) = (options.url.clone(), options.silent);
         let frame = Frame::new(options.rate);
         // Spread over a frame's time, as callers are.
         let offset = FRAME_TIME * number as u32 / options.sessions as u32;
-        callers.push(tokio::spawn(async move {
-            call(&url, frame, started, offset, seconds, silent).await
-        }));
+        let (ticket, measured) = (crowd.ticket(), measured.subscribe());
+        crowd.spawn(async move {
+            let socket = connect(&url).await?;
+            ticket.joined();
+            if silent {
+                return stay(measured, epoch).await;
+            }
+            sleep(offset).await;
+            talk(socket, frame, epoch, measured).await
+        });
         sleep(Duration::from_millis(5)).await;
     }
-    // Whoever measures the server waits for this line before it looks.
-    println_now("connected")?;
+    crowd.all_joined().await?;
+    let begins = epoch.elapsed() + WARM_UP;
+    measured.send_replace(Some(begins..begins + Duration::from_secs(options.seconds)));
     let mut times = Vec::new();
     let (mut sent, mut received) = (0, 0);
-    for caller in callers {
-        let call = caller.await??;
+    for call in crowd.left().await? {
         sent += call.sent;
         received += call.times.len() as u64;
         times.extend(call.times);
@@ -93,6 +105,11 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     println_now(&serde_json::to_string(&report)?)
 }
 
+/// When frames are measured, since the epoch, which is the same for all callers: none before all of
+/// them are there.
+type Measured = watch::Receiver<Option<Range<Duration>>>;
+
+#[derive(Default)]
 struct Call {
     sent: u64,
     times: Vec<u32>,
@@ -163,58 +180,67 @@ impl Frame {
     }
 }
 
-async fn call(
-    url: &str,
+/// Says nothing until it is over.
+async fn stay(mut measured: Measured, epoch: Instant) -> Outcome<Call> {
+    let ends = measured.wait_for(Option::is_some).await?.clone();
+    if let Some(Range { end, .. }) = ends {
+        sleep_until(epoch + end).await;
+    }
+    Ok(Call::default())
+}
+
+async fn talk(
+    socket: Socket,
     mut frame: Frame,
     epoch: Instant,
-    offset: Duration,
-    seconds: u64,
-    silent: bool,
+    measured: Measured,
 ) -> Outcome<Call> {
-    let (mut send, mut receive) = connect(url).await?.split();
-    let mut call = Call {
-        sent: 0,
-        times: Vec::new(),
+    let (mut send, mut receive) = socket.split();
+    let mut call = Call::default();
+    let is_measured = |sent: Duration| {
+        let measured = measured.borrow();
+        measured.as_ref().is_some_and(|range| range.contains(&sent))
     };
-    let begins = Instant::now() + WARM_UP;
-    let ends = begins + Duration::from_secs(seconds);
-    if silent {
-        tokio::time::sleep_until(ends).await;
-        return Ok(call);
-    }
-    sleep(offset).await;
+    let is_over = |now: Duration| {
+        let measured = measured.borrow();
+        measured.as_ref().is_some_and(|range| now >= range.end)
+    };
     let mut ticks = interval(FRAME_TIME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         tokio::select! {
-            at = ticks.tick() => {
-                if at >= ends {
+            _ = ticks.tick() => {
+                // As exact as it travels, so that both ways agree on what is measured.
+                let now = Duration::from_micros(epoch.elapsed().as_micros() as u64);
+                if is_over(now) {
                     break;
                 }
-                send.send(frame.at(epoch.elapsed())).await?;
-                call.sent += u64::from(at >= begins);
+                send.send(frame.at(now)).await?;
+                call.sent += u64::from(is_measured(now));
             }
             message = receive.next() => {
                 let message = message.ok_or("the server closed in mid-call")??;
-                note(&mut call, &message, epoch, begins);
+                call.note(&message, epoch, is_measured);
             }
         }
     }
     // What is still on its way.
     let rest = async {
         while let Some(Ok(message)) = receive.next().await {
-            note(&mut call, &message, epoch, begins);
+            call.note(&message, epoch, is_measured);
         }
     };
     let _ = timeout(Duration::from_millis(500), rest).await;
     Ok(call)
 }
 
-fn note(call: &mut Call, message: &Message, epoch: Instant, begins: Instant) {
-    if let Some(sent) = Frame::read(message)
-        && epoch + sent >= begins
-    {
-        let time = epoch.elapsed().saturating_sub(sent);
-        call.times.push(time.as_micros() as u32);
+impl Call {
+    fn note(&mut self, message: &Message, epoch: Instant, is_measured: impl Fn(Duration) -> bool) {
+        if let Some(sent) = Frame::read(message)
+            && is_measured(sent)
+        {
+            let time = epoch.elapsed().saturating_sub(sent);
+            self.times.push(time.as_micros() as u32);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod all;
 mod calls;
 mod checked;
 mod count;
+mod crowd;
 mod figures;
 mod floor;
 mod handover;
@@ -84,7 +85,7 @@ enum Command {
     /// Does one piece of work again and again.
     Piece(count::PieceOptions),
     /// What Opus alone costs, as one line of JSON.
-    Codec,
+    Codec(calls::codec::Options),
     /// Calls of a tool through the bridge to MCP, beside a bare client.
     #[cfg(feature = "mcp")]
     Mcp(mcp::Options),
@@ -140,7 +141,7 @@ fn main() -> Outcome<()> {
                 counted.outcome(options.check)
             }
             Command::Piece(options) => count::piece(&options),
-            Command::Codec => calls::codec::run(),
+            Command::Codec(options) => calls::codec::run(&options),
             #[cfg(feature = "mcp")]
             Command::McpServer(options) => mcp::serve(&options).await,
             Command::Floor(options) => floor::run(options).await,

@@ -10,8 +10,8 @@ use crate::{
 
 /// A session counts as carried while the round trip's p99 is below this, in us.
 const BOUND_US: u32 = 20_000;
-/// With its core so busy, in per cent, it is the callers that are measured.
-const CALLERS_FULL: f64 = 97.0;
+/// A core that is so busy, in per cent, is full.
+const FULL: f64 = 97.0;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -42,7 +42,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "what ended it",
         ])
         .note(
-            "The most sessions with a p99 below 20 ms and no frame lost, and with how many that was over. Where the callers' core was full, the program \
+            "The most sessions with a p99 below 20 ms and no frame lost, and with how many that was over. Where only the callers' core was full, the program \
              under measurement carries more than this machine can ask of it.",
         );
     for subject in [Subject::Floor, Subject::Server] {
@@ -53,11 +53,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             let round = ws::measure(subject, &ws, sessions).await?;
             ws::progress(subject, sessions, &round)?;
             if round.report.p99_us > BOUND_US || round.report.lost() > 0 {
-                let why = if round.others > CALLERS_FULL {
-                    "the callers' core was full"
-                } else {
-                    "the program's core was full"
-                };
+                let why = full(round.cpu * sessions as f64 + round.noise, round.others);
                 ended = format!(
                     "{sessions}: p99 {} us, {} lost, {why}",
                     round.report.p99_us,
@@ -90,4 +86,27 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
         ]);
     }
     Ok(table)
+}
+
+/// Whose core was full, of two that were so busy.
+fn full(programs: f64, callers: f64) -> &'static str {
+    match (programs > FULL, callers > FULL) {
+        (true, true) => "both cores were full",
+        (true, false) => "the program's core was full",
+        (false, true) => "the callers' core was full",
+        (false, false) => "neither core was full",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_full_only_if_it_was_busy() {
+        assert_eq!(full(74.0, 95.0), "neither core was full");
+        assert_eq!(full(74.0, 102.0), "the callers' core was full");
+        assert_eq!(full(99.0, 80.0), "the program's core was full");
+        assert_eq!(full(99.0, 99.0), "both cores were full");
+    }
 }

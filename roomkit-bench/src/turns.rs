@@ -170,11 +170,14 @@ pub(crate) async fn call(options: &CallerOptions) -> Outcome<()> {
         let told: Vec<_> = told
             .filter_map(|event| event.json["audio_end_ms"].as_f64())
             .collect();
-        report.untold += turns.played_at_clear.len().saturating_sub(told.len());
-        let pairs = told.into_iter().zip(&turns.played_at_clear);
-        report
-            .truncation_errors
-            .extend(pairs.map(|(told, played)| told - played));
+        let untold = turns.played_at_clear.len().saturating_sub(told.len());
+        report.untold += untold;
+        // With one untold it is not known which of the others belong together.
+        if untold == 0 {
+            let pairs = told.into_iter().zip(&turns.played_at_clear);
+            let errors = pairs.map(|(told, played)| told - played);
+            report.truncation_errors.extend(errors);
+        }
         report.turns.add(turns);
     }
     println_now(&serde_json::to_string(&report)?)

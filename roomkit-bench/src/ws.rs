@@ -112,7 +112,7 @@ pub(crate) struct Round {
     /// How often per session and second a thread went to sleep.
     sleeps: f64,
     /// How busy others were on the same core, in per cent: the machine's own noise.
-    noise: f64,
+    pub(crate) noise: f64,
     /// How busy the core of the callers and of the vendor was, in per cent.
     pub(crate) others: f64,
     pub(crate) report: Report,

@@ -4,14 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{sync::watch, time::sleep};
 
 use super::{
     caller::{Call, Caller, FRAME_TIME},
     conduct::{Conduct, Interrupting, Looping, Silent, Timing},
     line::Lines,
 };
-use crate::{Outcome, figures::println_now};
+use crate::{Outcome, crowd::Crowd, figures::println_now};
 
 /// Between two callers who join.
 const BETWEEN: Duration = Duration::from_millis(40);
@@ -56,8 +56,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let lines = Arc::new(Lines::new()?);
     let manners = Manners::new(options.mode)?;
     let stop = watch::Sender::new(false);
-    let mut callers = JoinSet::new();
-    let (joined, mut all_joined) = watch::channel(0);
+    let mut crowd = Crowd::new();
     // Made before the first call: it takes time that would be missing in the calls.
     let conducts = (0..options.sessions).map(|number| manners.of(number, options));
     for (number, conduct) in conducts
@@ -70,32 +69,20 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         // An id is used once, and the server sees callers of several programs.
         let id = format!("bench-{}-{number}", std::process::id());
         let (lines, server) = (Arc::clone(&lines), options.server);
-        let (joined, stop) = (joined.clone(), stop.subscribe());
-        callers.spawn(async move {
+        let (ticket, stop) = (crowd.ticket(), stop.subscribe());
+        crowd.spawn(async move {
             let mut conduct = conduct;
             let mut caller = Caller::join(&lines, server, &id).await?;
-            joined.send_modify(|count| *count += 1);
+            ticket.joined();
             caller.talk(&mut *conduct, offset, stop).await?;
-            Outcome::Ok(caller.leave(conduct).await)
+            Ok(caller.leave(conduct).await)
         });
         sleep(BETWEEN).await;
     }
-    tokio::select! {
-        // One that ends now has failed.
-        Some(failed) = callers.join_next() => {
-            failed??;
-            return Err("a caller left before it was time".into());
-        }
-        all = all_joined.wait_for(|count| *count == options.sessions) => drop(all?),
-    }
-    // Whoever measures the server waits for this line before it looks.
-    println_now("connected")?;
+    crowd.all_joined().await?;
     sleep(Duration::from_secs(options.seconds)).await;
     stop.send_replace(true);
-    let mut calls = Vec::new();
-    while let Some(call) = callers.join_next().await {
-        calls.push(call??);
-    }
+    let calls = crowd.left().await?;
     println_now(&serde_json::to_string(&Report { calls })?)
 }
 

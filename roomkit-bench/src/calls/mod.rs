@@ -29,6 +29,9 @@ use crate::{
     table::Table,
 };
 
+/// Until calls that have ended are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many callers.
@@ -64,7 +67,7 @@ struct Round {
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome<Table> {
-    let costs = codec_costs().await?;
+    let costs = codec_costs(options.sessions).await?;
     let (mut floor, mut server) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         for (subject, rounds) in [(Subject::Floor, &mut floor), (Subject::Server, &mut server)] {
@@ -89,6 +92,12 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
 
 async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
     let running = subject.start(options.mode).await?;
+    // What the first call ever takes, above all the pages of the program itself, no other takes.
+    let mut first = running.callers("talk", 1, 0, 2)?;
+    first.lines.next_line().await?;
+    first.lines.next_line().await?;
+    first.stop().await?;
+    sleep(FORGOTTEN).await;
     let before = running.process.memory()?;
     let idle = idle(&running, options.sessions).await?;
 
@@ -130,14 +139,14 @@ async fn idle(running: &Running, sessions: usize) -> Outcome<u64> {
     let memory = running.process.memory()?;
     callers.lines.next_line().await?;
     callers.stop().await?;
-    // Until they are forgotten.
-    sleep(Duration::from_secs(1)).await;
+    sleep(FORGOTTEN).await;
     Ok(memory)
 }
 
 /// Measured where the server is measured.
-async fn codec_costs() -> Outcome<Costs> {
-    let mut codec = Process::start("roomkit-bench", CORE, &words("codec"))?;
+async fn codec_costs(sessions: usize) -> Outcome<Costs> {
+    let arguments = words(&format!("codec --sessions {sessions}"));
+    let mut codec = Process::start("roomkit-bench", CORE, &arguments)?;
     let line = codec.lines.next_line().await?;
     Ok(serde_json::from_str(&line.ok_or("the codec has failed")?)?)
 }

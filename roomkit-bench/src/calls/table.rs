@@ -36,14 +36,18 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec:
     .note(
         "Medians of the rounds; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
          6.5 ms in it. The floor is a program on the same crate that sends each packet back and knows no codec; `x floor and codec` adds to it what Opus alone \
-         takes, in a loop.",
+         takes, in a loop over the codecs of as many sessions.",
     );
     let spoken = median(server.iter().map(Round::spoken));
     let codec = match options.mode {
         Mode::Silent => 0.0,
         Mode::Talk => codec.decode_speech + codec.encode_speech,
         Mode::Conversation => {
-            0.4 * codec.decode_speech + 0.6 * codec.decode_silence + spoken * codec.encode_speech
+            let silent = median(server.iter().map(Round::silent));
+            0.4 * codec.decode_speech
+                + 0.6 * codec.decode_silence
+                + spoken * codec.encode_speech
+                + silent * codec.encode_silence
         }
     };
     let least = median(floor.iter().map(|round| round.cpu)) + codec;
@@ -132,11 +136,19 @@ impl Round {
 
     /// The share of the time in which something was heard.
     fn spoken(&self) -> f64 {
+        self.share(|call| call.speech)
+    }
+
+    /// The share of the time in which silence was heard: it is encoded as well.
+    fn silent(&self) -> f64 {
+        self.share(|call| call.received - call.speech)
+    }
+
+    fn share(&self, packets: fn(&Call) -> u64) -> f64 {
         let calls = &self.report.calls;
-        let (speech, sent) = calls.iter().fold((0, 0), |(speech, sent), call| {
-            (speech + call.speech, sent + call.sent)
-        });
-        speech as f64 / sent.max(1) as f64
+        let heard: u64 = calls.iter().map(packets).sum();
+        let sent: u64 = calls.iter().map(|call| call.sent).sum();
+        heard as f64 / sent.max(1) as f64
     }
 }
 
