@@ -5,7 +5,9 @@ use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    process::ExitCode,
+    process::{ExitCode, exit},
+    sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,9 @@ use roomkit_fuzz::{TARGETS, input, write_seeds};
 /// An input that a target works on for longer has found something: milliseconds are usual, and a busy
 /// machine stops a program for less.
 const TOO_LONG: Duration = Duration::from_secs(5);
+
+/// What is worked on: the target, the input's seed, and since when. One that never returns is told of as well.
+static AT_WORK: Mutex<Option<(&str, u64, Instant)>> = Mutex::new(None);
 
 #[derive(Parser)]
 #[command(about = "Throws broken input at every decoder of roomkit")]
@@ -44,30 +49,47 @@ fn main() -> ExitCode {
     }
     let until = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut inputs = 0_u64;
-    let mut out = std::io::stdout().lock();
+    thread::spawn(watch);
     while Instant::now() < until {
         let seed = arguments.seed + inputs;
         let input = input(seed);
         for (name, target) in TARGETS {
-            let began = Instant::now();
-            let panicked = catch_unwind(AssertUnwindSafe(|| target(&input))).is_err();
-            let took = began.elapsed();
-            if panicked || took > TOO_LONG {
-                let problem = if panicked {
-                    "panicked".to_owned()
-                } else {
-                    format!("took {took:?}")
-                };
-                let _ = writeln!(
-                    out,
-                    "{name} {problem}; repeat with --seed {seed} --seconds 1"
-                );
-                return ExitCode::FAILURE;
+            at_work(Some((name, seed, Instant::now())));
+            if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
+                found(name, seed, "panicked");
             }
         }
         inputs += 1;
     }
+    at_work(None);
     let targets = TARGETS.len();
+    let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{inputs} inputs through {targets} targets, no panic");
     ExitCode::SUCCESS
+}
+
+fn at_work(now: Option<(&'static str, u64, Instant)>) {
+    *AT_WORK.lock().unwrap_or_else(PoisonError::into_inner) = now;
+}
+
+/// Ends the program when an input takes too long.
+fn watch() {
+    loop {
+        thread::sleep(TOO_LONG / 20);
+        let now = *AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, seed, began)) = now
+            && began.elapsed() > TOO_LONG
+        {
+            found(name, seed, "takes too long");
+        }
+    }
+}
+
+fn found(name: &str, seed: u64, problem: &str) -> ! {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(
+        out,
+        "{name} {problem}; repeat with --seed {seed} --seconds 1"
+    );
+    exit(1)
 }

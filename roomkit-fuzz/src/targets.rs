@@ -1,18 +1,23 @@
 //! The decoders and the call machine, each as a function of bytes that must not panic.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderName, HeaderValue, Request, StatusCode};
 use roomkit_core::{
     audio::{Resampler, duration_of, g711, level_dbfs},
     client_protocol::{ClientMessage, MessageLimits},
     fuzzing,
+    provider::ProviderErrorKind,
 };
+use roomkit_dial::{ErrorTable, Redactor};
+use roomkit_http::{Admission, AdmissionConfig, AuthRequest};
 use roomkit_provider_gemini::{
-    GeminiSessionConfig,
+    GeminiSessionConfig, Modality,
     protocol::{Decoder as GeminiDecoder, tool_parameters},
 };
-use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder as OpenAiDecoder};
+use roomkit_provider_openai::{AudioCodec, Dialect, protocol::Decoder as OpenAiDecoder};
 use roomkit_transport_ws::{WebSocketTransportConfig, protocol::Decoder as WebSocketDecoder};
 use tokio::time::Instant;
 
@@ -37,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     ("gemini", gemini),
     ("gemini_schemas", gemini_schemas),
     ("openai", openai),
+    ("refusals", refusals),
+    ("request_heads", request_heads),
     ("mcp", roomkit_mcp::fuzzing::messages),
     ("minted_tokens", roomkit_server::fuzzing::tokens),
     ("jwt", roomkit_server::fuzzing::jwt),
@@ -81,7 +88,11 @@ fn gemini(input: &[u8]) {
         server_vad: false,
         ..GeminiSessionConfig::default()
     };
-    for session in [GeminiSessionConfig::default(), manual] {
+    let written = GeminiSessionConfig {
+        response_modalities: vec![Modality::Text],
+        ..GeminiSessionConfig::default()
+    };
+    for session in [GeminiSessionConfig::default(), manual, written] {
         let mut decoder = GeminiDecoder::new(&session, Redactor::default());
         let mut events = VecDeque::new();
         decoder.decode(input, &mut events);
@@ -103,6 +114,8 @@ fn openai(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for (dialect, codec) in [
         (Dialect::OpenAI, AudioCodec::Pcm),
+        (Dialect::OpenAI, AudioCodec::Pcma),
+        (Dialect::XAi, AudioCodec::Pcm),
         (Dialect::XAi, AudioCodec::Pcmu),
     ] {
         let mut decoder = OpenAiDecoder::new(dialect, codec, Redactor::default());
@@ -113,6 +126,50 @@ fn openai(input: &[u8]) {
             decoder.decode(frame, &mut events);
         }
     }
+}
+
+/// What vendors say as they close a socket or refuse to open one.
+fn refusals(input: &[u8]) {
+    const ERRORS: ErrorTable = ErrorTable::new()
+        .codes(&[("rate_limit_exceeded", ProviderErrorKind::RateLimited)])
+        .wording(&[("quota", ProviderErrorKind::Quota)]);
+    let redactor = Redactor::new(vec!["a-secret-of-some-length".to_owned().into()]);
+    let code = input.first_chunk().map(|code| u16::from_be_bytes(*code));
+    let _ = ERRORS.closed(code, &String::from_utf8_lossy(input), &redactor);
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY] {
+        let _ = ERRORS.refused(status, input, "base_url", &redactor);
+    }
+}
+
+/// The target in the first line, a header in each other: who asks, from where, and for what.
+fn request_heads(input: &[u8]) {
+    let config = AdmissionConfig {
+        trusted_proxies: 1,
+        ..AdmissionConfig::default()
+    };
+    let Ok(admission) = Admission::new(&config) else {
+        return;
+    };
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let mut request = Request::builder().uri(lines.next().unwrap_or_default());
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':');
+        let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            request = request.header(name, value);
+        }
+    }
+    let Ok(request) = request.body(()) else {
+        return;
+    };
+    let (parts, ()) = request.into_parts();
+    let peer = Some(SocketAddr::from(([203, 0, 113, 7], 443)));
+    // Nothing in it waits without a hook of a host's.
+    let _ = admission.admit(&parts, peer).now_or_never();
+    let request = AuthRequest::new(&parts, peer);
+    let _ = (request.bearer_token(), request.id("room"));
 }
 
 /// Pairs of rates that transports and vendors make, in pieces as long as the first byte says.

@@ -89,6 +89,20 @@ pub(crate) struct Accepted {
     line: Line,
     commands: mpsc::UnboundedReceiver<Command>,
     ping_interval: Option<Duration>,
+    /// Behind the line, so that the socket is closed by then.
+    ended: Ended,
+}
+
+/// Whose task is aborted is dropped as well, and whoever waits for its end hears of it.
+#[derive(Debug)]
+struct Ended(Arc<Record>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.closure.get_or_insert(Closure::Dropped);
+        });
+    }
 }
 
 /// Upgrades and lists a connection; on an error the client has its answer.
@@ -110,6 +124,7 @@ pub(crate) async fn accept(
     });
     Ok(Accepted {
         handle,
+        ended: Ended(Arc::clone(&record)),
         line: Line {
             socket,
             record,
@@ -129,6 +144,7 @@ impl Accepted {
     /// Serves the connection to its end.
     pub(crate) async fn serve(self, mut engine: impl Engine, registry: &Registry) {
         let Self {
+            ended: _ended,
             handle,
             mut line,
             mut commands,
@@ -154,7 +170,10 @@ impl Accepted {
         registry: &Registry,
     ) {
         let Self {
-            handle, mut line, ..
+            ended: _ended,
+            handle,
+            mut line,
+            ..
         } = self;
         let farewell = async {
             if let Some(frame) = frame {

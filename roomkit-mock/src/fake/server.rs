@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -22,6 +22,8 @@ use super::record::{Violation, WaitError};
 pub(crate) struct Server {
     address: SocketAddr,
     registry: Arc<Registry>,
+    /// Stops when it is dropped.
+    stop: oneshot::Sender<()>,
     accept: JoinHandle<()>,
 }
 
@@ -36,10 +38,12 @@ impl Server {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind(listen).await?;
+        let (stop, stopped) = oneshot::channel();
         Ok(Self {
             address: listener.local_addr()?,
             registry,
-            accept: tokio::spawn(accept_loop(listener, serve)),
+            stop,
+            accept: tokio::spawn(accept_loop(listener, serve, stopped)),
         })
     }
 
@@ -52,28 +56,25 @@ impl Server {
     }
 
     /// Stops and returns once every task has ended.
-    pub(crate) async fn shutdown(mut self) {
-        self.accept.abort();
-        // The only error is the cancellation just asked for.
-        let _ = (&mut self.accept).await;
+    pub(crate) async fn shutdown(self) {
+        drop(self.stop);
+        // It panics nowhere, and is not aborted.
+        let _ = self.accept.await;
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The connections' tasks belong to the accept loop and are aborted with it.
-        self.accept.abort();
-    }
-}
-
-/// Accepts until it is aborted, and takes its connections with it.
-async fn accept_loop<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
-where
+/// Accepts until it is told to stop, or the server is dropped, and takes its connections with it.
+async fn accept_loop<F>(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream) -> F,
+    mut stopped: oneshot::Receiver<()>,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            _ = &mut stopped => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream));
@@ -84,6 +85,7 @@ where
             Some(_) = connections.join_next() => {}
         }
     }
+    connections.shutdown().await;
 }
 
 /// The connections of a server, and the upgrades it is told to refuse.

@@ -27,6 +27,11 @@ impl Life {
         }
     }
 
+    /// Its end was announced, which may be before the setup is complete.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end.is_some()
+    }
+
     pub(crate) fn due(&self) -> Option<Instant> {
         let notice = self.notice.iter().map(|(due, _)| *due);
         let end = self.end.iter().map(|(due, _, _)| *due);

@@ -142,7 +142,9 @@ impl Engine {
         let format = crate::fake::audio::AudioFormat::Pcm(self.rate);
         self.input.configure(format, setup.detection);
         self.phase = Phase::Ready;
-        self.life = Life::new(self.hub.options.life.as_ref(), self.now);
+        if !self.life.is_ending() {
+            self.life = Life::new(self.hub.options.life.as_ref(), self.now);
+        }
         let id = if self.service.is_vertex() {
             json!({"sessionId": self.session})
         } else {

@@ -272,6 +272,9 @@ impl Engine {
         self.settings.update(session, locked)?;
         self.input
             .configure(self.settings.input_format(), self.settings.detection());
+        if self.settings.turn_detection().is_none() {
+            self.idle_due = None;
+        }
         self.emit_session("session.updated");
         if self.writer.noise() {
             self.emit("session.novelty.noticed", &json!({"novelty": 1}));

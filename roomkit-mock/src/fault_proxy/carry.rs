@@ -21,6 +21,7 @@ pub(super) async fn carry(
     delay: Duration,
     connection: ProxyConnection,
 ) {
+    let _ended = Ended(&connection);
     // A cut while it still dials counts as well.
     let dial = async {
         tokio::time::sleep(delay).await;
@@ -43,6 +44,15 @@ pub(super) async fn carry(
     } else {
         reset(client);
         connection.ended(End::Unreachable);
+    }
+}
+
+/// Whose task is aborted with the proxy is closed as well.
+struct Ended<'a>(&'a ProxyConnection);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.ended(End::Closed);
     }
 }
 

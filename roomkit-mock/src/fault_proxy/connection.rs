@@ -192,8 +192,11 @@ impl ProxyConnection {
         self.state.change(|state| state.joined = true);
     }
 
+    /// The first of these counts.
     pub(super) fn ended(&self, end: End) {
-        self.state.change(|state| state.end = Some(end));
+        self.state.change(|state| {
+            state.end.get_or_insert(end);
+        });
     }
 
     /// Waits until the proxy is told to cut.

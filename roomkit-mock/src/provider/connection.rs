@@ -271,15 +271,7 @@ impl MockProviderConnection {
 
     /// Says something; nothing follows a [`ProviderEvent::Closed`].
     pub(super) fn say(&self, event: ProviderEvent) {
-        let over = matches!(event, ProviderEvent::Closed(_));
-        self.0.state.change(|state| {
-            if let Some(events) = &state.events {
-                let _ = events.send(event);
-            }
-            if over {
-                state.events = None;
-            }
-        });
+        self.0.state.change(|state| state.say(event));
     }
 
     fn pick<R>(&self, pick: impl Fn(&ProviderCommand) -> Option<R>) -> Vec<R> {
@@ -304,6 +296,17 @@ impl fmt::Debug for MockProviderConnection {
 }
 
 impl State {
+    fn say(&mut self, event: ProviderEvent) {
+        let is_over = matches!(event, ProviderEvent::Closed(_));
+        if let Some(events) = &self.events {
+            // Who does not listen any more has dropped the connection.
+            let _ = events.send(event);
+        }
+        if is_over {
+            self.events = None;
+        }
+    }
+
     /// The commands without the audio's bytes, which nobody wants to read.
     fn describe(&self) -> String {
         let commands = self.commands.iter().map(|(_, command)| match command {
@@ -331,9 +334,7 @@ impl ProviderSink for MockSink {
             let reaction = state.script.react(&command);
             state.commands.push((Instant::now(), command));
             for event in reaction {
-                if let Some(events) = &state.events {
-                    let _ = events.send(event);
-                }
+                state.say(event);
             }
             Ok(())
         })

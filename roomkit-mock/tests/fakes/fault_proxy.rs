@@ -232,3 +232,13 @@ async fn a_server_that_is_not_there_is_a_reset() {
     let connection = proxy.wait_for_connection(0).await;
     assert_eq!(connection.wait_for_end().await, End::Unreachable);
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_dropped_ends_its_connections() {
+    let line = line().await;
+    let mut client = TcpStream::connect(line.proxy.address()).await.unwrap();
+    let connection = line.proxy.wait_for_connection(0).await;
+    drop(line);
+    let _ = to_the_end(&mut client).await;
+    assert_eq!(connection.wait_for_end().await, End::Closed);
+}

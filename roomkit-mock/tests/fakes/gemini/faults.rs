@@ -262,6 +262,17 @@ async fn a_go_away_comes_at_once() {
 }
 
 #[tokio::test]
+async fn an_end_that_is_announced_before_the_setup_is_complete_comes() {
+    let notice = FaultAction::GoAway(Duration::from_millis(50));
+    let server = with(FaultPoint::AfterSetup, notice).await;
+    let mut client = Client::dial(&server).await;
+    client.send(json!({"setup": agent(MODEL)})).await;
+    let (seen, end) = to_the_end(&mut client).await;
+    assert_eq!(seen, ["goAway", "setupComplete"]);
+    assert!(matches!(end, Next::Closed { code: 1001, .. }));
+}
+
+#[tokio::test]
 async fn a_connection_that_reads_nothing_backs_up() {
     let server = with(FaultPoint::AfterServerEvents(1), FaultAction::StopReading).await;
     let mut client = Client::connect(&server).await;

@@ -324,7 +324,9 @@ async fn a_dropped_server_takes_its_connections_with_it() {
 
     let server = FakeOpenAi::start().await.unwrap();
     let mut two = Client::connect(&server).await;
+    let connection = server.wait_for_connection(0).await.unwrap();
     server.shutdown().await;
+    assert_eq!(connection.closure(), Some(Closure::Dropped));
     assert_eq!(two.next().await, Next::Dropped);
     let tasks = tokio::runtime::Handle::current()
         .metrics()
