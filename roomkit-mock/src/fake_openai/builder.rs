@@ -23,6 +23,13 @@ pub(crate) struct Options {
     pub(crate) faults: Vec<Fault>,
 }
 
+impl Options {
+    /// There is such a model.
+    pub(crate) fn knows(&self, model: &str) -> bool {
+        self.vendor.knows(model) || self.models.iter().any(|extra| extra == model)
+    }
+}
+
 /// Configures a [`FakeOpenAi`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
@@ -84,7 +91,7 @@ impl FakeOpenAiBuilder {
         self
     }
 
-    /// Accepts one more model name in the URL.
+    /// Accepts one more model name in the URL; of Azure also as a deployment that transcribes.
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.options.models.push(name.into());
         self

@@ -268,6 +268,7 @@ impl Engine {
         if self.ignore_session_updates {
             return Ok(());
         }
+        self.check_transcription_model(session)?;
         let locked = self.conversation.has_assistant_audio();
         self.settings.update(session, locked)?;
         self.input
@@ -280,6 +281,21 @@ impl Engine {
             self.emit("session.novelty.noticed", &json!({"novelty": 1}));
         }
         Ok(())
+    }
+
+    /// On Azure it is a deployment of the customer's, as the model itself is.
+    fn check_transcription_model(&self, session: &Value) -> Result<(), WireError> {
+        let options = &self.hub.options;
+        let model = session["audio"]["input"]["transcription"]["model"].as_str();
+        match model {
+            Some(model) if options.vendor == Vendor::Azure && !options.knows(model) => {
+                Err(WireError::invalid_value(
+                    "session.audio.input.transcription.model",
+                    format!("The deployment '{model}' does not exist."),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn append(&mut self, audio: &str) -> Result<(), WireError> {

@@ -41,7 +41,7 @@ pub(crate) fn check_upgrade(
         );
     }
     let model = request.query_value("model").unwrap_or_default();
-    if !known(model, options) {
+    if !options.knows(model) {
         return refusal(
             404,
             "DeploymentNotFound",
@@ -68,7 +68,7 @@ pub(crate) fn check_request(
         Some("transcription") => {
             return match request.query_value("model") {
                 None => Ok(SessionKind::Transcription),
-                Some(model) if known(model, options) => Ok(SessionKind::Transcription),
+                Some(model) if options.knows(model) => Ok(SessionKind::Transcription),
                 Some(model) => Err(invalid_model(model)),
             };
         }
@@ -84,7 +84,7 @@ pub(crate) fn check_request(
             "missing_model",
             "You must provide a model parameter.",
         )),
-        Some(model) if known(model, options) => Ok(SessionKind::Realtime {
+        Some(model) if options.knows(model) => Ok(SessionKind::Realtime {
             model: model.to_owned(),
         }),
         Some(model) => Err(invalid_model(model)),
@@ -117,10 +117,6 @@ fn check_key(request: &UpgradeRequest, options: &Options) -> Result<(), Refusal>
         ))),
         (Some(_), _) => Ok(()),
     }
-}
-
-fn known(model: &str, options: &Options) -> bool {
-    options.vendor.knows(model) || options.models.iter().any(|extra| extra == model)
 }
 
 fn invalid_model(model: &str) -> Refusal {

@@ -159,6 +159,7 @@ async fn h3_a_turn_with_azure_and_its_refusals_before_the_upgrade() {
         .azure()
         .api_key(KEY)
         .model("mine")
+        .model("gpt-4o-mini-transcribe")
         .reply(Reply::speech("Hello.", 100))
         .start()
         .await
@@ -191,4 +192,24 @@ async fn h3_a_turn_with_azure_and_its_refusals_before_the_upgrade() {
     server.refuse_upgrade(503);
     let error = connect(KEY, "mine").await.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Server, "{error}");
+}
+
+#[tokio::test]
+async fn h3_what_transcribes_on_azure_is_a_deployment_too() {
+    let server = FakeOpenAi::builder()
+        .azure()
+        .api_key(KEY)
+        .model("mine")
+        .start()
+        .await
+        .unwrap();
+    let config = config(json!({ "preset": "azure", "api_key": KEY, "model": "mine",
+        "base_url": server.url() }));
+    let provider = OpenAIRealtimeProvider::new(config).unwrap();
+    let error = provider.connect(setup()).await.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::InvalidConfig, "{error}");
+    assert!(
+        error.message().contains("gpt-4o-mini-transcribe"),
+        "{error}"
+    );
 }
