@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::sound;
 use crate::{
-    call::{io::Command, setup::Change},
+    call::{change::Change, io::Command},
     provider::{ProviderErrorKind, ResponseStatus, Role, SessionUpdate, UpdateSupport, UpdateWay},
     transport::{ClientEvent, DropReason},
     voice::DeliveryStrategy,
