@@ -36,6 +36,8 @@ impl Call {
             self.close_books(now);
         }
         self.forget_what_is_told();
+        // It was told of those.
+        self.history.turn_ended();
         let connection = &mut self.connection;
         connection.opened(now);
         if let Some(life) = info.expires_in {

@@ -121,6 +121,9 @@ impl Call {
 
     pub(super) fn give(&mut self, now: Moment, held: Held) {
         self.awaits_response |= held.is_words() && held.wants_answer();
+        if held.is_words() {
+            self.history.words_given(held.order);
+        }
         match held.what {
             Given::Command(command) => self.send_to_provider(command),
             Given::Result(closed, answer) => self.send_tool_result(now, held.order, closed, answer),

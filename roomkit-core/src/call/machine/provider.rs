@@ -101,10 +101,12 @@ impl Call {
                     self.connection.proven();
                     self.setup.answered();
                 }
+                self.history.turn_ended();
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
             ProviderEvent::ResponseRefused => self.on_response_refused(now),
             ProviderEvent::TurnPassed => {
+                self.history.turn_ended();
                 self.awaits_response = false;
                 self.more_to_come = false;
                 self.turn.forget();

@@ -215,6 +215,34 @@ fn h1_what_was_given_keeps_its_order_over_a_loss() {
 }
 
 #[test]
+fn h2_a_token_from_before_words_came_there_does_not_stand_for_them() {
+    let mut patient = resuming();
+    patient.text_during_responses = false;
+    let lost = |waits: bool, is_answered: bool| {
+        let mut call = Scripted::with(settings(), patient.clone());
+        if waits {
+            call.response("r1").text("first", false);
+            call.response_ends("r1", ResponseStatus::Completed);
+        } else {
+            call.text("first", false);
+        }
+        if is_answered {
+            call.response("r2")
+                .response_ends("r2", ResponseStatus::Completed);
+        }
+        // Still on its way when the words were given; or from after their answer.
+        call.token("t").lost();
+        let (_, dial) = call.dials().pop().unwrap();
+        assert!(dial.setup.resume.is_some());
+        dial.setup.history
+    };
+    for waits in [true, false] {
+        assert_eq!(lost(waits, false), [message(Role::System, "first")]);
+        assert_eq!(lost(waits, true), []);
+    }
+}
+
+#[test]
 fn h4_a8_a_model_that_says_that_it_goes_on_owes_the_rest() {
     let mut call = resuming_call();
     call.user_starts("u1")
