@@ -27,6 +27,8 @@ pub(super) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
     token: Option<Token>,
+    /// The words that the provider was given since the model last ended a turn.
+    given: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -38,9 +40,11 @@ struct Entry {
 
 #[derive(Debug)]
 struct Token {
-    token: ResumeToken,
-    /// It stands for everything that came before this.
+    value: ResumeToken,
+    /// It stands for everything that came before this,
     covers: u64,
+    /// but for these words, which may have been on their way when it was made.
+    misses: VecDeque<u64>,
 }
 
 impl History {
@@ -60,10 +64,27 @@ impl History {
         }
     }
 
-    /// From now on this token stands for everything that came before `order`.
+    /// From now on this token stands for everything that came before `order`, as far as the model has
+    /// it for certain.
     pub(super) fn set_token(&mut self, token: ResumeToken, order: u64) {
-        let covers = order;
-        self.token = Some(Token { token, covers });
+        self.token = Some(Token {
+            value: token,
+            covers: order,
+            misses: self.given.clone(),
+        });
+    }
+
+    /// The provider is given words. That it has them shows when the model ends a turn.
+    pub(super) fn words_given(&mut self, order: u64) {
+        if self.given.len() == ITEMS {
+            self.given.pop_front();
+        }
+        self.given.push_back(order);
+    }
+
+    /// The model has ended a turn.
+    pub(super) fn turn_ended(&mut self) {
+        self.given.clear();
     }
 
     /// The vendor does not take the token: the whole conversation has to be told.
@@ -75,7 +96,7 @@ impl History {
     fn covers(&self, order: u64) -> bool {
         self.token
             .as_ref()
-            .is_some_and(|token| order <= token.covers)
+            .is_some_and(|token| order <= token.covers && !token.misses.contains(&order))
     }
 
     /// The last thing that the token stands for; 0 without one.
@@ -84,7 +105,7 @@ impl History {
     }
 
     pub(super) fn token(&self) -> Option<&ResumeToken> {
-        self.token.as_ref().map(|token| &token.token)
+        self.token.as_ref().map(|token| &token.value)
     }
 
     /// What a new connection has to be told: everything, or what the token does not stand for; with
@@ -299,147 +320,4 @@ fn bytes_of(item: &HistoryItem) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::io::ToolAnswer;
-
-    fn said(role: Role, text: &str) -> News {
-        News::Injected {
-            text: text.into(),
-            role,
-            silent: false,
-        }
-    }
-
-    fn call(id: &str) -> News {
-        News::ToolCall(ToolRequest {
-            call_id: id.into(),
-            name: "f".into(),
-            arguments: r#"{"a":1}"#.into(),
-        })
-    }
-
-    fn done(id: &str) -> News {
-        News::ToolDone {
-            call_id: id.into(),
-            name: "f".into(),
-            answer: ToolAnswer {
-                output: "3".into(),
-                is_error: false,
-            },
-        }
-    }
-
-    fn texts(items: &[HistoryItem]) -> Vec<String> {
-        items
-            .iter()
-            .map(|item| match item {
-                HistoryItem::Message { role, text } => format!("{}: {text}", role.as_str()),
-                HistoryItem::ToolCall { call_id, .. } => format!("call {call_id}"),
-                HistoryItem::ToolResult { call_id, .. } => format!("result {call_id}"),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn h1_the_snapshot_is_what_was_told_and_then_what_is_untold() {
-        let mut history = History::new(vec![HistoryItem::Message {
-            role: Role::User,
-            text: "before".into(),
-        }]);
-        history.record(1, &said(Role::User, "hello"));
-        history.record(2, &News::UserSpeaking(true));
-        history.record(3, &call("a"));
-        let untold = || [(4, done("a")), (5, call("b"))].into_iter();
-        let full = history.snapshot(untold(), HistorySupport::Full);
-        assert_eq!(
-            texts(&full),
-            [
-                "user: before",
-                "user: hello",
-                "call a",
-                "result a",
-                "call b"
-            ]
-        );
-        assert_eq!(open_calls(&full), HashSet::from(["b".into()]));
-        let text = history.snapshot(untold(), HistorySupport::Text);
-        assert_eq!(
-            texts(&text),
-            [
-                "user: before",
-                "user: hello",
-                r#"system: [The tool `f` was called with {"a":1} and answered: 3]"#,
-            ],
-            "in words, and without the call that still runs"
-        );
-        assert!(history.snapshot(untold(), HistorySupport::None).is_empty());
-    }
-
-    #[test]
-    fn h1_what_the_token_stands_for_is_not_told_again() {
-        let mut history = History::default();
-        history.record(1, &said(Role::User, "one"));
-        history.set_token(ResumeToken::new("t"), 3);
-        history.record(5, &said(Role::User, "late"));
-        history.record(3, &said(Role::Assistant, "told late, came early"));
-        let rest = history.snapshot(std::iter::empty(), HistorySupport::Text);
-        assert_eq!(texts(&rest), ["user: late"]);
-        assert!(history.spend_token());
-        assert!(!history.spend_token());
-        let all = history.snapshot(std::iter::empty(), HistorySupport::Text);
-        assert_eq!(all.len(), 3, "without the token everything is told");
-    }
-
-    #[test]
-    fn the_oldest_is_forgotten_and_no_result_is_told_without_its_call() {
-        let mut history = History::default();
-        history.record(1, &call("a"));
-        for order in 2..=ITEMS as u64 {
-            history.record(order, &said(Role::User, "word"));
-        }
-        history.record(9_999, &done("a"));
-        let full = history.snapshot(std::iter::empty(), HistorySupport::Full);
-        assert_eq!(full.len(), ITEMS);
-        let texts = texts(&full);
-        let (result, words) = texts.split_last().unwrap();
-        assert!(words.iter().all(|text| text == "user: word"));
-        // The model has to know what it was answered.
-        assert!(result.contains("arguments that are forgotten"), "{result}");
-        history.record(10_000, &said(Role::User, &"x".repeat(ITEM)));
-        history.record(10_001, &said(Role::User, &"x".repeat(ITEM)));
-        assert_eq!(history.entries.len(), 2);
-    }
-
-    #[test]
-    fn h1_one_thing_that_is_too_long_is_cut_and_displaces_nothing() {
-        let mut history = History::default();
-        let long = format!("x{}", "天".repeat(16_384));
-        history.record(1, &said(Role::User, "how is the weather?"));
-        let mut called = call("a");
-        if let News::ToolCall(request) = &mut called {
-            request.arguments = format!(r#"{{"note":"{long}"}}"#);
-        }
-        history.record(2, &called);
-        let mut answered = done("a");
-        if let News::ToolDone { answer, .. } = &mut answered {
-            answer.output.clone_from(&long);
-        }
-        history.record(3, &answered);
-        let untold = [(4, said(Role::User, &long))].into_iter();
-        let full = history.snapshot(untold, HistorySupport::Full);
-        let [
-            HistoryItem::Message { text: question, .. },
-            HistoryItem::ToolCall { arguments, .. },
-            HistoryItem::ToolResult { output, .. },
-            HistoryItem::Message { text: untold, .. },
-        ] = &full[..]
-        else {
-            panic!("{full:?}");
-        };
-        assert_eq!(question, "how is the weather?");
-        assert_eq!(arguments, CUT_ARGUMENTS);
-        let cut = format!("x{}{CUT}", "天".repeat((ITEM - 1) / 3));
-        assert_eq!([output, untold], [&cut, &cut], "whole characters");
-    }
-}
+mod tests;

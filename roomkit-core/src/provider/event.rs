@@ -92,8 +92,10 @@ pub enum ProviderEvent {
     /// keeps silent is not taken for one that is stuck (contract H5).
     TurnPassed,
     /// The model is not done with what it was told last: another response follows by itself, or
-    /// [`TurnPassed`](Self::TurnPassed). After [`ResponseEnded`](Self::ResponseEnded), from vendors that
-    /// say so; a call whose result the model waits for need not be announced.
+    /// [`TurnPassed`](Self::TurnPassed). From vendors that say so, right before the
+    /// [`ResponseEnded`](Self::ResponseEnded) after which the model goes on, if it is said with one: that
+    /// is not taken for the end of the answer then. A call whose result the model waits for need not be
+    /// announced.
     MoreToCome,
     /// Tokens spent outside a response, such as on transcription.
     Usage(Usage),

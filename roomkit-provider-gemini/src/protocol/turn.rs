@@ -301,7 +301,12 @@ impl Turns {
         self.goes_on = goes_on;
         let rest = self.end_turn(status, usage, events);
         if goes_on {
-            events.push_back(ProviderEvent::MoreToCome);
+            // Before the end, which the core would take for that of the whole answer.
+            let is_end = matches!(events.back(), Some(ProviderEvent::ResponseEnded { .. }));
+            events.insert(
+                events.len() - usize::from(is_end),
+                ProviderEvent::MoreToCome,
+            );
         }
         rest
     }

@@ -256,11 +256,12 @@ fn a8_a_turn_after_which_the_model_goes_on_says_so() {
     let idle = json!({ "serverContent": { "interactionStatus": "IDLE" } });
     let (goes_on, ends) = (end("IN_PROGRESS"), end("IDLE"));
     let said = ["response", "audio 8", "completed"];
+    let goes_on_after = ["response", "audio 8", "more", "completed"];
     let first = script(&[audio(), goes_on.clone()]);
-    assert_eq!(first[first.len() - 4..], [&said[..], &["more"]].concat());
+    assert_eq!(first[first.len() - 4..], goes_on_after);
     let whole = script(&[audio(), goes_on.clone(), audio(), ends.clone()]);
     let whole = whole[whole.len() - 7..].to_vec();
-    assert_eq!(whole, [&said[..], &["more"], &said[..]].concat());
+    assert_eq!(whole, [&goes_on_after[..], &said].concat());
     // Thinking that comes to nothing, told with a turn or without one.
     assert_eq!(script(&[goes_on.clone(), ends]), ["more", "passed"]);
     assert_eq!(script(&[goes_on, idle.clone(), idle]), ["more", "passed"]);

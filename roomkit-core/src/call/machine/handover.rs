@@ -36,6 +36,8 @@ impl Call {
             self.close_books(now);
         }
         self.forget_what_is_told();
+        // It was told of those.
+        self.history.turn_ended();
         let connection = &mut self.connection;
         connection.opened(now);
         if let Some(life) = info.expires_in {
@@ -321,6 +323,7 @@ impl Call {
         self.has_results = false;
         self.owes = None;
         self.awaits_response = false;
+        self.more_to_come = false;
         let uplink = &self.uplink;
         self.words.disconnected(now, |number| uplink.holds(number));
         if let Some(response) = self.response.take() {
@@ -371,7 +374,8 @@ impl Call {
         }
     }
 
-    /// The model owes an answer, and the new connection would not know it by itself.
+    /// The model owes an answer, and the new connection would not know it by itself. (What still waits to
+    /// be given is looked after where it is told.)
     fn owes_answer(&self, now: Moment) -> bool {
         let lost = self
             .response
@@ -379,6 +383,7 @@ impl Call {
             .is_some_and(|response| !response.interrupted && !response.said);
         lost || self.wanted != Wanted::No
             || self.awaits_response
+            || self.more_to_come
             || self.owes.is_some_and(|owes| now < owes.until)
     }
 }

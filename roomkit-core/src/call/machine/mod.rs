@@ -66,7 +66,8 @@ const AFTER_SPEECH: Duration = Duration::from_millis(300);
 /// So long after the user has spoken, or the model was given something, it may owe an answer.
 const OWES_AFTER_SPEECH: Duration = Duration::from_secs(3);
 const OWES_AFTER_GIVEN: Duration = Duration::from_secs(30);
-/// Words that are answered at once wait so long for the user's turn to end. Noise may have begun it.
+/// Words that are answered at once wait so long for the user's turn, or for the rest of an answer.
+/// Noise may have begun the one, and the other may never come.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
 /// Interrupted responses whose late audio is still recognised.
 const STALE_RESPONSES: usize = 8;
@@ -95,8 +96,8 @@ pub(crate) struct Call {
     /// Words that wait until they do no harm: until no tool call waits, no response runs, or the
     /// user's turn is over.
     deferred: Vec<Held>,
-    /// The last of these reasons counts no longer.
-    deferred_until: Moment,
+    /// The last of these reasons counts no longer. None while another holds.
+    deferred_until: Option<Moment>,
     history: History,
     /// What the session is asked to be.
     setup: Setup,
@@ -125,8 +126,10 @@ pub(crate) struct Call {
     assistant_speaking: bool,
     response: Option<Response>,
     owes: Option<Owes>,
-    /// The model was told something that it answers by itself, and has not yet.
+    /// The model was given something that it answers by itself, and has not yet.
     awaits_response: bool,
+    /// The model has said that it goes on with its answer.
+    more_to_come: bool,
     stale: VecDeque<ResponseId>,
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
@@ -240,7 +243,7 @@ impl Call {
             uplink,
             held: Vec::new(),
             deferred: Vec::new(),
-            deferred_until: Moment::ZERO,
+            deferred_until: None,
             history: History::new(history),
             told_agent: setup.agent(true).cloned(),
             setup,
@@ -261,6 +264,7 @@ impl Call {
             response: None,
             owes: None,
             awaits_response: false,
+            more_to_come: false,
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,

@@ -56,7 +56,7 @@ impl Call {
             self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
             if self.deferred.is_empty() {
-                self.deferred_until = now + TURN_PATIENCE;
+                self.deferred_until = None;
             }
             self.deferred.push(held);
         } else {
@@ -65,10 +65,15 @@ impl Call {
     }
 
     pub(super) fn send_deferred(&mut self, now: Moment) {
-        if self.deferred.is_empty() || !self.connection.is_open() || !self.takes_words() {
+        if self.deferred.is_empty() || !self.connection.is_open() {
             return;
         }
-        let waits = |held: &Held| now < self.deferred_until && !self.is_time_for(now, held);
+        if !self.takes_words() {
+            self.deferred_until = None;
+            return;
+        }
+        let until = *self.deferred_until.get_or_insert(now + TURN_PATIENCE);
+        let waits = |held: &Held| now < until && !self.is_time_for(now, held);
         let ready = self.deferred.iter().position(waits);
         let ready = ready.unwrap_or(self.deferred.len());
         for held in self.deferred.drain(..ready).collect::<Vec<_>>() {
@@ -79,7 +84,7 @@ impl Call {
     /// When that is to be looked at, if nothing happens.
     pub(super) fn deferred_wake(&self, now: Moment) -> Option<Moment> {
         self.deferred.first()?;
-        [Some(self.deferred_until), self.users_turn_until()]
+        [self.deferred_until, self.users_turn_until()]
             .into_iter()
             .flatten()
             .filter(|at| now < *at && *at < Moment::MAX)
@@ -94,10 +99,16 @@ impl Call {
         })
     }
 
-    /// Whoever answers words at once would talk over the user, or cut the answer to him short.
+    /// Whoever answers words at once would talk over the user, or cut the answer to him short; and
+    /// whoever takes none while it answers would drop the rest of the answer for them.
     fn is_time_for(&self, now: Moment, held: &Held) -> bool {
         let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
-        self.takes_words() && !is_users
+        let cuts = self.more_to_come
+            && self
+                .provider
+                .as_ref()
+                .is_some_and(|provider| !provider.text_during_responses);
+        self.takes_words() && !is_users && !cuts
     }
 
     pub(super) fn hold(&mut self, order: u64, what: Given) {
@@ -110,6 +121,9 @@ impl Call {
 
     pub(super) fn give(&mut self, now: Moment, held: Held) {
         self.awaits_response |= held.is_words() && held.wants_answer();
+        if held.is_words() {
+            self.history.words_given(held.order);
+        }
         match held.what {
             Given::Command(command) => self.send_to_provider(command),
             Given::Result(closed, answer) => self.send_tool_result(now, held.order, closed, answer),

@@ -101,16 +101,19 @@ impl Call {
                     self.connection.proven();
                     self.setup.answered();
                 }
+                self.history.turn_ended();
                 self.on_response_ended(now, response_id.as_ref(), status, usage);
             }
             ProviderEvent::ResponseRefused => self.on_response_refused(now),
             ProviderEvent::TurnPassed => {
+                self.history.turn_ended();
                 self.awaits_response = false;
+                self.more_to_come = false;
                 self.turn.forget();
             }
             ProviderEvent::MoreToCome => {
                 // A result of a tool is what else may be meant, and is looked after already.
-                self.awaits_response |= self.tools.is_empty() && self.answers_results();
+                self.more_to_come |= self.tools.is_empty() && self.answers_results();
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),

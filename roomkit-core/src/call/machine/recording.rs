@@ -52,12 +52,20 @@ struct Frame {
 /// that was silent gives what comes after that in its own time.
 #[derive(Debug, Default)]
 struct Said {
-    /// All that has come was said until then.
+    /// All that has come was said until then. As long as the network may be catching up, that is as if
+    /// the client had never been silent.
     until: Moment,
     /// When the last of it came.
     came: Moment,
-    /// When it was looked at whether the network catches up, and how late it was.
-    looked: Option<(Moment, Duration)>,
+    /// What comes is late; this is what it is compared with.
+    look: Option<Look>,
+}
+
+/// How late the caller's audio was at a moment.
+#[derive(Debug)]
+struct Look {
+    at: Moment,
+    late: Duration,
 }
 
 impl Said {
@@ -65,24 +73,41 @@ impl Said {
     fn after(&mut self, since: Moment, now: Moment, length: Duration) -> Duration {
         let known = self.until;
         self.until = self.until.saturating_add(length).min(now);
-        let late = now.saturating_sub(self.until);
-        let stood_still = now.saturating_sub(self.came) > MOMENT;
-        self.came = now;
-        match self.looked {
-            _ if late <= MOMENT => self.looked = None,
-            Some((at, _)) if !stood_still && now.saturating_sub(at) < MOMENT => {}
-            Some((_, was)) if !stood_still && late + MOMENT / 2 > was => {
-                self.until = now;
-                self.looked = None;
-            }
-            _ => self.looked = Some((now, late)),
+        if self.was_silent(now, length) {
+            self.until = now;
         }
+        self.came = now;
         if self.until.saturating_sub(length) >= since {
             length
         } else {
             // Of a burst, nothing is taken for said twice in the same time.
             self.until.saturating_sub(known.max(since)).min(length)
         }
+    }
+
+    /// What has come is not late by what the network holds back, but by what was never said: it does
+    /// not catch up.
+    fn was_silent(&mut self, now: Moment, length: Duration) -> bool {
+        let late = now.saturating_sub(self.until);
+        if late <= MOMENT {
+            self.look = None;
+            return false;
+        }
+        // A piece takes its own length to be said.
+        let stood_still = now.saturating_sub(self.came) > MOMENT + length;
+        let catches_up = match &self.look {
+            Some(before) if !stood_still => {
+                if now.saturating_sub(before.at) < MOMENT {
+                    // It is too early to tell.
+                    return false;
+                }
+                late + MOMENT / 2 <= before.late
+            }
+            // It begins to, if it does.
+            _ => true,
+        };
+        self.look = catches_up.then_some(Look { at: now, late });
+        !catches_up
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is due after every input, whatever it was.
 
-use super::{Call, Wanted};
+use super::Call;
 use crate::{
     call::{
         io::{Action, Moment, News},
@@ -89,8 +89,7 @@ impl Call {
     fn watch_idleness(&mut self, now: Moment) {
         let idle = self.response.is_none()
             && !self.user_speaks()
-            && self.wanted == Wanted::No
-            && !self.awaits_response
+            && !self.is_response_owed()
             && self.tools.is_settled()
             && self.playout.is_silent(now)
             && !self.connection.owed

@@ -36,6 +36,7 @@ impl Call {
             barge_in = self.is_audible(now);
             self.interrupt(now, true);
             self.gate_closed = true;
+            self.more_to_come = false;
         } else {
             // Nothing will cut the answer short, so nobody need wait for the end of it.
             self.words.release();
@@ -76,8 +77,8 @@ impl Call {
         self.takes_changes_tacitly();
         self.gate_closed = false;
         self.user_stopped = None;
-        // It answers what was given, not what still waits to be.
-        self.awaits_response = self.deferred.iter().any(Held::wants_answer);
+        self.awaits_response = false;
+        self.more_to_come = false;
         self.refusals = 0;
         // What was given after the request is for the next response: it may not know it.
         self.has_results = matches!(self.wanted, Wanted::AskedAndMore(_));
@@ -119,8 +120,8 @@ impl Call {
         };
         self.words.answer_ended(now);
         self.owes = None;
-        // What it was given meanwhile may be in it; what still waits to be given is not.
-        self.awaits_response &= self.deferred.iter().any(Held::wants_answer);
+        // What it was given meanwhile may be in it.
+        self.awaits_response = false;
         if !response.interrupted {
             self.playout.push_end_of_response();
         }
@@ -265,6 +266,15 @@ impl Call {
             };
             self.send_to_provider(ProviderCommand::Respond);
         }
+    }
+
+    /// A response is due: it was asked for, or comes by itself, now or when the model is given what
+    /// waits for that.
+    pub(super) fn is_response_owed(&self) -> bool {
+        self.wanted != Wanted::No
+            || self.awaits_response
+            || self.more_to_come
+            || self.deferred.iter().any(Held::wants_answer)
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then

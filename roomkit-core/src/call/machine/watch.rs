@@ -1,7 +1,7 @@
 //! What the connection to the provider needs after every input (contracts H1, H5).
 
 use super::{
-    Call, Wanted,
+    Call,
     connection::{Plan, State},
 };
 use crate::{call::io::Moment, provider::ProviderCommand};
@@ -101,8 +101,7 @@ impl Call {
     pub(super) fn is_quiet(&self, now: Moment) -> bool {
         self.response.is_none()
             && !self.user_speaks()
-            && self.wanted == Wanted::No
-            && !self.awaits_response
+            && !self.is_response_owed()
             && self.tools.is_settled()
             && self.owes.is_none_or(|owes| now >= owes.until)
             && self
@@ -114,7 +113,7 @@ impl Call {
     }
 
     fn is_response_due(&self) -> bool {
-        let asked = (self.wanted != Wanted::No || self.awaits_response) && !self.user_speaks();
+        let asked = self.is_response_owed() && !self.user_speaks();
         (self.is_answering() || asked) && self.tools.is_settled()
     }
 

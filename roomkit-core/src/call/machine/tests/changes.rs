@@ -287,7 +287,7 @@ fn s5_a_token_of_the_session_as_it_was_is_not_used_where_it_would_bring_that_bac
         capabilities.resumes = true;
         capabilities.resumes_changed = resumes_changed;
         let mut call = Scripted::with(settings(), capabilities);
-        call.text("remember me", true);
+        call.text("remember me", true).answer("r1", "Yes", ms(100));
         call.provider(ProviderEvent::Resumable(ResumeToken::new("t")));
         call.change(Change::new(voice("bass"), all(UpdateWay::NewConnection)));
         call.pass(Duration::from_secs(20));

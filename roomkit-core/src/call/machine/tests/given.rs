@@ -181,3 +181,48 @@ fn k7_words_from_an_outage_wait_for_the_users_turn_too() {
     call.pass(ms(3_000));
     assert_eq!(call.texts(), ["your taxi is here"]);
 }
+
+#[test]
+fn k7_words_do_not_cut_short_an_answer_that_goes_on() {
+    let ask = |call: &mut Scripted| {
+        call.user_starts("u1").user_stops("u1");
+        call.response("r1").voice("r1", "a1", ms(100));
+        call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+        call.provider(ProviderEvent::MoreToCome)
+            .response_ends("r1", ResponseStatus::Completed)
+            .pass(ms(10_000));
+        assert_eq!(call.texts(), [""; 0]);
+    };
+    let mut call = automatic();
+    ask(&mut call);
+    call.response("r2").pass(ms(100));
+    assert_eq!(call.texts(), [""; 0]);
+    call.response_ends("r2", ResponseStatus::Completed);
+    assert_eq!(call.texts(), ["your taxi is here"]);
+
+    let mut call = automatic();
+    ask(&mut call);
+    call.provider(ProviderEvent::TurnPassed);
+    assert_eq!(call.texts(), ["your taxi is here"], "nothing came of it");
+
+    let mut call = automatic();
+    ask(&mut call);
+    call.pass(ms(4_999));
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(1));
+    assert_eq!(call.texts(), ["your taxi is here"], "but not for ever");
+}
+
+#[test]
+fn k7_words_that_waited_for_a_long_answer_do_not_talk_over_who_interrupts_it() {
+    let mut call = automatic();
+    call.response("r1").voice("r1", "a1", ms(30_000));
+    call.pass(ms(1_000));
+    call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+    call.pass(ms(17_000)).user_starts("u1");
+    call.response_ends("r1", ResponseStatus::Cancelled);
+    call.pass(ms(3_000));
+    assert_eq!(call.texts(), [""; 0], "he has only begun");
+    call.user_stops("u1").answer("r2", "Hello", ms(100));
+    assert_eq!(call.texts(), ["your taxi is here"]);
+}

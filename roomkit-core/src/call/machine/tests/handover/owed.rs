@@ -215,14 +215,45 @@ fn h1_what_was_given_keeps_its_order_over_a_loss() {
 }
 
 #[test]
+fn h2_a_token_from_before_words_came_there_does_not_stand_for_them() {
+    let mut patient = resuming();
+    patient.text_during_responses = false;
+    let lost = |waits: bool, is_answered: bool| {
+        let mut call = Scripted::with(settings(), patient.clone());
+        if waits {
+            call.response("r1").text("first", false);
+            call.response_ends("r1", ResponseStatus::Completed);
+        } else {
+            call.text("first", false);
+        }
+        if is_answered {
+            call.response("r2")
+                .response_ends("r2", ResponseStatus::Completed);
+        }
+        // Still on its way when the words were given; or from after their answer.
+        call.token("t").lost();
+        let (_, dial) = call.dials().pop().unwrap();
+        assert!(dial.setup.resume.is_some());
+        dial.setup.history
+    };
+    for waits in [true, false] {
+        assert_eq!(lost(waits, false), [message(Role::System, "first")]);
+        assert_eq!(lost(waits, true), []);
+    }
+}
+
+#[test]
 fn h4_a8_a_model_that_says_that_it_goes_on_owes_the_rest() {
     let mut call = resuming_call();
     call.user_starts("u1")
         .user_stops("u1")
         .words(Role::User, "u1", "what is it?", true)
-        .answer("r1", "let me think", ms(100))
-        .provider(ProviderEvent::MoreToCome)
+        .response("r1")
+        .voice("r1", "a1", ms(100))
         .go_away(ms(50_000))
+        .pass(ms(300))
+        .provider(ProviderEvent::MoreToCome)
+        .response_ends("r1", ResponseStatus::Completed)
         .pass(ms(5000));
     assert!(!call.call.idle);
     assert_eq!(call.dials(), [], "this is no quiet moment");
@@ -237,11 +268,34 @@ fn h4_a8_a_model_that_says_that_it_goes_on_owes_the_rest() {
         .tool_cleared("c1")
         .provider(ProviderEvent::MoreToCome)
         .provider(ProviderEvent::TurnPassed)
-        .answer("r1", "let me think", ms(100))
+        .response("r1")
         .provider(ProviderEvent::MoreToCome)
+        .response_ends("r1", ResponseStatus::Completed)
         .provider(ProviderEvent::TurnPassed)
         .tool_answers("c1")
         .answer("r2", "it is this", ms(100))
         .pass(ms(1000));
     assert!(call.call.idle);
+}
+
+#[test]
+fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
+    let mut patient = resuming();
+    patient.text_during_responses = false;
+    for refuses in [false, true] {
+        let mut call = Scripted::with(settings(), patient.clone());
+        call.user_starts("u1").text("goodbye", false);
+        call.user_stops("u1");
+        let error = ProviderError::new(ProviderErrorKind::Unsupported, "takes no images");
+        let event = if refuses {
+            ProviderEvent::Error(error)
+        } else {
+            ProviderEvent::TurnPassed
+        };
+        call.provider(event).pass(ms(1000));
+        assert!(!call.call.idle, "{refuses}");
+        call.pass(ms(3000));
+        call.answer("r1", "bye", ms(100)).pass(ms(1000));
+        assert!(call.call.idle, "{refuses}");
+    }
 }
