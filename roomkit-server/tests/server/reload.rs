@@ -135,6 +135,7 @@ async fn x7_what_cannot_be_used_changes_nothing_and_is_in_the_log() {
             "channel.seed_turns",
         ),
         ("log = 'loud=x'\n[auth]\ntokens = ['hunter2']", "log"),
+        ("log = 'warning'\n[auth]\ntokens = ['hunter2']", "warning"),
     ] {
         file.write(text);
         server.signal("HUP").await;
