@@ -181,12 +181,11 @@ impl OpenAIConfig {
     }
 
     fn key(&self) -> Result<SecretString, ConfigError> {
-        let (field, key) = match &self.api_key {
-            Some(key) => ("api_key", key.clone()),
-            None => {
-                let key = secret_from_env("api_key_env", &self.api_key_env)?;
-                ("api_key_env", key.unwrap_or_default())
-            }
+        let (field, key) = if let Some(key) = &self.api_key {
+            ("api_key", key.clone())
+        } else {
+            let key = secret_from_env("api_key_env", &self.api_key_env)?;
+            ("api_key_env", key.unwrap_or_default())
         };
         let trimmed = key.expose_secret().trim();
         if trimmed.is_empty() {

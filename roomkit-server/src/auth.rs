@@ -182,6 +182,11 @@ impl Tokens {
         Self { jwt, ..self }
     }
 
+    /// Whether minted ones alone open anything.
+    pub(crate) fn is_only_minted(&self) -> bool {
+        self.fixed.is_empty() && self.jwt.is_none()
+    }
+
     /// The same tokens, with minted ones of this key.
     pub(crate) fn minted_by(self, minted: Minted) -> Self {
         Self { minted, ..self }
