@@ -142,10 +142,10 @@ mod tests {
     struct Settings {
         ports: Vec<u16>,
         #[serde(deserialize_with = "section")]
-        section: (),
+        section: u8,
     }
 
-    fn section<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    fn section<'de, D: Deserializer<'de>>(_: D) -> Result<u8, D::Error> {
         Err(D::Error::custom("section.size: is 9; use 0 to 1"))
     }
 
@@ -164,6 +164,6 @@ mod tests {
             assert!(error.starts_with(refused), "{error}");
         }
         let settings = read_config::<Settings>(Value::Null).unwrap();
-        assert!(settings.ports.is_empty() && settings.section == ());
+        assert!(settings.ports.is_empty() && settings.section == 0);
     }
 }
