@@ -268,6 +268,14 @@ pub enum StartError {
     /// The channel has as many sessions as it may have (contract S6).
     #[error("the channel has its {0} sessions; end one or raise `max_sessions`")]
     TooManySessions(usize),
+    /// A limit of the host's own is reached; later it may work.
+    #[error("{message}")]
+    Busy {
+        /// For programs and metrics.
+        code: &'static str,
+        /// For people, clients among them.
+        message: String,
+    },
     /// The channel is being closed.
     #[error("the channel is closed")]
     Closed,
@@ -297,6 +305,7 @@ impl StartError {
             Self::Room(RoomError::TooManyRooms(_)) => "too_many_rooms",
             Self::Room(_) => "room",
             Self::TooManySessions(_) => "too_many_sessions",
+            Self::Busy { code, .. } => code,
             Self::Closed => "closed",
             Self::Config(_) => "invalid_config",
             Self::Transport(_) => "transport",

@@ -113,10 +113,57 @@ fn listed<'a>(names: impl Iterator<Item = &'a &'static str>) -> String {
 /// Reads a plugin's configuration into its own struct; null stands for an empty object. The error
 /// names the field.
 pub fn read_config<T: DeserializeOwned>(config: Value) -> Result<T, ConfigError> {
-    let config = if config.is_null() {
-        Value::Object(serde_json::Map::new())
-    } else {
-        config
+    let config = match config {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        Value::Object(_) => config,
+        // Not shown: it may be a key that was meant to be a field (contract X1).
+        _ => return Err(ConfigError::field("config", "must be a table of settings")),
     };
-    serde_json::from_value(config).map_err(|error| ConfigError::field("config", error.to_string()))
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let (path, problem) = (error.path().to_string(), error.inner().to_string());
+        // Some say themselves which field of a section it is.
+        let says_itself = problem
+            .strip_prefix(&path)
+            .is_some_and(|rest| rest.starts_with(['.', ':']));
+        let is_all = path == "." || says_itself;
+        ConfigError::field(if is_all { "config".into() } else { path }, problem)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Deserializer, de::Error};
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        ports: Vec<u16>,
+        #[serde(deserialize_with = "section")]
+        section: u8,
+    }
+
+    fn section<'de, D: Deserializer<'de>>(_: D) -> Result<u8, D::Error> {
+        Err(D::Error::custom("section.size: is 9; use 0 to 1"))
+    }
+
+    #[test]
+    fn x1_what_cannot_be_used_is_named_and_settings_that_are_no_table_are_not_shown() {
+        for (config, refused) in [
+            (
+                json!({"ports": [1, 70_000]}),
+                "ports[1]: invalid value: integer `70000`, expected u16",
+            ),
+            (json!({"prots": []}), "prots: unknown field `prots`"),
+            (json!({"section": {}}), "config: section.size: is 9"),
+            (json!("hunter2"), "config: must be a table of settings"),
+        ] {
+            let error = read_config::<Settings>(config).unwrap_err().to_string();
+            assert!(error.starts_with(refused), "{error}");
+        }
+        let settings = read_config::<Settings>(Value::Null).unwrap();
+        assert!(settings.ports.is_empty() && settings.section == 0);
+    }
 }

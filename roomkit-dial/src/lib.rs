@@ -87,5 +87,5 @@ pub use endpoint::Endpoint;
 pub use error_table::ErrorTable;
 pub use redactor::Redactor;
 pub use roots::Roots;
-pub use secret::{secret, secrets};
+pub use secret::{secret, secret_from_env, secrets};
 pub use socket::{Frame, Socket};

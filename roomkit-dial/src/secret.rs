@@ -1,8 +1,12 @@
 //! Secrets as configurations hold them. serde's own messages show what they refuse, and a key of digits
 //! alone is easily written without quotes (contract X1).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    env::{self, VarError},
+};
 
+use roomkit_core::registry::ConfigError;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
@@ -44,4 +48,30 @@ pub fn secrets<'de, D: Deserializer<'de>>(
             ))),
         })
         .collect()
+}
+
+/// Reads a secret from the environment variable that `field` names; none where it is not set. Then
+/// `variable` is a name, and may be shown.
+///
+/// # Errors
+///
+/// When `variable` is no name, and so perhaps the secret itself, which the message does not show; or
+/// when what it holds is no text.
+pub fn secret_from_env(field: &str, variable: &str) -> Result<Option<SecretString>, ConfigError> {
+    let starts_as_name = variable.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !starts_as_name || !variable.chars().all(is_name) {
+        let problem = "must be the name of an environment variable (letters, digits and `_`), not \
+                       what it holds";
+        return Err(ConfigError::field(field, problem));
+    }
+    match env::var(variable) {
+        Ok(secret) => Ok(Some(secret.into())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            let problem =
+                format!("what the environment variable `{variable}` holds is no text in UTF-8");
+            Err(ConfigError::field(field, problem))
+        }
+    }
 }

@@ -236,7 +236,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// 403 when it asks for others.
+    /// 403 when it asks for others, which is counted.
     pub fn bind(&self, request: &mut AuthRequest) -> Result<(), Rejection> {
         let room = self.room.as_ref().map(RoomId::as_str);
         let participant = self.participant.as_ref().map(ParticipantId::as_str);
@@ -247,7 +247,8 @@ impl Identity {
                 Some(asked) if asked == bound => {}
                 Some(_) => {
                     let message = format!("{field}: the client is held to another one");
-                    return Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message));
+                    let refused = Rejection::new(StatusCode::FORBIDDEN, "forbidden", message);
+                    return Err(refused.counted());
                 }
             }
         }
@@ -281,6 +282,7 @@ impl From<Refusal> for Rejection {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use roomkit_mock::Counters;
 
     use super::*;
 
@@ -332,6 +334,8 @@ mod tests {
     #[test]
     fn x2_a_bound_identity_comes_into_its_own_room_only() {
         let ann = Identity::default().room("lobby").participant("ann");
+        let counters = Counters::default();
+        let counting = counters.here();
         for (uri, allowed) in [
             ("/ws", true),
             ("/ws?room=lobby", true),
@@ -354,6 +358,9 @@ mod tests {
                 }
             }
         }
+        drop(counting);
+        let refused = counters.get("roomkit_admission_refused_total", "forbidden");
+        assert_eq!(refused, 4);
         let mut anybody = request("/ws?room=cellar", &[]);
         assert!(Identity::default().bind(&mut anybody).is_ok());
         assert_eq!(anybody.query("room"), Some("cellar"));

@@ -150,6 +150,7 @@ impl From<&StartError> for StartFailure {
                 Busy,
                 format!("`max_sessions`: the channel has all its {most} sessions; try again later"),
             ),
+            StartError::Busy { code, message } => (*code, Busy, message.clone()),
             StartError::Transport(error @ TransportError::Refused(_)) => {
                 ("refused", Refused, error.to_string())
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use roomkit_core::{registry::ConfigError, tool::ToolRules};
-use roomkit_dial::{Redactor, Roots};
+use roomkit_dial::{Redactor, Roots, secret_from_env};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -161,11 +161,12 @@ impl McpServer {
             return usable("bearer_token", token.expose_secret());
         }
         if let Some(variable) = &self.bearer_token_env {
-            let token = std::env::var(variable).map_err(|_| {
+            let field = "bearer_token_env";
+            let token = secret_from_env(field, variable)?.ok_or_else(|| {
                 let problem = format!("names the variable `{variable}`, which is not set");
-                ConfigError::field("bearer_token_env", problem)
+                ConfigError::field(field, problem)
             })?;
-            return usable("bearer_token_env", &token);
+            return usable(field, token.expose_secret());
         }
         Ok(match &self.token_source {
             Some(source) => Token::Source(Arc::clone(source)),

@@ -9,7 +9,7 @@ mod vocabulary;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots};
+use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -268,8 +268,8 @@ impl GeminiConfig {
         let (field, key) = if let Some(key) = &self.api_key {
             ("api_key", key.clone())
         } else {
-            let key = std::env::var(&self.api_key_env).unwrap_or_default();
-            ("api_key_env", key.into())
+            let key = secret_from_env("api_key_env", &self.api_key_env)?;
+            ("api_key_env", key.unwrap_or_default())
         };
         let trimmed = key.expose_secret().trim();
         if trimmed.is_empty() {

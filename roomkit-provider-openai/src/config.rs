@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use preset::Preset;
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots};
+use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -181,12 +181,11 @@ impl OpenAIConfig {
     }
 
     fn key(&self) -> Result<SecretString, ConfigError> {
-        let (field, key) = match &self.api_key {
-            Some(key) => ("api_key", key.clone()),
-            None => match std::env::var(&self.api_key_env) {
-                Ok(key) => ("api_key_env", key.into()),
-                Err(_) => ("api_key_env", SecretString::from(String::new())),
-            },
+        let (field, key) = if let Some(key) = &self.api_key {
+            ("api_key", key.clone())
+        } else {
+            let key = secret_from_env("api_key_env", &self.api_key_env)?;
+            ("api_key_env", key.unwrap_or_default())
         };
         let trimmed = key.expose_secret().trim();
         if trimmed.is_empty() {

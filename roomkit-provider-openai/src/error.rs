@@ -108,7 +108,7 @@ impl VendorError<'_> {
         let kind = self
             .code
             .and_then(|code| ERRORS.by_code(code))
-            .or_else(|| self.message.and_then(|text| ERRORS.by_wording(text)))
+            .or_else(|| self.by_wording())
             .or_else(|| self.kind.and_then(|kind| ERRORS.by_code(kind)))
             .unwrap_or(match self.kind {
                 Some("invalid_request_error") => InvalidRequest,
@@ -127,6 +127,16 @@ impl VendorError<'_> {
             Some(code) => error.with_code(redactor.redact(code)),
             None => error,
         }
+    }
+
+    /// What is said of one field of a request quotes it, such as a tool called `billing`, and says
+    /// nothing of keys, money or the account.
+    fn by_wording(&self) -> Option<ProviderErrorKind> {
+        let kind = ERRORS.by_wording(self.message?)?;
+        let is_of_field = self.kind == Some("invalid_request_error")
+            && self.param.is_some_and(|param| !param.is_empty());
+        let is_of_account = matches!(kind, Authentication | Quota | Policy);
+        (!is_of_field || !is_of_account).then_some(kind)
     }
 
     /// Whether nothing is wrong: the request came too late or too early and changed nothing.
@@ -258,6 +268,18 @@ mod tests {
             assert_eq!(classified.is_retryable(), !is_permanent, "{error:?}");
             assert!(!classified.code().is_empty() && !classified.message().is_empty());
         }
+    }
+
+    #[test]
+    fn h3_what_is_said_of_one_field_says_nothing_of_the_account() {
+        let error = VendorError {
+            kind: REQUEST,
+            code: Some("unheard_of"),
+            message: Some("Invalid 'session.tools[0].name': 'billing.deactivated' is no name."),
+            param: Some("session.tools[0].name"),
+        };
+        let classified = error.classify(&Redactor::default());
+        assert_eq!(classified.kind(), InvalidRequest);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who may come in: who shows a static token, one that was minted, or one that an issuer signed
 //! (contract X2).
 
-use std::{env, fmt, hint::black_box, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{fmt, hint::black_box, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,6 +9,8 @@ use roomkit::{
     error::ConfigError,
     http::{AuthRequest, Authenticate, Identity, Refusal, Scopes},
 };
+use roomkit_dial::secret_from_env;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -48,7 +50,8 @@ impl AuthConfig {
     pub(crate) fn tokens_for(&self, address: SocketAddr) -> Result<Option<Tokens>, ConfigError> {
         let mut tokens = self.tokens.clone();
         if let Some(variable) = &self.token_env {
-            for token in read_env("auth.token_env", variable)?.split(',') {
+            let listed = read_env("auth.token_env", variable)?;
+            for token in listed.expose_secret().split(',') {
                 let token = Token::read(token, Scopes::default()).map_err(|problem| {
                     ConfigError::field("auth.token_env", format!("`{variable}`: {problem}"))
                 })?;
@@ -84,14 +87,14 @@ impl AuthConfig {
                 .map_err(|problem| ConfigError::field("auth.signing_key_env", problem));
         };
         let key = read_env("auth.signing_key_env", variable)?;
-        Minted::with_key(&key).map_err(|problem| {
+        Minted::with_key(key.expose_secret()).map_err(|problem| {
             ConfigError::field("auth.signing_key_env", format!("`{variable}`: {problem}"))
         })
     }
 }
 
-fn read_env(field: &str, variable: &str) -> Result<String, ConfigError> {
-    env::var(variable).map_err(|_| {
+fn read_env(field: &str, variable: &str) -> Result<SecretString, ConfigError> {
+    secret_from_env(field, variable)?.ok_or_else(|| {
         let problem = format!("the environment variable `{variable}` is not set");
         ConfigError::field(field, problem)
     })
@@ -177,6 +180,11 @@ impl Tokens {
     pub(crate) fn with_issuer(self, known: Option<Jwt>) -> Self {
         let jwt = self.jwt.and(known);
         Self { jwt, ..self }
+    }
+
+    /// Whether minted ones alone open anything.
+    pub(crate) fn is_only_minted(&self) -> bool {
+        self.fixed.is_empty() && self.jwt.is_none()
     }
 
     /// The same tokens, with minted ones of this key.
@@ -267,7 +275,7 @@ mod tests {
         assert!(short.starts_with("auth.signing_key_env: "), "{short}");
         assert!(short.contains("32"), "the remedy: {short}");
         assert!(
-            !short.contains(&env::var(SHORT_VARIABLE).unwrap()),
+            !short.contains(&std::env::var(SHORT_VARIABLE).unwrap()),
             "{short}"
         );
     }

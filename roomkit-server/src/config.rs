@@ -179,7 +179,7 @@ impl fmt::Debug for ProviderConfig {
 }
 
 /// A way in for callers.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransportConfig {
     /// The registered name.
@@ -198,6 +198,16 @@ impl TransportConfig {
             path: path.into(),
             config: Value::Null,
         }
+    }
+}
+
+impl fmt::Debug for TransportConfig {
+    /// Without its settings, which may hold a relay's password (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportConfig")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 

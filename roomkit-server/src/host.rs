@@ -112,7 +112,7 @@ impl Host {
             let most = makers.most();
             Rejection::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                "too_many_rooms_of_address",
+                TOO_MANY_OF_ADDRESS,
                 too_many_of_address(most),
             )
         } else {
@@ -174,7 +174,10 @@ impl Host {
             self.make_way(client).await;
         }
         if !makers.claim(id, client) {
-            return Err(TransportError::Refused(too_many_of_address(makers.most())).into());
+            return Err(StartError::Busy {
+                code: TOO_MANY_OF_ADDRESS,
+                message: too_many_of_address(makers.most()),
+            });
         }
         let made = kit.create_room(options).await;
         match &made {
@@ -283,6 +286,8 @@ fn checked<Id: AsRef<str>>(field: &str, id: Id) -> Result<Id, TransportError> {
     }
 }
 
+const TOO_MANY_OF_ADDRESS: &str = "too_many_rooms_of_address";
+
 fn too_many_of_address(most: usize) -> String {
     format!(
         "`limits.max_rooms_per_address`: calls of this address have made all {most} open rooms that they may; name \
@@ -301,7 +306,11 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::poll;
-    use roomkit::{framework::FrameworkEventKind, http::Identity};
+    use roomkit::{
+        framework::FrameworkEventKind,
+        http::{Identity, StartFailure, StartFailureKind},
+        mock::Counters,
+    };
 
     use super::*;
     use crate::config::Config;
@@ -325,6 +334,32 @@ mod tests {
             && event.kind != FrameworkEventKind::RoomClosed
         {}
         assert_eq!(app.kit.open_rooms(), 0);
+    }
+
+    #[tokio::test]
+    async fn c5_who_loses_the_race_for_an_addresss_last_room_is_counted_and_may_try_again() {
+        let config = "[metrics]\nenabled = false\n[limits]\nmax_rooms_per_address = 1";
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let host = Host::new(&app);
+        let client = IpAddr::from([192, 0, 2, 1]);
+        host.named_room(&"first".into(), Some(client))
+            .await
+            .unwrap();
+        let mut request = StartRequest::new(Identity::default(), Connection::new(()));
+        request.address = Some(client);
+        let refused = host.start(request).await.unwrap_err();
+        let counters = Counters::default();
+        let counting = counters.here();
+        let told = StartFailure::from(&refused).counted();
+        drop(counting);
+        assert_eq!(told.code, "too_many_rooms_of_address");
+        assert_eq!(told.kind, StartFailureKind::Busy);
+        assert!(told.message.starts_with("`limits.max_rooms_per_address`"));
+        assert_eq!(
+            counters.get("roomkit_admission_refused_total", told.code),
+            1
+        );
     }
 
     #[test]

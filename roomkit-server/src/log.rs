@@ -103,12 +103,27 @@ pub(crate) fn check(filter: &str) -> Result<(), ConfigError> {
 }
 
 fn read(filter: &str) -> Result<EnvFilter, ConfigError> {
+    let refused = |problem: String| {
+        let remedy = "write for example `info`, or `info,TARGET=debug`";
+        ConfigError::field(
+            "log",
+            format!("`{filter}` is no filter: {problem}; {remedy}"),
+        )
+    };
     // The MCP client beneath writes whole messages to its log, at `info` too, and no conversation
     // goes there unasked (contract X6); the exporter of traces writes its whole address at `debug`,
     // which may hold a key (X1). What names them itself comes later, and counts.
-    let directives = format!("rmcp=warn,opentelemetry_otlp=info,{filter}");
-    EnvFilter::try_new(directives).map_err(|error| {
-        let problem = format!("`{filter}` is no filter: {error}; write for example `info`");
-        ConfigError::field("log", problem)
-    })
+    let mut directives = vec!["rmcp=warn", "opentelemetry_otlp=info"];
+    let ours = directives.len();
+    directives.extend(filter.split(',').map(str::trim).filter(|it| !it.is_empty()));
+    let theirs = &directives[ours..];
+    if theirs.is_empty() {
+        return Err(refused("it is empty".into()));
+    }
+    // What stands alone and is no level would be a target, and a mistyped level would silence all else.
+    let is_level = |it: &str| it.contains('=') || it.parse::<LevelFilter>().is_ok();
+    if let Some(wrong) = theirs.iter().find(|it| !is_level(it)) {
+        return Err(refused(format!("`{wrong}` is no level")));
+    }
+    EnvFilter::try_new(directives.join(",")).map_err(|error| refused(error.to_string()))
 }

@@ -5,7 +5,7 @@ mod client;
 #[cfg(feature = "otel")]
 mod export;
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use axum::http::{Uri, uri::Authority};
 use roomkit::error::ConfigError;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 pub(crate) use export::Traces;
 
 /// Traces for a collector; needs a server that was built with the feature `otel`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtelConfig {
     /// Where the collector listens for OTLP over HTTP, such as `http://localhost:4318`, to which
@@ -90,6 +90,17 @@ impl OtelConfig {
         }
         let base = self.endpoint.trim_end_matches('/');
         Ok(format!("{base}/v1/traces"))
+    }
+}
+
+impl fmt::Debug for OtelConfig {
+    /// Without the endpoint's path (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtelConfig")
+            .field("endpoint", &self.place())
+            .field("ca_file", &self.ca_file)
+            .field("service_name", &self.service_name)
+            .finish()
     }
 }
 

@@ -47,6 +47,9 @@ pub struct Reloaded {
     /// The settings that differ from those the server was started with and cannot change while it
     /// runs. They stayed as they were.
     pub needs_restart: Vec<&'static str>,
+    /// Whether the tokens there were are gone and what takes their place needs a restart, so that nobody
+    /// comes in but by a token that was minted before.
+    pub locks_out: bool,
 }
 
 impl Reload {
@@ -77,9 +80,18 @@ impl Reload {
                 Err(error) => Err(error),
             };
             match reloaded {
-                Ok(Reloaded { needs_restart }) => {
+                Ok(Reloaded {
+                    needs_restart,
+                    locks_out,
+                }) => {
                     for setting in needs_restart {
-                        tracing::warn!(setting, "needs a restart, and stays as it was");
+                        tracing::warn!(setting, "needs a restart");
+                    }
+                    if locks_out {
+                        tracing::warn!(
+                            "no token opens anything until a restart, but those minted before: the \
+                             others are taken away, and what takes their place needs one"
+                        );
                     }
                     tracing::info!("the configuration was read again");
                 }
@@ -122,8 +134,15 @@ impl Reload {
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);
         }
+        let tokens = tokens.map(|tokens| tokens.with_issuer(self.jwt.clone()));
+        // Whoever has the signing key's variable knows of other servers that mint.
+        let opens = config.auth.signing_key_env.is_some()
+            || tokens
+                .as_ref()
+                .is_some_and(|tokens| !tokens.is_only_minted());
+        let locks_out = self.keys.is_some() && !opens;
         if let Some(keys) = &self.keys {
-            keys.replace(tokens.map(|tokens| tokens.with_issuer(self.jwt.clone())));
+            keys.replace(tokens);
         }
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.replace(certificate);
@@ -131,7 +150,10 @@ impl Reload {
         if let Some(log) = &self.log {
             log.set_filter(&config.log)?;
         }
-        Ok(Reloaded { needs_restart })
+        Ok(Reloaded {
+            needs_restart,
+            locks_out,
+        })
     }
 
     fn what_needs_a_restart(&self, config: &Config, authenticates: bool) -> Vec<&'static str> {

@@ -15,6 +15,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use metrics::counter;
 use roomkit::http::Admission;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -129,9 +130,14 @@ async fn accept(listener: &TcpListener, door: &Door) -> Option<(TcpStream, Socke
     let place = door.places.wait_for_one().await?;
     match listener.accept().await {
         Ok((socket, peer)) => {
-            // Too many of one client: closed at once.
             let client = door.admission.network_of(peer.ip());
-            let place = door.places.give(place, client)?;
+            let Some(place) = door.places.give(place, client) else {
+                // Closed at once: what one would say to so many takes memory and time.
+                let reason = "too_many_connections_of_address";
+                counter!("roomkit_admission_refused_total", "reason" => reason).increment(1);
+                tracing::debug!(%peer, reason, "a connection was refused");
+                return None;
+            };
             // Audio comes in small frames, none of which may wait for the next.
             let _ = socket.set_nodelay(true);
             Some((socket, peer, place))

@@ -71,8 +71,12 @@ impl TlsConfig {
     }
 }
 
-/// What stands in a file is not shown: it may be a key (contract X1).
+/// What stands in a file is not shown, nor what is no path to one: it may be a key (contract X1).
 fn refused(field: &str, file: &Path, error: pem::Error, none: &str) -> ConfigError {
+    if file.to_string_lossy().contains("-----BEGIN") {
+        let problem = "must be the path of a PEM file, not what stands in it";
+        return ConfigError::field(field, problem);
+    }
     let problem = match error {
         pem::Error::Io(error) => format!("cannot be read: {error}"),
         pem::Error::NoItemsFound => format!("{none}; give a PEM file"),

@@ -3,7 +3,8 @@
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use roomkit_core::{audio::check_client_rate, error::ConfigError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde_json::Value;
 
 use crate::net::Announced;
 
@@ -92,8 +93,22 @@ pub struct IceServer {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username: String,
     /// The password, for TURN.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "password"
+    )]
     pub credential: String,
+}
+
+/// serde's own message would show what it refuses (contract X1).
+fn password<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        _ => Err(D::Error::custom(
+            "a password must be a string; put it into quotes",
+        )),
+    }
 }
 
 impl IceServer {

@@ -7,6 +7,7 @@ use roomkit_core::{
     provider::{ProviderError, ProviderErrorKind},
     registry::ConfigError,
 };
+use roomkit_dial::secret_from_env;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
@@ -106,8 +107,9 @@ impl Token {
     fn check(&self, field: &str) -> Result<(), ConfigError> {
         let problem = match self {
             Self::Fixed(token) => unfit(token.expose_secret()),
-            Self::Env(name) if name.is_empty() => Some("names no environment variable"),
-            _ => None,
+            // It may be set later.
+            Self::Env(name) => return secret_from_env(field, name).map(drop),
+            Self::Source(_) => None,
         };
         problem.map_or(Ok(()), |problem| {
             Err(ConfigError::field(
@@ -127,13 +129,14 @@ impl Token {
         };
         let (token, origin) = match self {
             Self::Fixed(token) => (token.clone(), "`auth.token`".to_owned()),
-            Self::Env(name) => match std::env::var(name) {
-                Ok(token) => (token.into(), format!("the environment variable `{name}`")),
-                Err(_) => {
+            Self::Env(name) => match secret_from_env("auth.token", name) {
+                Ok(Some(token)) => (token, format!("the environment variable `{name}`")),
+                Ok(None) => {
                     return refuse(format!(
                         "there is no token; set the environment variable `{name}` (`auth.token`)"
                     ));
                 }
+                Err(error) => return refuse(error.to_string()),
             },
             Self::Source(source) => (source.token().await?, "the token source".to_owned()),
         };

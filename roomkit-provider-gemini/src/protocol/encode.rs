@@ -1,6 +1,6 @@
 //! Commands to client messages.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -41,8 +41,6 @@ const NUDGE: &str = ".";
 pub struct Encoder {
     target: Target,
     session: GeminiSessionConfig,
-    /// The tools whose results the model does not wait for, whatever it does with others.
-    non_blocking: HashSet<String>,
     ours: Ours,
     /// The conversation has gone over to the realtime path.
     has_sent_audio: bool,
@@ -73,12 +71,9 @@ impl Encoder {
             session = session.uninterrupted()?;
         }
         within("temperature", setup.temperature, 0.0, 2.0)?;
-        let non_blocking = setup.tools.iter();
-        let non_blocking = non_blocking.filter(|tool| tool.rules.speak_while_running);
         Ok(Self {
             target: target.clone(),
             session,
-            non_blocking: non_blocking.map(|tool| tool.name.clone()).collect(),
             ours: Ours::default(),
             has_sent_audio: false,
             is_active: false,
@@ -294,8 +289,8 @@ impl Encoder {
         output: &str,
         is_error: bool,
     ) -> Result<String, ProviderError> {
-        let blocks = self.target.blocks(&self.session) && !self.non_blocking.contains(name);
-        let scheduling = self.session.tool_scheduling.filter(|_| !blocks);
+        // There is none where the model waits for results: it is refused there.
+        let scheduling = self.session.tool_scheduling;
         if scheduling == Some(ToolScheduling::Interrupt) {
             self.ours.interrupts();
         }

@@ -112,7 +112,7 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token", "token": { "env": "" } })),
-            "auth.token: names no environment variable",
+            "auth.token: must be the name of an environment variable",
         ),
         (
             with_auth(json!({ "kind": "vertex", "project": "a/b", "location": "l", "token": "t" })),

@@ -175,8 +175,9 @@ impl Decoder {
                 events.extend(self.arguments_done(&read(frame)?));
             }
             "session.updated" => {
-                self.verdicts.tell(true);
-                events.push_back(ProviderEvent::Updated);
+                if self.verdicts.taken() {
+                    events.push_back(ProviderEvent::Updated);
+                }
             }
             "error" => {
                 let event: ErrorEvent<'a> = read(frame)?;
@@ -317,8 +318,11 @@ impl Decoder {
             return None;
         }
         let event_id = body.event_id.as_ref().map(Text::as_str);
+        if event_id.is_some_and(|id| self.verdicts.refused_host(id)) {
+            return Some(ProviderEvent::Error(error));
+        }
         if event_id.is_some_and(|id| id.starts_with(UPDATE)) {
-            self.verdicts.tell(false);
+            self.verdicts.refused();
             return Some(ProviderEvent::UpdateRefused(error));
         }
         Some(ProviderEvent::Error(error))

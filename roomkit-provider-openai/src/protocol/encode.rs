@@ -115,7 +115,7 @@ impl Encoder {
     pub fn encode(&mut self, command: &ProviderCommand) -> Result<Option<String>, ProviderError> {
         let event = match command {
             ProviderCommand::Audio(pcm) => return Ok(self.audio(pcm)),
-            ProviderCommand::Raw(event) => return to_frame(event).map(Some),
+            ProviderCommand::Raw(event) => return self.raw(event).map(Some),
             ProviderCommand::Update(update) => return self.update(update).map(Some),
             ProviderCommand::Text { role, text, .. } => message(
                 *role,
@@ -282,8 +282,24 @@ impl Encoder {
         let frame =
             self.session_update(session::partial(self.dialect, &session, &names, common))?;
         remember(&mut self.asked, session.clone());
+        self.verdicts.ask();
         self.session = session;
         Ok(frame)
+    }
+
+    /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it
+    /// has none.
+    fn raw(&mut self, event: &serde_json::Value) -> Result<String, ProviderError> {
+        if event["type"] != "session.update" {
+            return to_frame(event);
+        }
+        let mut event = event.clone();
+        if !event["event_id"].is_string() {
+            event["event_id"] = self.event_id("host_").into();
+        }
+        self.verdicts
+            .ask_for_host(event["event_id"].as_str().unwrap_or_default());
+        to_frame(&event)
     }
 
     fn session_update(&mut self, session: serde_json::Value) -> Result<String, ProviderError> {

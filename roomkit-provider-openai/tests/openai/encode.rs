@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use roomkit_core::{
-    provider::{ProviderCommand, ProviderErrorKind, Role, SessionSetup, SessionUpdate},
+    provider::{
+        ProviderCommand, ProviderErrorKind, ProviderEvent, Role, SessionSetup, SessionUpdate,
+    },
     tool::ToolDefinition,
 };
 use roomkit_dial::Redactor;
@@ -356,6 +358,44 @@ fn s5_a_change_that_was_refused_is_not_in_the_next() {
     let (_, fifth) = update(json!({ "prefix_padding_ms": 300 }));
     assert_eq!(fourth["prefix_padding_ms"], json!(200));
     assert_eq!(fifth["threshold"], json!(0.6));
+}
+
+#[test]
+fn s5_a_hosts_own_update_does_not_confirm_or_undo_another() {
+    let setup = SessionSetup::new("s".into());
+    let defaults = OpenAISessionConfig::default();
+    for raw_is_taken in [true, false] {
+        let mut encoder = Encoder::new(Dialect::OpenAI, &defaults, &setup).unwrap();
+        let mut decoder = encoder.decoder(Redactor::default());
+        let raw = ProviderCommand::Raw(json!({"type": "session.update", "session": {"speed": 9}}));
+        let change = ProviderCommand::Update(SessionUpdate {
+            system_prompt: Some("Be kind.".into()),
+            ..SessionUpdate::default()
+        });
+        let [raw, change] = [raw, change].map(|command| {
+            let frame = encoder.encode(&command).unwrap().unwrap();
+            serde_json::from_str::<Value>(&frame).unwrap()["event_id"].clone()
+        });
+        let mut events = VecDeque::new();
+        let refusal = |id: &Value| json!({"type": "error", "error": {"event_id": id}}).to_string();
+        if raw_is_taken {
+            decoder.decode(r#"{"type":"session.updated"}"#, &mut events);
+        } else {
+            decoder.decode(&refusal(&raw), &mut events);
+            let error = events.pop_front();
+            assert!(matches!(error, Some(ProviderEvent::Error(_))), "{error:?}");
+        }
+        assert_eq!(events, []);
+        if raw_is_taken {
+            decoder.decode(&refusal(&change), &mut events);
+            let refused = events.pop_front();
+            assert!(matches!(refused, Some(ProviderEvent::UpdateRefused(_))));
+        } else {
+            decoder.decode(r#"{"type":"session.updated"}"#, &mut events);
+            assert_eq!(events.pop_front(), Some(ProviderEvent::Updated));
+        }
+        assert_eq!(events, []);
+    }
 }
 
 #[test]

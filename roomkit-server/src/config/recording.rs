@@ -1,5 +1,7 @@
 //! Recordings in the configuration file.
 
+use std::fmt;
+
 use roomkit::{
     error::ConfigError,
     recording::{Consent, Recording},
@@ -11,7 +13,7 @@ use serde_json::Value;
 use crate::error::of_plugin;
 
 /// Recordings of calls.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingConfig {
     /// The registered name of what keeps them, such as `ogg_opus` or `wav`.
@@ -48,5 +50,16 @@ impl RecordingConfig {
         Ok(Recording::new(sink)
             .consent(self.consent)
             .client_decides(client_decides))
+    }
+}
+
+impl fmt::Debug for RecordingConfig {
+    /// Without the sink's settings, which may hold a key (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordingConfig")
+            .field("sink", &self.sink)
+            .field("consent", &self.consent)
+            .field("client_decides", &self.client_decides)
+            .finish_non_exhaustive()
     }
 }

@@ -124,9 +124,18 @@ fn an_unknown_field_is_named_wherever_it_stands() {
 
 #[test]
 fn x1_debug_shows_no_secret() {
-    let config =
-        parsed("[provider]\nname='openai'\nconfig={api_key='hunter2'}\n[auth]\ntokens=['hunter2']")
-            .unwrap();
-    let shown = format!("{config:?}");
-    assert!(!shown.contains("hunter2"), "{shown}");
+    for text in [
+        "[provider]\nname='openai'\nconfig={api_key='hunter2'}",
+        "[auth]\ntokens=['hunter2']",
+        "[[transports]]\nname='webrtc'\npath='/a'\n\
+         config={ice_servers=[{urls=['turn:a'],username='u',credential='hunter2'}]}",
+        "[recording]\nsink='cloud'\nconfig={key='hunter2'}",
+        "[otel]\nendpoint='https://a.example/hunter2'",
+        "[auth.jwt]\nissuer='i'\naudience='a'\njwks='https://a.example/keys?key=hunter2'",
+        "[[tool_sources]]\nname='crm'\nconfig={key='hunter2'}",
+        "[[mcp]]\nurl='http://a'\nbearer_token='hunter2'",
+    ] {
+        let shown = format!("{:?}", parsed(text).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -1,11 +1,11 @@
 //! The settings of `[auth.jwt]`.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 
 /// Whose tokens are taken, and what they must say.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtConfig {
     /// The issuer's public keys as a JWK set: an `https` URL (`http` for this machine alone), or a file.
@@ -35,6 +35,20 @@ pub struct JwtConfig {
     /// The claim with the only room the client may have to do with, if it has one; default `room`.
     #[serde(default = "room_claim")]
     pub room_claim: String,
+}
+
+impl fmt::Debug for JwtConfig {
+    /// Without the query of the keys' address, which may hold a secret (contract X1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jwks = self.jwks.as_deref().map(|jwks| jwks.split('?').next());
+        f.debug_struct("JwtConfig")
+            .field("jwks", &jwks.flatten())
+            .field("secret_env", &self.secret_env)
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a token is signed.

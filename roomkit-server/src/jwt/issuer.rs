@@ -1,7 +1,7 @@
 //! An issuer whose tokens are taken, and its keys as they are now.
 
 use std::{
-    env, fmt,
+    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
@@ -11,6 +11,8 @@ use roomkit::{
     error::ConfigError,
     http::{Identity, Purpose, Refusal},
 };
+use roomkit_dial::secret_from_env;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::{
     sync::Mutex,
@@ -84,6 +86,10 @@ impl Jwt {
             let problem = "is empty; every token would be refused, leave it out to take all";
             return Err(field("algorithms", problem.into()));
         }
+        if config.ca_file.is_some() && config.jwks.is_none() {
+            let problem = "is for the address in `jwks`, and there is none; leave it out";
+            return Err(field("ca_file", problem.into()));
+        }
         let secret = config.secret_env.as_ref().map(|variable| secret(variable));
         let secret = secret.transpose()?;
         let source = config.jwks.as_ref().map(|jwks| Source::new(jwks, config));
@@ -98,6 +104,15 @@ impl Jwt {
             JwtAlgorithm::HS256 => secret.is_some(),
             JwtAlgorithm::RS256 | JwtAlgorithm::ES256 | JwtAlgorithm::EdDSA => source.is_some(),
         };
+        if secret.is_some() && !config.algorithms.contains(&JwtAlgorithm::HS256) {
+            let problem = "is for HS256, which is not among `algorithms`; leave one of them out";
+            return Err(field("secret_env", problem.into()));
+        }
+        if source.is_some() && config.algorithms == [JwtAlgorithm::HS256] {
+            let problem = "is for signatures by public keys, and `algorithms` has HS256 alone; \
+                           leave one of them out";
+            return Err(field("jwks", problem.into()));
+        }
         if !config.algorithms.iter().any(is_keyed) {
             let problem = "has none with a key, and every token would be refused: HS256 takes \
                            `secret_env`, the others take `jwks`";
@@ -271,11 +286,10 @@ fn is_access_token(kind: Option<&str>) -> bool {
 }
 
 fn secret(variable: &str) -> Result<Key, ConfigError> {
-    let refused = |problem: &str| {
-        ConfigError::field("auth.jwt.secret_env", format!("`{variable}`: {problem}"))
-    };
-    let secret = env::var(variable).map_err(|_| refused("is not set"))?;
-    let secret = secret.trim();
+    let field = "auth.jwt.secret_env";
+    let refused = |problem: &str| ConfigError::field(field, format!("`{variable}`: {problem}"));
+    let secret = secret_from_env(field, variable)?.ok_or_else(|| refused("is not set"))?;
+    let secret = secret.expose_secret().trim();
     if secret.len() < MIN_SECRET_BYTES {
         return Err(refused(
             "a secret has at least 32 characters, drawn at random",

@@ -83,7 +83,7 @@ async fn check_room(parts: &mut Parts, app: &App, room: &RoomId) -> Result<(), R
         return Ok(());
     }
     let message = "room: the client is held to another one";
-    Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+    Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
 }
 
 /// The network that the client is known by, if it is.

@@ -60,6 +60,12 @@ fn x1_files_that_cannot_be_used_are_named_with_what_is_wrong_and_not_shown() {
         (&key_file, &key_file, "tls.cert", "no certificate"),
         (&cert_file, &cert_file, "tls.key", "no private key"),
         (
+            &cert_file,
+            &"-----BEGIN PRIVATE KEY-----\nhunter2".into(),
+            "tls.key",
+            "must be the path",
+        ),
+        (
             &folder.file("empty", ""),
             &key_file,
             "tls.cert",

@@ -53,9 +53,14 @@ async fn x2_a_token_of_an_issuer_opens_what_it_says() {
     get("/rooms/lobby", &watcher)
         .await
         .is_error(404, "room_not_found");
+    let counters = Counters::default();
+    let counting = counters.here();
     get("/rooms/cellar", &watcher)
         .await
         .is_error(403, "forbidden");
+    drop(counting);
+    let refused = counters.all("roomkit_admission_refused_total");
+    assert_eq!(refused, [("forbidden".to_owned(), 1)].into());
     get("/metrics", &watcher).await.is_error(403, "forbidden");
     let mut anywhere = claims("metrics", true);
     anywhere.as_object_mut().unwrap().remove("room");

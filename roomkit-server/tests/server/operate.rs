@@ -112,6 +112,65 @@ async fn check_config_without_a_file_is_about_the_defaults() {
 }
 
 #[tokio::test]
+async fn x1_a_secret_in_the_wrong_place_is_refused_and_not_shown() {
+    for (name, text, named) in [
+        (
+            "credential",
+            "[[transports]]\nname = 'webrtc'\npath = '/a'\nconfig = { ice_servers = \
+             [{ urls = ['turn:a'], username = 'u', credential = 47114711 }] }",
+            "transports[0].config.ice_servers[0].credential: ",
+        ),
+        (
+            "no-table",
+            "[provider]\nname = 'openai'\nconfig = 'sk-47114711'",
+            "provider.config: ",
+        ),
+        (
+            "provider-variable",
+            "[provider]\nname = 'openai'\nconfig = { api_key_env = 'sk-47114711' }",
+            "provider.config.api_key_env: ",
+        ),
+        (
+            "google-variable",
+            "[provider]\nname = 'gemini'\nconfig = { api_key_env = 'sk-47114711' }",
+            "provider.config.api_key_env: ",
+        ),
+        (
+            "google-token",
+            "[provider]\nname = 'gemini'\n\
+             config.auth = { kind = 'ephemeral_token', token = { env = 'sk-47114711' } }",
+            "provider.config.auth.token: ",
+        ),
+        (
+            "mcp-variable",
+            "[[mcp]]\nurl = 'http://a'\nbearer_token_env = 'sk-47114711'",
+            "mcp[0].bearer_token_env: ",
+        ),
+        (
+            "token-variable",
+            "[auth]\ntoken_env = 'sk-47114711'",
+            "auth.token_env: ",
+        ),
+        (
+            "signing-variable",
+            "[auth]\nsigning_key_env = 'sk-47114711'",
+            "auth.signing_key_env: ",
+        ),
+        (
+            "cert",
+            "[tls]\nkey = 'a'\ncert = \"\"\"-----BEGIN PRIVATE KEY-----\n47114711\"\"\"",
+            "tls.cert: ",
+        ),
+    ] {
+        let file = File::new(name, text);
+        let refused = output(&["check-config", "--config", file.path()]).await;
+        is_refusal(&refused, 2, &[named]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!said.contains("4711"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
     for (name, text, named) in [
         ("syntax", "listen = ", "line 1"),
@@ -123,7 +182,7 @@ async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
         (
             "port",
             "[[transports]]\nname = 'webrtc'\npath = '/a'\nconfig = { udp_port = 70000 }",
-            "transports[0].config",
+            "transports[0].config.udp_port: ",
         ),
         ("agent", "[channel]\nfirst_agent = 'nobody'", "nobody"),
         ("mcp", "[[mcp]]\nurl = 'crm'", "mcp[0].url"),

@@ -46,6 +46,9 @@ async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {
             &["auth.token_env", "ROOMKIT_NO_SUCH"],
         ),
         (&["--log", "roomkit=loud"], &["log", "loud"]),
+        (&["--log", "warning"], &["log", "`warning` is no level"]),
+        (&["--log", "info,hyper"], &["log", "`hyper` is no level"]),
+        (&["--log", " , "], &["log", "empty"]),
         (
             &["--config", "/nowhere/roomkit.toml"],
             &["/nowhere/roomkit.toml"],

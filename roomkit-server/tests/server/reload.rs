@@ -97,7 +97,13 @@ async fn x7_what_one_address_may_have_changes_with_a_hang_up() {
 async fn x7_c5_a_proxy_that_is_gone_is_one_client_as_others_are() {
     const OF_ONE_CLIENT: usize = 256;
     let file = File::new("proxies", "[limits]\ntrusted_proxies = 1");
-    let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
+    let flags = [
+        "--config",
+        file.path(),
+        "--log",
+        "info,roomkit_server=debug",
+    ];
+    let (server, mut log) = Running::with_lines(&flags).await;
     let connect = || TcpStream::connect(server.address);
     let mut of_the_proxy = Vec::new();
     for _ in 0..OF_ONE_CLIENT {
@@ -111,6 +117,13 @@ async fn x7_c5_a_proxy_that_is_gone_is_one_client_as_others_are() {
     let read = soon(one_more.read(&mut [0; 1])).await;
     // Cut off, whichever way the system tells it.
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    log.until("a connection was refused").await;
+    file.write("[limits]\ntrusted_proxies = 1");
+    server.signal("HUP").await;
+    log.until(DONE).await;
+    let metrics = request(server.address, "GET", "/metrics", &[], "").await;
+    let counted = "roomkit_admission_refused_total{reason=\"too_many_connections_of_address\"} 1";
+    assert!(metrics.body.contains(counted), "{}", metrics.body);
 }
 
 const UPGRADE: [(&str, &str); 4] = [
@@ -135,6 +148,7 @@ async fn x7_what_cannot_be_used_changes_nothing_and_is_in_the_log() {
             "channel.seed_turns",
         ),
         ("log = 'loud=x'\n[auth]\ntokens = ['hunter2']", "log"),
+        ("log = 'warning'\n[auth]\ntokens = ['hunter2']", "warning"),
     ] {
         file.write(text);
         server.signal("HUP").await;
@@ -153,6 +167,25 @@ async fn x7_what_cannot_be_used_changes_nothing_and_is_in_the_log() {
     server.signal("HUP").await;
     log.until(DONE).await;
     assert_eq!(status(&server, "/rooms?token=new").await, 200);
+}
+
+#[tokio::test]
+async fn x7_that_no_token_opens_anything_any_more_is_in_the_log() {
+    for (name, without) in [("opened", "no_auth = true"), ("emptied", "tokens = []")] {
+        let file = File::new(name, "[auth]\ntokens = ['old']");
+        let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
+        file.write(&format!("[auth]\n{without}"));
+        server.signal("HUP").await;
+        let lines = log.until(DONE).await;
+        let of_tokens = |line: &&String| line.contains("no token opens anything until a restart");
+        let told = lines.iter().find(of_tokens).unwrap();
+        assert!(told.contains("WARN"), "{told}");
+        assert!(
+            !lines.iter().any(|line| line.contains("stays as it was")),
+            "{lines:?}"
+        );
+        assert_eq!(status(&server, "/rooms?token=old").await, 401);
+    }
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ impl Signalling {
             Ok(peer) if peer.identity == caller.identity.metadata => Ok(()),
             Ok(_) => {
                 let message = "webrtc_id: is another client's";
-                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
             }
             Err(_missing) => self.check(caller).await,
         }

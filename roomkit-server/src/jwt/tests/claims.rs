@@ -164,9 +164,26 @@ fn x2_settings_with_which_every_token_would_be_refused_are_refused() {
             "secret_env = 'CARGO_PKG_DESCRIPTION'\nroom_claim = ''",
             "room_claim",
         ),
+        ("secret_env = 'sk-hunter2'", "secret_env"),
+        // Each of these has a key that nothing would be verified by, or an authority for nothing.
+        (
+            "secret_env = 'CARGO_PKG_DESCRIPTION'\nca_file = '/no/such'",
+            "ca_file",
+        ),
+        (
+            "jwks = 'https://issuer.example/keys'\nsecret_env = 'CARGO_PKG_DESCRIPTION'\n\
+             algorithms = ['RS256']",
+            "secret_env",
+        ),
+        (
+            "jwks = 'https://issuer.example/keys'\nsecret_env = 'CARGO_PKG_DESCRIPTION'\n\
+             algorithms = ['HS256']",
+            "jwks",
+        ),
     ] {
         let error = Jwt::new(&config(settings)).err().unwrap().to_string();
-        assert!(error.contains(&format!("auth.jwt.{name}")), "{error}");
+        assert!(error.contains(&format!("auth.jwt.{name}: ")), "{error}");
+        assert!(!error.contains("hunter2"), "x1: {error}");
     }
     assert!(Jwt::new(&config("secret_env = 'CARGO_PKG_DESCRIPTION'")).is_ok());
 }
