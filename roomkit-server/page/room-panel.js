@@ -23,8 +23,6 @@ export class RoomPanel {
   #closed = false;
   /** The channel that a whisper names. */
   #voiceChannel;
-  /** Newest event that a watcher has been shown as conversation. */
-  #watched = -1;
   /** A whisper is on its way. */
   #whispering = false;
 
@@ -101,7 +99,6 @@ export class RoomPanel {
     this.#room?.leave();
     this.#timeline.clear();
     this.#closed = false;
-    this.#watched = -1;
     const room = new Room(id, accessToken);
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
@@ -119,8 +116,8 @@ export class RoomPanel {
   #event(event) {
     this.#timeline.show(event);
     byId("earlier").hidden = !this.#room.hasEarlier;
-    const { index, content, metadata } = event;
-    if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
+    const { content, metadata } = event;
+    if (page.call === undefined && metadata?.voice_session_id) {
       if (metadata.item_id) {
         // One who watches is not told when a connection is lost, and what began on it ends nowhere.
         this.#transcript.forget(metadata.role, metadata.item_id);
@@ -133,7 +130,6 @@ export class RoomPanel {
         interrupted: metadata.interrupted,
       });
     }
-    this.#watched = Math.max(this.#watched, index);
   }
 
   #ephemeral(event) {
@@ -195,9 +191,13 @@ export class RoomPanel {
   }
 
   async #loadEarlier() {
+    const room = this.#room;
     try {
-      await this.#room.loadEarlier();
-      byId("earlier").hidden = !this.#room.hasEarlier;
+      const earlier = await room.loadEarlier();
+      if (room === this.#room) {
+        earlier.forEach((event) => this.#timeline.show(event));
+        byId("earlier").hidden = !room.hasEarlier;
+      }
     } catch (error) {
       this.#status.banner(`Earlier events could not be read: ${error.message}`);
     }
