@@ -19,8 +19,9 @@ export class RoomError extends Error {
 
 /**
  * Follows one room. Dispatches `CustomEvent`s: `event` with each `RoomEvent` from the latest page on,
- * in the order of their index; `ephemeral` with what is never stored; and at most one of `closed`, when
- * the room was closed or is gone, and `unauthorized`, when the token does not open it any more.
+ * in the order of their index; `ephemeral` with what is never stored; `closed`, when the room was closed
+ * or is gone, and nothing follows; and, where it rests until `resume`, `unauthorized` when the token is
+ * not valid (any more) and `forbidden` when it does not open this room.
  */
 export class Room extends EventTarget {
   #base;
@@ -32,6 +33,8 @@ export class Room extends EventTarget {
   #oldest;
   #retry = RETRY_FIRST_MS;
   #timer;
+  /** The server asks for another token. */
+  #resting = false;
   #left = false;
 
   /** @param {string} id @param {() => string | undefined} token the one of now, where the server asks for one */
@@ -62,6 +65,14 @@ export class Room extends EventTarget {
     this.#socket.onopen = () => (this.#retry = RETRY_FIRST_MS);
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = () => this.#lost();
+  }
+
+  /** Goes on with the token of now, from the newest event that was told. */
+  resume() {
+    if (this.#resting && !this.#left) {
+      this.#resting = false;
+      this.follow();
+    }
   }
 
   leave() {
@@ -140,15 +151,18 @@ export class Room extends EventTarget {
 
   async #lost() {
     // A socket does not say why it was refused; a request does.
-    const { status } = this.#left ? {} : await this.describe().catch((error) => error);
+    const status = this.#left ? 0 : await this.describe().then(() => 200, (error) => error.status);
     if (this.#left) {
       return;
     }
-    if (status === 401 || status === 403 || status === 404) {
+    if (status === 404) {
       this.#left = true;
-      if (status !== 403) {
-        this.#emit(status === 401 ? "unauthorized" : "closed");
-      }
+      this.#emit("closed");
+      return;
+    }
+    if (status === 401 || status === 403) {
+      this.#resting = true;
+      this.#emit(status === 401 ? "unauthorized" : "forbidden");
       return;
     }
     this.#timer = setTimeout(() => this.follow(), this.#retry);
