@@ -77,6 +77,28 @@ export async function said(page, role, text = "") {
   return bubble.locator(".words").textContent();
 }
 
+/** The line on which the page hears of its room, which a test cuts and mends; to be laid before the page follows one. */
+export async function eventsLine(page) {
+  let isCut = false;
+  let ends = [];
+  await page.routeWebSocket(/\/events/, (near) => {
+    if (isCut) {
+      near.close();
+    } else {
+      ends = [near, near.connectToServer()];
+    }
+  });
+  return {
+    async cut() {
+      isCut = true;
+      await Promise.all(ends.map((end) => end.close()));
+    },
+    mend() {
+      isCut = false;
+    },
+  };
+}
+
 /** Keeps a picture under `browser-tests/out`. */
 export async function picture(page, name, options) {
   mkdirSync(OUT, { recursive: true });

@@ -7,6 +7,8 @@ import { Timeline } from "./timeline.js";
 /** Milliseconds for which the button says that the link has been copied. */
 const COPIED_MS = 2000;
 
+const FORBIDDEN = "This token does not open the room: what happens in it is not shown, and nothing can be whispered.";
+
 const byId = (id) => document.getElementById(id);
 
 export class RoomPanel {
@@ -23,8 +25,6 @@ export class RoomPanel {
   #closed = false;
   /** The channel that a whisper names. */
   #voiceChannel;
-  /** Newest event that a watcher has been shown as conversation. */
-  #watched = -1;
   /** A whisper is on its way. */
   #whispering = false;
 
@@ -57,16 +57,16 @@ export class RoomPanel {
 
   /** Follows the room of a call and lets the person whisper into it. */
   enter(id, voiceChannel) {
+    this.#voiceChannel = voiceChannel;
     this.#follow(id);
-    this.#allowWhisper(voiceChannel);
   }
 
   /** Watches a room without a call. A room that does not exist is left for a call to make. */
   async watch(id) {
     try {
       const { bindings } = await new Room(id, accessToken).describe();
+      this.#voiceChannel = bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id;
       this.#follow(id);
-      this.#allowWhisper(bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id);
     } catch (error) {
       if (error.status === 401) {
         this.#askForToken(() => this.watch(id));
@@ -91,26 +91,33 @@ export class RoomPanel {
     this.#closed = true;
     this.#timeline.settle();
     this.#tools.settle();
-    this.#allowWhisper(undefined);
+    this.#allowWhisper(false);
   }
 
   #follow(id) {
+    this.#problem();
     if (this.openRoomId === id) {
+      this.#allowWhisper(true);
+      this.#room.resume();
       return;
     }
     this.#room?.leave();
     this.#timeline.clear();
     this.#closed = false;
-    this.#watched = -1;
     const room = new Room(id, accessToken);
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
     room.addEventListener("closed", () => this.close());
     room.addEventListener("unauthorized", () => {
-      this.close();
-      this.#askForToken(() => this.watch(id));
+      this.#allowWhisper(false);
+      this.#askForToken(() => this.openRoomId === id && this.#follow(id));
     });
+    room.addEventListener("forbidden", () => {
+      this.#allowWhisper(false);
+      this.#problem(FORBIDDEN);
+    });
+    this.#allowWhisper(true);
     room.follow();
     byId("room-id").textContent = id;
     byId("room-label").hidden = false;
@@ -119,8 +126,8 @@ export class RoomPanel {
   #event(event) {
     this.#timeline.show(event);
     byId("earlier").hidden = !this.#room.hasEarlier;
-    const { index, content, metadata } = event;
-    if (page.call === undefined && index > this.#watched && metadata?.voice_session_id) {
+    const { content, metadata } = event;
+    if (page.call === undefined && metadata?.voice_session_id) {
       if (metadata.item_id) {
         // One who watches is not told when a connection is lost, and what began on it ends nowhere.
         this.#transcript.forget(metadata.role, metadata.item_id);
@@ -133,7 +140,6 @@ export class RoomPanel {
         interrupted: metadata.interrupted,
       });
     }
-    this.#watched = Math.max(this.#watched, index);
   }
 
   #ephemeral(event) {
@@ -159,22 +165,26 @@ export class RoomPanel {
     this.#transcript.show(transcription, transcription.role === "user" ? "Caller" : undefined);
   }
 
-  #allowWhisper(voiceChannel) {
-    this.#voiceChannel = voiceChannel;
+  #allowWhisper(allowed) {
     for (const field of byId("whisper-form").elements) {
-      field.disabled = voiceChannel === undefined;
+      field.disabled = !allowed || this.#voiceChannel === undefined;
     }
+  }
+
+  /** Says what stands in the way of a whisper, or that nothing does. */
+  #problem(text) {
+    byId("whisper-error").textContent = text ?? "";
+    byId("whisper-error").hidden = text === undefined;
   }
 
   async #whisper() {
     const field = byId("whisper");
-    const problem = byId("whisper-error");
     const text = field.value.trim();
     if (text === "" || this.#whispering) {
       return;
     }
     this.#whispering = true;
-    problem.hidden = true;
+    this.#problem();
     try {
       await this.#room.post({
         text,
@@ -187,17 +197,20 @@ export class RoomPanel {
         this.#askForToken(() => this.#whisper());
         return;
       }
-      problem.textContent = error.message;
-      problem.hidden = false;
+      this.#problem(error.message);
     } finally {
       this.#whispering = false;
     }
   }
 
   async #loadEarlier() {
+    const room = this.#room;
     try {
-      await this.#room.loadEarlier();
-      byId("earlier").hidden = !this.#room.hasEarlier;
+      const earlier = await room.loadEarlier();
+      if (room === this.#room) {
+        earlier.forEach((event) => this.#timeline.show(event));
+        byId("earlier").hidden = !room.hasEarlier;
+      }
     } catch (error) {
       this.#status.banner(`Earlier events could not be read: ${error.message}`);
     }

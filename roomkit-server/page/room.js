@@ -18,21 +18,23 @@ export class RoomError extends Error {
 }
 
 /**
- * Follows one room. Dispatches `CustomEvent`s: `event` with a `RoomEvent`, each index once but in
- * no promised order; `ephemeral` with what is never stored; and at most one of `closed`, when the
- * room was closed or is gone, and `unauthorized`, when the token does not open it any more.
+ * Follows one room. Dispatches `CustomEvent`s: `event` with each `RoomEvent` from the latest page on,
+ * in the order of their index; `ephemeral` with what is never stored; `closed`, when the room was closed
+ * or is gone, and nothing follows; and, where it rests until `resume`, `unauthorized` when the token is
+ * not valid (any more) and `forbidden` when it does not open this room.
  */
 export class Room extends EventTarget {
   #base;
   #token;
   #socket;
-  #seen = new Set();
-  /** Every event up to this index has been seen; -1 before the first. */
-  #complete = -1;
-  #catchingUp = false;
-  #oldest = Infinity;
+  /** Index of the newest event that was told, -1 where there was none; undefined before the first page. */
+  #newest;
+  /** Index of the oldest event that was told. */
+  #oldest;
   #retry = RETRY_FIRST_MS;
   #timer;
+  /** The server asks for another token. */
+  #resting = false;
   #left = false;
 
   /** @param {string} id @param {() => string | undefined} token the one of now, where the server asks for one */
@@ -43,12 +45,34 @@ export class Room extends EventTarget {
     this.#base = new URL(`rooms/${encodeURIComponent(id)}`, document.baseURI);
   }
 
-  /** Subscribes first and reads the past after, so that no event falls between the two. */
-  follow() {
-    this.#socket = openSocket(new URL(`${this.#base}/events`), this.#token());
-    this.#socket.onopen = () => this.#catchUp();
+  /** Reads the latest page once. The socket begins where that ends, and again where it broke off. */
+  async follow() {
+    if (this.#newest === undefined) {
+      const page = await this.#page({}).catch(() => undefined);
+      if (this.#left) {
+        return;
+      }
+      if (page === undefined) {
+        this.#lost();
+        return;
+      }
+      this.#newest = -1;
+      page.events.forEach((event) => this.#take(event));
+    }
+    const url = new URL(`${this.#base}/events`);
+    url.searchParams.set("after", this.#newest);
+    this.#socket = openSocket(url, this.#token());
+    this.#socket.onopen = () => (this.#retry = RETRY_FIRST_MS);
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = () => this.#lost();
+  }
+
+  /** Goes on with the token of now, from the newest event that was told. */
+  resume() {
+    if (this.#resting && !this.#left) {
+      this.#resting = false;
+      this.follow();
+    }
   }
 
   leave() {
@@ -62,54 +86,38 @@ export class Room extends EventTarget {
     return request(this.#base, { token: this.#token() });
   }
 
-  /** True while events older than the oldest one seen may exist. */
+  /** True while events older than the oldest one told may exist. */
   get hasEarlier() {
-    return Number.isFinite(this.#oldest) && this.#oldest > 0;
+    return this.#oldest > 0;
   }
 
+  /** @returns {Promise<object[]>} the page of `RoomEvent`s before the oldest one told, which `event` does not tell */
   async loadEarlier() {
     const { events } = await this.#page({ before: this.#oldest });
+    // Asked for twice at a time, it is told once.
+    const earlier = events.filter(({ index }) => index < this.#oldest);
     if (events.length === 0) {
       // What there was is forgotten.
       this.#oldest = 0;
+    } else if (earlier.length > 0) {
+      this.#oldest = earlier[0].index;
     }
-    events.forEach((event) => this.#take(event));
+    return earlier;
   }
 
   /**
-   * Puts a message into the room.
+   * Puts a message into the room, which tells of it like of any other.
    *
    * @param {{ text: string, visibility?: string, silent?: boolean }} message
    * @returns {Promise<object>} the stored `RoomEvent`
    */
   async post(message) {
-    const event = await request(`${this.#base}/messages`, {
+    return request(`${this.#base}/messages`, {
       token: this.#token(),
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ ...message, idempotency_key: crypto.randomUUID?.() }),
     });
-    this.#take(event);
-    return event;
-  }
-
-  async #catchUp() {
-    this.#retry = RETRY_FIRST_MS;
-    this.#catchingUp = true;
-    try {
-      let more = true;
-      while (more) {
-        // A page may be short of its size and not the last.
-        const { events } = await this.#page(this.#complete < 0 ? {} : { after: this.#complete });
-        events.forEach((event) => this.#take(event));
-        this.#complete = events.at(-1)?.index ?? this.#complete;
-        more = events.length > 0;
-      }
-      this.#complete = Math.max(this.#complete, ...this.#seen);
-      this.#catchingUp = false;
-    } catch {
-      this.#socket.close();
-    }
   }
 
   #page(cursor) {
@@ -136,27 +144,25 @@ export class Room extends EventTarget {
   }
 
   #take(event) {
-    if (!this.#catchingUp) {
-      this.#complete = Math.max(this.#complete, event.index);
-    }
-    this.#oldest = Math.min(this.#oldest, event.index);
-    if (!this.#seen.has(event.index)) {
-      this.#seen.add(event.index);
-      this.#emit("event", event);
-    }
+    this.#newest = event.index;
+    this.#oldest ??= event.index;
+    this.#emit("event", event);
   }
 
   async #lost() {
     // A socket does not say why it was refused; a request does.
-    const { status } = this.#left ? {} : await this.describe().catch((error) => error);
+    const status = this.#left ? 0 : await this.describe().then(() => 200, (error) => error.status);
     if (this.#left) {
       return;
     }
-    if (status === 401 || status === 403 || status === 404) {
+    if (status === 404) {
       this.#left = true;
-      if (status !== 403) {
-        this.#emit(status === 401 ? "unauthorized" : "closed");
-      }
+      this.#emit("closed");
+      return;
+    }
+    if (status === 401 || status === 403) {
+      this.#resting = true;
+      this.#emit(status === 401 ? "unauthorized" : "forbidden");
       return;
     }
     this.#timer = setTimeout(() => this.follow(), this.#retry);

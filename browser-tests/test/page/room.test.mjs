@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, open, picture, said, until } from "../../support/browser.mjs";
+import { call, eventsLine, launch, open, picture, said, until } from "../../support/browser.mjs";
 import { startServer } from "../../support/server.mjs";
 
 let server;
@@ -15,6 +15,19 @@ after(async () => {
   await browser.close();
   await server.stop();
 });
+
+/** The room of the page's call. */
+const roomOf = (page) => page.evaluate(() => window.roomkit.roomId);
+
+/** Types something as the caller, and waits for the answer. */
+async function ask(page, text) {
+  await page.fill("#text", text);
+  await page.press("#text", "Enter");
+  await said(page, "assistant", text);
+}
+
+/** The finished bubbles of the conversation. */
+const bubbles = (page) => page.locator(".bubble:not(.partial) .words").allTextContents();
 
 async function whisper(page, text, { silently = false } = {}) {
   await page.setChecked("#whisper-silent", silently);
@@ -63,6 +76,83 @@ test("r1 the page's timeline is the room's, with no gap", async () => {
   );
   assert.deepEqual(shown, stored);
   await page.close();
+});
+
+test("r1 what is said while the page does not hear of it is not lost, whatever it says itself meanwhile", async () => {
+  const page = await open(browser, server);
+  const line = await eventsLine(page);
+  await page.click("#toggle");
+  await page.locator("#timeline .event").first().waitFor();
+  await whisper(page, "Before it", { silently: true });
+  const roomId = await roomOf(page);
+
+  await line.cut();
+  const body = JSON.stringify({ text: "Said in the outage", silent: true });
+  const headers = { "content-type": "application/json" };
+  await fetch(new URL(`/rooms/${roomId}/messages`, server.url), { method: "POST", headers, body });
+  const posted = page.waitForResponse(/\/messages$/);
+  await page.fill("#whisper", "Whispered in the outage");
+  await page.press("#whisper", "Enter");
+  await posted;
+  line.mend();
+
+  await page.locator("#timeline .event", { hasText: "Whispered in the outage" }).waitFor();
+  const { events } = await server.get(`/rooms/${roomId}/timeline`);
+  const shown = await page.$$eval("#timeline .event", (rows) => rows.map((row) => Number(row.dataset.index)));
+  assert.deepEqual(shown, events.map(({ index }) => index));
+  await page.close();
+});
+
+test("r1 who begins to watch while something is said sees what was said before as well", async () => {
+  const caller = await call(browser, server);
+  await ask(caller, "First");
+  const roomId = await roomOf(caller);
+  await until(caller, () => document.querySelectorAll("#timeline .event[data-type=message]").length === 2);
+
+  const watcher = await open(browser, server);
+  let read;
+  let goOn;
+  const hasRead = new Promise((resolve) => (read = resolve));
+  const mayGoOn = new Promise((resolve) => (goOn = resolve));
+  await watcher.route(/\/timeline\?/, async (route) => {
+    const response = await route.fetch();
+    read();
+    await mayGoOn;
+    await route.fulfill({ response });
+  });
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  await hasRead;
+  await ask(caller, "Second");
+  await until(caller, () => document.querySelectorAll("#timeline .event[data-type=message]").length === 4);
+  goOn();
+
+  await said(watcher, "assistant", "Second");
+  assert.deepEqual(await bubbles(watcher), await bubbles(caller));
+  await watcher.close();
+  await caller.close();
+});
+
+test("r8 earlier events are loaded into the timeline alone", async () => {
+  const caller = await call(browser, server);
+  const roomId = await roomOf(caller);
+  await ask(caller, "First");
+  const { events } = await server.get(`/rooms/${roomId}/timeline`);
+  const watcher = await open(browser, server);
+  // As if the page were so short.
+  await watcher.route(/\/timeline\?/, (route) => route.continue({ url: route.request().url().replace("limit=200", "limit=2") }));
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  await watcher.locator("#earlier").waitFor();
+  const conversation = await bubbles(watcher);
+  while (await watcher.isVisible("#earlier")) {
+    const rows = await watcher.locator("#timeline .event").count();
+    await watcher.click("#earlier");
+    await until(watcher, (before) => document.querySelectorAll("#timeline .event").length > before, rows);
+  }
+  assert.deepEqual(await bubbles(watcher), conversation);
+  const shown = await watcher.$$eval("#timeline .event", (rows) => rows.map((row) => Number(row.dataset.index)));
+  assert.deepEqual(shown, events.map(({ index }) => index));
+  await watcher.close();
+  await caller.close();
 });
 
 test("t2 another page watches the room live and whispers into it", async () => {

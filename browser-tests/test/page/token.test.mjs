@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open, picture, said, until } from "../../support/browser.mjs";
+import { eventsLine, launch, open, picture, said, until } from "../../support/browser.mjs";
 import { startServer } from "../../support/server.mjs";
 
 /** The second one has characters that a WebSocket subprotocol must not have. */
@@ -27,6 +27,13 @@ async function give(page, token) {
 async function whisper(page, text) {
   await page.fill("#whisper", text);
   await page.press("#whisper", "Enter");
+}
+
+/** Types something as the caller, and waits for the answer. */
+async function say(page, text) {
+  await page.fill("#text", text);
+  await page.press("#text", "Enter");
+  await said(page, "assistant", text);
 }
 
 for (const token of TOKENS) {
@@ -73,4 +80,52 @@ test("x2 watching a room asks for the token first", async () => {
   await said(caller, "assistant", "order number");
   await watcher.close();
   await caller.close();
+});
+
+test("x2 a token that expires while one watches is asked for once more, and the rest is as it was", async () => {
+  const caller = await open(browser, server);
+  await caller.click("#toggle");
+  await give(caller, TOKENS[0]);
+  await until(caller, () => window.roomkit.state === "listening");
+  const roomId = await caller.evaluate(() => window.roomkit.roomId);
+  await say(caller, "Good morning");
+
+  const watcher = await open(browser, server);
+  const line = await eventsLine(watcher);
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  await give(watcher, TOKENS[0]);
+  await said(watcher, "assistant", "Good morning");
+  const bubbles = () => watcher.locator(".bubble .words").allTextContents();
+  const before = await bubbles();
+  const refuse = (route) => route.fulfill({ status: 401, json: { code: "token_expired", message: "expired" } });
+  await watcher.route(new RegExp(`/rooms/${roomId}$`), refuse);
+  await line.cut();
+  await watcher.locator("#token:focus").waitFor();
+  assert.equal(await watcher.isDisabled("#whisper"), true);
+
+  await watcher.unroute(new RegExp(`/rooms/${roomId}$`), refuse);
+  line.mend();
+  await give(watcher, TOKENS[1]);
+  await watcher.locator("#whisper:enabled").waitFor();
+  await say(caller, "Good evening");
+  await said(watcher, "assistant", "Good evening");
+  assert.deepEqual((await bubbles()).slice(0, before.length), before);
+  assert.equal((await bubbles()).length, before.length + 2);
+  await watcher.close();
+  await caller.close();
+});
+
+test("x2 a token for calls and no more is told that it does not open the room", async (context) => {
+  const token = "calls-only-and-nothing-else-at-all";
+  const scoped = await startServer({ settings: `[auth]\ntokens = [{ token = "${token}", scopes = ["call"] }]\n` });
+  context.after(() => scoped.stop());
+  const page = await open(browser, scoped);
+  await page.click("#toggle");
+  await give(page, token);
+  await until(page, () => window.roomkit.state === "listening");
+  await page.locator("#whisper-error", { hasText: "does not open the room" }).waitFor();
+  assert.equal(await page.isDisabled("#whisper"), true);
+  assert.equal(await page.isVisible("#token-form"), false, "another one would do no more for the call");
+  await say(page, "Good morning");
+  await page.close();
 });
