@@ -155,6 +155,27 @@ test("latency, round trip, loss and buffer are shown", async (context) => {
   assert.match(await page.textContent("#buffer"), /^(< )?\d+ ms$/);
 });
 
+test("the latency of a second call is its own", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await call(browser, server);
+  await answered(page);
+  const [first] = await page.evaluate(() => window.roomkit.latencies);
+  // The assistant is heard later in this call than its answer comes in the next.
+  await page.fill("#text", "One more thing");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "One more thing");
+  await until(page, () => window.roomkit.state === "listening");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening" && window.roomkit.latencies.length === 0);
+  await until(page, () => window.roomkit.latencies.length === 1);
+  const [second] = await page.evaluate(() => window.roomkit.latencies);
+  context.diagnostic(`${first} ms, then ${second} ms`);
+  assert.ok(Math.abs(second - first) < 250, `the same question is answered after ${first} ms, then after ${second} ms`);
+});
+
 test("the WebSocket can be chosen, and the address keeps the choice", async (context) => {
   const browser = await launchFor(context, "question.wav");
   const page = await open(browser, server);
