@@ -174,6 +174,7 @@ function listen(call) {
 
 function sessionStarted(call, session) {
   page.session = session;
+  page.ownSessions.add(session.session_id);
   if (call.sendAudio) {
     sound.startFrames(call, session);
   }
@@ -293,9 +294,10 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
 
 /** A refused WebSocket does not say why; a request does. */
 async function explainRefusal(message, refusal) {
+  const withMicrophone = page.microphone !== undefined;
   const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken())) ?? {});
   if (answer === 401 || answer === 403) {
-    askForToken(() => startCall({ withMicrophone: true }));
+    askForToken(() => startCall({ withMicrophone }));
     if (answer === 403) {
       // A token that opens calls and no more may have been used; nothing else can be asked with it.
       status.banner(`${REFUSED.slice(0, -1)}, or does not take this token again.`);

@@ -6,6 +6,9 @@
 /** Milliseconds the server gets to say goodbye after `end`. */
 export const GOODBYE_MS = 2000;
 
+/** What a call tells of itself. A host's own message of such a type is none of the server's. */
+const OWN = new Set(["closed", "connection", "remote_audio"]);
+
 /**
  * Dispatches a `CustomEvent` per server message, named by its `type` with the message as `detail`;
  * `connection` with "connecting", "connected", "interrupted" or "restoring"; and one `closed` at the
@@ -55,7 +58,7 @@ export class Call extends EventTarget {
     } catch {
       return;
     }
-    if (typeof message?.type !== "string") {
+    if (typeof message?.type !== "string" || OWN.has(message.type)) {
       return;
     }
     if (message.type === "session_started") {

@@ -1,5 +1,6 @@
 /** The room's side of the page: timeline, live words, whisper box, and the link for others. */
 
+import { randomId } from "./random-id.js";
 import { Room } from "./room.js";
 import { accessToken, page } from "./state.js";
 import { Timeline } from "./timeline.js";
@@ -25,6 +26,8 @@ export class RoomPanel {
   #closed = false;
   /** The channel that a whisper names. */
   #voiceChannel;
+  /** The whisper that may have arrived without an answer, and its key, with which it arrives but once. */
+  #unanswered = {};
   /** A whisper is on its way. */
   #whispering = false;
 
@@ -108,6 +111,7 @@ export class RoomPanel {
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
+    room.addEventListener("lost", () => this.#lost());
     room.addEventListener("closed", () => this.close());
     room.addEventListener("unauthorized", () => {
       this.#allowWhisper(false);
@@ -127,7 +131,7 @@ export class RoomPanel {
     this.#timeline.show(event);
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
-    if (page.call === undefined && metadata?.voice_session_id) {
+    if (metadata?.voice_session_id && overhears(metadata.voice_session_id)) {
       if (metadata.item_id) {
         // One who watches is not told when a connection is lost, and what began on it ends nowhere.
         this.#transcript.forget(metadata.role, metadata.item_id);
@@ -146,16 +150,26 @@ export class RoomPanel {
     this.#timeline.showLive(event);
     if (event.kind === "tool_call") {
       this.#toolCall(event.data);
-    } else if (page.call === undefined && event.kind === "transcription") {
+    } else if (event.kind === "transcription" && overhears(event.data.session_id)) {
       this.#overhear({ ...event.data, is_final: false });
     }
   }
 
+  /** Of what is half said, or runs, in an outage, the end may never be seen. */
+  #lost() {
+    this.#timeline.settle();
+    if (page.call === undefined) {
+      this.#tools.settle("unknown");
+      this.#transcript.forget("user");
+      this.#transcript.forget("assistant");
+    }
+  }
+
   /** A call's own messages say all of a tool but its progress. */
-  #toolCall({ tool_call_id: id, name, status, progress }) {
+  #toolCall({ session_id: session, tool_call_id: id, name, status, progress }) {
     if (status === "running") {
       this.#tools.progress({ call_id: id, progress });
-    } else if (page.call === undefined) {
+    } else if (overhears(session)) {
       this.#tools.show({ call_id: id, name, status });
     }
   }
@@ -185,12 +199,14 @@ export class RoomPanel {
     }
     this.#whispering = true;
     this.#problem();
+    const message = { text, visibility: this.#voiceChannel, silent: byId("whisper-silent").checked };
+    const content = JSON.stringify(message);
+    if (this.#unanswered.content !== content) {
+      this.#unanswered = { content, key: randomId() };
+    }
     try {
-      await this.#room.post({
-        text,
-        visibility: this.#voiceChannel,
-        silent: byId("whisper-silent").checked,
-      });
+      await this.#room.post({ ...message, idempotency_key: this.#unanswered.key });
+      this.#unanswered = {};
       field.value = "";
     } catch (error) {
       if (error.status === 401) {
@@ -227,4 +243,9 @@ export class RoomPanel {
       this.#status.banner(`Link to this room: ${link}`);
     }
   }
+}
+
+/** Whether what is said in a session is other people's conversation: one's own call says it itself. */
+function overhears(session) {
+  return page.call === undefined && !page.ownSessions.has(session);
 }

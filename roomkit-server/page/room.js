@@ -19,9 +19,10 @@ export class RoomError extends Error {
 
 /**
  * Follows one room. Dispatches `CustomEvent`s: `event` with each `RoomEvent` from the latest page on,
- * in the order of their index; `ephemeral` with what is never stored; `closed`, when the room was closed
- * or is gone, and nothing follows; and, where it rests until `resume`, `unauthorized` when the token is
- * not valid (any more) and `forbidden` when it does not open this room.
+ * in the order of their index; `ephemeral` with what is never stored; `lost`, where some of that may be
+ * missed until the room is followed again; `closed`, when the room was closed or is gone, and nothing
+ * follows; and, where it rests until `resume`, `unauthorized` when the token is not valid (any more) and
+ * `forbidden` when it does not open this room.
  */
 export class Room extends EventTarget {
   #base;
@@ -108,7 +109,7 @@ export class Room extends EventTarget {
   /**
    * Puts a message into the room, which tells of it like of any other.
    *
-   * @param {{ text: string, visibility?: string, silent?: boolean }} message
+   * @param {{ text: string, visibility?: string, silent?: boolean, idempotency_key?: string }} message
    * @returns {Promise<object>} the stored `RoomEvent`
    */
   async post(message) {
@@ -116,7 +117,7 @@ export class Room extends EventTarget {
       token: this.#token(),
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ ...message, idempotency_key: crypto.randomUUID?.() }),
+      body: JSON.stringify(message),
     });
   }
 
@@ -150,8 +151,12 @@ export class Room extends EventTarget {
   }
 
   async #lost() {
+    if (this.#left) {
+      return;
+    }
+    this.#emit("lost");
     // A socket does not say why it was refused; a request does.
-    const status = this.#left ? 0 : await this.describe().then(() => 200, (error) => error.status);
+    const status = await this.describe().then(() => 200, (error) => error.status);
     if (this.#left) {
       return;
     }

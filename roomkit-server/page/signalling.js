@@ -1,5 +1,7 @@
 /** What a WebRTC call asks of the server over HTTP: its ICE servers, and answers to offers. */
 
+import { randomId } from "./random-id.js";
+
 /** Where the server says no. */
 export class SignallingError extends Error {
   /** @param {number} status HTTP status, 0 where no server answered @param {string} [code] for programs */
@@ -80,9 +82,4 @@ export class Signalling {
     }
     return body;
   }
-}
-
-/** `crypto.randomUUID` exists on secure pages only. */
-function randomId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -12,6 +12,8 @@ export class Sound {
   #status;
   #devices;
   #update;
+  #onLatency;
+  /** That of the call: its times are those of the call's audio context. */
   #latency;
 
   /**
@@ -21,14 +23,16 @@ export class Sound {
     this.#status = status;
     this.#devices = devices;
     this.#update = update;
+    this.#onLatency = onLatency;
     this.#latency = new Latency(onLatency);
   }
 
   /** @param {MediaStream} stream from `openMicrophone` */
   useMicrophone(stream) {
+    const latency = this.#latency;
     page.microphone = new Microphone(page.context, stream, (block) => {
       this.#status.level("user", page.muted ? 0 : block.rms);
-      this.#latency.microphone(block);
+      latency.microphone(block);
     });
     page.microphone.onLost(() =>
       this.#status.banner("The microphone was disconnected. You can still type, or start again."),
@@ -100,6 +104,7 @@ export class Sound {
   async release() {
     const { context, microphone, speaker } = page;
     Object.assign(page, { context: undefined, microphone: undefined, speaker: undefined });
+    this.#latency = new Latency(this.#onLatency);
     microphone?.stop();
     speaker?.stop();
     await context?.close();
@@ -115,9 +120,10 @@ export class Sound {
 
   #listeners() {
     const { context } = page;
+    const latency = this.#latency;
     return [
       (report) => this.#played(report),
-      (block) => this.#latency.assistant(block, context.outputLatency || context.baseLatency || 0),
+      (block) => latency.assistant(block, context.outputLatency || context.baseLatency || 0),
     ];
   }
 

@@ -28,6 +28,8 @@ export const page = {
   speaker: undefined,
   /** The server's `session_started` of the last call. */
   session: undefined,
+  /** Ids of all sessions that the page has had. */
+  ownSessions: new Set(),
 };
 
 const TOKEN_KEY = "roomkit.token";

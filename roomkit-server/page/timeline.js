@@ -28,7 +28,7 @@ export class Timeline {
   /** @param {object} event a `RoomEvent` */
   show(event) {
     const row = eventRow(event);
-    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
+    const atEnd = this.#isAtEnd();
     this.#list.insertBefore(row, this.#following(event.index));
     this.#size += 1;
     this.#count.textContent = this.#size;
@@ -46,6 +46,7 @@ export class Timeline {
     if (kind !== "transcription") {
       return;
     }
+    const atEnd = this.#isAtEnd();
     const key = `${data.role} ${data.item_id ?? ""}`;
     let row = this.#live.get(key);
     if (!row) {
@@ -60,7 +61,9 @@ export class Timeline {
       this.#empty.hidden = true;
     }
     row.querySelector(".words").append(data.text);
-    this.#list.scrollTop = this.#list.scrollHeight;
+    if (atEnd) {
+      this.#list.scrollTop = this.#list.scrollHeight;
+    }
   }
 
   /** Forgets everything, for another room. */
@@ -80,6 +83,11 @@ export class Timeline {
   /** Takes away what this speaker has half said, because it will be heard once more. */
   forget(role) {
     this.#drop(this.#keysOf(role));
+  }
+
+  /** Whoever has scrolled away from the end reads what is there. */
+  #isAtEnd() {
+    return this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
   }
 
   /** Finals come in order: what the same speaker began before this one gets none any more. */

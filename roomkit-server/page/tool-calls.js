@@ -11,6 +11,7 @@ const OUTCOMES = {
   completed: ["done in", "done"],
   failed: ["failed after", "failed"],
   cancelled: ["cancelled after", "cancelled"],
+  unknown: ["lost sight of after", "lost sight of"],
 };
 
 export class ToolCalls {
@@ -35,8 +36,8 @@ export class ToolCalls {
     } else if (status === "started") {
       // An id that comes back after its end is another call.
       this.#begin(this.#add(id, name));
-    } else if (!entry) {
-      this.#end(this.#add(id, name), status);
+    } else if (!entry || entry.row.dataset.status === "unknown") {
+      this.#end(entry ?? this.#add(id, name), status);
     }
   }
 
@@ -48,10 +49,14 @@ export class ToolCalls {
     }
   }
 
-  /** The call is over, and with it what was still running. */
-  settle() {
+  /**
+   * Nothing more will be told of what is still running.
+   *
+   * @param {"cancelled" | "unknown"} [status] that it ended with its call, or how it ends is not known
+   */
+  settle(status = "cancelled") {
     for (const entry of [...this.#running]) {
-      this.#end(entry, "cancelled");
+      this.#end(entry, status);
     }
   }
 

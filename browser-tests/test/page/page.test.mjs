@@ -85,6 +85,11 @@ for (const width of [320, 390]) {
 
 test("the dark page", async () => {
   const page = await call(browser, server, { colorScheme: "dark" });
+  const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number));
+  assert.ok(Math.max(...(await background())) < 80, "its background is dark");
+  await page.emulateMedia({ colorScheme: "light" });
+  assert.ok(Math.min(...(await background())) > 200, "and light where that is wanted");
+  await page.emulateMedia({ colorScheme: "dark" });
   await page.fill("#text", "What is the weather like?");
   await page.press("#text", "Enter");
   await said(page, "assistant");
@@ -173,5 +178,24 @@ test("a call that is cancelled while it connects is no failure", async () => {
   await page.click("#toggle");
   await until(page, () => window.roomkit.state === "idle");
   assert.equal(await page.locator(".banner:visible").count(), 0);
+  await page.close();
+});
+
+test("c1 a host's own message is not taken for the end of the call", async () => {
+  const page = await open(browser, server, { path: "/?transport=websocket" });
+  let say;
+  await page.routeWebSocket(/\/ws\?/, (socket) => {
+    socket.connectToServer();
+    say = (message) => socket.send(JSON.stringify(message));
+  });
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  for (const type of ["closed", "connection", "remote_audio"]) {
+    say({ type });
+  }
+  say({ type: "recording", state: "on" });
+  await until(page, () => window.roomkit.recording === "on");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "listening");
+  assert.equal(await page.textContent("#connection"), "WebSocket, connected");
   await page.close();
 });

@@ -178,3 +178,58 @@ test("r6 closing the room ends the call with its reason", async () => {
   assert.match(await page.textContent("#status"), /room was closed/);
   await page.close();
 });
+
+test("r8 a whisper whose answer was lost is whispered once", async () => {
+  const page = await call(browser, server);
+  const roomId = await roomOf(page);
+  await page.route(/\/messages$/, async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await page.fill("#whisper", "Only once");
+  await page.setChecked("#whisper-silent", true);
+  await page.press("#whisper", "Enter");
+  await page.locator("#whisper-error").waitFor();
+  await page.press("#whisper", "Enter");
+  await until(page, () => document.getElementById("whisper").value === "");
+  await whisper(page, "And another", { silently: true });
+  const { events } = await server.get(`/rooms/${roomId}/timeline`);
+  assert.equal(events.filter(({ content }) => content.body === "Only once").length, 1);
+  await page.close();
+});
+
+test("the timeline can be read back while somebody speaks", async () => {
+  const page = await call(browser, server);
+  const roomId = await roomOf(page);
+  for (let n = 1; n <= 40; n += 1) {
+    const body = JSON.stringify({ text: `Note ${n}`, silent: true });
+    await fetch(new URL(`/rooms/${roomId}/messages`, server.url), { method: "POST", headers: { "content-type": "application/json" }, body });
+  }
+  await page.locator("#timeline .event", { hasText: "Note 40" }).waitFor();
+  await page.evaluate(() => (document.getElementById("timeline").scrollTop = 0));
+  await page.fill("#text", "What is the weather like?");
+  await page.press("#text", "Enter");
+  await page.locator("#timeline .live").waitFor({ state: "attached" });
+  assert.equal(await page.evaluate(() => document.getElementById("timeline").scrollTop), 0);
+  await page.close();
+});
+
+test("t2 the words of one's own call are not heard once more when the room tells them late", async () => {
+  const page = await open(browser, server);
+  let isHeld = false;
+  const held = [];
+  await page.routeWebSocket(/\/events/, (near) => {
+    near.connectToServer().onMessage((data) => (isHeld ? held.push(() => near.send(data)) : near.send(data)));
+  });
+  await page.click("#toggle");
+  await page.locator("#timeline .event").first().waitFor();
+  isHeld = true;
+  await ask(page, "Late words");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+  isHeld = false;
+  held.forEach((send) => send());
+  await page.locator("#timeline .event", { hasText: "Late words" }).nth(1).waitFor();
+  assert.equal(await page.locator(".bubble").count(), 2);
+  await page.close();
+});

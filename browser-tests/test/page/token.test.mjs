@@ -129,3 +129,20 @@ test("x2 a token for calls and no more is told that it does not open the room", 
   await say(page, "Good morning");
   await page.close();
 });
+
+test("x2 a caller without a microphone is not asked for it again after the token", async () => {
+  const page = await open(browser, server);
+  await page.evaluate(() => {
+    window.asked = 0;
+    navigator.mediaDevices.getUserMedia = () => {
+      window.asked += 1;
+      return Promise.reject(new DOMException("Requested device not found", "NotFoundError"));
+    };
+  });
+  await page.click("#toggle");
+  await page.getByRole("button", { name: "Continue without a microphone" }).click();
+  await give(page, TOKENS[0]);
+  await until(page, () => window.roomkit.state === "listening");
+  assert.equal(await page.evaluate(() => window.asked), 1);
+  await page.close();
+});

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { call, launch, open, said, until } from "../../support/browser.mjs";
+import { call, eventsLine, launch, open, said, until } from "../../support/browser.mjs";
 import { startServer } from "../../support/server.mjs";
 import { toolServer } from "../../support/tool-server.mjs";
 
@@ -107,6 +107,30 @@ test("k9 progress is seen, and who watches the room sees tools too", async () =>
     await entry(view, "completed").waitFor();
     assert.equal(await view.locator(".tool .progress").textContent(), "", "what it was at is over");
   }
+  await watcher.close();
+  await page.close();
+});
+
+test("r7 who watches loses sight of what runs in an outage, and may see its end all the same", async () => {
+  const page = await call(browser, server);
+  const roomId = await page.evaluate(() => window.roomkit.roomId);
+  const watcher = await open(browser, server);
+  const line = await eventsLine(watcher);
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  await watcher.locator("#whisper:enabled").waitFor();
+  await page.fill("#text", "hello");
+  await page.press("#text", "Enter");
+  await watcher.locator(".bubble.partial").waitFor();
+  await said(watcher, "assistant", "hello");
+  await use(page, "wait", { seconds: 5 });
+  await entry(watcher, "started").waitFor();
+  await line.cut();
+  await entry(watcher, "unknown").waitFor();
+  assert.match(await entry(watcher, "unknown").innerText(), /^wait\s+lost sight of after /);
+  assert.equal(await entry(page, "started").count(), 1);
+  line.mend();
+  await entry(page, "completed").waitFor();
+  await said(watcher, "assistant", "waited for 5 s");
   await watcher.close();
   await page.close();
 });

@@ -67,13 +67,12 @@ test("c3 a call takes WebRTC by itself and shows how it comes and goes", async (
 
 test("c3 words go both ways through the DataChannel", async () => {
   const page = await call(silent, server);
-  await page.fill("#text", "What is the weather like?");
+  await page.fill("#text", `What is the weather like${", and the day after".repeat(12)}?`);
   await page.press("#text", "Enter");
-  await said(page, "assistant", "weather");
   await until(page, () => window.roomkit.totalPlayedMs > 300 && window.roomkit.playedRms > 0.01);
-  await page.click("#mute");
-  await until(page, () => window.roomkit.muted);
   await page.click("#interrupt");
+  await until(page, () => window.roomkit.clears > 0);
+  await page.locator(".bubble[data-role=assistant].interrupted").waitFor();
   await page.close();
 });
 
@@ -155,6 +154,27 @@ test("latency, round trip, loss and buffer are shown", async (context) => {
   assert.match(await page.textContent("#buffer"), /^(< )?\d+ ms$/);
 });
 
+test("the latency of a second call is its own", async (context) => {
+  const browser = await launchFor(context, "question.wav");
+  const page = await call(browser, server);
+  await answered(page);
+  const [first] = await page.evaluate(() => window.roomkit.latencies);
+  // The assistant is heard later in this call than its answer comes in the next.
+  await page.fill("#text", "One more thing");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "One more thing");
+  await until(page, () => window.roomkit.state === "listening");
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening" && window.roomkit.latencies.length === 0);
+  await until(page, () => window.roomkit.latencies.length === 1);
+  const [second] = await page.evaluate(() => window.roomkit.latencies);
+  context.diagnostic(`${first} ms, then ${second} ms`);
+  assert.ok(Math.abs(second - first) < 250, `the same question is answered after ${first} ms, then after ${second} ms`);
+});
+
 test("the WebSocket can be chosen, and the address keeps the choice", async (context) => {
   const browser = await launchFor(context, "question.wav");
   const page = await open(browser, server);
@@ -184,10 +204,16 @@ test("another microphone can be taken in mid-call", async () => {
       await replaceTrack.call(this, track);
       window.microphone = track.label;
     };
+    const { setSinkId } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.setSinkId = async function (id) {
+      await setSinkId.call(this, id);
+      window.speaker = id;
+    };
   });
   await list.selectOption({ label: "Fake Audio Input 2" });
   await until(page, () => window.microphone === "Fake Audio Input 2");
-  await page.getByLabel("Speaker").selectOption({ label: "Fake Audio Output 1" });
+  const [speaker] = await page.getByLabel("Speaker").selectOption({ label: "Fake Audio Output 1" });
+  await until(page, (id) => window.speaker === id, speaker);
   assert.equal(await page.evaluate(() => window.roomkit.state), "listening");
   assert.equal(await page.locator(".banner:visible").count(), 0);
   await page.close();
