@@ -165,6 +165,9 @@ pub enum ClientEvent {
     /// Microphone audio: PCM16 mono at [`LinkInfo::input_rate`]. Half a sample is not passed on: the
     /// engine drops such a frame and counts it (contract A1).
     Audio(Bytes),
+    /// Silence in the same form, which the transport made up because nothing came from the client for a
+    /// while. The AI hears it; it is not recorded, and nothing that the client said.
+    Filling(Bytes),
     /// Text for the AI, as if the user had said it.
     Text(String),
     /// Stop the AI's present answer.
@@ -188,6 +191,7 @@ pub enum ClientEvent {
 
 debug_quietly!(ClientEvent {
     Audio(pcm = bytes(pcm)),
+    Filling(pcm = bytes(pcm)),
     Text(text = characters(text)),
     Interrupt,
     Mute(muted),

@@ -85,6 +85,14 @@ pub(crate) struct Inbound {
     now: Option<Instant>,
 }
 
+/// A piece of audio: PCM16 little-endian, mono, of 120 ms at the most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) pcm: Bytes,
+    /// It is silence for a time in which nothing arrived; what was said then may still come.
+    pub(crate) is_filling: bool,
+}
+
 struct Current {
     payload: Bytes,
     timestamp: u32,
@@ -138,19 +146,22 @@ impl Inbound {
         }
     }
 
-    /// The next piece of audio: PCM16 little-endian, mono, of 120 ms at the most. To be called
-    /// until there is none, after each [`push`](Self::push) and at [`next_wake`](Self::next_wake).
-    pub(crate) fn poll(&mut self, now: Instant) -> Option<Bytes> {
+    /// The next piece of audio. To be called until there is none, after each [`push`](Self::push) and
+    /// at [`next_wake`](Self::next_wake).
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Piece> {
         let now = self.advance(now);
         loop {
             if let Some(current) = self.current.take() {
-                if let Some(audio) = self.audio_of(current, now) {
-                    return Some(audio);
+                if let Some(pcm) = self.audio_of(current, now) {
+                    let is_filling = false;
+                    return Some(Piece { pcm, is_filling });
                 }
             } else if let Some(due) = self.order.take(now) {
                 self.current = Some(self.plan(due, now));
             } else {
-                return self.silence(now);
+                let is_filling = true;
+                let silence = self.silence(now);
+                return silence.map(|pcm| Piece { pcm, is_filling });
             }
         }
     }

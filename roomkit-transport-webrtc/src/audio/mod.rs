@@ -24,7 +24,7 @@ use roomkit_core::audio::g711;
 
 pub(crate) use self::{
     codec::CodecError,
-    inbound::{Inbound, InboundCounts, RtpIn},
+    inbound::{Inbound, InboundCounts, Piece, RtpIn},
     outbound::{First, Outbound, OutboundCounts, Reception, RtpOut},
 };
 

@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use roomkit_core::{
     audio::{self, Allowance},
@@ -17,7 +16,7 @@ use webrtc::{
 
 use super::{Link, report::report};
 use crate::{
-    audio::{Inbound, RtpIn},
+    audio::{Inbound, Piece, RtpIn},
     peer::State,
 };
 
@@ -100,8 +99,9 @@ impl Events {
                 return Some(event);
             }
             let now = Instant::now();
-            if let Some(pcm) = self.inbound.poll(now) {
-                return Some(self.admitted(pcm, now));
+            if let Some(piece) = self.inbound.poll(now) {
+                let at = now - self.began;
+                return Some(admitted(&mut self.allowance, piece, self.rate, at));
             }
             if let Some(event) = self.dropped() {
                 return Some(event);
@@ -218,15 +218,6 @@ impl Events {
         });
     }
 
-    fn admitted(&mut self, pcm: Bytes, now: Instant) -> ClientEvent {
-        let length = audio::duration_of(pcm.len(), self.rate);
-        if self.allowance.take(length, now - self.began) {
-            ClientEvent::Audio(pcm)
-        } else {
-            ClientEvent::Dropped(DropReason::TooFast)
-        }
-    }
-
     fn dropped(&mut self) -> Option<ClientEvent> {
         let undecodable = self.inbound.counts().undecodable;
         if self.undecodable == undecodable {
@@ -240,6 +231,17 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         report(self.inbound.counts(), self.link.spoken());
+    }
+}
+
+/// What comes of a piece. Only what the caller sent counts as sent by him.
+fn admitted(allowance: &mut Allowance, piece: Piece, rate: u32, at: Duration) -> ClientEvent {
+    if piece.is_filling {
+        ClientEvent::Filling(piece.pcm)
+    } else if allowance.take(audio::duration_of(piece.pcm.len(), rate), at) {
+        ClientEvent::Audio(piece.pcm)
+    } else {
+        ClientEvent::Dropped(DropReason::TooFast)
     }
 }
 
@@ -284,5 +286,30 @@ async fn next_message(
     match said_early.and_then(VecDeque::pop_front) {
         Some(event) => Some(event),
         None => channel.poll().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_the_silence_of_an_outage_is_not_taken_from_what_the_caller_may_send_after_it() {
+        let mut allowance = Allowance::new();
+        let mut events = Vec::new();
+        let mut take = |is_filling, at| {
+            let pcm = vec![0; 640].into();
+            let piece = Piece { pcm, is_filling };
+            events.push(admitted(&mut allowance, piece, 16_000, at));
+        };
+        for number in 0..150 {
+            take(true, Duration::from_millis(20) * number);
+        }
+        // The three seconds that were held back, at once.
+        for _ in 0..150 {
+            take(false, Duration::from_secs(3));
+        }
+        let is_audio = |event: &&ClientEvent| matches!(event, ClientEvent::Audio(_));
+        assert_eq!(events.iter().filter(is_audio).count(), 150);
     }
 }

@@ -174,7 +174,7 @@ impl Driver {
     async fn take(&mut self, happening: Happening) -> Result<(), End> {
         match happening {
             Happening::Client(Some(event)) => {
-                if let ClientEvent::Audio(pcm) = &event {
+                if let ClientEvent::Audio(pcm) | ClientEvent::Filling(pcm) = &event {
                     self.measure(Role::User, pcm);
                 }
                 self.feed(Input::Client(event));

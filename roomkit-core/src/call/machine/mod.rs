@@ -290,7 +290,7 @@ impl Call {
         }
         let is_of_audio = matches!(
             input,
-            Input::Client(ClientEvent::Audio(_))
+            Input::Client(ClientEvent::Audio(_) | ClientEvent::Filling(_))
                 | Input::Provider(ProviderEvent::Audio { .. })
                 | Input::Tick
         );

@@ -16,7 +16,8 @@ use crate::{
 impl Call {
     pub(super) fn on_client(&mut self, now: Moment, event: ClientEvent) {
         match event {
-            ClientEvent::Audio(pcm) => self.on_microphone(now, pcm),
+            ClientEvent::Audio(pcm) => self.on_microphone(now, pcm, true),
+            ClientEvent::Filling(pcm) => self.on_microphone(now, pcm, false),
             ClientEvent::Text(text) => self.on_typed(now, text),
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,

@@ -46,7 +46,8 @@ impl Silence {
 }
 
 impl Call {
-    pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes) {
+    /// Audio of the caller; or, if it `is_said` by nobody, what the transport put in its place.
+    pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes, is_said: bool) {
         // What follows half a sample would be noise to the provider, to the end of the call.
         if !pcm.len().is_multiple_of(audio::BYTES_PER_SAMPLE) {
             let reason = DropReason::OddLength.as_str();
@@ -57,7 +58,9 @@ impl Call {
         self.silence.made = Duration::ZERO;
         if self.takes_microphone() {
             self.silence.next = None;
-            self.record_voice(now, &pcm);
+            if is_said {
+                self.record_voice(now, &pcm);
+            }
             self.send_to_provider(ProviderCommand::Audio(pcm));
         } else if self.user_speaking && self.silence.next.is_none_or(|next| next <= now) {
             // Otherwise this time has its silence already.

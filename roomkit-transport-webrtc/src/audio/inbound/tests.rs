@@ -64,7 +64,7 @@ impl Line {
     }
 
     fn drain(&mut self, at: u64) {
-        while let Some(pcm) = self.inbound.poll(self.start + ms(at)) {
+        while let Some(Piece { pcm, .. }) = self.inbound.poll(self.start + ms(at)) {
             self.pieces.push((at, pcm.len()));
             self.heard.extend_from_slice(&pcm);
         }

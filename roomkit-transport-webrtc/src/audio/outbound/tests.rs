@@ -292,8 +292,8 @@ fn c3_what_goes_out_is_understood_by_the_inbound_side() {
                     payload: packet.payload,
                 };
                 inbound.push(packet, now);
-                while let Some(pcm) = inbound.poll(now) {
-                    heard.extend_from_slice(&pcm);
+                while let Some(piece) = inbound.poll(now) {
+                    heard.extend_from_slice(&piece.pcm);
                 }
             }
         }

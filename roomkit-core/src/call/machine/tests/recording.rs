@@ -182,6 +182,23 @@ fn v1_of_a_client_that_sends_nothing_in_a_pause_no_more_than_a_moment_is_lost() 
     }
 }
 
+/// WebRTC fills the time in which nothing comes.
+#[test]
+fn v1_what_the_transport_made_up_in_an_outage_does_not_stand_for_what_was_said_in_it() {
+    let mut call = recorded(Consent::Given, false);
+    call.speaks(ms(1000)).records(false);
+    for _ in 0..75 {
+        let filling = ClientEvent::Filling(vec![0; sound(ms(20)).len()].into());
+        call.pass(ms(20)).client(filling);
+    }
+    call.records(true).pass(ms(100));
+    // All that the network held back.
+    for _ in 0..80 {
+        call.says(ms(20));
+    }
+    assert_eq!(call.kept(), ms(1100), "what was said after the pause");
+}
+
 #[test]
 fn v1_nothing_is_kept_before_consent() {
     let mut call = recorded(Consent::Ask, false);
