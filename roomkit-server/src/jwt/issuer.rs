@@ -104,6 +104,11 @@ impl Jwt {
             JwtAlgorithm::HS256 => secret.is_some(),
             JwtAlgorithm::RS256 | JwtAlgorithm::ES256 | JwtAlgorithm::EdDSA => source.is_some(),
         };
+        if !config.algorithms.iter().any(is_keyed) {
+            let problem = "has none with a key, and every token would be refused: HS256 takes \
+                           `secret_env`, the others take `jwks`";
+            return Err(field("algorithms", problem.into()));
+        }
         if secret.is_some() && !config.algorithms.contains(&JwtAlgorithm::HS256) {
             let problem = "is for HS256, which is not among `algorithms`; leave one of them out";
             return Err(field("secret_env", problem.into()));
@@ -112,11 +117,6 @@ impl Jwt {
             let problem = "is for signatures by public keys, and `algorithms` has HS256 alone; \
                            leave one of them out";
             return Err(field("jwks", problem.into()));
-        }
-        if !config.algorithms.iter().any(is_keyed) {
-            let problem = "has none with a key, and every token would be refused: HS256 takes \
-                           `secret_env`, the others take `jwks`";
-            return Err(field("algorithms", problem.into()));
         }
         let keys = match &source {
             Some(source) => source
