@@ -46,7 +46,7 @@ impl Silence {
 }
 
 impl Call {
-    /// Audio of the caller; or, if it `is_said` by nobody, what the transport put in its place.
+    /// Audio in the caller's name: he said it, or else the transport made it up.
     pub(super) fn on_microphone(&mut self, now: Moment, pcm: Bytes, is_said: bool) {
         // What follows half a sample would be noise to the provider, to the end of the call.
         if !pcm.len().is_multiple_of(audio::BYTES_PER_SAMPLE) {
