@@ -17,6 +17,8 @@ const ROLLOFF: f64 = 0.94;
 /// Converts PCM16 mono from one rate to another, chunk by chunk.
 #[derive(Debug)]
 pub struct Resampler {
+    /// From and to, in Hz.
+    rates: (u32, u32),
     up: usize,
     down: usize,
     half: usize,
@@ -56,6 +58,7 @@ impl Resampler {
             filters.extend(taps.iter().map(|tap| (tap / sum) as f32));
         }
         let mut resampler = Self {
+            rates: (from_rate, to_rate),
             up,
             down,
             half,
@@ -65,6 +68,11 @@ impl Resampler {
         };
         resampler.reset();
         Some(resampler)
+    }
+
+    /// The rates it is between: from and to, in Hz.
+    pub(crate) fn rates(&self) -> (u32, u32) {
+        self.rates
     }
 
     /// Resamples the next chunk of PCM16; any whole number of samples.
