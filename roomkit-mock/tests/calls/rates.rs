@@ -16,7 +16,7 @@ async fn h2_a2_what_still_plays_is_resampled_without_a_cut() {
     let house = House::of(provider, transport, |voice| voice).await;
     let call = house.call().await;
     call.ai.simulate_response_start(Some("r"));
-    let steady = [1000_i16; 48_000].map(i16::to_le_bytes).concat();
+    let steady = 1000_i16.to_le_bytes().repeat(48_000);
     call.ai.simulate_item_audio("item", steady);
     call.client.wait_for_audio(16_000).await;
     let cut = ProviderError::new(ProviderErrorKind::Network, "cut");
