@@ -48,7 +48,7 @@ struct Live {
     metadata: Map<String, Value>,
     stats: SessionStats,
     recording: RecordingState,
-    /// The host has granted its recording, whether or not it has begun.
+    /// The host has granted its recording, by its settings or later, whether or not it has begun.
     recording_granted: bool,
     agent: Option<Arc<str>>,
 }

@@ -17,6 +17,8 @@ const ROLLOFF: f64 = 0.94;
 /// Converts PCM16 mono from one rate to another, chunk by chunk.
 #[derive(Debug)]
 pub struct Resampler {
+    /// From and to, in Hz.
+    rates: (u32, u32),
     up: usize,
     down: usize,
     half: usize,
@@ -34,18 +36,21 @@ impl Resampler {
         if from_rate == to_rate || from_rate == 0 || to_rate == 0 {
             return None;
         }
-        let divisor = gcd(from_rate, to_rate);
-        let (up, down) = ((to_rate / divisor) as usize, (from_rate / divisor) as usize);
-        let stretch = (f64::from(from_rate) / f64::from(to_rate)).max(1.0);
-        let half = (ZERO_CROSSINGS * stretch).ceil() as usize;
+        let Shape {
+            up,
+            down,
+            half,
+            stretch,
+        } = Shape::between(from_rate, to_rate);
         let cutoff = ROLLOFF / stretch;
+        let centre = bessel_i0(KAISER_BETA);
         let mut filters = Vec::with_capacity(up * 2 * half);
         for phase in 0..up {
             let offset = phase as f64 / up as f64;
             let taps: Vec<f64> = (0..2 * half)
                 .map(|tap| {
                     let distance = tap as f64 - (half as f64 - 1.0) - offset;
-                    sinc(distance * cutoff) * cutoff * kaiser(distance / half as f64)
+                    sinc(distance * cutoff) * cutoff * kaiser(distance / half as f64) / centre
                 })
                 .collect();
             // Each filter passes a constant signal unchanged, whatever its phase.
@@ -53,6 +58,7 @@ impl Resampler {
             filters.extend(taps.iter().map(|tap| (tap / sum) as f32));
         }
         let mut resampler = Self {
+            rates: (from_rate, to_rate),
             up,
             down,
             half,
@@ -62,6 +68,11 @@ impl Resampler {
         };
         resampler.reset();
         Some(resampler)
+    }
+
+    /// The rates it is between: from and to, in Hz.
+    pub(crate) fn rates(&self) -> (u32, u32) {
+        self.rates
     }
 
     /// Resamples the next chunk of PCM16; any whole number of samples.
@@ -106,6 +117,28 @@ impl Resampler {
     }
 }
 
+/// How large the filters between two rates are.
+struct Shape {
+    up: usize,
+    down: usize,
+    half: usize,
+    /// How much longer than at the input's own rate.
+    stretch: f64,
+}
+
+impl Shape {
+    fn between(from_rate: u32, to_rate: u32) -> Self {
+        let divisor = gcd(from_rate, to_rate);
+        let stretch = (f64::from(from_rate) / f64::from(to_rate)).max(1.0);
+        Self {
+            up: (to_rate / divisor) as usize,
+            down: (from_rate / divisor) as usize,
+            half: (ZERO_CROSSINGS * stretch).ceil() as usize,
+            stretch,
+        }
+    }
+}
+
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -118,11 +151,12 @@ fn sinc(x: f64) -> f64 {
     }
 }
 
+/// The Kaiser window, as many times higher as it is in its centre.
 fn kaiser(x: f64) -> f64 {
     if x.abs() > 1.0 {
         return 0.0;
     }
-    bessel_i0(KAISER_BETA * (1.0 - x * x).sqrt()) / bessel_i0(KAISER_BETA)
+    bessel_i0(KAISER_BETA * (1.0 - x * x).sqrt())
 }
 
 fn bessel_i0(x: f64) -> f64 {
@@ -138,6 +172,7 @@ fn bessel_i0(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::check_client_rate;
 
     fn tone(rate: u32, hz: f64, samples: usize) -> Vec<u8> {
         (0..samples)
@@ -204,6 +239,21 @@ mod tests {
                 assert!(noise < -60.0, "{from} to {to}: noise at {noise:.1} dB");
             }
         }
+    }
+
+    #[test]
+    fn a2_no_rates_that_a_client_may_choose_need_a_large_filter() {
+        let rates: Vec<u32> = (1..=50_000)
+            .filter(|rate| check_client_rate("rate", *rate).is_ok())
+            .collect();
+        let mut most = 0;
+        for from in &rates {
+            for to in &rates {
+                let Shape { up, half, .. } = Shape::between(*from, *to);
+                most = most.max(up * 2 * half);
+            }
+        }
+        assert!(most <= 96_000, "{most} taps, of four bytes each");
     }
 
     #[test]

@@ -85,10 +85,10 @@ pub(super) struct AudioItem {
     pub(super) content_index: u32,
 }
 
-/// What the AI says: an item, or all that is said in a response without one.
+/// What the AI says: an item of a connection, or all that is said in a response without one.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Said<'a> {
-    Item(&'a ItemId),
+    Item(u32, &'a ItemId),
     Response(u64),
 }
 
@@ -306,7 +306,9 @@ impl Playout {
 
     fn segments_of(&self, said: Said<'_>) -> impl Iterator<Item = &Segment> {
         let is_it = move |segment: &&Segment| match (said, &segment.item.item_id) {
-            (Said::Item(wanted), Some(item_id)) => item_id == wanted,
+            (Said::Item(connection, wanted), Some(item_id)) => {
+                segment.item.connection == connection && item_id == wanted
+            }
             (Said::Response(wanted), None) => segment.item.response == wanted,
             _ => false,
         };

@@ -18,13 +18,14 @@ impl RealtimeVoiceChannel {
     }
 
     /// From here on nothing that is said is kept, until [`resume_recording`](Self::resume_recording).
-    /// Nothing is to be done where nothing is recorded yet.
+    /// A session that is about to begin will not be recorded until then; where consent is waited for,
+    /// nothing is to be done.
     pub fn pause_recording(&self, session: &RealtimeSession) -> Result<(), SessionError> {
         recorded(session)?;
         self.command(session, Command::Record(false))
     }
 
-    /// A paused recording goes on.
+    /// A paused recording goes on, or begins if it was paused before the session was live.
     pub fn resume_recording(&self, session: &RealtimeSession) -> Result<(), SessionError> {
         let awaits_consent = recorded(session)? == RecordingState::Waiting;
         if awaits_consent && !session.recording_granted() {

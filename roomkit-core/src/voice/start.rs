@@ -24,7 +24,7 @@ use crate::{
     event::EndReason,
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
-    recording::RecordingState,
+    recording::{Consent, RecordingState},
     room::RoomStatus,
     session::RealtimeSession,
     transport::{AudioOffer, Connection, TransportError},
@@ -113,8 +113,11 @@ impl RealtimeVoiceChannel {
         };
 
         let session = RealtimeSession::new(&room, participant, &inner.id, options.metadata.clone());
-        if recording.is_some() {
+        if let Some(recording) = &recording {
             session.set_recording(RecordingState::Waiting);
+            if recording.terms.consent == Consent::Given {
+                session.grant_recording();
+            }
         }
         let mut setup = inner.setup.clone();
         setup.session_id = session.id().clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit_core::registry::ConfigError;
+use roomkit_core::{audio::check_client_rate, registry::ConfigError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EchoConfig {
-    /// Rate of the audio it takes and gives, in Hz: 8000 to 48 000. Default 24 000.
+    /// Rate of the audio it takes and gives, in Hz: 8000 to 48 000, a multiple of 25. Default 24 000.
     pub sample_rate: u32,
     /// What counts as speech, in dBFS: −50 to 0. Default −40.
     pub threshold_dbfs: f32,
@@ -49,7 +49,6 @@ impl EchoConfig {
             ("prefix_ms", self.prefix_ms, 0, 2000),
             ("max_utterance_ms", self.max_utterance_ms, 500, 60_000),
             ("answer_delay_ms", self.answer_delay_ms, 0, 30_000),
-            ("sample_rate", self.sample_rate, 8000, 48_000),
         ];
         for (field, value, least, most) in ms {
             if !(least..=most).contains(&value) {
@@ -57,6 +56,7 @@ impl EchoConfig {
                 return Err(ConfigError::field(field, problem));
             }
         }
+        check_client_rate("sample_rate", self.sample_rate)?;
         if !(-50.0..=0.0).contains(&self.threshold_dbfs) {
             let problem = format!("is {}; give it -50 to 0", self.threshold_dbfs);
             return Err(ConfigError::field("threshold_dbfs", problem));

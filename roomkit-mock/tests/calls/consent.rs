@@ -48,3 +48,28 @@ async fn v1_a_session_that_is_about_to_begin_is_not_one_that_will_not_be_recorde
     let (session, ()) = soon(async { tokio::join!(start, meanwhile) }).await;
     assert_eq!(session.unwrap().recording(), RecordingState::On);
 }
+
+#[tokio::test(start_paused = true)]
+async fn v1_a_recording_that_is_paused_before_the_session_begins_can_be_resumed() {
+    let house = house(Consent::Given).await;
+    let gate = Gate::closed();
+    house
+        .provider
+        .next_connect(ConnectOutcome::Hold(gate.clone()));
+    let start = house
+        .voice
+        .start_session(ROOM, "ann", MockConnection::new());
+    let meanwhile = async {
+        house.provider.wait_for_attempts(1).await;
+        let session: RealtimeSession = house.voice.sessions().remove(0);
+        house.voice.pause_recording(&session).unwrap();
+        settle().await;
+        gate.open();
+    };
+    let (session, ()) = soon(async { tokio::join!(start, meanwhile) }).await;
+    let session = session.unwrap();
+    assert_eq!(session.recording(), RecordingState::Waiting);
+    house.voice.resume_recording(&session).unwrap();
+    settle().await;
+    assert_eq!(session.recording(), RecordingState::On);
+}

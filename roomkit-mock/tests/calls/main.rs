@@ -16,6 +16,7 @@ mod handover;
 mod isolation;
 mod last_hooks;
 mod observers;
+mod rates;
 mod recording;
 mod rooms;
 mod spans;

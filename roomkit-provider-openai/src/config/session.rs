@@ -5,6 +5,7 @@
 //! vendor.
 
 use roomkit_core::{
+    audio::check_client_rate,
     provider::{Continuation, HistorySupport, ProviderCapabilities, UpdateSupport, UpdateWay},
     registry::ConfigError,
 };
@@ -51,9 +52,9 @@ pub struct OpenAISessionConfig {
     pub output_modalities: Option<Vec<Modality>>,
     /// How the user's audio travels. G.711 makes the input rate 8000 Hz instead of 24000.
     pub input_codec: AudioCodec,
-    /// The rate of the user's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI.
+    /// The rate of the user's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI, a multiple of 25.
     pub input_rate: Option<u32>,
-    /// The rate of the answer's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI.
+    /// The rate of the answer's audio as PCM, in Hz: 24000, or 8000 to 48000 with xAI, a multiple of 25.
     pub output_rate: Option<u32>,
     /// How the answer's audio travels. G.711 makes the output rate 8000 Hz instead of 24000.
     pub output_codec: AudioCodec,
@@ -154,9 +155,10 @@ impl OpenAISessionConfig {
                 (AudioCodec::Pcm, Dialect::OpenAI) => {
                     (rate == codec.rate(), "the vendor's PCM has 24000 Hz")
                 }
-                (AudioCodec::Pcm, Dialect::XAi) => {
-                    ((8_000..=48_000).contains(&rate), "use 8000 to 48000")
-                }
+                (AudioCodec::Pcm, Dialect::XAi) => (
+                    check_client_rate(field, rate).is_ok(),
+                    "use 8000 to 48000, a multiple of 25",
+                ),
                 _ => (rate == codec.rate(), "G.711 has 8000 Hz"),
             };
             if !is_right {

@@ -128,7 +128,7 @@ fn a_preset_says_what_it_misses_and_which_there_are() {
         ),
         (
             json!({ "api_key": key, "preset": "xai", "session": { "output_rate": 96_000 } }),
-            "session.output_rate: is 96000; use 8000 to 48000",
+            "session.output_rate: is 96000; use 8000 to 48000, a multiple of 25",
         ),
         (
             json!({ "api_key": key, "preset": "xai",

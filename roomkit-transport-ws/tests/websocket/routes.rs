@@ -347,6 +347,7 @@ async fn bad_queries_are_400_and_name_the_field() {
         ("?input_rate=fast", "input_rate: "),
         ("?input_rate=-1", "input_rate: "),
         ("?output_rate=96000", "output_rate: 96000 Hz"),
+        ("?input_rate=47999", "input_rate: 47999 Hz"),
         ("?room=", "room: "),
         ("?room=a%0Ab", "room: "),
         (long.as_str(), "participant: "),

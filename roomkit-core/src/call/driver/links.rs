@@ -186,13 +186,7 @@ impl Driver {
                     }
                 }
             }
-            ClientCommand::EndOfResponse => {
-                if let Some(tail) = self.outbound.as_mut().map(Resampler::flush)
-                    && !tail.is_empty()
-                {
-                    self.push_to_client(ClientCommand::Audio(tail));
-                }
-            }
+            ClientCommand::EndOfResponse => self.send_tail(),
             ClientCommand::Clear => {
                 self.client.drop_audio();
                 if let Some(resampler) = &mut self.outbound {
@@ -202,6 +196,15 @@ impl Driver {
             ClientCommand::Message(_) => {}
         }
         self.push_to_client(command);
+    }
+
+    /// The client gets what the resampler still holds.
+    pub(super) fn send_tail(&mut self) {
+        if let Some(tail) = self.outbound.as_mut().map(Resampler::flush)
+            && !tail.is_empty()
+        {
+            self.push_to_client(ClientCommand::Audio(tail));
+        }
     }
 
     pub(super) fn push_to_client(&mut self, command: ClientCommand) {

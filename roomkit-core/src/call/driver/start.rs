@@ -278,10 +278,16 @@ impl Driver {
         Ok(())
     }
 
-    /// Puts a resampler where the two legs differ, and nowhere else (contract A2).
+    /// Puts a resampler where the two legs differ, and nowhere else (contract A2). What the previous
+    /// connection said may still be on its way to the client: none of it is lost (contract H1).
     fn resample(&mut self, provider: &ProviderCapabilities) {
         self.inbound = Resampler::new(self.link.input_rate, provider.input_rate);
-        self.outbound = Resampler::new(provider.output_rate, self.link.output_rate);
+        let (from, to) = (provider.output_rate, self.link.output_rate);
+        let stays = |outbound: &Resampler| outbound.rates() == (from, to);
+        if !self.outbound.as_ref().is_some_and(stays) {
+            self.send_tail();
+            self.outbound = Resampler::new(from, to);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Call {
         self.history.turn_ended();
         let connection = &mut self.connection;
         connection.opened(now);
+        self.words.connected(connection.number);
         if let Some(life) = info.expires_in {
             connection.plan_before(now, HandOverReason::Expiring, life);
         }

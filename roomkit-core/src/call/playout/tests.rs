@@ -120,8 +120,14 @@ fn a4_heard_follows_the_pacing_clock() {
     for now in (0..=300).step_by(10).map(ms) {
         send_due(&mut playout, now);
     }
-    assert_eq!(playout.heard_of(ms(300), Said::Item(&"a".into())), ms(100));
-    assert_eq!(playout.heard_of(ms(300), Said::Item(&"b".into())), ms(200));
+    assert_eq!(
+        playout.heard_of(ms(300), Said::Item(1, &"a".into())),
+        ms(100)
+    );
+    assert_eq!(
+        playout.heard_of(ms(300), Said::Item(1, &"b".into())),
+        ms(200)
+    );
     let cut = playout.clear(ms(300));
     assert_eq!(
         cut,
@@ -142,11 +148,17 @@ fn a4_a_client_that_reports_is_believed_within_the_clock() {
         send_due(&mut playout, now);
     }
     playout.report(ms(500), ms(380));
-    assert_eq!(playout.heard_of(ms(500), Said::Item(&"a".into())), ms(380));
-    assert_eq!(playout.heard_of(ms(520), Said::Item(&"a".into())), ms(400));
+    assert_eq!(
+        playout.heard_of(ms(500), Said::Item(1, &"a".into())),
+        ms(380)
+    );
+    assert_eq!(
+        playout.heard_of(ms(520), Said::Item(1, &"a".into())),
+        ms(400)
+    );
     playout.report(ms(520), ms(99_000));
     assert_eq!(
-        playout.heard_of(ms(520), Said::Item(&"a".into())),
+        playout.heard_of(ms(520), Said::Item(1, &"a".into())),
         ms(520),
         "no faster than time"
     );
@@ -161,7 +173,10 @@ fn a5_a_gap_in_the_audio_starts_the_clock_anew() {
     playout.push(item("a"), pcm(ms(40)));
     assert_eq!(send_due(&mut playout, ms(1000)), ms(40));
     assert!(!playout.is_silent(ms(1039)));
-    assert_eq!(playout.heard_of(ms(1020), Said::Item(&"a".into())), ms(60));
+    assert_eq!(
+        playout.heard_of(ms(1020), Said::Item(1, &"a".into())),
+        ms(60)
+    );
 }
 
 #[test]
@@ -185,7 +200,7 @@ fn a5_late_wake_ups_do_not_slow_speech_down() {
             sent <= now + FRAME,
             "{sent:?} sent at {now:?}: more than a frame ahead"
         );
-        let heard = playout.heard_of(now, Said::Item(&"a".into()));
+        let heard = playout.heard_of(now, Said::Item(1, &"a".into()));
         assert_eq!(heard, now, "the grid began with the call");
     });
 }
@@ -200,7 +215,7 @@ fn a5_a_client_without_a_jitter_buffer_hears_the_gap_and_then_no_burst() {
     playout.push(item("a"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(send_due(&mut playout, ms(22)), FRAME);
-    assert_eq!(playout.heard_of(ms(30), Said::Item(&"a".into())), ms(28));
+    assert_eq!(playout.heard_of(ms(30), Said::Item(1, &"a".into())), ms(28));
     assert_eq!(playout.next_frame(ms(30)), Some(ms(42)));
 }
 
@@ -210,7 +225,7 @@ fn a5_what_the_jitter_buffer_hid_is_caught_up_at_once() {
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(playout.next_frame(ms(80)), Some(ms(80)), "it is overdue");
     assert_eq!(send_due(&mut playout, ms(80)), ms(80));
-    assert_eq!(playout.heard_of(ms(80), Said::Item(&"a".into())), ms(80));
+    assert_eq!(playout.heard_of(ms(80), Said::Item(1, &"a".into())), ms(80));
     assert_eq!(playout.next_frame(ms(80)), Some(ms(100)));
 }
 
@@ -219,7 +234,7 @@ fn a5_a_stall_starts_anew_and_does_not_burst() {
     let mut playout = steady(ms(1000));
     assert_eq!(send_due(&mut playout, ms(0)), FRAME);
     assert_eq!(send_due(&mut playout, ms(220)), FRAME);
-    let heard = |now| playout.heard_of(now, Said::Item(&"a".into()));
+    let heard = |now| playout.heard_of(now, Said::Item(1, &"a".into()));
     assert_eq!(heard(ms(220)), FRAME, "nothing was played meanwhile");
     assert_eq!(heard(ms(230)), ms(30));
     assert_eq!(playout.next_frame(ms(230)), Some(ms(240)));
@@ -233,7 +248,7 @@ fn a5_an_answer_soon_after_another_goes_on_with_the_same_stream() {
     assert!(playout.is_silent(ms(20)));
     playout.push(item("b"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(50)), ms(40));
-    assert_eq!(playout.heard_of(ms(50), Said::Item(&"b".into())), ms(30));
+    assert_eq!(playout.heard_of(ms(50), Said::Item(1, &"b".into())), ms(30));
 
     playout.clear(ms(55));
     playout.push(item("c"), pcm(ms(1000)));
@@ -242,7 +257,7 @@ fn a5_an_answer_soon_after_another_goes_on_with_the_same_stream() {
         sent, FRAME,
         "a client that was cleared has nothing in its buffer"
     );
-    assert_eq!(playout.heard_of(ms(75), Said::Item(&"c".into())), ms(0));
+    assert_eq!(playout.heard_of(ms(75), Said::Item(1, &"c".into())), ms(0));
     let cut = playout.clear(ms(80));
     assert_eq!(cut[0].played, ms(5));
 }
@@ -252,7 +267,7 @@ fn a5_the_first_audio_of_a_call_is_never_late() {
     let mut playout = Playout::new(RATE, STEADY, ms(10_000));
     playout.push(item("a"), pcm(ms(1000)));
     assert_eq!(send_due(&mut playout, ms(40)), FRAME);
-    assert_eq!(playout.heard_of(ms(50), Said::Item(&"a".into())), ms(10));
+    assert_eq!(playout.heard_of(ms(50), Said::Item(1, &"a".into())), ms(10));
 }
 
 #[test]
@@ -281,7 +296,10 @@ fn a5_a_host_may_give_such_a_client_more_of_a_lead() {
         ms(220),
         "30 ms were hidden"
     );
-    assert_eq!(playout.heard_of(ms(230), Said::Item(&"a".into())), ms(230));
+    assert_eq!(
+        playout.heard_of(ms(230), Said::Item(1, &"a".into())),
+        ms(230)
+    );
 }
 
 #[test]
@@ -322,7 +340,7 @@ fn a5_frames_are_whole_wherever_the_provider_cuts_its_audio() {
     playout.push(item("b"), pcm(ms(30)));
     assert_eq!(pieces(&mut playout, ms(0)), [20, 10]);
     let (a, b): (ItemId, ItemId) = ("a".into(), "b".into());
-    let (a, b) = (Said::Item(&a), Said::Item(&b));
+    let (a, b) = (Said::Item(1, &a), Said::Item(1, &b));
     assert_eq!(playout.heard_of(ms(100), a), ms(95));
     assert_eq!(playout.heard_of(ms(100), b), ms(5));
     assert!(playout.has_played(ms(95), a));
@@ -337,7 +355,7 @@ fn a5_a_frame_may_be_of_two_items_and_each_is_heard_for_itself() {
     for now in [0, 20, 40].map(ms) {
         assert_eq!(send_due(&mut playout, now), FRAME);
     }
-    assert_eq!(playout.heard_of(ms(35), Said::Item(&"a".into())), ms(30));
+    assert_eq!(playout.heard_of(ms(35), Said::Item(1, &"a".into())), ms(30));
     let cut = playout.clear(ms(35));
     let heard: Vec<_> = cut.iter().map(|part| (part.played, part.of)).collect();
     assert_eq!(heard, [(ms(5), ms(30))], "of `b`; `a` was heard whole");
@@ -380,5 +398,5 @@ fn a2_what_waits_is_brought_to_the_rate_of_the_new_connection() {
         .collect();
     assert_eq!(bytes, [640, 640, 640, 640, 640, 160, 0, 640, 640]);
     assert_eq!(playout.silent_at(ms(0)), Some(ms(145)));
-    assert!(playout.has_played(ms(145), Said::Item(&"b".into())));
+    assert!(playout.has_played(ms(145), Said::Item(1, &"b".into())));
 }

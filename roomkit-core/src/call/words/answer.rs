@@ -11,6 +11,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) serial: u64,
+    /// The number of the provider connection that knows it.
+    pub(super) connection: u32,
     /// The number of the response it is of.
     pub(super) response: u64,
     pub(super) item_id: Option<ItemId>,
@@ -39,7 +41,7 @@ impl Answer {
     /// Which of the audio is its own.
     pub(super) fn said(&self) -> Said<'_> {
         match &self.item_id {
-            Some(item_id) => Said::Item(item_id),
+            Some(item_id) => Said::Item(self.connection, item_id),
             None => Said::Response(self.response),
         }
     }

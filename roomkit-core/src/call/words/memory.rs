@@ -20,7 +20,7 @@ impl Memory {
         self.last_anonymous.remove(&role);
     }
 
-    /// Ids are those of a connection: another one may begin to count anew.
+    /// Its ids are others, even if they look the same.
     pub(super) fn new_connection(&mut self) {
         self.settled.clear();
     }

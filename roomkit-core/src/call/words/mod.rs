@@ -28,6 +28,8 @@ pub(super) struct Words {
     queue: VecDeque<Entry>,
     utterances: VecDeque<Utterance>,
     answers: VecDeque<Answer>,
+    /// The number of the provider connection whose items come now.
+    connection: u32,
     /// How many responses there have been: the number of the present one.
     responses: u64,
     /// Whether it still comes.
@@ -63,6 +65,7 @@ impl Words {
             queue: VecDeque::new(),
             utterances: VecDeque::new(),
             answers: VecDeque::new(),
+            connection: 0,
             responses: 0,
             runs: false,
             interrupted: None,
@@ -81,6 +84,13 @@ impl Words {
     pub(super) fn tell_answer(&mut self, at: Moment, news: News) {
         let since = self.answers_since(at);
         self.push(What::News(at, news), since);
+    }
+
+    /// What comes from now on is of this provider connection. Ids of items are those of a connection:
+    /// another one may begin to count anew, while what the one before it said is still heard.
+    pub(super) fn connected(&mut self, connection: u32) {
+        self.connection = connection;
+        self.told.new_connection();
     }
 
     // ----- what the AI says
@@ -315,7 +325,9 @@ impl Words {
             (answer.began, answer.cut.is_some(), answer.chain_depth);
         let item_id = answer.item_id.clone();
         if let Some(item_id) = &item_id {
-            self.told.remember(Role::Assistant, item_id.clone());
+            if answer.connection == self.connection {
+                self.told.remember(Role::Assistant, item_id.clone());
+            }
             self.answers.remove(place);
         }
         let role = Role::Assistant;
@@ -362,13 +374,16 @@ impl Words {
             return None;
         }
         let known = self.answers.iter().position(|answer| {
-            answer.item_id.as_ref() == item_id && (item_id.is_some() || answer.stage == Stage::Open)
+            answer.connection == self.connection
+                && answer.item_id.as_ref() == item_id
+                && (item_id.is_some() || answer.stage == Stage::Open)
         });
         let place = known.unwrap_or_else(|| {
             self.serial += 1;
             let is_cut = self.interrupted == Some(self.responses);
             self.answers.push_back(Answer {
                 serial: self.serial,
+                connection: self.connection,
                 response: self.responses,
                 item_id: item_id.cloned(),
                 began: at,

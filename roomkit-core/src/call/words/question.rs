@@ -176,7 +176,6 @@ impl Words {
     /// and nobody has written down is `heard_again` by the next one, or lost.
     pub(in crate::call) fn disconnected(&mut self, at: Moment, heard_again: impl Fn(u64) -> bool) {
         self.answer_ended(at);
-        self.told.new_connection();
         self.utterances
             .retain(|said| !said.said && heard_again(said.number));
         for utterance in &mut self.utterances {

@@ -1,5 +1,6 @@
 //! Hand-overs, planned and not.
 
+mod ids;
 mod owed;
 
 use super::*;
