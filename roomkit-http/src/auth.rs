@@ -188,7 +188,7 @@ impl fmt::Debug for AuthRequest {
 #[non_exhaustive]
 pub struct Identity {
     /// Becomes part of its session's metadata. Of several requests of one client, as WebRTC's are,
-    /// those with equal metadata are the same client's.
+    /// those with equal metadata, room and participant are the same client's.
     pub metadata: Map<String, Value>,
     /// What it may do; everything, unless the hook says less.
     pub scopes: Scopes,

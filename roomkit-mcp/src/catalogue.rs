@@ -59,10 +59,6 @@ impl Catalogue {
             );
             catalogue.left_out += too_many;
         }
-        if catalogue.left_out > 0 {
-            metrics::counter!("roomkit_mcp_tools_left_out_total", "server" => server.to_owned())
-                .increment(catalogue.left_out as u64);
-        }
         catalogue
     }
 

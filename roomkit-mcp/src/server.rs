@@ -202,6 +202,8 @@ impl Server {
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let server = self.checked.name.as_str();
         let mut attempt = 0;
+        let mut was_up = false;
+        self.set_link(Link::Starting);
         loop {
             let opened = tokio::select! {
                 biased;
@@ -212,7 +214,12 @@ impl Server {
                 Ok(connection) => {
                     let since = Instant::now();
                     let live = Arc::new(Live::new(&connection));
-                    self.link.send_replace(Link::Up(Arc::clone(&live)));
+                    if was_up {
+                        metrics::counter!("roomkit_mcp_reconnects_total", "server" => server.to_owned())
+                            .increment(1);
+                    }
+                    was_up = true;
+                    self.set_link(Link::Up(Arc::clone(&live)));
                     tracing::info!(server, "an MCP server is connected");
                     let problem = self.attend(connection, &live, &stop).await;
                     if live.has_worked() || since.elapsed() >= STEADY {
@@ -222,7 +229,7 @@ impl Server {
                 }
                 Err(problem) => {
                     tracing::warn!(server, problem, "an MCP server cannot be reached");
-                    self.link.send_replace(Link::Down(problem.clone()));
+                    self.set_link(Link::Down(problem.clone()));
                     problem
                 }
             };
@@ -231,8 +238,6 @@ impl Server {
             }
             let wait = backoff::wait(attempt);
             attempt += 1;
-            metrics::counter!("roomkit_mcp_reconnects_total", "server" => server.to_owned())
-                .increment(1);
             tracing::debug!(
                 server,
                 problem,
@@ -244,7 +249,15 @@ impl Server {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.link.send_replace(Link::Closed);
+        self.set_link(Link::Closed);
+    }
+
+    /// Says how it stands, to those who wait and to those who count.
+    fn set_link(&self, link: Link) {
+        let is_up = matches!(link, Link::Up(_));
+        metrics::gauge!("roomkit_mcp_connected", "server" => self.checked.name.clone())
+            .set(if is_up { 1.0 } else { 0.0 });
+        self.link.send_replace(link);
     }
 
     /// Opens a connection and lists the tools, within the time for both.
@@ -279,6 +292,10 @@ impl Server {
             catalogue.replace(Arc::clone(&new))
         };
         if old.as_ref() != Some(&new) {
+            if new.left_out > 0 {
+                metrics::counter!("roomkit_mcp_tools_left_out_total", "server" => name.clone())
+                    .increment(new.left_out as u64);
+            }
             self.changed.send_modify(|changes| *changes += 1);
         }
         Ok(())
@@ -325,7 +342,7 @@ impl Server {
             }
             None => Link::Closed,
         };
-        self.link.send_replace(down);
+        self.set_link(down);
         connection.close().await;
         problem.unwrap_or_default()
     }

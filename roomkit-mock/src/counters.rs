@@ -13,7 +13,7 @@ use metrics::{
     Unit,
 };
 
-/// The counters of one test, which runs on one thread, as `#[tokio::test]` does.
+/// The counters and gauges of one test, which runs on one thread, as `#[tokio::test]` does.
 ///
 /// ```
 /// let counters = roomkit_mock::Counters::default();
@@ -22,10 +22,13 @@ use metrics::{
 /// assert_eq!(counters.get("roomkit_dropped_total", "too_fast"), 2);
 /// ```
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<Counts>);
+pub struct Counters {
+    counters: Mutex<Values>,
+    gauges: Mutex<Values>,
+}
 
-/// By name and first label.
-type Counts = BTreeMap<(String, String), Arc<AtomicU64>>;
+/// By name and first label; a gauge's are the bits of a float.
+type Values = BTreeMap<(String, String), Arc<AtomicU64>>;
 
 impl Counters {
     /// Counts what this thread does as long as the guard lives.
@@ -35,35 +38,45 @@ impl Counters {
 
     /// How far the counter of this name has come whose first label has this value; 0 if there is none.
     pub fn get(&self, name: &str, label: &str) -> u64 {
-        let counts = self.counts();
+        let counts = locked(&self.counters);
         let counter = counts.get(&(name.to_owned(), label.to_owned()));
         counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
+    /// Where the gauge of this name stands whose first label has this value, if there is one.
+    pub fn gauge(&self, name: &str, label: &str) -> Option<f64> {
+        let gauges = locked(&self.gauges);
+        let gauge = gauges.get(&(name.to_owned(), label.to_owned()))?;
+        Some(f64::from_bits(gauge.load(Ordering::Relaxed)))
+    }
+
     /// All counters of this name: the value of the first label, and how far they have come.
     pub fn all(&self, name: &str) -> BTreeMap<String, u64> {
-        let counts = self.counts();
+        let counts = locked(&self.counters);
         let named = counts.iter().filter(|((of, _), _)| of == name);
         named
             .map(|((_, label), counter)| (label.clone(), counter.load(Ordering::Relaxed)))
             .collect()
     }
+}
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked(values: &Mutex<Values>) -> MutexGuard<'_, Values> {
+    values.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn value(values: &Mutex<Values>, key: &Key) -> Arc<AtomicU64> {
+    let label = key.labels().next().map_or("", |label| label.value());
+    let key = (key.name().to_owned(), label.to_owned());
+    Arc::clone(locked(values).entry(key).or_default())
 }
 
 impl Recorder for Counters {
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let label = key.labels().next().map_or("", |label| label.value());
-        let key = (key.name().to_owned(), label.to_owned());
-        let counter = Arc::clone(self.counts().entry(key).or_default());
-        Counter::from_arc(counter)
+        Counter::from_arc(value(&self.counters, key))
     }
 
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(value(&self.gauges, key))
     }
 
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {

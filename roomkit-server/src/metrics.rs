@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 29] = [
+const METRICS: [(&str, Kind, &str); 30] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -68,14 +68,19 @@ const METRICS: [(&str, Kind, &str); 29] = [
         "Calls of tools of MCP servers",
     ),
     (
+        "roomkit_mcp_connected",
+        Kind::Gauge,
+        "1 while there is a connection to an MCP server, otherwise 0",
+    ),
+    (
         "roomkit_mcp_reconnects_total",
         Kind::Counter,
-        "New connections to MCP servers",
+        "Connections to MCP servers after the first; attempts that fail are not counted",
     ),
     (
         "roomkit_mcp_tools_left_out_total",
         Kind::Counter,
-        "Tools of MCP servers that cannot be offered",
+        "Tools of MCP servers that cannot be offered, counted when a list is new or another",
     ),
     (
         "roomkit_provider_errors_total",

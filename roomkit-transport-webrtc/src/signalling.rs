@@ -3,12 +3,14 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use futures_util::FutureExt;
+#[cfg(feature = "axum")]
+use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
 use crate::{
     callers::{EarlyCandidate, Missing},
     life::{self, OnConnected},
-    peer::{CandidateError, PeerError},
+    peer::{CandidateError, Owner, PeerError},
     protocol::{BadOffer, Offer, WebRtcId},
     transport::{WebRtcRealtimeTransport, tell},
 };
@@ -17,7 +19,7 @@ use crate::{
 pub struct ClientOffer {
     id: WebRtcId,
     sdp: String,
-    identity: Map<String, Value>,
+    owner: Owner,
     kept: Box<dyn Any + Send>,
 }
 
@@ -27,7 +29,7 @@ impl ClientOffer {
         Self {
             id: id.into(),
             sdp: sdp.into(),
-            identity: Map::new(),
+            owner: Owner::default(),
             kept: Box::new(()),
         }
     }
@@ -35,7 +37,19 @@ impl ClientOffer {
     /// What authentication said of this client; becomes part of the session's metadata.
     #[must_use]
     pub fn identity(mut self, identity: Map<String, Value>) -> Self {
-        self.identity = identity;
+        self.owner.metadata = identity;
+        self
+    }
+
+    /// What the client's credentials are held to, by which it is known again.
+    #[cfg(feature = "axum")]
+    pub(crate) fn held_to(
+        mut self,
+        room: Option<RoomId>,
+        participant: Option<ParticipantId>,
+    ) -> Self {
+        self.owner.room = room;
+        self.owner.participant = participant;
         self
     }
 
@@ -196,7 +210,7 @@ impl WebRtcRealtimeTransport {
         let opening = shared.callers.open(&id);
         let opening = opening.ok_or(SignallingError::AlreadyExists)?;
         let engine = &shared.engine;
-        let answered = engine.answer(id, offer, client.identity, client.kept).await;
+        let answered = engine.answer(id, offer, client.owner, client.kept).await;
         let (peer, answer) = answered.inspect_err(|error| {
             if let PeerError::Here(problem) = error {
                 tracing::error!(problem, "an offer could not be answered");

@@ -142,7 +142,7 @@ impl WebRtcRealtimeTransport {
         info.output_encoding = codec.name().into();
         info.lead = config.lead();
         info.jitter_buffer = JITTER_BUFFER;
-        info.metadata.clone_from(&peer.identity);
+        info.metadata.clone_from(&peer.owner.metadata);
 
         let limits = MessageLimits {
             max_message_bytes: config.max_message_bytes,

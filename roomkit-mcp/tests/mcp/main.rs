@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
 mod calls;
+mod counts;
 mod foreign;
 mod http;
 mod lists;

@@ -26,7 +26,8 @@ use super::{
 pub struct OpenAISessionConfig {
     /// The voice; cannot change once the model has spoken.
     pub voice: Option<Voice>,
-    /// How fast it speaks, 0.25 to 1.5.
+    /// How fast it speaks, 0.25 to 1.5. The vendor changes it only between turns: a change while the
+    /// AI answers is refused, and reported as `update_refused`.
     pub speed: Option<f64>,
     /// Who decides when the user's turn begins and ends.
     pub turn_detection: TurnDetection,

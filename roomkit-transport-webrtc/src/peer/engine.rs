@@ -26,7 +26,6 @@ use rtc::{
         RtpCodecKind,
     },
 };
-use serde_json::{Map, Value};
 use tokio::{sync::Mutex as AsyncMutex, time::timeout};
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
@@ -38,7 +37,7 @@ use webrtc::{
 };
 
 use super::{
-    Negotiated, Peer,
+    Negotiated, Owner, Peer,
     early::Early,
     events::Watched,
     reports::{LatestReport, ReportReader},
@@ -137,7 +136,7 @@ impl Engine {
         &self,
         id: WebRtcId,
         offer: Offer,
-        identity: Map<String, Value>,
+        owner: Owner,
         kept: Box<dyn Any + Send>,
     ) -> Result<(Arc<Peer>, String), PeerError> {
         let network = match &self.hub {
@@ -158,7 +157,7 @@ impl Engine {
                 hears: offer.hears,
                 has_data_channel: offer.has_data_channel,
             },
-            identity,
+            owner,
             connection,
             network,
             voice: Arc::clone(&voice.track),

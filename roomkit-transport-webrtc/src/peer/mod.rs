@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use roomkit_core::id::{ParticipantId, RoomId};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use serde_json::{Map, Value};
 use tokio::{
@@ -75,12 +76,21 @@ pub(crate) struct Negotiated {
     pub(crate) has_data_channel: bool,
 }
 
+/// Whose a connection is: who shows the same again may speak of it.
+#[derive(Default, PartialEq)]
+pub(crate) struct Owner {
+    /// What authentication said; becomes part of the session's metadata.
+    pub(crate) metadata: Map<String, Value>,
+    /// What its credentials are held to.
+    pub(crate) room: Option<RoomId>,
+    pub(crate) participant: Option<ParticipantId>,
+}
+
 /// A caller.
 pub(crate) struct Peer {
     pub(crate) id: WebRtcId,
     pub(crate) negotiated: Negotiated,
-    /// What authentication said.
-    pub(crate) identity: Map<String, Value>,
+    pub(crate) owner: Owner,
     connection: Arc<dyn PeerConnection>,
     network: Arc<PeerNetwork>,
     voice: Arc<TrackLocalStaticRTP>,

@@ -29,6 +29,7 @@ use tokio::time::timeout;
 use self::start::Wishes;
 use crate::{
     life::OnConnected,
+    peer::Owner,
     protocol::WebRtcId,
     signalling::{ClientOffer, SignallingError},
     transport::{ABOUT, NAME, WebRtcRealtimeTransport},
@@ -186,6 +187,8 @@ impl Signalling {
         let wishes = Wishes::read(&request)?;
         let offer = ClientOffer::new(id, sdp)
             .identity(identity.metadata.clone())
+            // As later requests are recognized: the hook may hold a session to more.
+            .held_to(caller.identity.room, caller.identity.participant)
             .keep(permit);
         let on_connected: OnConnected = match self.host.clone() {
             Some(host) => {
@@ -200,8 +203,19 @@ impl Signalling {
     /// Whether what this caller says of a client is its own affair. Of a client that is not there it
     /// may speak while its credentials are valid.
     async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
+        let Identity {
+            metadata,
+            room,
+            participant,
+            ..
+        } = caller.identity.clone();
+        let owner = Owner {
+            metadata,
+            room,
+            participant,
+        };
         match self.transport.shared.callers.get(id) {
-            Ok(peer) if peer.identity == caller.identity.metadata => Ok(()),
+            Ok(peer) if peer.owner == owner => Ok(()),
             Ok(_) => {
                 let message = "webrtc_id: is another client's";
                 Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())

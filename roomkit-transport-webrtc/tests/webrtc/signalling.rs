@@ -359,6 +359,36 @@ async fn x2_a_client_is_its_owners_alone() {
 }
 
 #[tokio::test]
+async fn x2_who_is_bound_to_another_room_or_participant_is_another_client() {
+    // The same subject, by tokens of its own for each room and participant.
+    let hook = async |request: AuthRequest| {
+        let token = request.bearer_token().unwrap_or_default();
+        let (room, participant) = token.split_once('.').unwrap_or((token, ""));
+        let ann = Identity::new([("user", "ann")]).room(room);
+        Ok(ann.participant(participant))
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let server = server_with(config(), admission).await;
+    let with = |token: &str| {
+        let header = format!("Authorization: Bearer {token}");
+        server.http.with_header(&header)
+    };
+    let mut client = Client::call_as(Kind::default(), &with("lobby.ann")).await;
+    let path = format!("/whip/{}", client.id);
+    let fragment = "application/trickle-ice-sdpfrag";
+    for other in ["elsewhere.ann", "lobby.bob"] {
+        for (method, content) in [("PATCH", fragment), ("DELETE", "")] {
+            let answer = with(other).send(method, &path, content, "").await;
+            assert_eq!(answer.status, 403, "{method} as {other}");
+        }
+    }
+    client.ping().await;
+    let answer = with("lobby.ann").send("DELETE", &path, "", "").await;
+    assert_eq!(answer.status, 200);
+    client.message("session_ended").await;
+}
+
+#[tokio::test]
 async fn x2_the_identity_a_session_begins_with_is_the_one_it_is_held_to() {
     let hook = async |request: AuthRequest| {
         let anybody = Identity::default();
