@@ -93,7 +93,7 @@ export function rms(values) {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 }
 
-/** Frequency of a tone, by how often it rises through zero. */
+/** Frequency of a tone, by the usual time from one rise through zero to the next: one hole says nothing of it. */
 export function pitch(samples, rate) {
   const rises = [];
   for (let n = 1; n < samples.length; n += 1) {
@@ -101,11 +101,26 @@ export function pitch(samples, rate) {
       rises.push(n - samples[n] / (samples[n] - samples[n - 1]));
     }
   }
-  return ((rises.length - 1) * rate) / (rises.at(-1) - rises[0]);
+  return rate / median(rises.slice(1).map((rise, n) => rise - rises[n]));
+}
+
+/**
+ * The share of the power that one frequency usually has. Piece by piece: where a busy machine makes the browser bridge a
+ * hole, a tone goes on in another phase.
+ */
+export function purity(frequency, samples, rate) {
+  const length = rate / 10;
+  const pieces = Array.from({ length: Math.floor(samples.length / length) }, (_, n) =>
+    samples.subarray(n * length, (n + 1) * length));
+  return median(pieces.map((piece) => powerAt(frequency, piece, rate) / rms(piece) ** 2));
+}
+
+function median(values) {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
 }
 
 /** Power of one frequency in a recording. */
-export function powerAt(frequency, samples, rate) {
+function powerAt(frequency, samples, rate) {
   let [real, imaginary] = [0, 0];
   samples.forEach((sample, n) => {
     const angle = (2 * Math.PI * frequency * n) / rate;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { call, launch, missing, open, said, textOf, TONE, until } from "../../support/firefox.mjs";
-import { pitch, powerAt, rms } from "../../support/recorder.mjs";
+import { pitch, purity, rms } from "../../support/recorder.mjs";
 import { failAtWill, watchOffers } from "../../support/scripts.mjs";
 import { startServer, untilCalls } from "../../support/server.mjs";
 
@@ -117,7 +117,7 @@ test("c3 Firefox: a tone comes back at its pitch, and clean", options, async (co
   const [spokenHz, playedHz] = [spoken, played].map(({ samples, rate }) => pitch(samples, rate));
   assert.ok(Math.abs(spokenHz / TONE - 1) < 0.01, `the microphone hears ${spokenHz} Hz`);
   assert.ok(Math.abs(playedHz / spokenHz - 1) < 0.01, `${playedHz} Hz came back of ${spokenHz} Hz`);
-  const share = powerAt(playedHz, played.samples, played.rate) / rms(played.samples) ** 2;
+  const share = purity(playedHz, played.samples, played.rate);
   assert.ok(share > 0.9, `${share} of the power is the tone's`);
   const decibels = 20 * Math.log10(rms(played.samples) / rms(spoken.samples));
   assert.ok(Math.abs(decibels) < 3, `${decibels} dB louder than the tone`);
