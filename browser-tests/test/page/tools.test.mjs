@@ -117,11 +117,12 @@ test("r7 who watches loses sight of what runs in an outage, and may see its end 
   const watcher = await open(browser, server);
   const line = await eventsLine(watcher);
   await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
-  await watcher.locator("#whisper:enabled").waitFor();
-  await page.fill("#text", "hello");
-  await page.press("#text", "Enter");
-  await watcher.locator(".bubble.partial").waitFor();
-  await said(watcher, "assistant", "hello");
+  // The first may be in what the watcher reads as it comes; the second it can only hear of live.
+  for (const words of ["hello", "once more"]) {
+    await page.fill("#text", words);
+    await page.press("#text", "Enter");
+    await said(watcher, "assistant", words);
+  }
   await use(page, "wait", { seconds: 5 });
   await entry(watcher, "started").waitFor();
   await line.cut();
