@@ -134,7 +134,7 @@ pub(crate) struct Call {
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
     wanted: Wanted,
-    /// The model was given results since the last response began.
+    /// The model was given results since the last response was asked for, or began by itself.
     has_results: bool,
     /// Errors that came where a response was asked for, since the last began.
     refusals: u32,

@@ -23,8 +23,8 @@ pub(super) struct Sent {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// So many bytes; counted in 32 bits, as a call keeps a hundred of these.
-    Audio(u32),
+    /// So many bytes.
+    Audio(usize),
     Begins,
     Ends,
 }
@@ -40,7 +40,7 @@ impl Sent {
     }
 
     pub(super) fn push(&mut self, piece: &Piece) {
-        match piece {
+        self.pieces.push_back(match piece {
             Piece::Audio(pcm) => {
                 if self.pcm.capacity() - self.pcm.len() < pcm.len() {
                     let usual = self.usual.saturating_sub(self.pcm.len());
@@ -48,20 +48,18 @@ impl Sent {
                     self.pcm.reserve_exact(pcm.len().max(step));
                 }
                 self.pcm.extend(&pcm[..]);
-                let runs = pcm.chunks(u32::MAX as usize);
-                let parts = runs.map(|run| Part::Audio(run.len() as u32));
-                self.pieces.extend(parts);
+                Part::Audio(pcm.len())
             }
-            Piece::Begins => self.pieces.push_back(Part::Begins),
-            Piece::Ends => self.pieces.push_back(Part::Ends),
-        }
+            Piece::Begins => Part::Begins,
+            Piece::Ends => Part::Ends,
+        });
     }
 
     /// All of it, as it was.
     pub(super) fn into_pieces(mut self) -> impl Iterator<Item = Piece> {
         let mut pcm = Bytes::copy_from_slice(self.pcm.make_contiguous());
         self.pieces.into_iter().map(move |part| match part {
-            Part::Audio(length) => Piece::Audio(pcm.split_to(length as usize)),
+            Part::Audio(length) => Piece::Audio(pcm.split_to(length)),
             Part::Begins => Piece::Begins,
             Part::Ends => Piece::Ends,
         })
@@ -71,7 +69,7 @@ impl Sent {
     /// mark, for what follows one is a turn that is not settled.
     pub(super) fn forget_to(&mut self, needed: usize) {
         while let Some(Part::Audio(length)) = self.pieces.front()
-            && self.pcm.len() - *length as usize >= needed
+            && self.pcm.len() - length >= needed
         {
             self.forget(0);
         }
@@ -109,7 +107,7 @@ impl Sent {
     /// Forgets one piece, before which there is no audio.
     fn forget(&mut self, place: usize) {
         if let Some(Part::Audio(length)) = self.pieces.remove(place) {
-            self.pcm.drain(..length as usize);
+            self.pcm.drain(..length);
         }
     }
 }
