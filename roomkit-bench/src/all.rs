@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     calls::{self, load::Mode},
     handover, life,
     machine::Machine,
@@ -24,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Rounds of what is measured in rounds.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
     rounds: usize,
     /// Write the page here, in Markdown, and the drawing beside it, in SVG.
     #[arg(long)]

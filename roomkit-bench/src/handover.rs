@@ -31,6 +31,7 @@ use tokio::{
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     figures::ms,
     table::{Cell, Table},
     ws::Vendor,
@@ -44,7 +45,7 @@ const WITHIN_A_FRAME: u64 = 2_111;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Rounds of each case.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
     pub(crate) rounds: usize,
 }
 

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     checked::Checked,
     figures::{percentile, println_now},
     load::{self, Frame},
@@ -34,10 +35,10 @@ const LOOKS: usize = 5;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Sessions one after another.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = one_or_more::<usize>())]
     pub(crate) sessions: usize,
     /// Sessions at once, after that.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = one_or_more::<usize>())]
     pub(crate) crowd: usize,
     /// How often so many come at once.
     #[arg(long, default_value_t = 5)]

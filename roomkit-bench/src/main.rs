@@ -6,6 +6,7 @@
 //! other.
 
 mod all;
+mod arguments;
 mod calls;
 mod checked;
 mod count;

@@ -33,6 +33,7 @@ use tokio::{net::TcpListener, process::Command};
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     figures::{ms, percentile, println_now, sorted},
     process::{OTHERS, Process, words},
     table::{Cell, Table},
@@ -41,7 +42,7 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct Options {
     /// Calls that each of the two makes.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 5_000, value_parser = one_or_more::<usize>())]
     pub(crate) calls: usize,
 }
 

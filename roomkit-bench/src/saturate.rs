@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     table::{Cell, Table},
     ws::{self, Round, Subject, Vendor},
 };
@@ -16,13 +17,13 @@ const FULL: f64 = 97.0;
 #[derive(Args)]
 pub(crate) struct Options {
     /// The first number of sessions, and how many are added each time.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = one_or_more::<usize>())]
     pub(crate) step: usize,
     /// The last number of sessions that is tried.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = one_or_more::<usize>())]
     pub(crate) most: usize,
     /// How long each of them talks, in seconds.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = one_or_more::<u64>())]
     pub(crate) seconds: u64,
 }
 

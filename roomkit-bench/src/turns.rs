@@ -16,6 +16,7 @@ use tokio::{net::TcpStream, task::JoinSet, time::sleep};
 use self::caller::{Caller, Turns};
 use crate::{
     Outcome,
+    arguments::one_or_more,
     figures::println_now,
     process::{OTHERS, Process, words},
     table::{Cell, Table},
@@ -30,10 +31,10 @@ const TOOL_EVERY: usize = 5;
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many callers.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 40, value_parser = one_or_more::<usize>())]
     pub(crate) sessions: usize,
     /// What each of them says, and is answered.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = one_or_more::<usize>())]
     pub(crate) turns: usize,
 }
 

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     Outcome,
+    arguments::one_or_more,
     figures::{median, sorted},
     load::Report,
     machine::busy,
@@ -26,13 +27,13 @@ pub(crate) const RELAY: (&str, u16) = ("127.0.0.1", RELAY_PORT);
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many callers; several numbers with commas between them.
-    #[arg(long, value_delimiter = ',', default_values_t = [100])]
+    #[arg(long, value_delimiter = ',', default_values_t = [100], value_parser = one_or_more::<usize>())]
     pub(crate) sessions: Vec<usize>,
     /// How long each round talks, in seconds.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = one_or_more::<u64>())]
     pub(crate) seconds: u64,
     /// Rounds; floor and server take turns.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
     pub(crate) rounds: usize,
     /// Whose wire the server speaks.
     #[arg(long, value_enum, default_value_t = Vendor::OpenAi)]

@@ -9,7 +9,7 @@ use ropus::{Channels, DecodeMode, Decoder};
 use serde::{Deserialize, Serialize};
 
 use super::speech::{self, FRAMES_PER_SECOND};
-use crate::{Outcome, figures::println_now, process::cpu_of};
+use crate::{Outcome, arguments::one_or_more, figures::println_now, process::cpu_of};
 
 /// The rate of the AI's audio.
 const RATE: u32 = 24_000;
@@ -21,7 +21,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2);
 pub(crate) struct Options {
     /// How many sessions the measured server has. Each has a codec of its own, which has to be
     /// brought from memory every 20 ms.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = one_or_more::<usize>())]
     sessions: usize,
 }
 

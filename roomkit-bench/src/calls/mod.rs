@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     Outcome,
+    arguments::one_or_more,
     process::{CORE, Process, words},
     table::Table,
 };
@@ -35,13 +36,13 @@ const FORGOTTEN: Duration = Duration::from_secs(1);
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many callers.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = one_or_more::<usize>())]
     pub(crate) sessions: usize,
     /// How long each round is measured, in seconds.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = one_or_more::<u64>())]
     pub(crate) seconds: u64,
     /// Rounds; floor and server take turns.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
     pub(crate) rounds: usize,
     /// What the callers do.
     #[arg(long, value_enum, default_value_t = Mode::Talk)]

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Outcome,
+    arguments::one_or_more,
     table::{Cell, Table},
 };
 
@@ -30,10 +31,10 @@ const FORGETS_FOR: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many calls.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = one_or_more::<usize>())]
     pub(crate) cycles: usize,
     /// How many at a time.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = one_or_more::<usize>())]
     pub(crate) parallel: usize,
 }
 
