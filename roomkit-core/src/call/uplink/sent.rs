@@ -18,13 +18,16 @@ pub(super) struct Sent {
     /// How many bytes of audio there are most of the time, once some are. Room for them is made at
     /// once, for growing there bit by bit leaves holes in what the process has, and never given back.
     usual: usize,
-    pieces: VecDeque<Part>,
+    parts: VecDeque<Part>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// So many bytes.
-    Audio(usize),
+    /// So many pieces of this length, for frames are mostly alike.
+    Audio {
+        bytes: usize,
+        pieces: usize,
+    },
     Begins,
     Ends,
 }
@@ -40,7 +43,7 @@ impl Sent {
     }
 
     pub(super) fn push(&mut self, piece: &Piece) {
-        self.pieces.push_back(match piece {
+        match piece {
             Piece::Audio(pcm) => {
                 if self.pcm.capacity() - self.pcm.len() < pcm.len() {
                     let usual = self.usual.saturating_sub(self.pcm.len());
@@ -48,18 +51,31 @@ impl Sent {
                     self.pcm.reserve_exact(pcm.len().max(step));
                 }
                 self.pcm.extend(&pcm[..]);
-                Part::Audio(pcm.len())
+                match self.parts.back_mut() {
+                    Some(Part::Audio { bytes, pieces }) if *bytes == pcm.len() => *pieces += 1,
+                    _ => self.parts.push_back(Part::Audio {
+                        bytes: pcm.len(),
+                        pieces: 1,
+                    }),
+                }
             }
-            Piece::Begins => Part::Begins,
-            Piece::Ends => Part::Ends,
-        });
+            Piece::Begins => self.parts.push_back(Part::Begins),
+            Piece::Ends => self.parts.push_back(Part::Ends),
+        }
     }
 
     /// All of it, as it was.
     pub(super) fn into_pieces(mut self) -> impl Iterator<Item = Piece> {
         let mut pcm = Bytes::copy_from_slice(self.pcm.make_contiguous());
-        self.pieces.into_iter().map(move |part| match part {
-            Part::Audio(length) => Piece::Audio(pcm.split_to(length)),
+        let pieces = self.parts.into_iter().flat_map(|part| {
+            let times = match part {
+                Part::Audio { pieces, .. } => pieces,
+                Part::Begins | Part::Ends => 1,
+            };
+            std::iter::repeat_n(part, times)
+        });
+        pieces.map(move |part| match part {
+            Part::Audio { bytes, .. } => Piece::Audio(pcm.split_to(bytes)),
             Part::Begins => Piece::Begins,
             Part::Ends => Piece::Ends,
         })
@@ -68,8 +84,8 @@ impl Sent {
     /// Forgets whole pieces of audio from the front as long as `needed` bytes stay; not past a
     /// mark, for what follows one is a turn that is not settled.
     pub(super) fn forget_to(&mut self, needed: usize) {
-        while let Some(Part::Audio(length)) = self.pieces.front()
-            && self.pcm.len() - length >= needed
+        while let Some(Part::Audio { bytes, .. }) = self.parts.front()
+            && self.pcm.len() - bytes >= needed
         {
             self.forget(0);
         }
@@ -82,10 +98,8 @@ impl Sent {
 
     /// Forgets everything up to the end of the first manual turn, if it has one.
     pub(super) fn forget_turn(&mut self) {
-        if let Some(end) = self.pieces.iter().position(|part| *part == Part::Ends) {
-            for _ in 0..=end {
-                self.forget(0);
-            }
+        if self.parts.contains(&Part::Ends) {
+            while self.forget(0) != Some(Part::Ends) {}
         }
     }
 
@@ -94,8 +108,8 @@ impl Sent {
     pub(super) fn shrink_to(&mut self, limit: usize) -> usize {
         let mut dropped = 0;
         while self.pcm.len() > limit {
-            let is_audio = |part: &Part| matches!(part, Part::Audio(length) if *length > 0);
-            let Some(oldest) = self.pieces.iter().position(is_audio) else {
+            let is_audio = |part: &Part| matches!(part, Part::Audio { bytes, .. } if *bytes > 0);
+            let Some(oldest) = self.parts.iter().position(is_audio) else {
                 break;
             };
             self.forget(oldest);
@@ -104,11 +118,23 @@ impl Sent {
         dropped
     }
 
-    /// Forgets one piece, before which there is no audio.
-    fn forget(&mut self, place: usize) {
-        if let Some(Part::Audio(length)) = self.pieces.remove(place) {
-            self.pcm.drain(..length);
+    /// Forgets the first piece of a part, before which there is no audio. Gives that part.
+    fn forget(&mut self, place: usize) -> Option<Part> {
+        let part = self.parts.get_mut(place)?;
+        let forgotten = *part;
+        match part {
+            Part::Audio { bytes, pieces } => {
+                self.pcm.drain(..*bytes);
+                *pieces -= 1;
+                if *pieces == 0 {
+                    self.parts.remove(place);
+                }
+            }
+            Part::Begins | Part::Ends => {
+                self.parts.remove(place);
+            }
         }
+        Some(forgotten)
     }
 }
 
@@ -116,7 +142,7 @@ impl fmt::Debug for Sent {
     /// Without the audio (contract X1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sent")
-            .field("pieces", &self.pieces.len())
+            .field("parts", &self.parts.len())
             .field("bytes", &self.pcm.len())
             .finish_non_exhaustive()
     }
