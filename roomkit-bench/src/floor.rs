@@ -29,25 +29,25 @@ pub(crate) struct Options {
     vendor: Vendor,
 }
 
-type Upstream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Upstream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What a vendor's wire looks like, no more of it than audio needs.
 #[derive(Clone, Copy)]
-struct Wire {
+pub(crate) struct Wire {
     vendor: Vendor,
-    path: &'static str,
+    pub(crate) path: &'static str,
     key_header: &'static str,
     key: &'static str,
     setup: &'static str,
     /// A message with this in it says that the vendor is ready.
     ready: &'static str,
     /// What stands before and after a caller's audio.
-    head: &'static str,
-    tail: &'static str,
+    pub(crate) head: &'static str,
+    pub(crate) tail: &'static str,
 }
 
 impl Wire {
-    const OPENAI: Self = Self {
+    pub(crate) const OPENAI: Self = Self {
         vendor: Vendor::OpenAi,
         path: "?model=gpt-realtime-2.1",
         key_header: "authorization",
@@ -77,7 +77,7 @@ impl Wire {
     }
 
     /// The AI's audio in a message, if that is what it is.
-    fn audio(self, text: &str) -> Outcome<Option<Vec<u8>>> {
+    pub(crate) fn audio(self, text: &str) -> Outcome<Option<Vec<u8>>> {
         let audio = match self.vendor {
             Vendor::OpenAi => {
                 let event = serde_json::from_str::<OpenAiEvent<'_>>(text)?;
@@ -181,7 +181,7 @@ async fn relay(socket: TcpStream, upstream: &str, wire: Wire) -> Outcome<()> {
 }
 
 /// A connection to the vendor that is ready for audio.
-async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
+pub(crate) async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
     let mut request = upstream.into_client_request()?;
     let key = HeaderValue::from_static(wire.key);
     request.headers_mut().insert(wire.key_header, key);
@@ -203,7 +203,7 @@ fn config() -> WebSocketConfig {
 }
 
 /// Vendors send text in frames of either kind.
-fn text(message: Message) -> Option<Utf8Bytes> {
+pub(crate) fn text(message: Message) -> Option<Utf8Bytes> {
     match message {
         Message::Text(text) => Some(text),
         Message::Binary(bytes) => Utf8Bytes::try_from(bytes).ok(),
@@ -211,7 +211,7 @@ fn text(message: Message) -> Option<Utf8Bytes> {
     }
 }
 
-fn around(head: &str, pcm: &[u8], tail: &str) -> Message {
+pub(crate) fn around(head: &str, pcm: &[u8], tail: &str) -> Message {
     let mut text = String::with_capacity(head.len() + pcm.len().div_ceil(3) * 4 + tail.len());
     text.push_str(head);
     STANDARD.encode_string(pcm, &mut text);

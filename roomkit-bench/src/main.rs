@@ -26,8 +26,6 @@ mod table;
 mod turns;
 mod ws;
 
-use std::net::SocketAddr;
-
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -69,24 +67,18 @@ enum Command {
     LoadLife(life::CallerOptions),
     /// A speaking user through hand-overs, planned and not, with fakes of both vendors.
     Handover(handover::Options),
-    /// WebRTC callers with Opus both ways, beside a floor that reflects packets.
+    /// WebRTC callers with Opus both ways, beside the floor.
     Webrtc(calls::Options),
     /// Many short WebRTC calls, and what they leave behind.
     Soak(calls::soak::Options),
     /// Runs the WebRTC floor.
-    FloorWebrtc {
-        /// Where offers are posted.
-        #[arg(long)]
-        listen: SocketAddr,
-    },
+    FloorWebrtc(calls::floor::Options),
     /// Runs the WebRTC callers and prints what they measured as one line of JSON.
     LoadWebrtc(calls::load::Options),
     /// The instructions of each piece of work a frame needs, by Valgrind, beside their limits.
     Count(count::Options),
     /// Does one piece of work again and again.
     Piece(count::PieceOptions),
-    /// What Opus alone costs, as one line of JSON.
-    Codec(calls::codec::Options),
     /// Calls of a tool through the bridge to MCP, beside a bare client.
     #[cfg(feature = "mcp")]
     Mcp(mcp::Options),
@@ -110,7 +102,7 @@ fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     let mut runtime = match arguments.command {
         // As the server's.
-        Command::Floor(_) | Command::FloorWebrtc { .. } => Builder::new_multi_thread(),
+        Command::Floor(_) | Command::FloorWebrtc(_) => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
@@ -142,11 +134,10 @@ fn main() -> Outcome<()> {
                 counted.outcome(options.check)
             }
             Command::Piece(options) => count::piece(&options),
-            Command::Codec(options) => calls::codec::run(&options),
             #[cfg(feature = "mcp")]
             Command::McpServer(options) => mcp::serve(&options).await,
             Command::Floor(options) => floor::run(options).await,
-            Command::FloorWebrtc { listen } => calls::floor::run(listen).await,
+            Command::FloorWebrtc(options) => calls::floor::run(options).await,
             Command::Load(options) => load::run(&options).await,
             Command::LoadLife(options) => life::call(&options).await,
             Command::LoadTurns(options) => turns::call(&options).await,

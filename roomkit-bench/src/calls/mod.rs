@@ -1,7 +1,6 @@
 //! The WebRTC measurement: floor and server, one after the other, in several rounds.
 
 mod caller;
-pub(crate) mod codec;
 mod conduct;
 mod ear;
 pub(crate) mod floor;
@@ -19,16 +18,10 @@ use clap::Args;
 use tokio::time::sleep;
 
 use self::{
-    codec::Costs,
     load::{Mode, Report},
     subject::{Running, Subject},
 };
-use crate::{
-    Outcome,
-    arguments::one_or_more,
-    process::{CORE, Process, words},
-    table::Table,
-};
+use crate::{Outcome, arguments::one_or_more, table::Table};
 
 /// Until calls that have ended are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(1);
@@ -68,7 +61,6 @@ struct Round {
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome<Table> {
-    let costs = codec_costs(options.sessions).await?;
     let (mut floor, mut server) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         for (subject, rounds) in [(Subject::Floor, &mut floor), (Subject::Server, &mut server)] {
@@ -88,7 +80,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             rounds.push(round);
         }
     }
-    Ok(table::table(options, &floor, &server, costs))
+    Ok(table::table(options, &floor, &server))
 }
 
 async fn measure(subject: Subject, options: &Options) -> Outcome<Round> {
@@ -142,12 +134,4 @@ async fn idle(running: &Running, sessions: usize) -> Outcome<u64> {
     callers.stop().await?;
     sleep(FORGOTTEN).await;
     Ok(memory)
-}
-
-/// Measured where the server is measured.
-async fn codec_costs(sessions: usize) -> Outcome<Costs> {
-    let arguments = words(&format!("codec --sessions {sessions}"));
-    let mut codec = Process::start("roomkit-bench", CORE, &arguments)?;
-    let line = codec.lines.next_line().await?;
-    Ok(serde_json::from_str(&line.ok_or("the codec has failed")?)?)
 }

@@ -1,4 +1,4 @@
-//! The programs under measurement, and the fake vendor behind one of them.
+//! The programs under measurement, and the fake vendor behind them.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,7 +13,6 @@ const SERVER_PORT: u16 = 18_812;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Sends each packet back as it is.
     Floor,
     Server,
 }
@@ -23,7 +22,7 @@ pub(super) struct Running {
     pub(super) process: Process,
     /// Where it takes offers.
     pub(super) address: SocketAddr,
-    vendor: Option<Process>,
+    vendor: Process,
 }
 
 impl Subject {
@@ -35,24 +34,26 @@ impl Subject {
     }
 
     pub(super) async fn start(self, mode: Mode) -> Outcome<Running> {
-        let (vendor, process) = match self {
+        // In a conversation it hears turns and repeats them; else it repeats at once.
+        let relay = if mode == Mode::Conversation {
+            "--no-noise"
+        } else {
+            "--relay"
+        };
+        let arguments = words(&format!("{relay} --listen 127.0.0.1:{VENDOR_PORT}"));
+        let vendor = Process::start("roomkit-fake-openai", OTHERS, &arguments)?;
+        vendor.wait_for_port(VENDOR_PORT).await?;
+        let process = match self {
             Self::Floor => {
-                let arguments = words(&format!("floor-webrtc --listen 127.0.0.1:{SERVER_PORT}"));
-                (None, Process::start("roomkit-bench", CORE, &arguments)?)
+                let arguments = format!(
+                    "floor-webrtc --listen 127.0.0.1:{SERVER_PORT} --upstream {}",
+                    base_url()
+                );
+                Process::start("roomkit-bench", CORE, &words(&arguments))?
             }
             Self::Server => {
-                // In a conversation it hears turns and repeats them; else it repeats at once.
-                let relay = if mode == Mode::Conversation {
-                    "--no-noise"
-                } else {
-                    "--relay"
-                };
-                let arguments = words(&format!("{relay} --listen 127.0.0.1:{VENDOR_PORT}"));
-                let vendor = Process::start("roomkit-fake-openai", OTHERS, &arguments)?;
-                vendor.wait_for_port(VENDOR_PORT).await?;
                 let arguments = ["--config".to_owned(), config()?.display().to_string()];
-                let server = Process::start("roomkit-server", CORE, &arguments)?;
-                (Some(vendor), server)
+                Process::start("roomkit-server", CORE, &arguments)?
             }
         };
         process.wait_for_port(SERVER_PORT).await?;
@@ -83,11 +84,12 @@ impl Running {
 
     pub(super) async fn stop(self) -> Outcome<()> {
         self.process.stop().await?;
-        if let Some(vendor) = self.vendor {
-            vendor.stop().await?;
-        }
-        Ok(())
+        self.vendor.stop().await
     }
+}
+
+fn base_url() -> String {
+    format!("ws://127.0.0.1:{VENDOR_PORT}/v1/realtime")
 }
 
 fn config() -> Outcome<PathBuf> {
@@ -99,10 +101,11 @@ fn config() -> Outcome<PathBuf> {
             "listen = \"127.0.0.1:{SERVER_PORT}\"\n\
              transports = [{{ name = \"webrtc\", path = \"/rtc\", config = {{ interfaces = [\"127.0.0.1\"] }} }}]\n\
              [provider]\nname = \"openai\"\n\
-             config = {{ base_url = \"ws://127.0.0.1:{VENDOR_PORT}/v1/realtime\" }}\n\
+             config = {{ base_url = \"{}\" }}\n\
              [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
              max_load = 1.0\nmax_timer_lateness_ms = 0\n\
-             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n"
+             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n",
+            base_url()
         ),
     )?;
     Ok(path)

@@ -1,12 +1,12 @@
 //! What the rounds showed, in rows.
 
-use super::{Options, Round, caller::Call, codec::Costs, conduct::Interruption, load::Mode};
+use super::{Options, Round, caller::Call, conduct::Interruption};
 use crate::{
     figures::{median, percentile, sorted},
     table::{Cell, Table},
 };
 
-pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec: Costs) -> Table {
+pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Table {
     let mode = format!("{:?}", options.mode).to_lowercase();
     let command = format!(
         "roomkit-bench webrtc --mode {mode} --sessions {} --seconds {} --rounds {}",
@@ -22,7 +22,7 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec:
     .columns([
         "program",
         "CPU %/session",
-        "x floor and codec",
+        "x floor",
         "wake-ups/s",
         "connected ms",
         "session ms",
@@ -35,22 +35,9 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec:
     ])
     .note(
         "Medians of the rounds; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
-         6.5 ms in it. The floor is a program on the same crate that sends each packet back and knows no codec; `x floor and codec` adds to it what Opus alone \
-         takes, in a loop over the codecs of as many sessions.",
+         6.5 ms in it. The floor is a relay on the same crates that decodes and encodes and does nothing else.",
     );
-    let spoken = median(server.iter().map(Round::spoken));
-    let codec = match options.mode {
-        Mode::Silent => 0.0,
-        Mode::Talk => codec.decode_speech + codec.encode_speech,
-        Mode::Conversation => {
-            let silent = median(server.iter().map(Round::silent));
-            0.4 * codec.decode_speech
-                + 0.6 * codec.decode_silence
-                + spoken * codec.encode_speech
-                + silent * codec.encode_silence
-        }
-    };
-    let least = median(floor.iter().map(|round| round.cpu)) + codec;
+    let least = median(floor.iter().map(|round| round.cpu));
     for (name, rounds) in [("floor", floor), ("server", server)] {
         if rounds.is_empty() {
             continue;
@@ -77,7 +64,6 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round], codec:
             Cell::count(rounds.iter().map(Round::lost).sum()),
         ]);
     }
-    let table = table.note(format!("Opus alone: {codec:.3} % of a core per session."));
     match interruptions(server) {
         Some(note) => table.note(note),
         None => table,
@@ -136,17 +122,8 @@ impl Round {
 
     /// The share of the time in which something was heard.
     fn spoken(&self) -> f64 {
-        self.share(|call| call.speech)
-    }
-
-    /// The share of the time in which silence was heard: it is encoded as well.
-    fn silent(&self) -> f64 {
-        self.share(|call| call.received - call.speech)
-    }
-
-    fn share(&self, packets: fn(&Call) -> u64) -> f64 {
         let calls = &self.report.calls;
-        let heard: u64 = calls.iter().map(packets).sum();
+        let heard: u64 = calls.iter().map(|call| call.speech).sum();
         let sent: u64 = calls.iter().map(|call| call.sent).sum();
         heard as f64 / sent.max(1) as f64
     }
