@@ -118,7 +118,8 @@ async fn accompany(line: &Line, upstream: &str) -> Outcome<()> {
     channel.send_text(r#"{"type":"session_started"}"#).await?;
     tokio::select! {
         () = hung_up(&*channel) => Ok(()),
-        ended = relay(line, vendor) => ended,
+        // Boxed: it holds the codecs.
+        ended = Box::pin(relay(line, vendor)) => ended,
     }
 }
 
