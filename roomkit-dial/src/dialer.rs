@@ -24,8 +24,9 @@ use url::Host;
 
 use crate::{Deadline, Endpoint, ErrorTable, Redactor, Roots, Socket, socket::Context};
 
-/// What is read from the connection at once: some frames of speech.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// What is read from the connection at once: a frame of speech or two. Of a message that is longer,
+/// the rest is read past this buffer.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
 /// The socket clears the memory it may read into, at each attempt: this much, and the size of a
 /// message that has begun. It reads from the buffer above, which nobody clears. Its default of
 /// 128 KiB was a sixth of a session's CPU time and most of its memory.
