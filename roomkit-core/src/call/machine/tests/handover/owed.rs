@@ -299,3 +299,50 @@ fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
         assert!(call.call.idle, "{refuses}");
     }
 }
+
+fn with_past() -> Scripted {
+    let mut opening = opening();
+    opening.history = vec![message(Role::User, "before")];
+    let mut call = Scripted::opened(settings(), opening);
+    call.connects(resuming());
+    call
+}
+
+/// What the next dial tells besides its token.
+fn told_besides(call: &mut Scripted) -> Vec<HistoryItem> {
+    let (_, dial) = call.token("t").lost().dials().pop().unwrap();
+    assert!(dial.setup.resume.is_some());
+    dial.setup.history
+}
+
+#[test]
+fn h1_an_image_brings_back_nothing_that_a_token_stands_for() {
+    let mut call = with_past();
+    call.answer("r1", "hello", ms(100)).command(Command::Image {
+        mime_type: "image/png".into(),
+        data: Bytes::from_static(b"image"),
+        prompt: None,
+        silent: true,
+    });
+    assert_eq!(told_besides(&mut call), []);
+}
+
+#[test]
+fn h2_a_token_from_before_a_dial_was_heard_does_not_stand_for_what_it_told() {
+    let mut call = with_past();
+    let past = [message(Role::User, "before")];
+    assert_eq!(told_besides(&mut call), past, "on the first connection");
+    call.connects(resuming());
+    assert_eq!(told_besides(&mut call), past, "and on the next");
+    call.connects(resuming()).answer("r1", "hello", ms(100));
+    assert_eq!(told_besides(&mut call), [], "it was answered");
+
+    let mut call = resuming_call();
+    call.token("t").text("first", false).lost();
+    let first = [message(Role::System, "first")];
+    assert_eq!(call.history(), first);
+    call.connects(resuming());
+    assert_eq!(told_besides(&mut call), first);
+    call.connects(resuming()).answer("r1", "hello", ms(100));
+    assert_eq!(told_besides(&mut call), []);
+}
