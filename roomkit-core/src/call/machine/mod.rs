@@ -126,7 +126,7 @@ pub(crate) struct Call {
     assistant_speaking: bool,
     response: Option<Response>,
     owes: Option<Owes>,
-    /// The model was given something that it answers by itself, and has not yet.
+    /// The present connection was given something that it answers by itself, and has not yet.
     awaits_response: bool,
     /// The model has said that it goes on with its answer.
     more_to_come: bool,

@@ -221,7 +221,7 @@ impl Call {
     /// The model should say something about what it was just given.
     pub(super) fn want_response(&mut self, now: Moment) {
         if self.continues_by_itself() {
-            self.awaits_response = true;
+            // It answers what it is given, as soon as it is.
             return;
         }
         self.wanted = match self.wanted {
@@ -246,6 +246,10 @@ impl Call {
         if let Wanted::NotBefore(_) = self.wanted
             && self.has_results
             && !self.tools.is_settled()
+        if self.continues_by_itself() && self.awaits_response {
+            // What comes of that answers whatever else is to be answered.
+            self.wanted = Wanted::No;
+        }
         {
             // A quick tool was done before the model made the next call of the same turn: it is
             // asked after the last of them.
@@ -279,9 +283,11 @@ impl Call {
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then
     /// owes him nothing.
+        let waits_for_connection = !self.connection.is_open();
     pub(super) fn users_turn_until(&self) -> Option<Moment> {
         if self.user_speaking {
             return self.user_speaks().then_some(Moment::MAX);
+            || waits_for_connection && self.held.iter().any(Held::wants_answer)
         }
         self.user_stopped.map(|at| at + OWES_AFTER_SPEECH)
     }
