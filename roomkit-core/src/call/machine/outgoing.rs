@@ -56,7 +56,8 @@ impl Call {
             self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
             if self.deferred.is_empty() {
-                self.deferred_until = None;
+                let is_now = self.takes_words();
+                self.deferred_until = is_now.then(|| now + TURN_PATIENCE);
             }
             self.deferred.push(held);
         } else {
@@ -65,10 +66,10 @@ impl Call {
     }
 
     pub(super) fn send_deferred(&mut self, now: Moment) {
-        if self.deferred.is_empty() || !self.connection.is_open() {
+        if self.deferred.is_empty() {
             return;
         }
-        if !self.takes_words() {
+        if !self.connection.is_open() || !self.takes_words() {
             self.deferred_until = None;
             return;
         }
