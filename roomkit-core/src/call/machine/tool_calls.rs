@@ -117,6 +117,7 @@ impl Call {
         // Progress that cannot be told now is told when it can, or never: it is soon old.
         while self.connection.is_open()
             && self.takes_words()
+            && !self.cuts_short()
             && let Some((request, progress)) = self.tools.next_progress(now)
         {
             let text = progress_note(request, &progress);
@@ -171,8 +172,8 @@ impl Call {
         }
         self.has_results = true;
         if self.tools.is_settled() {
-            self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.awaits_response |= self.continues_by_itself() && self.connection.is_open();
+            self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
     }
