@@ -160,7 +160,19 @@ struct Response {
     /// The user has spoken since it began.
     spoken_over: bool,
     /// One was asked for when it began: this one, or the provider refuses that because of this one.
-    asked_for: bool,
+    asked_for: AskedFor,
+}
+
+/// What a response was asked for after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum AskedFor {
+    /// It was not.
+    #[default]
+    Nothing,
+    /// Words or an image.
+    Words,
+    /// Results of tools, and perhaps words.
+    Results,
 }
 
 /// Something for the provider that cannot be sent yet.
