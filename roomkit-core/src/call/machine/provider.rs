@@ -68,8 +68,8 @@ impl Call {
                         response.said = true;
                     }
                     self.words.answer_final(now, item_id.as_ref(), text, depth);
-                } else {
-                    self.words.answer_partial(now, item_id, text, depth);
+                } else if !self.words.answer_partial(now, item_id, text, depth) {
+                    self.out.push_back(Action::Dropped("answer_words"));
                 }
             }
             ProviderEvent::TranscriptFailed { item_id, .. } => {

@@ -350,6 +350,11 @@ impl World {
             // What waits was brought to another rate, which may have made it a little longer.
             (
                 "the playout",
+            // Before the session is live, what it was asked to say waits for that.
+            (
+                "words",
+                call.connection.number > 0 && !call.words.is_bounded(),
+            ),
                 queued > self.settings.backlog + Duration::from_millis(100),
             ),
             ("held commands", call.held.len() > HELD_COMMANDS),
