@@ -178,11 +178,7 @@ impl World {
             Step::Text(silent) | Step::Image(silent) => !silent,
             Step::Activity(begins) => !begins,
             Step::Dialled(_) => self.connections > 0,
-            Step::Types
-            | Step::Deliver(_)
-            | Step::HandOff(..)
-            | Step::Change(..)
-            | Step::Refused => true,
+            Step::Types | Step::Deliver(_) | Step::HandOff(..) | Step::Change(..) => true,
             _ => false,
         }
     }
