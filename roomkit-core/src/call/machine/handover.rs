@@ -384,7 +384,7 @@ impl Call {
         lost || self.wanted != Wanted::No
             || self.awaits_response
             || self.more_to_come
-            || self.owes.is_some_and(|owes| now < owes.until)
+            || self.owes.is_some_and(|until| now < until)
     }
 }
 

@@ -125,7 +125,8 @@ pub(crate) struct Call {
     manual_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
-    owes: Option<Owes>,
+    /// The model was told something and has not answered; after this moment it will not.
+    owes: Option<Moment>,
     /// The present connection was given something that it answers by itself, and has not yet.
     awaits_response: bool,
     /// The model has said that it goes on with its answer.
@@ -208,12 +209,6 @@ enum Given {
     Command(ProviderCommand),
     /// The form of a result depends on what the connection knows of the call.
     Result(Closed, ToolAnswer),
-}
-
-/// The model was told something and has not answered; after a while it will not.
-#[derive(Debug, Clone, Copy)]
-struct Owes {
-    until: Moment,
 }
 
 /// Whether a response is to be asked for (contract K7).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE,
+    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, RESPOND_PATIENCE,
     Response, STALE_RESPONSES, Wanted,
 };
 use crate::{
@@ -314,6 +314,6 @@ impl Call {
 
     /// The model was told something that it ought to answer.
     pub(super) fn owes_answer_until(&mut self, until: Moment) {
-        self.owes = Some(Owes { until });
+        self.owes = Some(until);
     }
 }
