@@ -29,6 +29,8 @@ pub(super) struct History {
     token: Option<Token>,
     /// The words that the provider was given since the model last ended a turn.
     given: VecDeque<u64>,
+    /// What the last dial told.
+    told: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl History {
         for item in seed {
             history.push(0, item);
         }
+        history.told = VecDeque::from([0]);
         history
     }
 
@@ -74,12 +77,21 @@ impl History {
         });
     }
 
-    /// The provider is given words. That it has them shows when the model ends a turn.
+    /// The provider is given words. That it has them shows when the model ends a turn. What has no
+    /// place in the conversation, such as an image, has the order 0.
     pub(super) fn words_given(&mut self, order: u64) {
+        if order == 0 {
+            return;
+        }
         if self.given.len() == ITEMS {
             self.given.pop_front();
         }
         self.given.push_back(order);
+    }
+
+    /// A new connection was told what its dial holds, which is certain no sooner.
+    pub(super) fn connected(&mut self) {
+        self.given = std::mem::take(&mut self.told);
     }
 
     /// The model has ended a turn.
@@ -111,7 +123,7 @@ impl History {
     /// What a new connection has to be told: everything, or what the token does not stand for; with
     /// what is still `untold`, in the form that the provider can take.
     pub(super) fn snapshot(
-        &self,
+        &mut self,
         untold: impl Iterator<Item = (u64, News)>,
         support: HistorySupport,
     ) -> Vec<HistoryItem> {
@@ -122,6 +134,7 @@ impl History {
             HistorySupport::Full => {}
         }
         items.retain(|(order, _)| !self.covers(*order));
+        self.told = items.iter().map(|(order, _)| *order).collect();
         let items = items.into_iter().map(|(_, item)| item).collect();
         match support {
             HistorySupport::Full => whole_calls(items),

@@ -21,7 +21,7 @@ use crate::{audio, provider::ProviderCapabilities};
 
 /// Audio from before the first connection: at most this many bytes, then the newest is dropped
 /// (contract S4).
-pub(super) const EARLY_BYTES: usize = 1 << 20;
+const EARLY_BYTES: usize = 1 << 20;
 /// How many utterances may be known that the model has not understood for certain.
 const MAX_UTTERANCES: usize = 128;
 /// The end of speech is noticed only after some silence, and in its last part somebody may have
@@ -174,7 +174,7 @@ impl Uplink {
     }
 
     /// How many bytes may wait.
-    fn may_wait(&self) -> usize {
+    pub(super) fn may_wait(&self) -> usize {
         let early = if self.holds_early { EARLY_BYTES } else { 0 };
         self.hold + early
     }

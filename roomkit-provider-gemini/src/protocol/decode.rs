@@ -241,7 +241,8 @@ impl Decoder {
                 events,
             );
         }
-        if is_true(content.turn_complete.as_ref()) {
+        let ends = is_true(content.turn_complete.as_ref());
+        if ends {
             let reason = text_of(content.reason.as_ref());
             let status = status(reason, |reason| self.redactor.redact(reason));
             usage = usage.or_else(|| self.tally.take());
@@ -250,7 +251,9 @@ impl Decoder {
         } else if text_of(content.status.as_ref()) == "IDLE" {
             self.turns.is_idle(events);
         }
-        if is_true(content.waiting_for_input.as_ref()) {
+        // Beside the end of a turn it means that end: a second one would be taken for the answer to what
+        // the core has given since the first.
+        if is_true(content.waiting_for_input.as_ref()) && !ends {
             self.turns.pass(events);
         }
         usage

@@ -268,6 +268,15 @@ fn a8_a_turn_after_which_the_model_goes_on_says_so() {
 }
 
 #[test]
+fn h5_the_end_of_a_turn_that_waits_for_the_user_is_told_once() {
+    let waits = json!({ "serverContent": { "waitingForInput": true } });
+    let ends = together(&[complete(), waits]);
+    let said = ["response", "audio 8", "completed"];
+    assert_eq!(script(&[audio(), ends.clone()]), said);
+    assert_eq!(script(&[ends]), ["passed"]);
+}
+
+#[test]
 fn t6_reasons_for_the_end_of_a_turn() {
     let end = |reason: &str| json!({ "serverContent": { "turnComplete": true, "turnCompleteReason": reason } });
     let table = [

@@ -43,7 +43,7 @@ pub(super) async fn change(
     let room = app.kit.room(&id).await;
     room.map_err(|error| room_rejection(&error))?;
     let mut all = app.voice.room_sessions(&id);
-    // One that is about to begin would begin without its recording, and could not be resumed.
+    // One that is about to begin is not recorded yet, so nothing of it is paused or goes on.
     all.retain(|session| session.state() == RealtimeSessionState::Active);
     let mut sessions = 0;
     let mut busy = None;

@@ -36,8 +36,7 @@ impl Call {
             self.close_books(now);
         }
         self.forget_what_is_told();
-        // It was told of those.
-        self.history.turn_ended();
+        self.history.connected();
         let connection = &mut self.connection;
         connection.opened(now);
         self.words.connected(connection.number);
@@ -385,7 +384,7 @@ impl Call {
         lost || self.wanted != Wanted::No
             || self.awaits_response
             || self.more_to_come
-            || self.owes.is_some_and(|owes| now < owes.until)
+            || self.owes.is_some_and(|until| now < until)
     }
 }
 

@@ -125,8 +125,9 @@ pub(crate) struct Call {
     manual_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
-    owes: Option<Owes>,
-    /// The model was given something that it answers by itself, and has not yet.
+    /// The model was told something and has not answered; after this moment it will not.
+    owes: Option<Moment>,
+    /// The present connection was given something that it answers by itself, and has not yet.
     awaits_response: bool,
     /// The model has said that it goes on with its answer.
     more_to_come: bool,
@@ -160,7 +161,19 @@ struct Response {
     /// The user has spoken since it began.
     spoken_over: bool,
     /// One was asked for when it began: this one, or the provider refuses that because of this one.
-    asked_for: bool,
+    asked_for: AskedFor,
+}
+
+/// What a response was asked for after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum AskedFor {
+    /// It was not.
+    #[default]
+    Nothing,
+    /// Words or an image.
+    Words,
+    /// Results of tools, and perhaps words.
+    Results,
 }
 
 /// Something for the provider that cannot be sent yet.
@@ -196,12 +209,6 @@ enum Given {
     Command(ProviderCommand),
     /// The form of a result depends on what the connection knows of the call.
     Result(Closed, ToolAnswer),
-}
-
-/// The model was told something and has not answered; after a while it will not.
-#[derive(Debug, Clone, Copy)]
-struct Owes {
-    until: Moment,
 }
 
 /// Whether a response is to be asked for (contract K7).

@@ -56,7 +56,8 @@ impl Call {
             self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
             if self.deferred.is_empty() {
-                self.deferred_until = None;
+                let is_now = self.takes_words();
+                self.deferred_until = is_now.then(|| now + TURN_PATIENCE);
             }
             self.deferred.push(held);
         } else {
@@ -65,10 +66,10 @@ impl Call {
     }
 
     pub(super) fn send_deferred(&mut self, now: Moment) {
-        if self.deferred.is_empty() || !self.connection.is_open() {
+        if self.deferred.is_empty() {
             return;
         }
-        if !self.takes_words() {
+        if !self.connection.is_open() || !self.takes_words() {
             self.deferred_until = None;
             return;
         }
@@ -99,16 +100,19 @@ impl Call {
         })
     }
 
-    /// Whoever answers words at once would talk over the user, or cut the answer to him short; and
-    /// whoever takes none while it answers would drop the rest of the answer for them.
-    fn is_time_for(&self, now: Moment, held: &Held) -> bool {
-        let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
-        let cuts = self.more_to_come
+    /// Whoever takes no words while it answers would drop the rest of its answer for them.
+    pub(super) fn cuts_short(&self) -> bool {
+        self.more_to_come
             && self
                 .provider
                 .as_ref()
-                .is_some_and(|provider| !provider.text_during_responses);
-        self.takes_words() && !is_users && !cuts
+                .is_some_and(|provider| !provider.text_during_responses)
+    }
+
+    /// Whoever answers words at once would talk over the user, or cut the answer to him short.
+    fn is_time_for(&self, now: Moment, held: &Held) -> bool {
+        let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
+        self.takes_words() && !is_users && !self.cuts_short()
     }
 
     pub(super) fn hold(&mut self, order: u64, what: Given) {

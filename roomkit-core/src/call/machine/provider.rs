@@ -68,8 +68,8 @@ impl Call {
                         response.said = true;
                     }
                     self.words.answer_final(now, item_id.as_ref(), text, depth);
-                } else {
-                    self.words.answer_partial(now, item_id, text, depth);
+                } else if !self.words.answer_partial(now, item_id, text, depth) {
+                    self.out.push_back(Action::Dropped("answer_words"));
                 }
             }
             ProviderEvent::TranscriptFailed { item_id, .. } => {
@@ -112,7 +112,8 @@ impl Call {
                 self.turn.forget();
             }
             ProviderEvent::MoreToCome => {
-                // A result of a tool is what else may be meant, and is looked after already.
+                // The result of a tool is what else may be meant, even of one that nobody waits for, and
+                // is looked after already.
                 self.more_to_come |= self.tools.is_empty() && self.answers_results();
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,

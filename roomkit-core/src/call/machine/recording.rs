@@ -27,8 +27,8 @@ pub(super) struct Tape {
     /// Who gave the consent that there is before the session is live.
     consented: RecordingDecision,
     state: RecordingState,
-    /// What was said before is not recorded: when recording last began or went on, or zero where
-    /// consent came before the session.
+    /// What was said before is not recorded: when recording last began or went on, or was last decided
+    /// on before the session was live; zero where there always was consent.
     since: Moment,
     said: Said,
     /// What was sent and has not been heard to its end.
@@ -233,6 +233,9 @@ impl Call {
         };
         if self.connection.number == 0 {
             // It begins with the session, or does not.
+            if on != (tape.terms.consent == Consent::Given) {
+                tape.since = now;
+            }
             tape.terms.consent = if on { Consent::Given } else { Consent::Ask };
             tape.consented = by;
             return;
@@ -242,11 +245,13 @@ impl Call {
             (false, RecordingState::On) => RecordingState::Paused,
             _ => return,
         };
-        // Where consent came first, nothing was said that may not be kept: a burst is recorded whole,
-        // though it looks as if it had been said before.
+        // Where consent came first, what was said since then may be kept: a burst is recorded whole, though
+        // it looks as if it had been said before the session.
         let is_first = tape.state == RecordingState::Waiting;
         let had_consent = is_first && tape.terms.consent == Consent::Given;
-        tape.since = if had_consent { Moment::ZERO } else { now };
+        if !had_consent {
+            tape.since = now;
+        }
         tape.state = state;
         tape.breaks_off();
         self.tell_recording(state, by);

@@ -58,8 +58,7 @@ impl Call {
 
     /// The call whose answer cannot be given yet.
     fn waiting_result(&mut self, call_id: &CallId) -> Option<&mut Closed> {
-        let mut waiting = self.held.iter_mut().chain(&mut self.deferred);
-        waiting.find_map(|held| match &mut held.what {
+        self.held.iter_mut().find_map(|held| match &mut held.what {
             Given::Result(closed, _) if closed.request.call_id == *call_id => Some(closed),
             _ => None,
         })
@@ -118,6 +117,7 @@ impl Call {
         // Progress that cannot be told now is told when it can, or never: it is soon old.
         while self.connection.is_open()
             && self.takes_words()
+            && !self.cuts_short()
             && let Some((request, progress)) = self.tools.next_progress(now)
         {
             let text = progress_note(request, &progress);
@@ -172,6 +172,7 @@ impl Call {
         }
         self.has_results = true;
         if self.tools.is_settled() {
+            self.awaits_response |= self.continues_by_itself() && self.connection.is_open();
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }

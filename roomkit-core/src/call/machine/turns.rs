@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, Owes, RESPOND_PATIENCE, Response,
-    STALE_RESPONSES, Wanted,
+    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, RESPOND_PATIENCE,
+    Response, STALE_RESPONSES, Wanted,
 };
 use crate::{
     call::{
@@ -80,9 +80,15 @@ impl Call {
         self.awaits_response = false;
         self.more_to_come = false;
         self.refusals = 0;
+        let asked_for = match self.wanted {
+            Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) if self.has_results => {
+                AskedFor::Results
+            }
+            Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) => AskedFor::Words,
+            _ => AskedFor::Nothing,
+        };
         // What was given after the request is for the next response: it may not know it.
-        self.has_results = matches!(self.wanted, Wanted::AskedAndMore(_));
-        let asked_for = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
+        self.has_results &= matches!(self.wanted, Wanted::AskedAndMore(_));
         self.wanted = match self.wanted {
             Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
             _ => Wanted::No,
@@ -210,8 +216,10 @@ impl Call {
     /// itself, whether or not that was announced yet: it is asked again after it.
     pub(super) fn on_response_refused(&mut self, now: Moment) {
         if let Some(response) = &mut self.response {
-            if std::mem::take(&mut response.asked_for) {
+            let asked_for = std::mem::take(&mut response.asked_for);
+            if asked_for != AskedFor::Nothing {
                 self.wanted = Wanted::NotBefore(now);
+                self.has_results |= asked_for == AskedFor::Results;
             }
         } else if let Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) = self.wanted {
             self.wanted = Wanted::AskedAndMore(now + AFTER_SPEECH);
@@ -221,7 +229,7 @@ impl Call {
     /// The model should say something about what it was just given.
     pub(super) fn want_response(&mut self, now: Moment) {
         if self.continues_by_itself() {
-            self.awaits_response = true;
+            // It answers what it is given, as soon as it is.
             return;
         }
         self.wanted = match self.wanted {
@@ -238,6 +246,10 @@ impl Call {
     }
 
     pub(super) fn ask_for_response(&mut self, now: Moment) {
+        if self.continues_by_itself() && self.awaits_response {
+            // What comes of that answers whatever else is to be answered.
+            self.wanted = Wanted::No;
+        }
         if let Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) = self.wanted
             && now >= until
         {
@@ -271,9 +283,11 @@ impl Call {
     /// A response is due: it was asked for, or comes by itself, now or when the model is given what
     /// waits for that.
     pub(super) fn is_response_owed(&self) -> bool {
+        let waits_for_connection = !self.connection.is_open();
         self.wanted != Wanted::No
             || self.awaits_response
             || self.more_to_come
+            || waits_for_connection && self.held.iter().any(Held::wants_answer)
             || self.deferred.iter().any(Held::wants_answer)
     }
 
@@ -300,6 +314,6 @@ impl Call {
 
     /// The model was told something that it ought to answer.
     pub(super) fn owes_answer_until(&mut self, until: Moment) {
-        self.owes = Some(Owes { until });
+        self.owes = Some(until);
     }
 }

@@ -80,8 +80,7 @@ impl Call {
     /// When nothing is owed any more, if that is what a quiet moment waits for. Silence in the room
     /// wakes the machine anyhow.
     pub(super) fn may_be_quiet_at(&self, now: Moment) -> Option<Moment> {
-        let owed = self.owes.map(|owes| owes.until);
-        let waits = [owed, self.words.awaits_user_until()];
+        let waits = [self.owes, self.words.awaits_user_until()];
         waits
             .into_iter()
             .flatten()
@@ -103,7 +102,7 @@ impl Call {
             && !self.user_speaks()
             && !self.is_response_owed()
             && self.tools.is_settled()
-            && self.owes.is_none_or(|owes| now >= owes.until)
+            && self.owes.is_none_or(|until| now >= until)
             && self
                 .words
                 .awaits_user_until()

@@ -33,8 +33,6 @@ pub(super) enum Stage {
     Queued,
     /// Its final need not wait to be heard.
     Released,
-    /// Its final is out.
-    Settled,
 }
 
 impl Answer {

@@ -21,6 +21,14 @@ use super::{
 };
 use crate::{id::ItemId, provider::Role};
 
+/// How much may wait to be told. A vendor that says more meanwhile is not waited for.
+const WAITING: usize = 1024;
+/// How many answers may be without a final; more than one response has parts.
+const ANSWERS: usize = 128;
+/// How much is kept of what an answer says, in bytes, but for the piece that exceeds it: some hours of
+/// speech.
+const ANSWER: usize = 256 * 1024;
+
 /// Orders what is published and settles each utterance once.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -99,8 +107,6 @@ impl Words {
         self.responses += 1;
         self.runs = true;
         self.told.new_turn(Role::Assistant);
-        self.answers
-            .retain(|answer| answer.item_id.is_some() || answer.stage != Stage::Settled);
     }
 
     /// The number of the response whose words and audio come now.
@@ -121,20 +127,25 @@ impl Words {
         }
     }
 
+    /// Gives whether it is kept: it is not if the answer is too long for that.
+    #[must_use]
     pub(super) fn answer_partial(
         &mut self,
         at: Moment,
         item_id: Option<ItemId>,
         text: String,
         chain_depth: u32,
-    ) {
+    ) -> bool {
         let Some(answer) = self.answer(at, item_id.as_ref(), chain_depth) else {
-            return;
+            return true;
         };
         if answer.stage != Stage::Open {
-            return;
+            return true;
         }
-        answer.text.push_str(&text);
+        let is_kept = answer.text.len() < ANSWER;
+        if is_kept {
+            answer.text.push_str(&text);
+        }
         // What comes after an interruption was not heard, so it is not shown either.
         if answer.cut.is_none() {
             self.tell_answer(
@@ -146,6 +157,7 @@ impl Words {
                 },
             );
         }
+        is_kept
     }
 
     pub(super) fn answer_final(
@@ -208,9 +220,7 @@ impl Words {
 
     /// Nothing is being said, and nothing said waits to be told.
     pub(super) fn is_settled_whole(&self) -> bool {
-        self.answers
-            .iter()
-            .all(|answer| answer.stage == Stage::Settled)
+        self.answers.is_empty()
     }
 
     /// Finals that wait to be heard no longer do: something that follows them must not wait.
@@ -244,6 +254,17 @@ impl Words {
                 Some((entry.order, said))
             }
         })
+    }
+
+    /// No more waits, and no more is kept, than may.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn is_bounded(&self) -> bool {
+        self.queue.len() <= WAITING + ANSWERS
+            && self.answers.len() <= ANSWERS
+            && self
+                .answers
+                .iter()
+                .all(|answer| answer.text.len() < ANSWER * 2)
     }
 
     /// Gives up every wait; the call ends.
@@ -283,7 +304,7 @@ impl Words {
                 }
                 let order = front.order;
                 self.queue.pop_front();
-                if let Some((at, what)) = self.settle(place) {
+                if let Some((at, what)) = self.settled(place) {
                     return Some(Publication { at, order, what });
                 }
             } else if let Some(Entry {
@@ -317,30 +338,40 @@ impl Words {
         Some(playout.heard_at(now, answer.said()))
     }
 
-    fn settle(&mut self, place: usize) -> Option<(Moment, News)> {
-        let answer = &mut self.answers[place];
-        answer.stage = Stage::Settled;
+    /// The answer at this place is to be told, and is forgotten.
+    fn settled(&mut self, place: usize) -> Option<(Moment, News)> {
+        let answer = self.answers.remove(place)?;
         let text = answer.settled_text();
-        let (began, barge_in, chain_depth) =
-            (answer.began, answer.cut.is_some(), answer.chain_depth);
-        let item_id = answer.item_id.clone();
-        if let Some(item_id) = &item_id {
-            if answer.connection == self.connection {
-                self.told.remember(Role::Assistant, item_id.clone());
-            }
-            self.answers.remove(place);
+        let is_said = !text.trim().is_empty();
+        if let Some(item_id) = &answer.item_id
+            && answer.connection == self.connection
+        {
+            self.told.remember(Role::Assistant, item_id.clone());
         }
-        let role = Role::Assistant;
-        (!text.trim().is_empty()).then_some((
-            began,
-            News::Final {
-                role,
-                text,
-                item_id,
-                barge_in,
-                chain_depth,
-            },
-        ))
+        let said = News::Final {
+            role: Role::Assistant,
+            item_id: answer.item_id,
+            barge_in: answer.cut.is_some(),
+            chain_depth: answer.chain_depth,
+            text,
+        };
+        is_said.then_some((answer.began, said))
+    }
+
+    /// The oldest answer is not waited for any more, whether it is complete or heard.
+    fn settle_oldest(&mut self) {
+        let Some(serial) = self.answers.front().map(|oldest| oldest.serial) else {
+            return;
+        };
+        let what = self.settled(0).map(|(at, said)| What::News(at, said));
+        let is_its =
+            |entry: &&mut Entry| matches!(entry.what, What::AnswerFinal(it) if it == serial);
+        match (self.queue.iter_mut().find(is_its), what) {
+            (Some(entry), Some(what)) => entry.what = what,
+            (None, Some(what)) => self.push(what, None),
+            // Of an answer that is forgotten nothing is told.
+            (_, None) => {}
+        }
     }
 
     fn push(&mut self, what: What, answers_since: Option<Moment>) {
@@ -350,6 +381,15 @@ impl Words {
             order: self.order,
             answers_since,
         });
+        self.bound();
+    }
+
+    /// Too much waits to be told: it does not wait any more.
+    fn bound(&mut self) {
+        if self.queue.len() > WAITING {
+            self.release();
+            self.give_up_by(Moment::MAX);
+        }
     }
 
     fn answers_since(&self, at: Moment) -> Option<Moment> {
@@ -379,6 +419,9 @@ impl Words {
                 && (item_id.is_some() || answer.stage == Stage::Open)
         });
         let place = known.unwrap_or_else(|| {
+            if self.answers.len() == ANSWERS {
+                self.settle_oldest();
+            }
             self.serial += 1;
             let is_cut = self.interrupted == Some(self.responses);
             self.answers.push_back(Answer {

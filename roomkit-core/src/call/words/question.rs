@@ -223,6 +223,7 @@ impl Words {
                 answers_since: None,
             },
         );
+        self.bound();
     }
 
     /// The utterance of that id; without an id, or when the utterance had none, the oldest.

@@ -39,22 +39,11 @@ pub(super) fn sound(length: Duration) -> Bytes {
 
 pub(super) fn settings() -> CallSettings {
     CallSettings {
-        lead: ms(200),
-        jitter_buffer: Duration::ZERO,
-        backlog: Duration::from_secs(60),
-        transcript_wait: ms(1500),
         tool_limit: 2,
-        tool_timeout: Duration::from_secs(30),
         tool_result_cap: 100,
-        interruptions: true,
-        idle_timeout: None,
-        max_duration: None,
-        hold: Duration::from_secs(30),
-        reconnect_attempts: 5,
-        max_connection_age: None,
         input_rate: RATE,
-        recording: None,
         seed: 1,
+        ..CallSettings::default()
     }
 }
 

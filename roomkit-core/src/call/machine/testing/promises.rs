@@ -74,8 +74,8 @@ impl Promises {
         self.calls.owed.remove(call_id);
     }
 
-    /// Something may be owed an answer whatever tools do: words, images, what another connection was
-    /// given, or a request that was turned down.
+    /// Something may be owed an answer whatever tools do: words, images, or what another connection was
+    /// given.
     pub(super) fn asked(&mut self) {
         self.asked = true;
     }

@@ -14,7 +14,6 @@ use crate::{
         io::{Action, Command, Input, News, Permissions, ToolAnswer},
         machine::{CallSettings, HELD_COMMANDS, STALE_RESPONSES, given::DELIVERIES},
         playout::Pace,
-        uplink::EARLY_BYTES,
     },
     event::EndReason,
     id::CallId,
@@ -179,11 +178,7 @@ impl World {
             Step::Text(silent) | Step::Image(silent) => !silent,
             Step::Activity(begins) => !begins,
             Step::Dialled(_) => self.connections > 0,
-            Step::Types
-            | Step::Deliver(_)
-            | Step::HandOff(..)
-            | Step::Change(..)
-            | Step::Refused => true,
+            Step::Types | Step::Deliver(_) | Step::HandOff(..) | Step::Change(..) => true,
             _ => false,
         }
     }
@@ -341,12 +336,9 @@ impl World {
         let call = &self.call.call;
         let queued = call.playout.end().saturating_sub(call.playout.sent());
         // What came before the first connection may still wait when the next one is dialled.
-        let early = audio::duration_of(EARLY_BYTES, RATE);
+        let may_wait = audio::duration_of(call.uplink.may_wait(), RATE);
         let what = [
-            (
-                "held audio",
-                call.uplink.held() > self.settings.hold + early,
-            ),
+            ("held audio", call.uplink.held() > may_wait),
             // What waits was brought to another rate, which may have made it a little longer.
             (
                 "the playout",
@@ -354,6 +346,11 @@ impl World {
             ),
             ("held commands", call.held.len() > HELD_COMMANDS),
             ("deferred words", call.deferred.len() > HELD_COMMANDS),
+            // Before the session is live, what it was asked to say waits for that.
+            (
+                "words",
+                call.connection.number > 0 && !call.words.is_bounded(),
+            ),
             ("deliveries", call.deliveries.len() > DELIVERIES),
             ("stale responses", call.stale.len() > STALE_RESPONSES),
             (

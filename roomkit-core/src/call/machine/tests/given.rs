@@ -1,7 +1,10 @@
 //! Greetings, and words that wait until nobody speaks (contract A8).
 
 use super::*;
-use crate::{provider::Continuation, voice::DeliveryStrategy};
+use crate::{
+    provider::{Continuation, ProviderError, ProviderErrorKind, ResumeToken},
+    voice::DeliveryStrategy,
+};
 
 impl Scripted {
     fn greeting(capabilities: ProviderCapabilities) -> Self {
@@ -224,5 +227,44 @@ fn k7_words_that_waited_for_a_long_answer_do_not_talk_over_who_interrupts_it() {
     call.pass(ms(3_000));
     assert_eq!(call.texts(), [""; 0], "he has only begun");
     call.user_stops("u1").answer("r2", "Hello", ms(100));
+    assert_eq!(call.texts(), ["your taxi is here"]);
+}
+
+#[test]
+fn k7_noise_does_not_keep_a_delivery_whose_time_is_up_for_ever() {
+    let mut call = automatic();
+    call.user_starts("u1");
+    call.deliver("your taxi is here", DeliveryStrategy::WAIT_FOR_IDLE);
+    for _ in 0..1_499 {
+        call.client(ClientEvent::Audio(sound(ms(20)))).pass(ms(20));
+    }
+    assert_eq!(call.texts(), [""; 0]);
+    call.client(ClientEvent::Audio(sound(ms(20)))).pass(ms(20));
+    assert_eq!(call.texts(), ["your taxi is here"], "15 s and 15 s");
+}
+
+#[test]
+fn k7_patience_does_not_run_out_while_there_is_no_connection() {
+    let mut resuming = capabilities();
+    resuming.continuation = Continuation::Automatic;
+    resuming.text_during_responses = false;
+    resuming.resumes = true;
+    let mut call = Scripted::with(settings(), resuming.clone());
+    call.client(ClientEvent::Audio(sound(ms(1_000))));
+    call.user_starts("u1");
+    call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+    let token = ResumeToken::new("t");
+    call.provider(ProviderEvent::Resumable(token))
+        .provider(ProviderEvent::Closed(None));
+    for _ in 0..4 {
+        let error = ProviderError::new(ProviderErrorKind::Network, "no");
+        call.pass(ms(4_000)).feed(Input::DialFailed(error));
+    }
+    call.pass(ms(4_000));
+    call.feed(Input::Connected(ConnectionInfo::new(resuming)))
+        .pass(ms(1_000));
+    assert_eq!(call.texts(), [""; 0], "he is heard again first");
+    call.user_starts("u2").pass(ms(1_000)).user_stops("u2");
+    call.answer("r1", "Hello", ms(100));
     assert_eq!(call.texts(), ["your taxi is here"]);
 }

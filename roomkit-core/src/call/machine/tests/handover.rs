@@ -425,7 +425,7 @@ fn h1_what_is_given_during_a_hand_over_is_told_once_and_answered() {
         text: "and after".into(),
         respond: true,
     };
-    assert_eq!(texts, [after, ProviderCommand::Respond]);
+    assert_eq!(texts, [after], "one answer to both");
 }
 
 // ----- unplanned
@@ -869,10 +869,18 @@ fn h5_a_healthy_but_slow_peer_is_not_cut() {
 #[test]
 fn h5_what_a_dead_connection_swallowed_is_heard_by_the_next_one() {
     let mut call = replaying_call();
+    let mut pings = 0;
     for n in 0..100 {
         call.speak(n).pass(ms(20));
+        if call
+            .take()
+            .contains(&Action::ToProvider(ProviderCommand::Ping))
+        {
+            pings += 1;
+            call.provider(ProviderEvent::Pong);
+        }
     }
-    call.provider(ProviderEvent::Pong);
+    assert_eq!(pings, 3, "every half second");
     for n in 100..200 {
         call.speak(n).pass(ms(20));
     }
@@ -880,7 +888,13 @@ fn h5_what_a_dead_connection_swallowed_is_heard_by_the_next_one() {
     call.lost().connects(replaying()).pass(ms(3000));
     let heard = numbers(&call.to_new_provider(from));
     assert_eq!(heard.last(), Some(&199));
-    assert!(heard.contains(&101), "unconfirmed: {:?}", heard.first());
+    // Of what was confirmed at 1.5 s, the last may be the beginning of speech that was not noticed yet.
+    let (confirmed, speech_lag) = (75, 35);
+    let first = heard[0];
+    assert!(
+        (confirmed - speech_lag..=confirmed).contains(&first),
+        "{first}"
+    );
     assert!(heard.windows(2).all(|pair| pair[0] + 1 == pair[1]));
 }
 

@@ -363,3 +363,19 @@ fn v4_a_recording_that_fails_is_told_and_the_call_goes_on() {
     );
     assert_eq!(call.error_codes(), ["recording_unavailable"]);
 }
+
+#[test]
+fn v1_what_was_said_before_the_last_decision_is_not_kept_though_the_session_was_not_live() {
+    for consent in [Consent::Given, Consent::Ask] {
+        let mut call = Scripted::unconnected(terms(consent, false));
+        call.pass(ms(100)).records(false);
+        call.pass(ms(2000)).records(true).records(true);
+        call.feed(Input::Connected(ConnectionInfo::new(capabilities())));
+        call.pass(ms(3));
+        // All that the network held back.
+        for _ in 0..110 {
+            call.says(ms(20));
+        }
+        assert_eq!(call.kept(), ms(3), "{consent:?}");
+    }
+}

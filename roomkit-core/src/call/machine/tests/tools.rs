@@ -388,3 +388,41 @@ fn k9_progress_a_waiting_model_would_not_take_is_not_told() {
     reports(&mut call, "half way");
     assert_eq!(notes(&call).len(), 1, "this one is not waited for");
 }
+
+/// Its provider answers words at once, and takes none while it answers.
+fn automatic() -> ProviderCapabilities {
+    let mut automatic = capabilities();
+    automatic.continuation = crate::provider::Continuation::Automatic;
+    automatic.text_during_responses = false;
+    automatic
+}
+
+#[test]
+fn k9_progress_does_not_cut_short_an_answer_that_goes_on() {
+    let rules = ToolRules::new().speak_while_running(true);
+    let mut call = with_rules(automatic(), rules);
+    call.response("r1")
+        .provider(ProviderEvent::MoreToCome)
+        .response_ends("r1", ResponseStatus::Completed);
+    call.tool_call_of("g", "c1").tool_cleared("c1");
+    reports(&mut call, "half way");
+    call.pass(ms(5000)).response("r2");
+    assert_eq!(notes(&call), Vec::<String>::new());
+    call.response_ends("r2", ResponseStatus::Completed);
+    assert_eq!(notes(&call).len(), 1);
+}
+
+#[test]
+fn k7_h5_what_a_model_goes_on_with_may_be_a_result_that_nobody_waits_for() {
+    let rules = ToolRules::new().speak_while_running(true);
+    let mut call = with_rules(automatic(), rules);
+    call.response("r1")
+        .tool_call_of("g", "c1")
+        .tool_cleared("c1");
+    call.provider(ProviderEvent::MoreToCome)
+        .response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(1000));
+    assert!(call.call.idle, "it may take long");
+    call.text("your taxi is here", true);
+    assert_eq!(notes(&call), ["your taxi is here"]);
+}

@@ -14,6 +14,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2_u8).prop_map(|id| Step::EndResponse(id, ResponseStatus::Completed)),
         4 => (0..3_u8).prop_map(|id| Step::Call(id, 0)),
         1 => (0..3_u8).prop_map(Step::CancelCall),
+        1 => Just(Step::Refused),
         4 => Just(Step::Cleared),
         4 => (0..3_u8).prop_map(Step::Answer),
     ]

@@ -105,6 +105,42 @@ fn k7_who_answers_each_request_with_an_error_is_not_asked_for_ever() {
 }
 
 #[test]
+fn k7_a_refused_request_for_results_still_waits_for_the_last_of_them() {
+    let mut call = Scripted::new();
+    call.response("r1")
+        .tool_call("c1")
+        .tool_cleared("c1")
+        .tool_answers("c1")
+        .response_ends("r1", ResponseStatus::Completed);
+    assert_eq!(call.asked(), 1);
+    // The provider had begun another one by itself.
+    call.response("r2")
+        .tool_call("c2")
+        .tool_cleared("c2")
+        .provider(ProviderEvent::ResponseRefused)
+        .response_ends("r2", ResponseStatus::Completed)
+        .pass(ms(1000));
+    assert_eq!(call.asked(), 1, "c2 is open");
+    call.tool_answers("c2");
+    assert_eq!(call.asked(), 2);
+}
+
+#[test]
+fn k7_words_are_spoken_of_where_results_are_not() {
+    let mut silent = capabilities();
+    silent.answers_results = false;
+    let mut call = Scripted::with(settings(), silent);
+    call.text("one", false).text("two", false);
+    call.response("r1")
+        .tool_call("c1")
+        .tool_cleared("c1")
+        .response_ends("r1", ResponseStatus::Completed)
+        .tool_answers("c1")
+        .pass(ms(1000));
+    assert_eq!(call.asked(), 2);
+}
+
+#[test]
 fn r3_what_the_user_types_is_said_in_the_room_too() {
     let mut call = Scripted::new();
     call.client(ClientEvent::Text("my number is 5".into()));

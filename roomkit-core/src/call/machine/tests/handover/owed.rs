@@ -299,3 +299,99 @@ fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
         assert!(call.call.idle, "{refuses}");
     }
 }
+
+/// How often it was asked for a response, by words too.
+fn requests(told: &[ProviderCommand]) -> usize {
+    let asks = |command: &&ProviderCommand| {
+        matches!(
+            command,
+            ProviderCommand::Respond
+                | ProviderCommand::Text { respond: true, .. }
+                | ProviderCommand::Image { respond: true, .. }
+        )
+    };
+    told.iter().filter(asks).count()
+}
+
+#[test]
+fn h4_k7_words_that_are_answered_at_once_ask_for_an_answer_that_is_owed_too() {
+    let mut patient = resuming();
+    patient.text_during_responses = false;
+    for waits in [true, false] {
+        let mut call = Scripted::with(settings(), patient.clone());
+        call.response("r1");
+        if waits {
+            // Since before the loss, and the token stands for them.
+            call.text("and this?", false).token("t").lost();
+        } else {
+            call.lost().text("and this?", false);
+        }
+        let from = call.log.len();
+        call.connects(patient.clone()).pass(ms(5000));
+        let told = call.to_new_provider(from);
+        assert_eq!(requests(&told), 1, "{told:?}");
+        call.answer("r2", "that and this", ms(100)).pass(ms(20_000));
+        let told = call.to_new_provider(from);
+        assert_eq!(requests(&told), 1, "{told:?}");
+        assert!(call.call.idle);
+    }
+}
+
+#[test]
+fn h4_a8_words_that_a_dial_tells_are_owed_an_answer() {
+    let mut call = resuming_call();
+    call.lost().dial_fails(ProviderErrorKind::Network);
+    call.text("and this?", false).pass(ms(1000));
+    assert_eq!(call.history(), [message(Role::System, "and this?")]);
+    assert!(!call.call.idle);
+    let from = call.log.len();
+    call.connects(resuming());
+    assert_eq!(call.to_new_provider(from), [ProviderCommand::Respond]);
+}
+
+fn with_past() -> Scripted {
+    let mut opening = opening();
+    opening.history = vec![message(Role::User, "before")];
+    let mut call = Scripted::opened(settings(), opening);
+    call.connects(resuming());
+    call
+}
+
+/// What the next dial tells besides its token.
+fn told_besides(call: &mut Scripted) -> Vec<HistoryItem> {
+    let (_, dial) = call.token("t").lost().dials().pop().unwrap();
+    assert!(dial.setup.resume.is_some());
+    dial.setup.history
+}
+
+#[test]
+fn h1_an_image_brings_back_nothing_that_a_token_stands_for() {
+    let mut call = with_past();
+    call.answer("r1", "hello", ms(100)).command(Command::Image {
+        mime_type: "image/png".into(),
+        data: Bytes::from_static(b"image"),
+        prompt: None,
+        silent: true,
+    });
+    assert_eq!(told_besides(&mut call), []);
+}
+
+#[test]
+fn h2_a_token_from_before_a_dial_was_heard_does_not_stand_for_what_it_told() {
+    let mut call = with_past();
+    let past = [message(Role::User, "before")];
+    assert_eq!(told_besides(&mut call), past, "on the first connection");
+    call.connects(resuming());
+    assert_eq!(told_besides(&mut call), past, "and on the next");
+    call.connects(resuming()).answer("r1", "hello", ms(100));
+    assert_eq!(told_besides(&mut call), [], "it was answered");
+
+    let mut call = resuming_call();
+    call.token("t").text("first", false).lost();
+    let first = [message(Role::System, "first")];
+    assert_eq!(call.history(), first);
+    call.connects(resuming());
+    assert_eq!(told_besides(&mut call), first);
+    call.connects(resuming()).answer("r1", "hello", ms(100));
+    assert_eq!(told_besides(&mut call), []);
+}
