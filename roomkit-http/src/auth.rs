@@ -71,7 +71,8 @@ pub enum Purpose {
     /// session the hook is asked this once.
     Session,
     /// It says something of a session that may be there already, and is heard only where that one
-    /// began with an equal identity. So credentials that have expired since are still good for it.
+    /// began with an equal identity. So credentials that have expired since, or were taken away, are
+    /// still good for it.
     Existing,
     /// Anything else.
     #[default]
