@@ -10,12 +10,12 @@ use roomkit::{
     error::{RoomError, StartError, TransportError},
     http::{AuthRequest, Rejection, SessionHost, StartRequest, is_id},
     id::{ChannelId, ParticipantId, RoomId},
-    room::RoomOptions,
+    room::{RoomOptions, RoomStatus},
     transport::Connection,
 };
 use tokio::sync::Mutex;
 
-use crate::{any_transport::routed, app::App};
+use crate::{any_transport::routed, app::App, error::room_rejection};
 
 /// The id of the voice channel.
 pub(crate) const VOICE: &str = "voice";
@@ -82,8 +82,8 @@ impl Host {
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be: in all, if none
-    /// can make way, or by this client. Two who come at once may both get past this; the second is
+    /// Turns a caller down whose room is closed, or for whom one would have to be made when no more may
+    /// be: in all, if none can make way, or by this client. Two who come at once may both get past this; the second is
     /// then refused when its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
@@ -93,9 +93,12 @@ impl Host {
             ..
         } = &self.app;
         if let Some(room) = request.query("room")
-            && kit.room(room).await.is_ok()
+            && let Ok(room) = kit.room(room).await
         {
-            return Ok(());
+            return match room.status {
+                RoomStatus::Active => Ok(()),
+                RoomStatus::Closed => Err(room_rejection(&RoomError::Closed(room.id))),
+            };
         }
         let client = admission.client_address(&request.headers, request.peer);
         let client = client.map(|it| admission.network_of(it));

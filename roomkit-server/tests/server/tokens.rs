@@ -231,6 +231,20 @@ async fn x2_who_is_told_to_try_again_can_with_the_same_token() {
 }
 
 #[tokio::test]
+async fn x2_who_calls_into_a_closed_room_is_told_before_the_token_is_used() {
+    let server = server().await;
+    let caller = call(&server, "call-key", "?room=shut").await.ok().unwrap();
+    let closed = ask(&server, "write-key", "DELETE", "/rooms/shut", "").await;
+    assert_eq!(closed.status, 200, "{}", closed.body);
+    drop(caller);
+    let token = minted(&server, json!({"scopes": ["call"]})).await;
+    let refused = refused_call(&server, &token, "?room=shut").await;
+    assert_eq!(refused, (409, "room_closed".into()));
+    let elsewhere = call(&server, &token, "?room=open").await;
+    elsewhere.unwrap().until("session_started").await;
+}
+
+#[tokio::test]
 async fn x2_of_two_calls_at_once_with_one_token_one_is_taken() {
     let server = server().await;
     let token = minted(&server, json!({"scopes": ["call"]})).await;
