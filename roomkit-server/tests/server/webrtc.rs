@@ -1,6 +1,7 @@
 //! Calls over WebRTC, whose clients send more than one request: who may say something of a call, and
 //! for how long.
 
+use roomkit::mock::Counters;
 use serde_json::json;
 
 use crate::{
@@ -71,13 +72,18 @@ async fn x2_trickle_and_restart_are_no_second_use_even_after_the_token_expired()
         let refused = ask(&server, &later, "POST", OFFER, &body).await;
         assert_eq!(refused.json()["meta"]["error"], "token_expired");
     }
-    // Another token with as much in it is another client.
+    // Another token with as much in it is another client, and counted as one that is refused.
+    let counters = Counters::default();
+    let counting = counters.here();
     for body in [candidate("one"), offer("one", "d", true)] {
         let refused = ask(&server, &other, "POST", OFFER, &body).await;
         assert_eq!(refused.json()["meta"]["error"], "forbidden");
     }
     let path = format!("{OFFER}/one");
     assert_eq!(ask(&server, &other, "DELETE", &path, "").await.status, 403);
+    drop(counting);
+    let refused = counters.all("roomkit_admission_refused_total");
+    assert_eq!(refused, [("forbidden".to_owned(), 3)].into());
     assert_eq!(ask(&server, &later, "DELETE", &path, "").await.status, 204);
 }
 
