@@ -47,6 +47,11 @@ export async function startServer({ tokens, settings = "" } = {}) {
       const response = await fetch(new URL(path, address));
       return response.json();
     },
+    /** Gives it other settings while it runs. */
+    reload(settings) {
+      writeFileSync(file, `${settings}\n${UNHURRIED}`);
+      child.kill("SIGHUP");
+    },
     async stop(signal = "SIGTERM") {
       child.kill(signal);
       await exited;

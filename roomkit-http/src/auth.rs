@@ -71,7 +71,8 @@ pub enum Purpose {
     /// session the hook is asked this once.
     Session,
     /// It says something of a session that may be there already, and is heard only where that one
-    /// began with an equal identity. So credentials that have expired since are still good for it.
+    /// began as the [same client](Identity::is_same_client). So credentials that have expired since, or were taken away, are
+    /// still good for it.
     Existing,
     /// Anything else.
     #[default]
@@ -187,8 +188,7 @@ impl fmt::Debug for AuthRequest {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// Becomes part of its session's metadata. Of several requests of one client, as WebRTC's are,
-    /// those with equal metadata, room and participant are the same client's.
+    /// Becomes part of its session's metadata.
     pub metadata: Map<String, Value>,
     /// What it may do; everything, unless the hook says less.
     pub scopes: Scopes,
@@ -229,6 +229,14 @@ impl Identity {
     pub fn participant(mut self, participant: impl Into<ParticipantId>) -> Self {
         self.participant = Some(participant.into());
         self
+    }
+
+    /// Whether this is the client that the other one is: it may say something of its sessions. Of
+    /// several requests of one client, as WebRTC's are, this is how the later ones are known.
+    pub fn is_same_client(&self, other: &Self) -> bool {
+        self.metadata == other.metadata
+            && self.room == other.room
+            && self.participant == other.participant
     }
 
     /// Holds a request for a session to the room and the participant of this identity: what it does
@@ -329,6 +337,22 @@ mod tests {
         let shown = format!("{request:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("authorization") && shown.contains("token"));
+    }
+
+    #[test]
+    fn x2_the_same_client_has_the_same_metadata_room_and_participant() {
+        let ann = || Identity::new([("user", "ann")]).room("lobby");
+        let ann_in_person = ann().participant("ann");
+        let fewer = Scopes::from_iter([crate::Scope::Call]);
+        assert!(ann_in_person.is_same_client(&ann_in_person.clone().scopes(fewer)));
+        for other in [
+            ann(),
+            ann().participant("bob"),
+            ann().room("cellar").participant("ann"),
+            Identity::default().room("lobby").participant("ann"),
+        ] {
+            assert!(!ann_in_person.is_same_client(&other), "{other:?}");
+        }
     }
 
     #[test]

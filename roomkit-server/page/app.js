@@ -295,7 +295,8 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
 /** A refused WebSocket does not say why; a request does. */
 async function explainRefusal(message, refusal) {
   const withMicrophone = page.microphone !== undefined;
-  const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken())) ?? {});
+  const room = roomPanel.openRoomId ?? query.get("room");
+  const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken(), room)) ?? {});
   if (answer === 401 || answer === 403) {
     askForToken(() => startCall({ withMicrophone }));
     if (answer === 403) {

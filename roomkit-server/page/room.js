@@ -182,13 +182,20 @@ export class Room extends EventTarget {
 /**
  * What keeps new calls out, as far as a request can tell: undefined if nothing does.
  *
- * @returns {Promise<RoomError | undefined>} with status 401, or 0 where no server answers
+ * @param {string} [token] @param {string | null} [room] the one that the call was to join
+ * @returns {Promise<RoomError | undefined>} with status 401, 409 where the room is closed, or 0 where no server answers
  */
-export async function obstacle(token) {
+export async function obstacle(token, room) {
+  const path = room ? `rooms/${encodeURIComponent(room)}` : "rooms?limit=1";
   try {
-    await request(new URL("rooms?limit=1", document.baseURI), { token });
-    return undefined;
+    const { status } = await request(new URL(path, document.baseURI), { token });
+    const message = "The call could not be started: the room is closed.";
+    return status === "closed" ? new RoomError(409, "room_closed", message) : undefined;
   } catch (error) {
+    if (error.status === 404) {
+      // The call would have made it.
+      return undefined;
+    }
     return error instanceof RoomError ? error : new RoomError(0, "unreachable", error.message);
   }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use roomkit::{
     error::ConfigError,
-    http::{AuthRequest, Authenticate, Identity, Refusal, Scopes},
+    http::{AuthRequest, Authenticate, Identity, Purpose, Refusal, Scope, Scopes},
 };
 use roomkit_dial::secret_from_env;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +18,9 @@ use crate::{
     jwt::{Jwt, JwtConfig},
     minted::{self, Minted},
 };
+
+/// Tokens that were taken away and are remembered, the latest ones: more than are given out by hand.
+const MOST_FORMER: usize = 1024;
 
 /// Who has to show a token. Without tokens everybody may come in, and the server listens on
 /// loopback addresses only unless it is told that this is meant.
@@ -39,7 +42,7 @@ pub struct AuthConfig {
 }
 
 /// An access token and what it opens. Never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Token {
     text: String,
     scopes: Scopes,
@@ -65,6 +68,7 @@ impl AuthConfig {
                 fixed: tokens.into(),
                 minted: self.minted()?,
                 jwt: self.jwt.as_ref().map(Jwt::new).transpose()?,
+                former: Former::default(),
             })),
             (false, true) => Err(ConfigError::field(
                 "auth.no_auth",
@@ -163,6 +167,15 @@ pub(crate) struct Tokens {
     pub(crate) minted: Minted,
     /// The issuer whose tokens are taken, if there is one.
     pub(crate) jwt: Option<Jwt>,
+    former: Former,
+}
+
+/// What was taken away while calls ran that it may have begun: it is good for what their callers say of
+/// them (contract X7), and for nothing else.
+#[derive(Debug, Clone, Default)]
+struct Former {
+    fixed: Arc<[Token]>,
+    jwt: Option<Jwt>,
 }
 
 impl Tokens {
@@ -172,14 +185,31 @@ impl Tokens {
             fixed: Arc::default(),
             minted,
             jwt: None,
+            former: Former::default(),
         }
     }
 
-    /// The same with the issuer as it is known already, keys and all; none where none is wanted any
-    /// more.
-    pub(crate) fn with_issuer(self, known: Option<Jwt>) -> Self {
-        let jwt = self.jwt.and(known);
+    /// The same with another issuer, or none.
+    pub(crate) fn with_issuer(self, jwt: Option<Jwt>) -> Self {
         Self { jwt, ..self }
+    }
+
+    /// The same in place of others, whose minted ones stay.
+    pub(crate) fn replacing(self, before: &Self) -> Self {
+        let begins_calls = |token: &&Token| token.scopes.contains(Scope::Call);
+        let former = before.fixed.iter().chain(before.former.fixed.iter());
+        let former = former.filter(begins_calls);
+        let former = former.filter(|token| !self.fixed.contains(token));
+        let former = Former {
+            fixed: former.take(MOST_FORMER).cloned().collect(),
+            jwt: before.jwt.clone().or_else(|| before.former.jwt.clone()),
+        };
+        let minted = before.minted.clone();
+        Self {
+            minted,
+            former,
+            ..self
+        }
     }
 
     /// Whether minted ones alone open anything.
@@ -187,9 +217,15 @@ impl Tokens {
         self.fixed.is_empty() && self.jwt.is_none()
     }
 
-    /// The same tokens, with minted ones of this key.
-    pub(crate) fn minted_by(self, minted: Minted) -> Self {
-        Self { minted, ..self }
+    /// Whether a token that has opened this still would, had it not expired meanwhile.
+    pub(crate) fn still_open(&self, shown: &str, scope: Scope) -> bool {
+        match (find(&self.fixed, shown), &self.jwt) {
+            (Some(token), _) => token.scopes.contains(scope),
+            // None of them can be taken away: the key that signs them stays.
+            (None, _) if minted::looks_minted(shown) => true,
+            (None, Some(jwt)) => jwt.still_takes(shown),
+            (None, None) => false,
+        }
     }
 }
 
@@ -199,12 +235,15 @@ impl Authenticate for Tokens {
         let Some(shown) = request.bearer_token() else {
             return Err(Refusal::Unauthorized("a token is needed".into()));
         };
-        // All are compared, so that the time tells nothing about which was nearly right.
-        let known = self.fixed.iter().fold(None, |known, token| {
-            let is_it = equal(token.text.as_bytes(), shown.as_bytes());
-            known.or(is_it.then_some(token))
-        });
-        match (known, &self.jwt) {
+        let known = find(&self.fixed, shown);
+        let (known, jwt) = if request.purpose == Purpose::Existing {
+            let jwt = self.jwt.as_ref().or(self.former.jwt.as_ref());
+            // What a token may no longer do, it may have done when the call began.
+            (find(&self.former.fixed, shown).or(known), jwt)
+        } else {
+            (known, self.jwt.as_ref())
+        };
+        match (known, jwt) {
             (Some(token), _) => Ok(Identity::default().scopes(token.scopes.clone())),
             (None, Some(jwt)) if !minted::looks_minted(shown) => {
                 jwt.admit(shown, request.purpose, SystemTime::now()).await
@@ -212,6 +251,14 @@ impl Authenticate for Tokens {
             _ => self.minted.admit(shown, request.purpose, Timestamp::now()),
         }
     }
+}
+
+/// All are compared, so that the time tells nothing about which was nearly right.
+fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
+    tokens.iter().fold(None, |known, token| {
+        let is_it = equal(token.text.as_bytes(), shown.as_bytes());
+        known.or(is_it.then_some(token))
+    })
 }
 
 fn equal(left: &[u8], right: &[u8]) -> bool {

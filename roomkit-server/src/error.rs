@@ -106,6 +106,8 @@ pub(crate) fn room_rejection(error: &RoomError) -> Rejection {
         RoomError::TooManyRooms(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_rooms"),
         RoomError::NotAttached { .. } => (StatusCode::CONFLICT, "channel_not_attached"),
         RoomError::KitClosed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+        // The server's own channels are there for as long as the kit is.
+        RoomError::ChannelNotRegistered(_) => return room_rejection(&RoomError::KitClosed),
         other => {
             tracing::error!(error = %other, "a room operation failed");
             let (status, code) = (StatusCode::INTERNAL_SERVER_ERROR, "internal");

@@ -10,12 +10,12 @@ use roomkit::{
     error::{RoomError, StartError, TransportError},
     http::{AuthRequest, Rejection, SessionHost, StartRequest, is_id},
     id::{ChannelId, ParticipantId, RoomId},
-    room::RoomOptions,
+    room::{RoomOptions, RoomStatus},
     transport::Connection,
 };
 use tokio::sync::Mutex;
 
-use crate::{any_transport::routed, app::App};
+use crate::{any_transport::routed, app::App, error::room_rejection, makers::Claim};
 
 /// The id of the voice channel.
 pub(crate) const VOICE: &str = "voice";
@@ -82,8 +82,8 @@ impl Host {
         }
     }
 
-    /// Turns a caller down for whom a room would have to be made when no more may be: in all, if none
-    /// can make way, or by this client. Two who come at once may both get past this; the second is
+    /// Turns a caller down whose room is closed, or for whom one would have to be made when no more may
+    /// be: in all, if none can make way, or by this client. Two who come at once may both get past this; the second is
     /// then refused when its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
@@ -93,9 +93,12 @@ impl Host {
             ..
         } = &self.app;
         if let Some(room) = request.query("room")
-            && kit.room(room).await.is_ok()
+            && let Ok(room) = kit.room(room).await
         {
-            return Ok(());
+            return match room.status {
+                RoomStatus::Active => Ok(()),
+                RoomStatus::Closed => Err(room_rejection(&RoomError::Closed(room.id))),
+            };
         }
         let client = admission.client_address(&request.headers, request.peer);
         let client = client.map(|it| admission.network_of(it));
@@ -170,22 +173,23 @@ impl Host {
         client: Option<IpAddr>,
     ) -> Result<(), StartError> {
         let App { kit, makers, .. } = &self.app;
-        if self.is_full() && makers.may_make(client) {
-            self.make_way(client).await;
+        let claim = makers.claim(id, client).ok_or_else(|| StartError::Busy {
+            code: TOO_MANY_OF_ADDRESS,
+            message: too_many_of_address(makers.most()),
+        })?;
+        if self.is_full() {
+            self.make_way(&claim).await;
         }
-        if !makers.claim(id, client) {
-            return Err(StartError::Busy {
-                code: TOO_MANY_OF_ADDRESS,
-                message: too_many_of_address(makers.most()),
-            });
+        match kit.create_room(options).await {
+            Ok(_room) => {
+                claim.made();
+                Ok(())
+            }
+            Err(error) => {
+                claim.withdraw();
+                Err(error.into())
+            }
         }
-        let made = kit.create_room(options).await;
-        match &made {
-            // It has a maker already.
-            Ok(_) | Err(RoomError::Exists(_)) => {}
-            Err(_) => makers.forget(id),
-        }
-        Ok(made.map(|_room| ())?)
     }
 
     /// Whether as many rooms are open as may be.
@@ -201,13 +205,15 @@ impl Host {
     }
 
     /// Closes a room that nobody is in, so that a client can make one.
-    async fn make_way(&self, client: Option<IpAddr>) {
+    async fn make_way(&self, claim: &Claim) {
         let App { kit, makers, .. } = &self.app;
-        let Some((room, made)) = makers.make_way(client, &self.busy_rooms()) else {
+        let Some((room, made)) = makers.make_way(claim, &self.busy_rooms()) else {
             return;
         };
         match kit.close_room(&room).await {
             Ok(_) => counter!("roomkit_server_rooms_evicted_total").increment(1),
+            // It is gone already.
+            Err(RoomError::NotFound(_)) => {}
             Err(error) => {
                 tracing::warn!(%error, "an empty room could not make way for another");
                 makers.stays(room, made);
@@ -360,6 +366,23 @@ mod tests {
             counters.get("roomkit_admission_refused_total", told.code),
             1
         );
+    }
+
+    #[tokio::test]
+    async fn c5_a_room_that_is_gone_does_not_go_on_to_make_way() {
+        let config = "[metrics]\nenabled = false\n[limits]\nmax_rooms = 1";
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let host = Host::new(&app);
+        host.named_room(&"first".into(), None).await.unwrap();
+        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        app.makers.claim(&"gone".into(), client).unwrap().made();
+        let full = host.named_room(&"second".into(), client).await;
+        assert!(matches!(
+            full,
+            Err(StartError::Room(RoomError::TooManyRooms(1)))
+        ));
+        assert!(!app.makers.can_make_way(client, &HashSet::new()));
     }
 
     #[test]

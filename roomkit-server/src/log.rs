@@ -125,5 +125,32 @@ fn read(filter: &str) -> Result<EnvFilter, ConfigError> {
     if let Some(wrong) = theirs.iter().find(|it| !is_level(it)) {
         return Err(refused(format!("`{wrong}` is no level")));
     }
+    // What is asked of a vendor, its key and all, is written at `trace` where a program of one's own
+    // brings the records of `log` here. This comes last: nothing overrides it.
+    directives.push("tungstenite::handshake::client=debug");
     EnvFilter::try_new(directives.join(",")).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, subscriber::with_default};
+
+    use super::*;
+
+    #[test]
+    fn x1_the_vendors_key_is_in_no_filters_reach() {
+        for filter in [
+            "trace",
+            "info,tungstenite=trace",
+            "tungstenite::handshake::client=trace,tungstenite=trace",
+        ] {
+            let log = tracing_subscriber::registry().with(read(filter).unwrap());
+            with_default(log, || {
+                let shown =
+                    tracing::enabled!(target: "tungstenite::handshake::client", Level::TRACE);
+                assert!(!shown, "{filter}");
+                assert!(tracing::enabled!(target: "tungstenite::protocol", Level::TRACE));
+            });
+        }
+    }
 }

@@ -31,9 +31,18 @@ struct Rooms {
 /// A room that a call has made.
 #[derive(Debug)]
 pub(crate) struct Made {
-    of_client: OfClient,
+    of_client: Arc<OfClient>,
     /// When the last call in it ended or failed to begin.
     left: Instant,
+}
+
+impl Made {
+    fn by(of_client: &Arc<OfClient>) -> Self {
+        Self {
+            of_client: Arc::clone(of_client),
+            left: Instant::now(),
+        }
+    }
 }
 
 impl Makers {
@@ -60,21 +69,23 @@ impl Makers {
         client.is_none_or(|client| self.clients.enter(client).is_some())
     }
 
-    /// Says that a client is about to make a room; whether it may. If nothing comes of it, the room
-    /// is to be [forgotten](Self::forget).
-    pub(crate) fn claim(&self, room: &RoomId, client: Option<IpAddr>) -> bool {
-        let Some(client) = client else { return true };
-        let Some(of_client) = self.clients.enter(client) else {
-            return false;
+    /// Says that a client is about to make a room, if it may. Until it is clear who of several has made
+    /// it, the first counts as the maker.
+    pub(crate) fn claim(&self, room: &RoomId, client: Option<IpAddr>) -> Option<Claim> {
+        let of_client = match client {
+            Some(client) => Some(Arc::new(self.clients.enter(client)?)),
+            None => None,
         };
-        // Of two who come at once the first counts as the maker.
-        if let Entry::Vacant(entry) = self.rooms().made.entry(room.clone()) {
-            entry.insert(Made {
-                of_client,
-                left: Instant::now(),
-            });
+        if let Some(of_client) = &of_client
+            && let Entry::Vacant(entry) = self.rooms().made.entry(room.clone())
+        {
+            entry.insert(Made::by(of_client));
         }
-        true
+        Some(Claim {
+            makers: self.clone(),
+            room: room.clone(),
+            of_client,
+        })
     }
 
     /// Says that a call is about to begin in a room, which does not make way meanwhile.
@@ -96,18 +107,21 @@ impl Makers {
     /// Whether a room could make way for one that this client wants to make, if `busy` are those with
     /// calls in them.
     pub(crate) fn can_make_way(&self, client: Option<IpAddr>, busy: &HashSet<RoomId>) -> bool {
-        self.dispensable(&self.rooms(), client, busy).is_some()
+        let own = client.map_or(0, |client| self.clients.count(client));
+        let empty = |room: &RoomId| !busy.contains(room);
+        self.dispensable(&self.rooms(), client, own, empty)
+            .is_some()
     }
 
-    /// The room that makes way for one that this client wants to make, and is forgotten: it is to be
-    /// closed, or [stays](Self::stays).
-    pub(crate) fn make_way(
-        &self,
-        client: Option<IpAddr>,
-        busy: &HashSet<RoomId>,
-    ) -> Option<(RoomId, Made)> {
+    /// The room that makes way for the one that is claimed, and is forgotten: it is to be closed, or
+    /// [stays](Self::stays).
+    pub(crate) fn make_way(&self, claim: &Claim, busy: &HashSet<RoomId>) -> Option<(RoomId, Made)> {
+        let client = claim.of_client.as_ref().map(|it| it.client());
+        // The claim itself is among them, and is no room yet.
+        let own = client.map_or(0, |client| self.clients.count(client).saturating_sub(1));
+        let empty = |room: &RoomId| *room != claim.room && !busy.contains(room);
         let mut rooms = self.rooms();
-        let room = self.dispensable(&rooms, client, busy)?;
+        let room = self.dispensable(&rooms, client, own, empty)?;
         rooms.made.remove_entry(&room)
     }
 
@@ -117,21 +131,26 @@ impl Makers {
     }
 
     /// Of the client with the most rooms the one that has been empty for longest. Nobody makes way
-    /// for somebody who has as many, or the few rooms of one would go for the many of another.
+    /// for somebody who has as many, or the few rooms of one would go for the many of another. `own`
+    /// are those of the client that makes one.
     fn dispensable(
         &self,
         rooms: &Rooms,
         client: Option<IpAddr>,
-        busy: &HashSet<RoomId>,
+        own: usize,
+        is_empty: impl Fn(&RoomId) -> bool,
     ) -> Option<RoomId> {
-        let own = client.map_or(0, |client| self.clients.count(client));
         let empty = rooms.made.iter();
-        let empty =
-            empty.filter(|(room, _)| !busy.contains(*room) && !rooms.coming.contains_key(*room));
+        let empty = empty.filter(|(room, _)| is_empty(room) && !rooms.coming.contains_key(*room));
         let ranked = empty.filter_map(|(room, made)| {
             let maker = made.of_client.client();
-            let count = self.clients.count(maker);
-            let may_go = Some(maker) == client || count > own;
+            let is_own = Some(maker) == client;
+            let count = if is_own {
+                own
+            } else {
+                self.clients.count(maker)
+            };
+            let may_go = is_own || count > own;
             may_go.then_some(((count, Reverse(made.left)), room))
         });
         let first = ranked.max_by_key(|(rank, _)| *rank);
@@ -143,7 +162,7 @@ impl Makers {
         self.rooms().coming.contains_key(room)
     }
 
-    /// The room is closed, or was not made.
+    /// The room is closed.
     pub(crate) fn forget(&self, room: &RoomId) {
         self.rooms().made.remove(room);
     }
@@ -155,6 +174,48 @@ impl Makers {
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A room that is about to be made. It is to be said what came of it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Claim {
+    makers: Makers,
+    room: RoomId,
+    /// Its place among the rooms of the client, if that is known.
+    of_client: Option<Arc<OfClient>>,
+}
+
+impl Claim {
+    /// The room was made by this client, whoever else has claimed it.
+    pub(crate) fn made(self) {
+        let mut rooms = self.makers.rooms();
+        match &self.of_client {
+            Some(of_client) if !self.counts(&rooms) => {
+                rooms.made.insert(self.room.clone(), Made::by(of_client));
+            }
+            Some(_) => {}
+            None => {
+                rooms.made.remove(&self.room);
+            }
+        }
+    }
+
+    /// It was not: another's claim stays.
+    pub(crate) fn withdraw(self) {
+        let mut rooms = self.makers.rooms();
+        if self.counts(&rooms) {
+            rooms.made.remove(&self.room);
+        }
+    }
+
+    /// Whether this client counts as the maker by this claim.
+    fn counts(&self, rooms: &Rooms) -> bool {
+        let made = rooms.made.get(&self.room).map(|made| &made.of_client);
+        let of_client = self.of_client.as_ref();
+        made.zip(of_client)
+            .is_some_and(|(made, of_client)| Arc::ptr_eq(made, of_client))
     }
 }
 
@@ -192,17 +253,63 @@ mod tests {
         let ann = Some("192.0.2.1".parse().unwrap());
         let bob = Some("192.0.2.2".parse().unwrap());
         let [one, two, three] = ["one", "two", "three"].map(RoomId::from);
-        assert!(makers.claim(&one, ann));
-        assert!(makers.claim(&one, bob), "who comes second has made nothing");
-        assert!(makers.claim(&two, ann));
-        assert!(!makers.may_make(ann) && !makers.claim(&three, ann));
+        let make = |room, client| makers.claim(room, client).map(Claim::made).is_some();
+        assert!(make(&one, ann) && make(&two, ann));
+        assert!(!makers.may_make(ann) && !make(&three, ann));
         assert!(makers.may_make(bob) && makers.may_make(None));
-        assert!(makers.claim(&three, None));
+        assert!(make(&three, None));
         makers.forget(&one);
         assert!(makers.may_make(ann), "a look takes nothing");
-        assert!(makers.claim(&three, ann));
+        assert!(make(&three, ann));
         makers.keep(|room| *room == three);
-        assert!(makers.claim(&one, ann) && !makers.may_make(ann));
+        assert!(make(&one, ann) && !makers.may_make(ann));
+    }
+
+    #[test]
+    fn c5_of_several_who_claim_a_room_the_one_who_made_it_is_its_maker() {
+        let [ann, bob] = ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
+        let room = RoomId::from("room");
+        let is_made_by = |makers: &Makers, client| {
+            let others = [ann, bob, None]
+                .into_iter()
+                .filter(|other| *other != client);
+            let others_may = others.into_iter().all(|other| makers.may_make(other));
+            others_may && (client.is_none() || !makers.may_make(client))
+        };
+        for who in 0..5 {
+            let makers = Makers::new(1);
+            let claim = |client| makers.claim(&room, client).unwrap();
+            let (first, second, nobody) = (claim(ann), claim(bob), claim(None));
+            let maker = match who {
+                0 => {
+                    first.made();
+                    second.withdraw();
+                    ann
+                }
+                1 => {
+                    second.made();
+                    first.withdraw();
+                    bob
+                }
+                2 => {
+                    first.withdraw();
+                    second.made();
+                    bob
+                }
+                3 => {
+                    nobody.made();
+                    first.withdraw();
+                    second.withdraw();
+                    None
+                }
+                _ => {
+                    first.withdraw();
+                    second.withdraw();
+                    None
+                }
+            };
+            assert!(is_made_by(&makers, maker), "{who}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,10 +317,15 @@ mod tests {
         let makers = Makers::new(9);
         let [greedy, modest, new] =
             ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| Some(address.parse().unwrap()));
-        let gone = |client, busy: &_| makers.make_way(client, busy).map(|(room, _)| room);
+        let gone = |client, busy: &_| {
+            let claim = makers.claim(&"new".into(), client).unwrap();
+            let gone = makers.make_way(&claim, busy);
+            claim.withdraw();
+            gone.map(|(room, _)| room)
+        };
         let make = async |room: &str, client| {
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert!(makers.claim(&room.into(), client));
+            makers.claim(&room.into(), client).unwrap().made();
         };
         make("modest", modest).await;
         for room in ["one", "two", "three", "four"] {
@@ -244,16 +356,25 @@ mod tests {
         let [greedy, modest] =
             ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
         for room in ["one", "two"] {
-            assert!(makers.claim(&room.into(), greedy));
+            makers.claim(&room.into(), greedy).unwrap().made();
         }
-        assert!(makers.claim(&"modest".into(), modest));
+        makers.claim(&"modest".into(), modest).unwrap().made();
         let busy = HashSet::from(["one".into(), "two".into()]);
-        assert!(makers.make_way(greedy, &busy).is_none());
-        let (room, made) = makers.make_way(modest, &busy).unwrap();
+        let claim = makers.claim(&"new".into(), greedy).unwrap();
+        assert!(makers.make_way(&claim, &busy).is_none());
+        claim.withdraw();
+        let claim = makers.claim(&"new".into(), modest).unwrap();
+        let (room, made) = makers.make_way(&claim, &busy).unwrap();
         assert_eq!(room, "modest");
 
         makers.stays(room, made);
-        let again = makers.make_way(modest, &busy);
+        let again = makers.make_way(&claim, &busy);
         assert!(again.is_some(), "it could not be closed then");
+        // A room that is only claimed is none yet, and the claim is no reason to have less.
+        makers.stays("modest".into(), again.unwrap().1);
+        let mut busy = HashSet::from(["one".into(), "modest".into()]);
+        assert_eq!(makers.make_way(&claim, &busy).unwrap().0, "two");
+        busy.insert("two".into());
+        assert!(makers.make_way(&claim, &busy).is_none());
     }
 }

@@ -70,11 +70,8 @@ async fn serve(settings: Settings) -> Result<ExitCode, ServerError> {
     let log = crate::observe(&config)?;
     let mut signals = Signals::listen()?;
     // Without a file there is nothing to read again, and a hang-up ends the program as it always did.
-    let hang_ups = settings
-        .config
-        .is_some()
-        .then(HangUps::listen)
-        .transpose()?;
+    let reads_files = settings.config.is_some() || settings.tls_cert.is_some();
+    let hang_ups = reads_files.then(HangUps::listen).transpose()?;
     let server = tokio::select! {
         server = Server::bind(config) => server?,
         // It may wait for MCP servers or an issuer's keys, and there is nothing yet to be drained.

@@ -35,6 +35,7 @@ pub struct Reload {
     connections: Places,
     load_limits: watch::Sender<LoadLimits>,
     keys: Option<Keys>,
+    /// The issuer of the start, whether or not its tokens are taken now.
     jwt: Option<Jwt>,
     tls: Option<Tls>,
     log: Option<Log>,
@@ -102,8 +103,9 @@ impl Reload {
         }
     }
 
-    /// Takes over what can change while the server runs: `limits`, the tokens of `auth`, the
-    /// certificate and key of `tls`, and `log`. Calls that run are not touched.
+    /// Takes over what can change while the server runs: `limits`, the tokens of `auth`, an issuer's
+    /// keys, the certificate and key of `tls`, and `log`. Calls that run are not touched; events
+    /// sockets are closed whose token opens them no longer.
     ///
     /// # Errors
     ///
@@ -134,7 +136,9 @@ impl Reload {
         if let Some(kit) = self.kit.upgrade() {
             kit.set_max_rooms(config.limits.max_rooms);
         }
-        let tokens = tokens.map(|tokens| tokens.with_issuer(self.jwt.clone()));
+        let read = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
+        let issuer = self.issuer(config);
+        let tokens = tokens.map(|tokens| tokens.with_issuer(issuer.clone()));
         // Whoever has the signing key's variable knows of other servers that mint.
         let opens = config.auth.signing_key_env.is_some()
             || tokens
@@ -150,10 +154,27 @@ impl Reload {
         if let Some(log) = &self.log {
             log.set_filter(&config.log)?;
         }
+        if let (Some(keys), Some(issuer), Some(read)) = (&self.keys, issuer, read)
+            && config.auth.jwt == self.started.auth.jwt
+        {
+            issuer.read_as(&read).await;
+            keys.look_again();
+        }
         Ok(Reloaded {
             needs_restart,
             locks_out,
         })
+    }
+
+    /// The issuer whose tokens are taken under this configuration: the one of the start where it is
+    /// configured as it was then. Another needs a restart, until which the one in force stays, if one
+    /// is.
+    fn issuer(&self, config: &Config) -> Option<Jwt> {
+        let wanted = config.auth.jwt.as_ref()?;
+        if Some(wanted) == self.started.auth.jwt.as_ref() {
+            return self.jwt.clone();
+        }
+        self.keys.as_ref().and_then(Keys::issuer)
     }
 
     fn what_needs_a_restart(&self, config: &Config, authenticates: bool) -> Vec<&'static str> {

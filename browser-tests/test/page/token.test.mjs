@@ -130,6 +130,48 @@ test("x2 a token for calls and no more is told that it does not open the room", 
   await page.close();
 });
 
+test("x7 who watches by a token that is taken away is asked for another, and goes on with it", async (context) => {
+  const settings = (...tokens) => `[auth]\ntokens = ${JSON.stringify(tokens)}\n`;
+  const changing = await startServer({ settings: settings("of-the-caller", "of-the-watcher") });
+  context.after(() => changing.stop());
+  const caller = await open(browser, changing);
+  await caller.click("#toggle");
+  await give(caller, "of-the-caller");
+  await until(caller, () => window.roomkit.state === "listening");
+  const roomId = await caller.evaluate(() => window.roomkit.roomId);
+  const watcher = await open(browser, changing, { path: `/?room=${roomId}` });
+  await give(watcher, "of-the-watcher");
+  await watcher.locator("#whisper:enabled").waitFor();
+
+  changing.reload(settings("of-the-caller", "of-the-watcher-from-now-on"));
+  await watcher.locator("#token:focus").waitFor();
+  assert.equal(await watcher.isDisabled("#whisper"), true);
+  await say(caller, "Good morning");
+  await give(watcher, "of-the-watcher-from-now-on");
+  await watcher.locator("#whisper:enabled").waitFor();
+  await said(watcher, "assistant", "Good morning");
+  await watcher.close();
+  await caller.close();
+});
+
+test("r6 who calls into a closed room reads that it is", async () => {
+  for (const transport of ["websocket", "webrtc"]) {
+    const caller = await open(browser, server, { path: `/?room=shut-${transport}&transport=${transport}` });
+    await give(caller, TOKENS[0]);
+    await caller.click("#toggle");
+    await until(caller, () => window.roomkit.state === "listening");
+    await caller.close();
+    const headers = { authorization: `Bearer ${TOKENS[0]}` };
+    const closed = await fetch(new URL(`/rooms/shut-${transport}`, server.url), { method: "DELETE", headers });
+    assert.equal(closed.status, 200);
+    const late = await open(browser, server, { path: `/?room=shut-${transport}&transport=${transport}` });
+    await give(late, TOKENS[0]);
+    await late.click("#toggle");
+    await late.locator(".banner:visible", { hasText: "closed" }).waitFor();
+    await late.close();
+  }
+});
+
 test("x2 a caller without a microphone is not asked for it again after the token", async () => {
   const page = await open(browser, server);
   await page.evaluate(() => {

@@ -30,6 +30,8 @@ const MIN_SECRET_BYTES: usize = 32;
 /// The longest leeway, and the shortest time between two looks at the keys, in seconds.
 const MAX_LEEWAY_S: u64 = 300;
 const MIN_REFRESH: Duration = Duration::from_secs(30);
+/// Keys that are remembered once they are withdrawn.
+const MOST_WITHDRAWN: usize = 64;
 
 /// Takes the tokens of one issuer. A cheap handle.
 #[derive(Clone)]
@@ -39,11 +41,30 @@ struct Inner {
     expected: Expected,
     algorithms: Vec<JwtAlgorithm>,
     secret: Option<Key>,
-    source: Option<Source>,
+    source: RwLock<Option<Arc<Source>>>,
     refresh: Duration,
-    keys: RwLock<Arc<[Key]>>,
+    keys: RwLock<Keys>,
     /// When the keys were last asked for because of a token. Held while they are.
     asked: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The keys of the issuer's set. Cheap to clone.
+#[derive(Clone)]
+struct Keys {
+    now: Arc<[Key]>,
+    /// What is in the set no more. They are good for what callers say of calls that began by them.
+    withdrawn: Arc<[Key]>,
+}
+
+impl Keys {
+    /// The latest that were withdrawn are remembered.
+    fn replaced_by(&self, now: Vec<Key>) -> Self {
+        let before = self.now.iter().chain(self.withdrawn.iter());
+        let withdrawn = before.filter(|key| !now.contains(key));
+        let withdrawn = withdrawn.take(MOST_WITHDRAWN).cloned().collect();
+        let now = now.into();
+        Self { now, withdrawn }
+    }
 }
 
 #[derive(Deserialize)]
@@ -125,7 +146,7 @@ impl Jwt {
             None => Vec::new(),
         };
         let mut jwt = Inner::new(config, secret, keys);
-        jwt.source = source;
+        jwt.source = RwLock::new(source.map(Arc::new));
         Ok(Self(Arc::new(jwt)))
     }
 
@@ -136,13 +157,30 @@ impl Jwt {
 
     /// Reads the keys as they are now.
     pub(crate) async fn fetch(&self) -> Result<(), ConfigError> {
-        let Some(source) = &self.0.source else {
+        let Some(source) = self.source() else {
             return Ok(());
         };
         let keys = source.read().await;
         let keys = keys.map_err(|problem| ConfigError::field("auth.jwt.jwks", problem))?;
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+        self.take(keys);
         Ok(())
+    }
+
+    /// Takes what was read since of the same configuration: a file's keys, or an address's authorities,
+    /// by which its keys are fetched; if that fails, those known stay.
+    pub(crate) async fn read_as(&self, read: &Self) {
+        let source = read.source();
+        let is_file = source.as_ref().is_some_and(|source| source.is_file());
+        *self
+            .0
+            .source
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = source;
+        if is_file {
+            self.take(read.keys().now.to_vec());
+        } else {
+            self.try_fetch().await;
+        }
     }
 
     /// Reads the keys again and again; what cannot be read leaves those there are. Never returns.
@@ -177,6 +215,23 @@ impl Jwt {
         purpose: Purpose,
         now: SystemTime,
     ) -> Result<Identity, Refused> {
+        let keys = self.keys();
+        let payload = self.payload(token, &keys.now).or_else(|refused| {
+            let may_be_former = purpose == Purpose::Existing;
+            let payload = may_be_former.then(|| self.payload(token, &keys.withdrawn));
+            payload.and_then(Result::ok).ok_or(refused)
+        })?;
+        self.0.expected.identity(&payload, purpose, now)
+    }
+
+    /// Whether a token that was taken still would be, had it not expired meanwhile: its key has not
+    /// been withdrawn.
+    pub(crate) fn still_takes(&self, token: &str) -> bool {
+        self.payload(token, &self.keys().now).is_ok()
+    }
+
+    /// What a token says, if one of these keys, or the secret, has signed it.
+    fn payload(&self, token: &str, keys: &[Key]) -> Result<Vec<u8>, Refused> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refused::TooLong);
         }
@@ -191,13 +246,13 @@ impl Jwt {
         let algorithm = self.algorithm(&header.alg)?;
         let signature = decoded(signature)?;
         self.verify(
+            keys,
             algorithm,
             header.kid.as_deref(),
             signed.as_bytes(),
             &signature,
         )?;
-        let payload = decoded(payload)?;
-        self.0.expected.identity(&payload, purpose, now)
+        decoded(payload)
     }
 
     /// The algorithm of this name, if it is taken. `none` is none of them.
@@ -217,12 +272,12 @@ impl Jwt {
     /// where the token names none.
     fn verify(
         &self,
+        keys: &[Key],
         algorithm: JwtAlgorithm,
         id: Option<&str>,
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Refused> {
-        let keys = Arc::clone(&*self.0.keys.read().unwrap_or_else(PoisonError::into_inner));
         let of_set = keys
             .iter()
             .filter(|key| id.is_none() || key.id.as_deref() == id);
@@ -258,6 +313,21 @@ impl Jwt {
         let _ = reading.await;
     }
 
+    fn keys(&self) -> Keys {
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.clone()
+    }
+
+    fn take(&self, read: Vec<Key>) {
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *keys = keys.replaced_by(read);
+    }
+
+    fn source(&self) -> Option<Arc<Source>> {
+        let source = self.0.source.read().unwrap_or_else(PoisonError::into_inner);
+        source.clone()
+    }
+
     async fn try_fetch(&self) {
         if let Err(error) = self.fetch().await {
             tracing::warn!(%error, "the issuer's keys cannot be read; those known stay");
@@ -271,9 +341,12 @@ impl Inner {
             expected: Expected::from(config),
             algorithms: config.algorithms.clone(),
             secret,
-            source: None,
+            source: RwLock::default(),
             refresh: Duration::from_secs(config.refresh_s),
-            keys: RwLock::new(keys.into()),
+            keys: RwLock::new(Keys {
+                now: keys.into(),
+                withdrawn: Arc::default(),
+            }),
             asked: Arc::default(),
         }
     }
@@ -302,7 +375,7 @@ impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwt")
             .field("expected", &self.0.expected)
-            .field("source", &self.0.source.is_some())
+            .field("source", &self.source().is_some())
             .finish_non_exhaustive()
     }
 }

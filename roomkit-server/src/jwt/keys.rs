@@ -66,6 +66,19 @@ impl Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        let is_equal = match (&self.public, &other.public) {
+            (Public::Rsa(one), Public::Rsa(other)) => one.n == other.n && one.e == other.e,
+            (Public::P256(one), Public::P256(other))
+            | (Public::Ed25519(one), Public::Ed25519(other)) => one == other,
+            // Secrets are not compared.
+            _ => false,
+        };
+        is_equal && self.id == other.id
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")

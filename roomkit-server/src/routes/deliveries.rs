@@ -91,3 +91,24 @@ fn rejection(error: &DeliverError) -> Rejection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn x4_a_delivery_to_a_server_that_has_closed_its_rooms_is_refused_as_that() {
+        let config: Config = toml::from_str("[metrics]\nenabled = false").unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (app, _router) = App::build(&config, address, None).unwrap();
+        app.kit.create_room("lobby").await.unwrap();
+        app.kit.close().await;
+        let delivered = app
+            .voice
+            .deliver("lobby", "hello", DeliveryStrategy::Queued);
+        let refused = rejection(&delivered.await.unwrap_err());
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.code(), "shutting_down");
+    }
+}

@@ -4,7 +4,7 @@
 //! order; `{"type":"ephemeral","event":…}` for what is shown at this moment only; and at the end
 //! `{"type":"closed","reason":…}`. What a dashboard sends is not read.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use axum::{
     extract::{
@@ -14,11 +14,12 @@ use axum::{
     http::request::Parts,
     response::Response,
 };
+use metrics::counter;
 use roomkit::{
     RoomKit,
     ephemeral::EphemeralEvent,
     error::RoomError,
-    http::Rejection,
+    http::{AuthRequest, Rejection, Scope},
     id::RoomId,
     room::{RoomEvent, TimelineQuery},
     subscriber::{CloseReason, RoomUpdate, SubscribeOptions, Subscription},
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::input::{Client, Fields, RoomPath, Visitor, Watch};
-use crate::{app::App, error::room_rejection};
+use crate::{app::App, error::room_rejection, keys::Pass};
 
 /// Updates that may wait for a dashboard before it is cut off.
 const QUEUE: usize = 512;
@@ -45,6 +46,7 @@ const MAX_INPUT_BYTES: usize = 4096;
 mod close_code {
     pub(super) const NORMAL: u16 = 1000;
     pub(super) const GOING_AWAY: u16 = 1001;
+    pub(super) const POLICY: u16 = 1008;
     pub(super) const INTERNAL: u16 = 1011;
     pub(super) const TRY_AGAIN: u16 = 1013;
 }
@@ -61,6 +63,8 @@ pub(super) struct WatchQuery {
 
 /// `GET /rooms/{room}/events`
 pub(super) async fn watch(
+    // Before the token is looked at, so that no change after that is missed.
+    mut stay: Stay,
     _visitor: Visitor<Watch>,
     State(app): State<App>,
     Client(client): Client,
@@ -81,10 +85,38 @@ pub(super) async fn watch(
             kit: app.kit,
             next: None,
         };
-        let end = dashboard.show(query.after).await;
+        let end = tokio::select! {
+            end = dashboard.show(query.after) => end,
+            () = stay.revoked() => End::Revoked,
+        };
         dashboard.close(end).await;
         drop(place);
     }))
+}
+
+/// What lets a dashboard stay: the token it came by, where one is needed.
+pub(super) struct Stay(Option<Pass>);
+
+impl Stay {
+    /// Ready once the token is taken away.
+    async fn revoked(&mut self) {
+        match &mut self.0 {
+            Some(pass) => pass.revoked().await,
+            None => pending().await,
+        }
+    }
+}
+
+impl FromRequestParts<App> for Stay {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let request = AuthRequest::new(parts, None);
+        let shown = app.keys.as_ref().zip(request.bearer_token());
+        Ok(Self(
+            shown.map(|(keys, token)| keys.pass(token, Scope::Watch)),
+        ))
+    }
 }
 
 /// A request to become a WebSocket.
@@ -125,6 +157,8 @@ enum End {
     Gone,
     /// The room's side ended it.
     Closed(CloseReason),
+    /// The token it came by was taken away.
+    Revoked,
     /// The past could not be read.
     Failed(RoomError),
 }
@@ -264,6 +298,11 @@ impl Dashboard {
                 (reason.as_str(), close_code::GOING_AWAY)
             }
             End::Closed(reason) => (reason.as_str(), close_code::NORMAL),
+            End::Revoked => {
+                let reason = "token_revoked";
+                counter!("roomkit_admission_refused_total", "reason" => reason).increment(1);
+                (reason, close_code::POLICY)
+            }
             End::Failed(error) => {
                 tracing::error!(%error, room_id = %self.room, "a dashboard could not be shown");
                 ("failed", close_code::INTERNAL)

@@ -217,12 +217,11 @@ async fn r6_a_closed_room_takes_no_calls() {
     let server = TestServer::start("").await;
     server.session("?room=lobby").await;
     server.delete("/rooms/lobby").await;
-    let mut caller = server.call("?room=lobby").await;
-    let error = caller.until("error").await;
-    assert!(
-        error["message"].as_str().unwrap().contains("closed"),
-        "{error}"
-    );
+    let refused = Socket::open(server.address, "/ws?room=lobby", &[]).await;
+    let (status, error, _) = refusal(refused);
+    assert_eq!((status, &error["code"]), (409, &json!("room_closed")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("closed"), "{error}");
 }
 
 #[tokio::test]

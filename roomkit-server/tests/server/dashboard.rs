@@ -1,5 +1,6 @@
 //! The dashboard socket: what it shows, from where, and how it ends.
 
+use roomkit::mock::Counters;
 use serde_json::json;
 
 use crate::support::{Socket, TestServer, refusal, soon};
@@ -128,6 +129,46 @@ async fn r6_the_end_of_the_room_is_told() {
         !late.passed.is_empty(),
         "the past of a closed room can be read"
     );
+}
+
+#[tokio::test]
+async fn x7_a_dashboard_whose_token_is_taken_away_is_closed_and_the_others_go_on() {
+    let settings = |tokens: &str| format!("[auth]\ntokens = ['caller', {tokens}]");
+    let server = TestServer::start(&settings("'gone', 'kept', 'less'")).await;
+    let _caller = server.session("?room=lobby&token=caller").await;
+    let minted = server
+        .post("/tokens?token=caller", json!({"scopes": ["watch"]}))
+        .await;
+    let minted = minted.json()["token"].as_str().unwrap().to_owned();
+    let watch = async |token: &str| {
+        let query = format!("?after=-1&token={token}");
+        server.dashboard("lobby", &query).await
+    };
+    let mut stay = [watch("kept").await, watch(&minted).await];
+    let mut go = [watch("gone").await, watch("less").await];
+
+    let counters = Counters::default();
+    let counting = counters.here();
+    let fewer = "'kept', { token = 'less', scopes = ['call'] }";
+    server.reload(&settings(fewer)).await;
+    for dashboard in &mut go {
+        assert_eq!(
+            dashboard.until("closed").await,
+            json!({"type": "closed", "reason": "token_revoked"})
+        );
+        assert_eq!(dashboard.next().await, None);
+        assert_eq!(dashboard.close_code, Some(1008));
+    }
+    drop(counting);
+    let counted = counters.get("roomkit_admission_refused_total", "token_revoked");
+    assert_eq!(counted, 2);
+    let note = json!({"text": "still here?", "visibility": "none"});
+    server
+        .post("/rooms/lobby/messages?token=caller", note)
+        .await;
+    for dashboard in &mut stay {
+        dashboard.stored("still here?").await;
+    }
 }
 
 #[tokio::test]

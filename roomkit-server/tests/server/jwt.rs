@@ -6,12 +6,22 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use ring::hmac;
+use ring::{
+    hmac,
+    rand::SystemRandom,
+    signature::{Ed25519KeyPair, KeyPair},
+};
 use roomkit::mock::Counters;
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
 
-use crate::support::{Socket, TestServer, refusal, request};
+#[cfg(unix)]
+use crate::support::program::File;
+use crate::{
+    support::{Socket, TestServer, refusal, request},
+    tokens::ask,
+    webrtc::{OFFER, TRANSPORT, offer},
+};
 
 /// Set by cargo, and long enough for a secret.
 const SECRET: &str = env!("CARGO_PKG_DESCRIPTION");
@@ -190,8 +200,105 @@ async fn x7_an_issuer_that_was_taken_away_opens_nothing_and_may_come_back() {
     let none = reload.take_over(&config("")).await.unwrap();
     assert!(none.needs_restart.is_empty(), "{none:?}");
     assert_eq!(status().await, 401);
+    let another = reload.take_over(&issuer("another")).await.unwrap();
+    assert_eq!(another.needs_restart, ["auth.jwt"]);
+    assert_eq!(status().await, 401, "it does not come back as another");
     let again = reload.take_over(&issuer("i")).await.unwrap();
     assert!(again.needs_restart.is_empty(), "{again:?}");
     assert_eq!(status().await, 404);
     running.abort();
+}
+
+#[tokio::test]
+async fn x7_an_issuer_that_is_new_needs_a_restart_and_opens_nothing_before() {
+    let server = TestServer::start("[auth]\ntokens = ['hunter2']").await;
+    let instead = server
+        .reload("[auth.jwt]\nissuer = 'i'\naudience = 'a'\nsecret_env = 'CARGO_PKG_DESCRIPTION'")
+        .await;
+    assert_eq!(instead.needs_restart, ["auth.jwt"]);
+    assert!(instead.locks_out);
+    for token in ["hunter2", &*token(&claims("watch", true))] {
+        let refused = server.get(&format!("/rooms/lobby?token={token}")).await;
+        refused.is_error(401, "unauthorized");
+    }
+}
+
+/// A key of an issuer, and its part of a JWK set.
+struct Key {
+    id: &'static str,
+    pair: Ed25519KeyPair,
+}
+
+impl Key {
+    fn new(id: &'static str) -> Self {
+        let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pair.as_ref()).unwrap();
+        Self { id, pair }
+    }
+
+    fn set(&self) -> String {
+        let x = BASE64.encode(self.pair.public_key());
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": self.id, "x": x}]}).to_string()
+    }
+
+    fn token(&self, scope: &str) -> String {
+        let header = json!({"alg": "EdDSA", "kid": self.id});
+        let [header, claims] =
+            [header, claims(scope, true)].map(|part| BASE64.encode(part.to_string()));
+        let signed = format!("{header}.{claims}");
+        let signature = BASE64.encode(self.pair.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn x7_a_reload_reads_the_issuers_keys_again_and_who_shows_a_withdrawn_one_is_out() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let file = File::new("jwks", &old.set());
+    let settings = format!(
+        "[auth]\ntokens = ['caller']\n[auth.jwt]\nissuer = 'i'\naudience = 'a'\njwks = '{}'\n{TRANSPORT}\n\
+         [[transports]]\nname = 'websocket'\npath = '/ws'",
+        file.path()
+    );
+    let server = TestServer::start(&settings).await;
+    let _caller = server.session("?room=lobby&token=caller").await;
+    let watch = async |key: &Key| {
+        let path = format!("/rooms/lobby/events?token={}", key.token("watch"));
+        Socket::open(server.address, &path, &[]).await
+    };
+    let mut dashboard = watch(&old).await.unwrap();
+    let caller = old.token("call");
+    let post = async |token: &str, body: &str| ask(&server, token, "POST", OFFER, body).await;
+    let begun = post(&caller, &offer("one", "a", false)).await;
+    assert_eq!(begun.status, 200, "{}", begun.body);
+
+    file.write(&new.set());
+    let reloaded = server.reload(&settings).await;
+    assert!(reloaded.needs_restart.is_empty(), "{reloaded:?}");
+    assert_eq!(dashboard.until("closed").await["reason"], "token_revoked");
+    assert_eq!(refusal(watch(&old).await).0, 401);
+    assert!(watch(&new).await.is_ok());
+    let refused = post(&caller, &offer("two", "a", false)).await;
+    assert_eq!(refused.status, 401, "{}", refused.body);
+    let goes_on = post(&caller, &offer("one", "b", true)).await;
+    assert_eq!(goes_on.status, 200, "c3: {}", goes_on.body);
+
+    // What cannot be read changes nothing.
+    file.write("no set");
+    let refused = server.try_reload(&settings).await.unwrap_err().to_string();
+    assert!(refused.starts_with("auth.jwt.jwks: "), "{refused}");
+    assert!(watch(&new).await.is_ok());
+    // Without its issuer, a call goes on as well.
+    file.write(&new.set());
+    let caller = new.token("call");
+    let begun = post(&caller, &offer("three", "a", false)).await;
+    assert_eq!(begun.status, 200, "{}", begun.body);
+    let without = settings.replace("[auth.jwt]", "[ignored]");
+    let without = without.split("[ignored]").next().unwrap();
+    server.reload(&format!("{without}{TRANSPORT}")).await;
+    let goes_on = post(&caller, &offer("three", "b", true)).await;
+    assert_eq!(goes_on.status, 200, "c3: {}", goes_on.body);
+    let refused = post(&caller, &offer("four", "a", false)).await;
+    assert_eq!(refused.status, 401, "{}", refused.body);
 }

@@ -24,3 +24,4 @@ mod support;
 mod tls;
 mod tokens;
 mod trust;
+mod webrtc;

@@ -1,6 +1,6 @@
 //! The real program: its command line, its exit codes, its end.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{ffi::OsStr, fs, net::SocketAddr, os::unix::ffi::OsStrExt, path::Path};
 
 use roomkit::mock::fake_gemini::FakeGemini;
 use serde_json::json;
@@ -16,6 +16,19 @@ use crate::support::{
     program::{File, Running, is_refusal, output, program, signal},
     soon,
 };
+
+#[tokio::test]
+async fn x1_a_variable_that_holds_no_text_is_named_and_not_shown() {
+    let mut command = program(&["--auth-token-env", "ROOMKIT_TEST_TOKENS"]);
+    command.env("ROOMKIT_TEST_TOKENS", OsStr::from_bytes(b"hunter2\xff"));
+    let refused = soon(command.output()).await.unwrap();
+    is_refusal(
+        &refused,
+        2,
+        &["auth.token_env", "ROOMKIT_TEST_TOKENS", "UTF-8"],
+    );
+    assert!(!String::from_utf8_lossy(&refused.stderr).contains("hunter2"));
+}
 
 #[tokio::test]
 async fn what_is_wrong_on_the_command_line_is_one_line_and_exit_code_2() {

@@ -11,7 +11,10 @@ use tokio::{
     process::Command,
 };
 
-use crate::support::{Answer, Socket, TestServer, refusal, request, soon};
+use crate::{
+    support::{Answer, Socket, TestServer, refusal, request, soon},
+    webrtc::{OFFER, offer},
+};
 
 const REFUSED: &str = "roomkit_admission_refused_total";
 
@@ -44,7 +47,13 @@ async fn server() -> TestServer {
     TestServer::start(SETTINGS).await
 }
 
-async fn ask(server: &TestServer, token: &str, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) async fn ask(
+    server: &TestServer,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Answer {
     let bearer = format!("Bearer {token}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -88,7 +97,7 @@ async fn refused_call(server: &TestServer, token: &str, query: &str) -> (u16, St
 }
 
 /// A token signed with the server's key, that expires then.
-fn signed(id: &str, expires_at_ms: i64) -> String {
+pub(crate) fn signed(id: &str, expires_at_ms: i64) -> String {
     let claims = json!({
         "id": id, "expires_at_ms": expires_at_ms, "grant": {"scopes": ["call", "watch"]},
     });
@@ -99,7 +108,7 @@ fn signed(id: &str, expires_at_ms: i64) -> String {
     format!("{payload}.{signature}")
 }
 
-fn in_a_minute() -> i64 {
+pub(crate) fn in_a_minute() -> i64 {
     jiff::Timestamp::now().as_millisecond() + 60_000
 }
 
@@ -178,13 +187,10 @@ async fn x2_a_token_for_one_room_opens_no_other() {
         let token = minted(&server, wish.clone()).await;
         let refused = refused_call(&server, &token, query).await;
         assert_eq!(refused, (403, "forbidden".into()), "{query}");
-        let offer = format!("/rtc/webrtc/offer{query}");
-        let body = json!({"type": "offer", "sdp": sdp("a"), "webrtc_id": "x"}).to_string();
+        let path = format!("{OFFER}{query}");
+        let body = offer("x", "a", false);
         let token = minted(&server, wish.clone()).await;
-        assert_eq!(
-            ask(&server, &token, "POST", &offer, &body).await.status,
-            403
-        );
+        assert_eq!(ask(&server, &token, "POST", &path, &body).await.status, 403);
     }
     let token = minted(&server, wish).await;
     for path in [
@@ -222,6 +228,20 @@ async fn x2_who_is_told_to_try_again_can_with_the_same_token() {
     caller.until("session_started").await;
     let again = refused_call(&server, &token, "?room=lobby").await;
     assert_eq!(again, (401, "token_used".into()));
+}
+
+#[tokio::test]
+async fn x2_who_calls_into_a_closed_room_is_told_before_the_token_is_used() {
+    let server = server().await;
+    let caller = call(&server, "call-key", "?room=shut").await.ok().unwrap();
+    let closed = ask(&server, "write-key", "DELETE", "/rooms/shut", "").await;
+    assert_eq!(closed.status, 200, "{}", closed.body);
+    drop(caller);
+    let token = minted(&server, json!({"scopes": ["call"]})).await;
+    let refused = refused_call(&server, &token, "?room=shut").await;
+    assert_eq!(refused, (409, "room_closed".into()));
+    let elsewhere = call(&server, &token, "?room=open").await;
+    elsewhere.unwrap().until("session_started").await;
 }
 
 #[tokio::test]
@@ -397,68 +417,4 @@ async fn x1_no_token_is_in_the_log_of_the_program_at_any_level() {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "X1");
     }
-}
-
-// ----- WebRTC, whose clients send more than one request
-
-/// An offer that leads nowhere, with these credentials.
-fn sdp(ufrag: &str) -> String {
-    let fingerprint = ["AA"; 32].join(":");
-    format!(
-        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:{ufrag}{ufrag}{ufrag}{ufrag}\r\n\
-         a=ice-pwd:1Jk0+eG0i8lq0xAq1Qh3J8a{ufrag}\r\na=fingerprint:sha-256 {fingerprint}\r\n\
-         a=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
-    )
-}
-
-#[tokio::test]
-async fn x2_trickle_and_restart_are_no_second_use_even_after_the_token_expired() {
-    let server = server().await;
-    let offer = "/rtc/webrtc/offer";
-    let body = |id: &str, ufrag: &str, restart: bool| {
-        json!({"type": "offer", "sdp": sdp(ufrag), "webrtc_id": id, "restart": restart}).to_string()
-    };
-    let candidate = |id: &str| {
-        json!({
-            "type": "ice-candidate", "webrtc_id": id,
-            "candidate": {"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "sdpMid": "0"},
-        })
-        .to_string()
-    };
-    // The same token as it is now, and as it is once it has expired.
-    let (now, later) = (signed("ann", in_a_minute()), signed("ann", 0));
-    let other = signed("bob", in_a_minute());
-
-    let early = ask(&server, &now, "POST", offer, &candidate("one")).await;
-    assert_eq!(early.status, 202, "{}", early.body);
-    let answered = ask(&server, &now, "POST", offer, &body("one", "a", false)).await;
-    assert_eq!(answered.status, 200, "{}", answered.body);
-    let second = ask(&server, &now, "POST", offer, &body("two", "a", false)).await;
-    assert_eq!(second.status, 401);
-    assert_eq!(second.json()["meta"]["error"], "token_used");
-
-    for (token, ufrag) in [(&now, "b"), (&later, "c")] {
-        let trickled = ask(&server, token, "POST", offer, &candidate("one")).await;
-        assert_eq!(trickled.status, 200, "{}", trickled.body);
-        let restarted = ask(&server, token, "POST", offer, &body("one", ufrag, true)).await;
-        assert_eq!(restarted.status, 200, "{}", restarted.body);
-    }
-    // Of what is not its call, an expired token says nothing.
-    for body in [
-        candidate("two"),
-        body("two", "d", true),
-        body("two", "d", false),
-    ] {
-        let refused = ask(&server, &later, "POST", offer, &body).await;
-        assert_eq!(refused.json()["meta"]["error"], "token_expired");
-    }
-    // Another token with as much in it is another client.
-    for body in [candidate("one"), body("one", "d", true)] {
-        let refused = ask(&server, &other, "POST", offer, &body).await;
-        assert_eq!(refused.json()["meta"]["error"], "forbidden");
-    }
-    let path = format!("{offer}/one");
-    assert_eq!(ask(&server, &other, "DELETE", &path, "").await.status, 403);
-    assert_eq!(ask(&server, &later, "DELETE", &path, "").await.status, 204);
 }

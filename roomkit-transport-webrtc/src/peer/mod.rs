@@ -77,7 +77,7 @@ pub(crate) struct Negotiated {
 }
 
 /// Whose a connection is: who shows the same again may speak of it.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 pub(crate) struct Owner {
     /// What authentication said; becomes part of the session's metadata.
     pub(crate) metadata: Map<String, Value>,

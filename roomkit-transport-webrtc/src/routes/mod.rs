@@ -203,19 +203,8 @@ impl Signalling {
     /// Whether what this caller says of a client is its own affair. Of a client that is not there it
     /// may speak while its credentials are valid.
     async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
-        let Identity {
-            metadata,
-            room,
-            participant,
-            ..
-        } = caller.identity.clone();
-        let owner = Owner {
-            metadata,
-            room,
-            participant,
-        };
         match self.transport.shared.callers.get(id) {
-            Ok(peer) if peer.owner == owner => Ok(()),
+            Ok(peer) if caller.identity.is_same_client(&identity(&peer.owner)) => Ok(()),
             Ok(_) => {
                 let message = "webrtc_id: is another client's";
                 Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
@@ -242,6 +231,15 @@ impl Signalling {
             .await
             .map_err(|error| rejection(&error))
     }
+}
+
+/// The owner of a connection, as requests about it are compared with it.
+fn identity(owner: &Owner) -> Identity {
+    let mut identity = Identity::default();
+    identity.metadata.clone_from(&owner.metadata);
+    identity.room.clone_from(&owner.room);
+    identity.participant.clone_from(&owner.participant);
+    identity
 }
 
 /// `GET /webrtc/config`

@@ -102,6 +102,34 @@ async fn x2_the_keys_of_an_address_change_and_strangers_do_not_have_them_asked_f
 }
 
 #[tokio::test]
+async fn x7_a_withdrawn_key_is_good_for_calls_that_run_and_an_expired_token_for_what_is_open() {
+    let (old, new) = (Signer::es256(), Signer::es256());
+    let site = Site::start(set(&[old.jwk("old")])).await;
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    jwt.fetch().await.unwrap();
+    let header = json!({"alg": "ES256", "kid": "old"});
+    let expired = old.token(&header, &with("exp", json!(NOW - 3600)));
+    assert_eq!(read(&jwt, &expired), Err(Refused::Expired));
+    assert!(jwt.still_takes(&expired));
+
+    site.answers(StatusCode::OK, set(&[new.jwk("new")]));
+    jwt.fetch().await.unwrap();
+    let withdrawn = token(&old, "old");
+    assert!(!jwt.still_takes(&expired) && !jwt.still_takes(&withdrawn));
+    for purpose in [Purpose::Session, Purpose::Other] {
+        let refused = jwt.read(&withdrawn, purpose, now());
+        assert_eq!(refused, Err(Refused::UnknownKey));
+    }
+    let existing = |token: &str| jwt.read(token, Purpose::Existing, now());
+    assert!(existing(&withdrawn).is_ok() && existing(&expired).is_ok());
+    assert_eq!(existing(&token(&new, "old")), Err(Refused::UnknownKey));
+
+    site.answers(StatusCode::OK, set(&[old.jwk("old")]));
+    jwt.fetch().await.unwrap();
+    assert!(admits(&jwt, &withdrawn).await, "it came back");
+}
+
+#[tokio::test]
 async fn x2_who_hangs_up_neither_has_the_keys_asked_for_again_nor_keeps_them_from_others() {
     let (new, stranger) = (Signer::es256(), Signer::es256());
     let site = Site::start(set(&[new.jwk("new")])).await;

@@ -8,7 +8,7 @@ pub(crate) mod tls;
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use roomkit_server::{Server, config::Config};
+use roomkit_server::{Reload, Reloaded, Server, ServerError, config::Config};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -37,6 +37,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    reload: Reload,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -44,22 +45,28 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts a server with these settings, laid over a free port.
     pub(crate) async fn start(settings: &str) -> Self {
-        let mut config: Config = toml::from_str(settings).unwrap();
-        config.listen = "127.0.0.1:0".into();
-        // A test may keep its one thread as busy as it likes.
-        config.limits.max_load = 1.0;
-        config.limits.max_timer_lateness_ms = 0;
-        let server = Server::bind(config).await.unwrap();
-        let address = server.address();
+        let server = Server::bind(config(settings)).await.unwrap();
+        let (address, reload) = (server.address(), server.reload(None));
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            reload,
             stop: Some(stop),
             running,
         }
+    }
+
+    /// Gives it other settings while it runs.
+    pub(crate) async fn reload(&self, settings: &str) -> Reloaded {
+        self.try_reload(settings).await.unwrap()
+    }
+
+    /// The same, of settings that may be refused.
+    pub(crate) async fn try_reload(&self, settings: &str) -> Result<Reloaded, ServerError> {
+        self.reload.take_over(&config(settings)).await
     }
 
     /// Tells it to stop.
@@ -104,6 +111,15 @@ impl TestServer {
         let path = format!("/rooms/{room}/events{query}");
         Socket::open(self.address, &path, &[]).await.unwrap()
     }
+}
+
+fn config(settings: &str) -> Config {
+    let mut config: Config = toml::from_str(settings).unwrap();
+    config.listen = "127.0.0.1:0".into();
+    // A test may keep its one thread as busy as it likes.
+    config.limits.max_load = 1.0;
+    config.limits.max_timer_lateness_ms = 0;
+    config
 }
 
 // ----- HTTP
