@@ -33,19 +33,18 @@ pub(crate) struct Toolbox {
     /// What the model is told.
     definitions: Vec<ToolDefinition>,
     entries: Arc<HashMap<String, Entry>>,
-    /// How the model finds the tools it is not told of.
-    search: Option<Arc<Search>>,
+    /// What is searched where there are many.
+    search: Option<ToolSearch>,
+    /// Where the model finds the tools it is not told of, if they are so many.
+    index: Option<Arc<Index>>,
+    /// What it found last.
+    found: Vec<String>,
 }
 
 struct Entry {
     definition: ToolDefinition,
     schema: jsonschema::Validator,
     handler: Option<Arc<dyn ToolHandler>>,
-}
-
-struct Search {
-    index: Arc<Index>,
-    keep: Vec<String>,
 }
 
 impl Toolbox {
@@ -77,55 +76,61 @@ impl Toolbox {
             entries: Arc::new(entries),
             search: None,
         })
+            index: None,
+            found: Vec::new(),
     }
 
-    /// The same, of which the model is told only where to look for them, if they are many.
-    pub(crate) fn searched(self, search: Option<&ToolSearch>) -> Result<Self, ConfigError> {
-        let is_needed = |search: &&ToolSearch| self.definitions.len() > search.more_than;
-        let Some(search) = search.filter(is_needed) else {
+    /// The same, of which the model is told only where to look for them, if they are many. The name of
+    /// the search is refused also while they are few.
+    pub(crate) fn searched(mut self, search: Option<&ToolSearch>) -> Result<Self, ConfigError> {
+        self.search = search.cloned();
+        let Some(search) = search else {
             return Ok(self);
         };
         let index = Arc::new(Index::new(&self.definitions, search.results));
-        let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
-        let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
-        let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
-        if entries.insert(FIND_TOOLS.to_owned(), finder).is_some() {
+        if self.declares(FIND_TOOLS) {
             let problem = format!("a tool is called `{FIND_TOOLS}` like the search; rename it");
             return Err(ConfigError::field("tools", problem));
         }
-        let toolbox = Self {
-            fallback: self.fallback,
-            definitions: Vec::new(),
-            entries: Arc::new(entries),
-            search: Some(Arc::new(Search {
-                index,
-                keep: search.keep.clone(),
-            })),
-        };
-        Ok(toolbox.showing(&[]))
+        if self.definitions.len() <= search.more_than {
+            return Ok(self);
+        }
+        let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
+        let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
+        let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
+        entries.insert(FIND_TOOLS.to_owned(), finder);
+        self.entries = Arc::new(entries);
+        self.index = Some(index);
+        Ok(self.showing(&[]))
     }
 
-    /// The same, of which the model is told these.
+    /// The same, of which the model is told these, as far as it has them.
     pub(crate) fn showing(&self, found: &[String]) -> Self {
         let mut shown = self.clone();
-        if let Some(search) = &self.search {
+        if let (Some(search), Some(_)) = (&self.search, &self.index) {
             let finder = FIND_TOOLS.to_owned();
             let mut names: Vec<&String> = [&finder].into_iter().chain(&search.keep).collect();
             names.extend(found.iter().filter(|name| !search.keep.contains(name)));
             let entries = names.into_iter().filter_map(|name| self.entries.get(name));
             shown.definitions = entries.map(|entry| entry.definition.clone()).collect();
         }
+            shown.found = found.to_vec();
         shown
     }
 
     /// What a call of this tool finds, if it is the search.
+    /// What the model found last, where it has to search.
+    pub(crate) fn found(&self) -> &[String] {
+        &self.found
+    }
+
     fn find(&self, name: &str, arguments: &Map<String, Value>) -> Option<Vec<String>> {
-        let search = self.search.as_ref().filter(|_| name == FIND_TOOLS)?;
-        let found = search.index.find(Index::query(arguments));
+        let index = self.index.as_ref().filter(|_| name == FIND_TOOLS)?;
+        let found = index.find(Index::query(arguments));
         Some(found.into_iter().map(str::to_owned).collect())
     }
 
-    /// Other tools in place of these; those of a known name keep who answers them.
+    /// Other tools in place of these, searched like these; those of a known name keep who answers them.
     pub(crate) fn redeclared(&self, definitions: &[ToolDefinition]) -> Result<Self, ConfigError> {
         let tools = definitions.iter().map(|definition| Tool {
             definition: definition.clone(),
@@ -134,7 +139,7 @@ impl Toolbox {
                 .get(&definition.name)
                 .and_then(|entry| entry.handler.clone()),
         });
-        Self::new(tools.collect(), self.fallback.as_ref())
+        Self::new(tools.collect(), self.fallback.as_ref())?.searched(self.search.as_ref())
     }
 
     pub(crate) fn definitions(&self) -> &[ToolDefinition] {
@@ -276,8 +281,7 @@ impl ToolContext {
                 };
                 let mut finished = self.answer(handler, call).await;
                 if let Some(found) = found {
-                    finished.change =
-                        Some(Box::new(Change::of_search(self.toolbox.showing(&found))));
+                    finished.change = Some(Box::new(Change::of_search(found)));
                 }
                 finished
             }
