@@ -78,6 +78,12 @@ impl Toolbox {
         })
             index: None,
             found: Vec::new(),
+        })
+    }
+
+    /// Whether a toolbox could have this tool, if it had no other of its name.
+    pub(crate) fn check(definition: &ToolDefinition) -> Result<(), ConfigError> {
+        Entry::new(definition.clone(), None).map(drop)
     }
 
     /// The same, of which the model is told only where to look for them, if they are many. The name of
