@@ -110,6 +110,11 @@ impl RoomKit {
             .await
     }
 
+    /// A room that is open.
+    pub(crate) async fn live_room(&self, room: &RoomId) -> Result<Arc<LiveRoom>, RoomError> {
+        self.shared().live(room).await
+    }
+
     /// How many rooms are open, of those that this kit has made or that were named since it exists.
     pub fn open_rooms(&self) -> usize {
         self.shared().count_live()
