@@ -152,9 +152,8 @@ pub(super) fn role_in(event: &RoomEvent, key: &str) -> Role {
 
 /// What a binding allows a voice.
 pub(super) fn permissions_of(binding: &ChannelBinding) -> Permissions {
-    let writes = matches!(binding.access, Access::ReadWrite | Access::WriteOnly);
     Permissions {
-        microphone: writes && !binding.muted,
+        microphone: binding.can_write(),
         voice: binding.access != Access::None && !binding.output_muted,
     }
 }

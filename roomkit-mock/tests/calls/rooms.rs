@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use roomkit_core::{
     RealtimeVoiceChannel, WeakRoomKit,
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
+    ephemeral::EphemeralKind,
     error::RoomError,
     hook::Hook,
     id::{ChannelId, RoomId},
@@ -13,6 +14,7 @@ use roomkit_core::{
     room::{
         Access, ChannelBinding, Content, EventKind, EventStatus, NewEvent, RoomEvent, Visibility,
     },
+    subscriber::{RoomUpdate, SubscribeOptions},
 };
 use roomkit_mock::{
     MockConnection, MockRealtimeProvider, MockRealtimeTransport,
@@ -339,6 +341,53 @@ async fn a7_a_channel_that_may_not_read_is_told_nothing() {
         write(&house, NewEvent::text("not for you")).await;
     }
     assert_eq!(call.ai.commands(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a7_r2_what_the_ai_says_to_a_muted_caller_is_shown_in_the_room() {
+    let house = House::new().await;
+    let options = SubscribeOptions::new().channel(DESK);
+    let mut updates = house.kit.subscribe(ROOM, options).await.unwrap();
+    let call = house.call().await;
+    house.kit.mute(ROOM, VOICE).await.unwrap();
+    for role in [Role::User, Role::Assistant] {
+        if role == Role::Assistant {
+            call.ai.simulate_response_start(None);
+            call.ai.simulate_audio(pcm(ms(20)));
+        }
+        let said = format!("by the {}", role.as_str());
+        call.ai.simulate_transcription("by", role, false, None);
+        call.ai.simulate_transcription(&said, role, true, None);
+        call.ai.simulate_response_end(None);
+        call.wait_for_final(&said).await;
+    }
+    settle().await;
+    let stored = house.messages().await;
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|event| (event.content.as_text().unwrap(), event.status))
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            ("by the user", EventStatus::Blocked),
+            ("by the assistant", EventStatus::Delivered)
+        ]
+    );
+    soon(house.kit.close()).await;
+    let mut shown = Vec::new();
+    while let Some(update) = updates.recv().await {
+        match update {
+            RoomUpdate::Ephemeral(event) if event.kind == EphemeralKind::Transcription => {
+                shown.push(event.data["role"].as_str().unwrap().to_owned());
+            }
+            RoomUpdate::Event(event) if event.kind == EventKind::Message => {
+                shown.push(event.content.as_text().unwrap().to_owned());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(shown, ["assistant", "by the assistant"]);
 }
 
 #[tokio::test(start_paused = true)]
