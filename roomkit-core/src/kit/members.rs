@@ -8,9 +8,11 @@ use std::{
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{RoomKit, shared::Shared};
 use crate::{
+    call::telling,
     channel::{Channel, DetachReason},
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
@@ -342,6 +344,19 @@ impl Shared {
             }
         }))
         .await;
+    }
+
+    /// Waits until the channels are out of the room that were being taken out before these: they may
+    /// still write their last words. A hook or an observer that asks is one that they may wait for.
+    pub(super) async fn others_left(&self, room: &LiveRoom, places: &[Place]) {
+        let others = room.leaving_beside(places);
+        let limits = others.iter().map(|channel| self.close_timeout(channel));
+        if telling().is_none()
+            && let Some(limit) = limits.max()
+            && timeout(limit, room.others_left(places)).await.is_err()
+        {
+            tracing::warn!(room = %room.id, "a channel that is being taken out does not let go");
+        }
     }
 
     pub(super) async fn close_channel(&self, channel: &Arc<dyn Channel>) {

@@ -186,6 +186,7 @@ impl Shared {
         let places = room.begin_leaving_all();
         self.tell_detached(&room.id, &places, DetachReason::RoomClosed)
             .await;
+        self.others_left(room, &places).await;
         let closed = {
             let _last_write = room.commit.lock().await;
             let _opening = self.opening.lock().await;

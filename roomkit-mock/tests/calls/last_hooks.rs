@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use roomkit_core::{
+    RealtimeSession, RoomKit,
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
     provider::Role,
     recording::{Consent, Recording},
+    room::TimelineQuery,
+    store::{MemoryStore, RoomStore},
 };
-use roomkit_mock::{Counters, Gate, MockRecordingSink};
+use roomkit_mock::{
+    Counters, Gate, MockRealtimeProvider, MockRealtimeTransport, MockRecordingSink,
+};
 use tokio::runtime::Handle;
 
-use crate::support::{House, Notes, ROOM, ms, settle, soon};
+use crate::support::{House, Notes, ROOM, VOICE, ms, pcm, settle, soon};
 
 /// What a session ends with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,6 +96,67 @@ async fn t5_r5_hooks_look_at_the_last_words_when_one_of_them_closes_the_kit() {
 #[tokio::test(start_paused = true)]
 async fn t5_r5_hooks_look_at_the_last_words_when_one_of_them_closes_the_room() {
     t5_holds_when_a_hook_closes(With::Room).await;
+}
+
+/// The channel is being taken out when something else closes, and a hook is at its last words.
+async fn t5_last_words_of_a_channel_that_is_leaving(with: With) {
+    let store = Arc::new(MemoryStore::new());
+    let house = House::built(
+        RoomKit::builder().store(Arc::clone(&store) as _).build(),
+        MockRealtimeProvider::new(),
+        MockRealtimeTransport::new(),
+        |voice| voice,
+    )
+    .await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    house.kit.add_hook(Hook::transcription(move |_| {
+        let gate = held.clone();
+        async move {
+            gate.wait().await;
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("my last words", Role::User, true, None);
+    settle().await;
+    let kit = house.kit.clone();
+    let leaving = tokio::spawn(async move {
+        match with {
+            With::Room => kit.detach_channel(ROOM, VOICE).await,
+            With::Kit => kit.unregister_channel(VOICE).await,
+        }
+    });
+    settle().await;
+    let kit = house.kit.clone();
+    let closing = tokio::spawn(async move {
+        match with {
+            With::Room => drop(kit.close_room(ROOM).await.unwrap()),
+            With::Kit => kit.close().await,
+        }
+    });
+    settle().await;
+    gate.open();
+    soon(leaving).await.unwrap().unwrap();
+    soon(closing).await.unwrap();
+    let (room, query) = (ROOM.into(), TimelineQuery::new());
+    let events = store.timeline(&room, &query).await.unwrap();
+    let texts: Vec<_> = events
+        .iter()
+        .filter_map(|event| event.content.as_text())
+        .collect();
+    assert_eq!(texts, ["my last words"], "{with:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r6_t5_a_room_that_closes_waits_for_a_channel_that_is_leaving() {
+    t5_last_words_of_a_channel_that_is_leaving(With::Room).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_t5_a_kit_that_closes_waits_for_a_channel_that_is_leaving() {
+    t5_last_words_of_a_channel_that_is_leaving(With::Kit).await;
 }
 
 /// The room is gone long before the hook is done with the first words.

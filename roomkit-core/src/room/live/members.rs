@@ -112,6 +112,27 @@ impl LiveRoom {
     }
 
     /// The channel is out: nothing more is delivered to it or to those who read as it.
+    /// The channels that are leaving beside these.
+    pub(crate) fn leaving_beside(&self, places: &[Place]) -> Vec<Arc<dyn Channel>> {
+        let state = self.state();
+        let others = state.members.iter().filter(|member| {
+            let is_one = places.iter().any(|(channel, _)| member.is(channel));
+            member.stage == Stage::Leaving && !is_one
+        });
+        others.map(|member| Arc::clone(&member.channel)).collect()
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn others_left(&self, places: &[Place]) {
+        loop {
+            let left = self.left.notified();
+            if self.leaving_beside(places).is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     pub(crate) fn leave(&self, channel: &ChannelId) {
         let (member, readers) = {
             let mut state = self.state();
@@ -126,6 +147,7 @@ impl LiveRoom {
         if let Some(lane) = member.and_then(|member| member.lane) {
             lane.stop();
         }
+        self.left.notify_waiters();
         for reader in readers {
             reader.queue.close(CloseReason::Detached);
         }

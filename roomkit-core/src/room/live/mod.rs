@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use tokio::sync::Notify;
+
 use super::{
     ChannelBinding, Visibility,
     lane::{HookLane, Lane, LaneContext},
@@ -34,6 +36,8 @@ pub(crate) struct LiveRoom {
     context: LaneContext,
     /// Held while the room is being closed.
     pub(crate) closing: tokio::sync::Mutex<()>,
+    /// Told when a channel is out.
+    left: Notify,
 }
 
 struct State {
@@ -104,6 +108,7 @@ impl LiveRoom {
         }
     }
 
+            left: Notify::new(),
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
