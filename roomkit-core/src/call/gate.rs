@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     change::Change,
     io::{ToolAnswer, ToolRequest},
+    publisher::as_told,
 };
 use crate::{
     error::ConfigError,
@@ -257,19 +258,21 @@ pub(crate) struct Finished {
 
 impl ToolContext {
     /// Runs one call through the gate to an answer. Every refusal is an answer too, and so is a
-    /// panic.
+    /// panic. Once it is cancelled its handler is dropped, a hook that runs then runs to its end, and
+    /// there is no answer.
     pub(crate) async fn run(
         self,
         request: ToolRequest,
         cancelled: CancellationToken,
         reporter: Reporter,
-    ) -> Finished {
+    ) -> Option<Finished> {
         let ToolRequest {
             call_id,
             name,
             arguments,
         } = request;
-        let admitted = self.admit(&call_id, &name, &arguments).await;
+        let admitted = self.admit(&call_id, &name, &arguments);
+        let admitted = as_told(&self.session, admitted).await;
         let arguments = admitted.as_ref().ok();
         let arguments = arguments.map(|(_, arguments)| arguments.clone());
         let finished = match admitted {
@@ -282,10 +285,11 @@ impl ToolContext {
                     call_id: call_id.clone(),
                     name: name.clone(),
                     arguments,
-                    cancelled,
+                    cancelled: cancelled.clone(),
                     reporter,
                 };
-                let mut finished = self.answer(handler, call).await;
+                let answer = self.answer(handler, call);
+                let mut finished = cancelled.run_until_cancelled(answer).await?;
                 if let Some(found) = found {
                     finished.change = Some(Box::new(Change::of_search(found)));
                 }
@@ -294,10 +298,30 @@ impl ToolContext {
             Err(refusal) => ToolAnswer::error(&refusal).into(),
         };
         let Finished { answer, change } = finished;
-        let answer = self.review(call_id, name, arguments, answer).await;
+        if cancelled.is_cancelled() {
+            return None;
+        }
+        let answer = self.review(call_id, name, arguments, answer);
+        let answer = as_told(&self.session, answer).await;
         // Whom a hook keeps from handing over stays, and what it keeps from the model is not declared.
         let change = change.filter(|_| !answer.is_error);
-        Finished { answer, change }
+        Some(Finished { answer, change })
+    }
+
+    /// The gate, and what is told of it. Gives who answers, if that is not left to a hook, and what.
+    async fn admit(&self, call_id: &CallId, name: &str, arguments: &str) -> Admitted {
+        let admitted = self.check(call_id, name, arguments).await;
+        self.kit.emit(
+            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
+                .room(self.session.room_id())
+                .channel(self.session.channel_id())
+                .session(self.session.id())
+                .data("tool_call_id", call_id.as_str())
+                .data("tool_name", name)
+                .data("allowed", admitted.is_ok())
+                .data("reason", admitted.as_ref().err().cloned()),
+        );
+        admitted
     }
 
     /// The gate: the name, the arguments, the hook, and the arguments again. Gives who answers, if

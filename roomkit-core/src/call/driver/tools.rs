@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::{self, AbortHandle};
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -18,17 +18,16 @@ use crate::{
 
 /// A tool call that runs.
 pub(super) struct Running {
-    task: AbortHandle,
+    task: task::Id,
     cancelled: CancellationToken,
     span: Span,
 }
 
 impl Running {
-    /// Nobody waits for it any more.
+    /// Nobody waits for it any more: its handler is dropped, and a hook that runs comes to its end.
     pub(super) fn stop(self, expired: bool) {
         spans::tool_stopped(&self.span, expired);
         self.cancelled.cancel();
-        self.task.abort();
     }
 }
 
@@ -54,7 +53,7 @@ impl Driver {
         let id = call_id.clone();
         let run = async move { (id, run.await) }.instrument(span.clone());
         let running = Running {
-            task: self.tools.spawn(run),
+            task: self.tools.spawn(run).id(),
             cancelled,
             span,
         };
@@ -70,7 +69,7 @@ impl Driver {
     pub(super) fn tool_finished(&mut self, task: task::Id, call_id: CallId, finished: Finished) {
         // One that was cancelled when it had just finished: a later connection may have made another
         // call of the same id.
-        if self.running.get(&call_id).map(|running| running.task.id()) != Some(task) {
+        if self.running.get(&call_id).map(|running| running.task) != Some(task) {
             return self.dropped("late_tool_result");
         }
         if let Some(running) = self.running.remove(&call_id) {
