@@ -76,7 +76,6 @@ impl Toolbox {
             definitions,
             entries: Arc::new(entries),
             search: None,
-        })
             index: None,
             found: Vec::new(),
         })
@@ -94,7 +93,6 @@ impl Toolbox {
         let Some(search) = search else {
             return Ok(self);
         };
-        let index = Arc::new(Index::new(&self.definitions, search.results));
         if self.declares(FIND_TOOLS) {
             let problem = format!("a tool is called `{FIND_TOOLS}` like the search; rename it");
             return Err(ConfigError::field("tools", problem));
@@ -102,6 +100,7 @@ impl Toolbox {
         if self.definitions.len() <= search.more_than {
             return Ok(self);
         }
+        let index = Arc::new(Index::new(&self.definitions, search.results));
         let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
         let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
         let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
@@ -120,17 +119,17 @@ impl Toolbox {
             names.extend(found.iter().filter(|name| !search.keep.contains(name)));
             let entries = names.into_iter().filter_map(|name| self.entries.get(name));
             shown.definitions = entries.map(|entry| entry.definition.clone()).collect();
-        }
             shown.found = found.to_vec();
+        }
         shown
     }
 
-    /// What a call of this tool finds, if it is the search.
     /// What the model found last, where it has to search.
     pub(crate) fn found(&self) -> &[String] {
         &self.found
     }
 
+    /// What a call of this tool finds, if it is the search.
     fn find(&self, name: &str, arguments: &Map<String, Value>) -> Option<Vec<String>> {
         let index = self.index.as_ref().filter(|_| name == FIND_TOOLS)?;
         let found = index.find(Index::query(arguments));
@@ -249,6 +248,9 @@ pub(crate) struct ToolContext {
     pub(crate) agents: Arc<Agents>,
 }
 
+/// Who answers a call and with what arguments, or why nobody does.
+type Admitted = Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String>;
+
 /// What came of a tool call.
 pub(crate) struct Finished {
     pub(crate) answer: ToolAnswer,
@@ -324,14 +326,8 @@ impl ToolContext {
         admitted
     }
 
-    /// The gate: the name, the arguments, the hook, and the arguments again. Gives who answers, if
-    /// that is not left to a hook, and what.
-    async fn admit(
-        &self,
-        call_id: &CallId,
-        name: &str,
-        arguments: &str,
-    ) -> Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String> {
+    /// The name, the arguments, the hook, and the arguments again.
+    async fn check(&self, call_id: &CallId, name: &str, arguments: &str) -> Admitted {
         let entry = self.toolbox.entry(name)?;
         let arguments = if arguments.trim().is_empty() {
             "{}"
@@ -350,23 +346,9 @@ impl ToolContext {
             timestamp: Timestamp::now(),
         };
         let verdict = self.kit.hooks().before_tool_use(&self.scope, event).await;
-        let refusal = match &verdict {
-            Verdict::Allowed(_) => None,
-            Verdict::Blocked { reason, .. } => Some(reason.clone()),
-        };
-        let allowed = refusal.is_none();
-        self.kit.emit(
-            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
-                .room(self.session.room_id())
-                .channel(self.session.channel_id())
-                .session(self.session.id())
-                .data("tool_call_id", call_id.as_str())
-                .data("tool_name", name)
-                .data("allowed", allowed)
-                .data("reason", refusal.clone()),
-        );
-        let Verdict::Allowed(event) = verdict else {
-            return Err(refusal.unwrap_or_default());
+        let event = match verdict {
+            Verdict::Allowed(event) => event,
+            Verdict::Blocked { reason, .. } => return Err(reason),
         };
         let arguments = entry.check(name, Value::Object(event.arguments))?;
         Ok((entry.handler.clone(), arguments))
