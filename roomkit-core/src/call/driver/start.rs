@@ -220,6 +220,7 @@ impl Driver {
         let ProviderConnection { info, sink, events } = connection;
         self.hang_up();
         self.resample(&info.capabilities);
+        self.recorder_expects(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
         let outbox = Outbox::new(ProviderWire(sink));
@@ -299,8 +300,8 @@ impl AudioTap {
         }
         let (queue, mut audio) = mpsc::channel::<Bytes>(256);
         let (shared, session) = (Arc::clone(shared), session.clone());
-        let tell = async move {
         let telling = session.clone();
+        let tell = async move {
             // What waits when the session is over nobody is told.
             while let Some(pcm) = audio.recv().await
                 && session.state() != RealtimeSessionState::Ended
