@@ -113,7 +113,8 @@ impl RoomKit {
 /// recorded on the timeline as an internal system event, except for the muting of output. All fail
 /// with [`RoomError::NotFound`], [`RoomError::Closed`] or [`RoomError::NotAttached`].
 impl RoomKit {
-    /// The channel's words are stored as blocked from now on; a microphone is not heard.
+    /// The channel's words are stored as blocked from now on; a microphone is not heard. A muted voice
+    /// channel is its caller: what the AI says there is shown all the same.
     pub async fn mute(
         &self,
         room: impl Into<RoomId>,

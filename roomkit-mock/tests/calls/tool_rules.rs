@@ -324,6 +324,31 @@ async fn s5_a_session_that_is_given_many_tools_searches_them_too() {
     assert!(clash.await.unwrap_err().to_string().contains("find_tools"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a6_hooks_that_hang_at_cancelled_calls_do_not_add_up() {
+    let tool = long(&Gate::opened(), &[], ToolRules::new());
+    let house = House::with(|voice| voice.tool(tool)).await;
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    house.kit.add_hook(Hook::before_tool_use(move |_| {
+        let alive = Arc::clone(&held);
+        async move {
+            std::future::pending::<()>().await;
+            drop(alive);
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    for number in 0..200 {
+        let id = format!("c{number}");
+        call.ai.simulate_tool_call(id.as_str(), "long", "{}");
+        settle().await;
+        call.ai.simulate_tool_calls_cancelled(&[&id]);
+        settle().await;
+    }
+    assert_eq!(Arc::strong_count(&alive) - 2, 64);
+}
+
 fn refusal(
     settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
 ) -> ConfigError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task;
+use tokio::task::{self, AbortHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -16,9 +16,12 @@ use crate::{
     id::CallId,
 };
 
+/// So many hooks around calls that were cancelled may come to their end at a time.
+const LEFT: usize = 64;
+
 /// A tool call that runs.
 pub(super) struct Running {
-    task: task::Id,
+    task: AbortHandle,
     cancelled: CancellationToken,
     span: Span,
 }
@@ -53,7 +56,7 @@ impl Driver {
         let id = call_id.clone();
         let run = async move { (id, run.await) }.instrument(span.clone());
         let running = Running {
-            task: self.tools.spawn(run).id(),
+            task: self.tools.spawn(run),
             cancelled,
             span,
         };
@@ -61,7 +64,11 @@ impl Driver {
     }
 
     pub(super) fn cancel_tool(&mut self, call_id: &CallId, expired: bool) {
+        let left = self.tools.len().saturating_sub(self.running.len());
         if let Some(running) = self.running.remove(call_id) {
+            if left >= LEFT {
+                running.task.abort();
+            }
             running.stop(expired);
         }
     }
@@ -69,7 +76,7 @@ impl Driver {
     pub(super) fn tool_finished(&mut self, task: task::Id, call_id: CallId, finished: Finished) {
         // One that was cancelled when it had just finished: a later connection may have made another
         // call of the same id.
-        if self.running.get(&call_id).map(|running| running.task) != Some(task) {
+        if self.running.get(&call_id).map(|running| running.task.id()) != Some(task) {
             return self.dropped("late_tool_result");
         }
         if let Some(running) = self.running.remove(&call_id) {
