@@ -138,8 +138,8 @@ pub enum FrameworkEventKind {
     RecordingFailed,
     /// Another agent speaks for a session: `from` (or null), `to`.
     AgentChanged,
-    /// A tool call was let through or refused before its handler ran: `tool_call_id`, `tool_name`,
-    /// `allowed`, `reason`.
+    /// A tool call was let through or refused before its handler ran, by a hook or by its name or
+    /// arguments: `tool_call_id`, `tool_name`, `allowed`, `reason`.
     BeforeToolUse,
     /// A tool call is over: `tool_call_id`, `tool_name`, and as `outcome` whether it `completed`,
     /// `failed` (which a refusal and a timeout are too) or was `cancelled`.

@@ -197,7 +197,8 @@ where
 /// starts, and called by name.
 #[async_trait]
 pub trait ToolSource: ToolHandler {
-    /// The tools it has now.
+    /// The tools it has now. One whose name is taken, by the host's tools or an earlier source's, or whose
+    /// schema is none is left out with a warning (contract K8).
     async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError>;
 
     /// Tells that [`tools`](Self::tools) would say something else than before, for sources whose

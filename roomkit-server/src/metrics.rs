@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 30] = [
+const METRICS: [(&str, Kind, &str); 31] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -131,6 +131,11 @@ const METRICS: [(&str, Kind, &str); 30] = [
         "roomkit_tool_calls_total",
         Kind::Counter,
         "Calls of tools, by outcome",
+    ),
+    (
+        "roomkit_tools_left_out_total",
+        Kind::Counter,
+        "Tools of sources that a channel cannot offer, counted when a list is new or another",
     ),
     (
         "roomkit_turn_latency_seconds",

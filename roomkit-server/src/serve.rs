@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn c5_one_client_leaves_connections_to_others_but_a_proxy_has_all() {
-        assert_eq!(of_one_address(0), OF_ONE_CLIENT);
-        assert_eq!(of_one_address(1), CONNECTIONS as usize);
+        assert_eq!(of_one_address(0), 256);
+        assert_eq!(of_one_address(1), 2048);
     }
 }

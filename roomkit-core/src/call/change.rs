@@ -24,8 +24,8 @@ pub(crate) enum ToolsFrom {
     Agent(Arc<AgentTools>, Arc<Listed>),
     /// The sources', which change again with them.
     Sources,
-    /// Whoever's they were: the model is told of others among them.
-    Search,
+    /// Whoever's they are by then: the model has found these among them.
+    Search(Vec<String>),
 }
 
 /// Settings that go back to the provider's own.
@@ -71,25 +71,35 @@ impl Change {
 
     /// The tools of the sources have changed.
     pub(crate) fn of_sources(toolbox: Arc<Toolbox>, support: UpdateSupport) -> Self {
-        Self::of_tools(toolbox, ToolsFrom::Sources, support)
+        let mut change = Self::new(SessionUpdate::default(), support);
+        change.tools_from = ToolsFrom::Sources;
+        change.bring(toolbox);
+        change
     }
 
-    /// The model has found tools; only a provider that takes them live has a search.
-    pub(crate) fn of_search(toolbox: Toolbox) -> Self {
+    /// The model has found tools; only a provider that takes them live has a search. Whose tools they
+    /// are found among is known when the change is made.
+    pub(crate) fn of_search(found: Vec<String>) -> Self {
         let support = UpdateSupport::all(UpdateWay::Live);
-        Self::of_tools(Arc::new(toolbox), ToolsFrom::Search, support)
+        Self {
+            tools_from: ToolsFrom::Search(found),
+            ..Self::new(SessionUpdate::default(), support)
+        }
     }
 
-    fn of_tools(toolbox: Arc<Toolbox>, tools_from: ToolsFrom, support: UpdateSupport) -> Self {
-        let update = SessionUpdate {
-            tools: Some(toolbox.definitions().to_vec()),
-            ..SessionUpdate::default()
-        };
-        Self {
-            toolbox: Some(toolbox),
-            tools_from,
-            ..Self::new(update, support)
+    /// It brings these tools.
+    pub(super) fn bring(&mut self, toolbox: Arc<Toolbox>) {
+        self.update.tools = Some(toolbox.definitions().to_vec());
+        self.toolbox = Some(toolbox);
+    }
+
+    /// The same with the tools of a later one, of which the model is told nothing.
+    pub(super) fn absorb(&mut self, later: Self) {
+        if later.tools_of().is_some() {
+            self.tools_from = later.tools_from;
         }
+        self.toolbox = later.toolbox.or(self.toolbox.take());
+        self.agent = later.agent.or(self.agent.take());
     }
 
     /// Whose the tools are from then on, if somebody else's.
@@ -98,7 +108,7 @@ impl Change {
         match &self.tools_from {
             ToolsFrom::Host => Some(ToolsOf::Session),
             ToolsFrom::Agent(agent, _) => Some(ToolsOf::Agent(Arc::clone(agent))),
-            ToolsFrom::Sources | ToolsFrom::Search => None,
+            ToolsFrom::Sources | ToolsFrom::Search(_) => None,
         }
     }
 

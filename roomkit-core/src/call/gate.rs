@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     change::Change,
     io::{ToolAnswer, ToolRequest},
+    publisher::as_told,
 };
 use crate::{
     error::ConfigError,
@@ -33,19 +34,18 @@ pub(crate) struct Toolbox {
     /// What the model is told.
     definitions: Vec<ToolDefinition>,
     entries: Arc<HashMap<String, Entry>>,
-    /// How the model finds the tools it is not told of.
-    search: Option<Arc<Search>>,
+    /// What is searched where there are many.
+    search: Option<ToolSearch>,
+    /// Where the model finds the tools it is not told of, if they are so many.
+    index: Option<Arc<Index>>,
+    /// What it found last.
+    found: Vec<String>,
 }
 
 struct Entry {
     definition: ToolDefinition,
     schema: jsonschema::Validator,
     handler: Option<Arc<dyn ToolHandler>>,
-}
-
-struct Search {
-    index: Arc<Index>,
-    keep: Vec<String>,
 }
 
 impl Toolbox {
@@ -76,56 +76,67 @@ impl Toolbox {
             definitions,
             entries: Arc::new(entries),
             search: None,
+            index: None,
+            found: Vec::new(),
         })
     }
 
-    /// The same, of which the model is told only where to look for them, if they are many.
-    pub(crate) fn searched(self, search: Option<&ToolSearch>) -> Result<Self, ConfigError> {
-        let is_needed = |search: &&ToolSearch| self.definitions.len() > search.more_than;
-        let Some(search) = search.filter(is_needed) else {
+    /// Whether a toolbox could have this tool, if it had no other of its name.
+    pub(crate) fn check(definition: &ToolDefinition) -> Result<(), ConfigError> {
+        Entry::new(definition.clone(), None).map(drop)
+    }
+
+    /// The same, of which the model is told only where to look for them, if they are many. The name of
+    /// the search is refused also while they are few.
+    pub(crate) fn searched(mut self, search: Option<&ToolSearch>) -> Result<Self, ConfigError> {
+        self.search = search.cloned();
+        let Some(search) = search else {
             return Ok(self);
         };
+        if self.declares(FIND_TOOLS) {
+            let problem = format!("a tool is called `{FIND_TOOLS}` like the search; rename it");
+            return Err(ConfigError::field("tools", problem));
+        }
+        if self.definitions.len() <= search.more_than {
+            return Ok(self);
+        }
         let index = Arc::new(Index::new(&self.definitions, search.results));
         let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
         let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
         let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
-        if entries.insert(FIND_TOOLS.to_owned(), finder).is_some() {
-            let problem = format!("a tool is called `{FIND_TOOLS}` like the search; rename it");
-            return Err(ConfigError::field("tools", problem));
-        }
-        let toolbox = Self {
-            fallback: self.fallback,
-            definitions: Vec::new(),
-            entries: Arc::new(entries),
-            search: Some(Arc::new(Search {
-                index,
-                keep: search.keep.clone(),
-            })),
-        };
-        Ok(toolbox.showing(&[]))
+        entries.insert(FIND_TOOLS.to_owned(), finder);
+        self.entries = Arc::new(entries);
+        self.index = Some(index);
+        Ok(self.showing(&[]))
     }
 
-    /// The same, of which the model is told these.
+    /// The same, of which the model is told these, as far as it has them.
     pub(crate) fn showing(&self, found: &[String]) -> Self {
         let mut shown = self.clone();
-        if let Some(search) = &self.search {
+        if let (Some(search), Some(_)) = (&self.search, &self.index) {
             let finder = FIND_TOOLS.to_owned();
             let mut names: Vec<&String> = [&finder].into_iter().chain(&search.keep).collect();
             names.extend(found.iter().filter(|name| !search.keep.contains(name)));
             let entries = names.into_iter().filter_map(|name| self.entries.get(name));
             shown.definitions = entries.map(|entry| entry.definition.clone()).collect();
+            shown.found = found.to_vec();
         }
         shown
     }
 
+    /// What the model found last, where it has to search.
+    pub(crate) fn found(&self) -> &[String] {
+        &self.found
+    }
+
     /// What a call of this tool finds, if it is the search.
     fn find(&self, name: &str, arguments: &Map<String, Value>) -> Option<Vec<String>> {
-        let search = self.search.as_ref().filter(|_| name == FIND_TOOLS)?;
-        let found = search.index.find(Index::query(arguments));
+        let index = self.index.as_ref().filter(|_| name == FIND_TOOLS)?;
+        let found = index.find(Index::query(arguments));
         Some(found.into_iter().map(str::to_owned).collect())
     }
 
-    /// Other tools in place of these; those of a known name keep who answers them.
+    /// Other tools in place of these, searched like these; those of a known name keep who answers them.
     pub(crate) fn redeclared(&self, definitions: &[ToolDefinition]) -> Result<Self, ConfigError> {
         let tools = definitions.iter().map(|definition| Tool {
             definition: definition.clone(),
@@ -134,7 +145,7 @@ impl Toolbox {
                 .get(&definition.name)
                 .and_then(|entry| entry.handler.clone()),
         });
-        Self::new(tools.collect(), self.fallback.as_ref())
+        Self::new(tools.collect(), self.fallback.as_ref())?.searched(self.search.as_ref())
     }
 
     pub(crate) fn definitions(&self) -> &[ToolDefinition] {
@@ -237,6 +248,9 @@ pub(crate) struct ToolContext {
     pub(crate) agents: Arc<Agents>,
 }
 
+/// Who answers a call and with what arguments, or why nobody does.
+type Admitted = Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String>;
+
 /// What came of a tool call.
 pub(crate) struct Finished {
     pub(crate) answer: ToolAnswer,
@@ -246,19 +260,21 @@ pub(crate) struct Finished {
 
 impl ToolContext {
     /// Runs one call through the gate to an answer. Every refusal is an answer too, and so is a
-    /// panic.
+    /// panic. Once it is cancelled its handler is dropped, a hook that runs then runs to its end, and
+    /// there is no answer.
     pub(crate) async fn run(
         self,
         request: ToolRequest,
         cancelled: CancellationToken,
         reporter: Reporter,
-    ) -> Finished {
+    ) -> Option<Finished> {
         let ToolRequest {
             call_id,
             name,
             arguments,
         } = request;
-        let admitted = self.admit(&call_id, &name, &arguments).await;
+        let admitted = self.admit(&call_id, &name, &arguments);
+        let admitted = as_told(&self.session, admitted).await;
         let arguments = admitted.as_ref().ok();
         let arguments = arguments.map(|(_, arguments)| arguments.clone());
         let finished = match admitted {
@@ -271,33 +287,47 @@ impl ToolContext {
                     call_id: call_id.clone(),
                     name: name.clone(),
                     arguments,
-                    cancelled,
+                    cancelled: cancelled.clone(),
                     reporter,
                 };
-                let mut finished = self.answer(handler, call).await;
+                let answer = self.answer(handler, call);
+                let mut finished = cancelled.run_until_cancelled(answer).await?;
                 if let Some(found) = found {
-                    finished.change =
-                        Some(Box::new(Change::of_search(self.toolbox.showing(&found))));
+                    finished.change = Some(Box::new(Change::of_search(found)));
                 }
                 finished
             }
             Err(refusal) => ToolAnswer::error(&refusal).into(),
         };
         let Finished { answer, change } = finished;
-        let answer = self.review(call_id, name, arguments, answer).await;
+        if cancelled.is_cancelled() {
+            return None;
+        }
+        let answer = self.review(call_id, name, arguments, answer);
+        let answer = as_told(&self.session, answer).await;
         // Whom a hook keeps from handing over stays, and what it keeps from the model is not declared.
         let change = change.filter(|_| !answer.is_error);
-        Finished { answer, change }
+        Some(Finished { answer, change })
     }
 
-    /// The gate: the name, the arguments, the hook, and the arguments again. Gives who answers, if
-    /// that is not left to a hook, and what.
-    async fn admit(
-        &self,
-        call_id: &CallId,
-        name: &str,
-        arguments: &str,
-    ) -> Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String> {
+    /// The gate, and what is told of it. Gives who answers, if that is not left to a hook, and what.
+    async fn admit(&self, call_id: &CallId, name: &str, arguments: &str) -> Admitted {
+        let admitted = self.check(call_id, name, arguments).await;
+        self.kit.emit(
+            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
+                .room(self.session.room_id())
+                .channel(self.session.channel_id())
+                .session(self.session.id())
+                .data("tool_call_id", call_id.as_str())
+                .data("tool_name", name)
+                .data("allowed", admitted.is_ok())
+                .data("reason", admitted.as_ref().err().cloned()),
+        );
+        admitted
+    }
+
+    /// The name, the arguments, the hook, and the arguments again.
+    async fn check(&self, call_id: &CallId, name: &str, arguments: &str) -> Admitted {
         let entry = self.toolbox.entry(name)?;
         let arguments = if arguments.trim().is_empty() {
             "{}"
@@ -316,23 +346,9 @@ impl ToolContext {
             timestamp: Timestamp::now(),
         };
         let verdict = self.kit.hooks().before_tool_use(&self.scope, event).await;
-        let refusal = match &verdict {
-            Verdict::Allowed(_) => None,
-            Verdict::Blocked { reason, .. } => Some(reason.clone()),
-        };
-        let allowed = refusal.is_none();
-        self.kit.emit(
-            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
-                .room(self.session.room_id())
-                .channel(self.session.channel_id())
-                .session(self.session.id())
-                .data("tool_call_id", call_id.as_str())
-                .data("tool_name", name)
-                .data("allowed", allowed)
-                .data("reason", refusal.clone()),
-        );
-        let Verdict::Allowed(event) = verdict else {
-            return Err(refusal.unwrap_or_default());
+        let event = match verdict {
+            Verdict::Allowed(event) => event,
+            Verdict::Blocked { reason, .. } => return Err(reason),
         };
         let arguments = entry.check(name, Value::Object(event.arguments))?;
         Ok((entry.handler.clone(), arguments))

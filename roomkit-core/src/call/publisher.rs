@@ -53,6 +53,17 @@ pub(crate) fn telling() -> Option<SessionId> {
     TELLING.try_with(Clone::clone).ok()
 }
 
+/// The work of a hook or an observer of this session.
+pub(super) fn as_told<T, F>(
+    session: &RealtimeSession,
+    work: F,
+) -> impl Future<Output = T> + use<T, F>
+where
+    F: Future<Output = T>,
+{
+    TELLING.scope(session.id().clone(), work)
+}
+
 /// Work that is done in a task of its own, and asks as whoever asks for it now.
 pub(crate) fn as_asked<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let asking = telling();
@@ -125,8 +136,8 @@ impl Publisher {
         news: mpsc::Receiver<Box<ToPublisher>>,
         ended: oneshot::Receiver<Ended>,
     ) {
-        let session = self.session.id().clone();
-        TELLING.scope(session, self.tell_all(news, ended)).await;
+        let session = self.session.clone();
+        as_told(&session, self.tell_all(news, ended)).await;
     }
 
     async fn tell_all(

@@ -113,13 +113,16 @@ impl Setup {
         redeclared: Redeclared,
     ) -> Option<Result<Arc<Toolbox>, ConfigError>> {
         let Redeclared { listed, toolbox } = redeclared;
-        let tools = match self.wanted_state().tools_of {
+        let state = self.wanted_state();
+        let tools = match state.tools_of {
             ToolsOf::Session => None,
             ToolsOf::Channel => Some(Ok(toolbox)),
             ToolsOf::Agent(agent) => Some(agent.beside(&listed)),
         };
         self.listed = Some(listed);
-        tools
+        // What the model has found it may be about to call.
+        let shown = |tools: Arc<Toolbox>| Arc::new(tools.showing(state.toolbox.found()));
+        tools.map(|tools| tools.map(shown))
     }
 
     /// Something waits for a connection, and what comes later waits behind it.
@@ -142,23 +145,25 @@ impl Setup {
     /// is left out.
     pub(super) fn complete(&self, change: &mut Change) {
         let state = self.wanted_state();
+        let toolbox = match &change.tools_from {
+            ToolsFrom::Agent(agent, then) => self
+                .listed
+                .as_ref()
+                .filter(|now| now.changes > then.changes)
+                // If they do not go together it has those that did.
+                .and_then(|now| agent.beside(now).ok()),
+            ToolsFrom::Search(found) => Some(Arc::new(state.toolbox.showing(found))),
+            ToolsFrom::Host | ToolsFrom::Sources => None,
+        };
+        // Those of a host that brings no toolbox have been checked by the channel.
+        let toolbox = toolbox.or_else(|| match (&change.update.tools, &change.toolbox) {
+            (Some(tools), None) => state.toolbox.redeclared(tools).ok().map(Arc::new),
+            _ => None,
+        });
+        if let Some(toolbox) = toolbox {
+            change.bring(toolbox);
+        }
         let update = &mut change.update;
-        if let ToolsFrom::Agent(agent, then) = &change.tools_from
-            && let Some(now) = &self.listed
-            && now.changes > then.changes
-            // If they do not go together it has those that did.
-            && let Ok(toolbox) = agent.beside(now)
-        {
-            update.tools = Some(toolbox.definitions().to_vec());
-            change.toolbox = Some(toolbox);
-        }
-        if let Some(tools) = &update.tools
-            && change.toolbox.is_none()
-            // The channel has checked them.
-            && let Ok(toolbox) = state.toolbox.redeclared(tools)
-        {
-            change.toolbox = Some(Arc::new(toolbox));
-        }
         let setup = state.setup;
         update.system_prompt = update
             .system_prompt
@@ -180,8 +185,15 @@ impl Setup {
     /// forgotten for it.
     pub(super) fn sent(&mut self, change: Change) -> bool {
         if change.update == SessionUpdate::default() {
-            // Nothing that the provider could refuse.
-            return self.accepted.apply(&change);
+            // Nothing that the provider could refuse: it is so as soon as that is which it was made over.
+            let mut sent = self.sent.iter_mut().rev();
+            return match sent.find(|sent| sent.toolbox.is_some()) {
+                Some(sent) => {
+                    sent.absorb(change);
+                    true
+                }
+                None => self.accepted.apply(&change),
+            };
         }
         let mut fits = true;
         while self.sent.len() >= UNANSWERED {

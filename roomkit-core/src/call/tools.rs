@@ -14,8 +14,8 @@ use crate::{id::CallId, tool::ToolRules};
 /// conversation holds: one of 128 000 tokens, the longest that vendors have, holds no more, as a
 /// call with its result takes about thirty.
 const CALLS: usize = 4096;
-/// How many answers are remembered for calls that a later connection makes again.
-const ANSWERS: usize = 32;
+/// How much of their answers is remembered, in bytes, for calls that a later connection makes again.
+const ANSWERS: usize = 512 * 1024;
 /// Calls that wait until one that runs is done. A model that asks for more does not wait for what it
 /// has asked for.
 const WAITING: usize = 64;
@@ -30,7 +30,10 @@ pub(super) struct ToolLedger {
     seen: HashMap<CallId, Seen>,
     /// The ids of those, oldest first.
     seen_in_order: VecDeque<CallId>,
+    /// What they were answered, oldest first.
     answered: VecDeque<(CallId, ToolAnswer)>,
+    /// How much that is.
+    answer_bytes: usize,
     open: Vec<Open>,
     waiting: VecDeque<CallId>,
 }
@@ -87,6 +90,7 @@ impl ToolLedger {
             seen: HashMap::new(),
             seen_in_order: VecDeque::new(),
             answered: VecDeque::new(),
+            answer_bytes: 0,
             open: Vec::new(),
             waiting: VecDeque::new(),
         }
@@ -168,11 +172,15 @@ impl ToolLedger {
         is_other.then(|| self.close(&request.call_id)).flatten()
     }
 
-    /// Remembers what a call was answered.
+    /// Remembers what a call was answered, for as long as its id is, if that is not too much.
     pub(super) fn remember(&mut self, call_id: CallId, answer: ToolAnswer) {
+        self.answer_bytes += answer.output.len();
         self.answered.push_back((call_id, answer));
-        if self.answered.len() > ANSWERS {
-            self.answered.pop_front();
+        let mut kept = self.answered.len();
+        while kept > CALLS || (kept > 1 && self.answer_bytes > ANSWERS) {
+            let oldest = self.answered.pop_front();
+            self.answer_bytes -= oldest.map_or(0, |(_, oldest)| oldest.output.len());
+            kept -= 1;
         }
     }
 

@@ -184,6 +184,19 @@ async fn s8_notifying_hooks_are_told_in_order_whatever_the_others_do() {
     assert_eq!(*told.lock().unwrap(), ["first", "second", "third"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn r5_a_hook_has_thirty_seconds_unless_it_says_otherwise() {
+    for (seconds, passes) in [(29, true), (31, false)] {
+        let (hooks, _) = hooks([Hook::transcription(move |_| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Decision::Allow
+        })]);
+        let scope = scope(&hooks);
+        let verdict = hooks.transcription(&scope, transcript("hello")).await;
+        assert_eq!(matches!(verdict, Verdict::Allowed(_)), passes);
+    }
+}
+
 #[test]
 fn r5_whether_anything_is_hooked_follows_what_is_added_and_removed() {
     let (hooks, _) = hooks([]);

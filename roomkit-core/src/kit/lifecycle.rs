@@ -40,6 +40,7 @@ impl Shared {
             let places = room.begin_leaving_all();
             self.tell_detached(&room.id, &places, DetachReason::Shutdown)
                 .await;
+            self.others_left(room, &places).await;
         });
         join_all(leaving).await;
         let channels = {

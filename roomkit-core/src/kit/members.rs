@@ -8,9 +8,11 @@ use std::{
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{RoomKit, shared::Shared};
 use crate::{
+    call::telling,
     channel::{Channel, DetachReason},
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
@@ -111,7 +113,8 @@ impl RoomKit {
 /// recorded on the timeline as an internal system event, except for the muting of output. All fail
 /// with [`RoomError::NotFound`], [`RoomError::Closed`] or [`RoomError::NotAttached`].
 impl RoomKit {
-    /// The channel's words are stored as blocked from now on; a microphone is not heard.
+    /// The channel's words are stored as blocked from now on; a microphone is not heard. A muted voice
+    /// channel is its caller: what the AI says there is shown all the same.
     pub async fn mute(
         &self,
         room: impl Into<RoomId>,
@@ -342,6 +345,19 @@ impl Shared {
             }
         }))
         .await;
+    }
+
+    /// Waits until the channels are out of the room that were being taken out before these: they may
+    /// still write their last words. A hook or an observer that asks is one that they may wait for.
+    pub(super) async fn others_left(&self, room: &LiveRoom, places: &[Place]) {
+        let others = room.leaving_beside(places);
+        let limits = others.iter().map(|channel| self.close_timeout(channel));
+        if telling().is_none()
+            && let Some(limit) = limits.max()
+            && timeout(limit, room.others_left(places)).await.is_err()
+        {
+            tracing::warn!(room = %room.id, "a channel that is being taken out does not let go");
+        }
     }
 
     pub(super) async fn close_channel(&self, channel: &Arc<dyn Channel>) {

@@ -110,6 +110,11 @@ impl RoomKit {
             .await
     }
 
+    /// A room that is open.
+    pub(crate) async fn live_room(&self, room: &RoomId) -> Result<Arc<LiveRoom>, RoomError> {
+        self.shared().live(room).await
+    }
+
     /// How many rooms are open, of those that this kit has made or that were named since it exists.
     pub fn open_rooms(&self) -> usize {
         self.shared().count_live()
@@ -181,6 +186,7 @@ impl Shared {
         let places = room.begin_leaving_all();
         self.tell_detached(&room.id, &places, DetachReason::RoomClosed)
             .await;
+        self.others_left(room, &places).await;
         let closed = {
             let _last_write = room.commit.lock().await;
             let _opening = self.opening.lock().await;

@@ -251,9 +251,9 @@ impl Shared {
 
     /// Why this may not be shown, other than by a hook's word.
     fn refusal(&self, event: &RoomEvent, binding: &ChannelBinding) -> Option<Block> {
-        if binding.muted {
+        if binding.mutes(&event.metadata) {
             Some(Block::rule("source_muted"))
-        } else if !binding.can_write() {
+        } else if !binding.access.writes() {
             Some(Block::rule("source_read_only"))
         } else if event.chain_depth > self.max_chain_depth {
             Some(Block::rule("chain_depth"))

@@ -70,8 +70,9 @@ struct Shared {
     /// When the call ended, if it has.
     ended: OnceLock<Moment>,
     unrecorded: Mutex<Unrecorded>,
-    /// How long after their first words the user's speech may be noticed.
-    speech_lag: Duration,
+    /// How many milliseconds after their first words the user's speech may be noticed, by the slowest of
+    /// the connections so far.
+    speech_lag: AtomicU64,
 }
 
 impl Shared {
@@ -79,6 +80,10 @@ impl Shared {
     fn now(&self, began: Instant) -> Moment {
         let ended = self.ended.get().copied();
         ended.unwrap_or_else(|| began.elapsed())
+    }
+
+    fn speech_lag(&self) -> Duration {
+        Duration::from_millis(self.speech_lag.load(Ordering::Relaxed))
     }
 
     fn unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
@@ -89,6 +94,12 @@ impl Shared {
 }
 
 impl RecorderQueue {
+    /// A connection that notices the user's speech so much later than their first words.
+    pub(crate) fn expect_lag(&self, speech_lag: Duration) {
+        let lag = u64::try_from(speech_lag.as_millis()).unwrap_or(u64::MAX);
+        self.shared.speech_lag.fetch_max(lag, Ordering::Relaxed);
+    }
+
     /// Recording begins or goes on. What was said `since` may be kept.
     pub(crate) fn record(&self, since: Moment, piece: Piece) -> bool {
         self.shared.unrecorded().ends(since);
@@ -127,18 +138,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Waits for the recording's beginning. `info` is completed then.
-    pub(crate) fn start(
-        sink: Arc<dyn RecordingSink>,
-        info: RecordingInfo,
-        began: Instant,
-        speech_lag: Duration,
-    ) -> Self {
+    pub(crate) fn start(sink: Arc<dyn RecordingSink>, info: RecordingInfo, began: Instant) -> Self {
         let (pieces, from_call) = mpsc::channel(QUEUE);
         let (failure, failed) = oneshot::channel();
-        let shared = Arc::new(Shared {
-            speech_lag,
-            ..Shared::default()
-        });
+        let shared = Arc::new(Shared::default());
         let queue = RecorderQueue {
             pieces,
             shared: Arc::clone(&shared),
@@ -283,7 +286,7 @@ impl Tape {
                 let from = match kind {
                     RecordingMarkKind::Transcript {
                         role: Role::User, ..
-                    } => at.saturating_sub(self.shared.speech_lag),
+                    } => at.saturating_sub(self.shared.speech_lag()),
                     _ => at,
                 };
                 if self.shared.unrecorded().touches(from, until) {

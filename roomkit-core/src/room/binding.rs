@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     channel::ChannelCategory,
     id::{ChannelId, RoomId},
+    provider::Role,
     room::Visibility,
+    voice::REALTIME_VOICE,
 };
 
 /// A channel's place in one room.
@@ -23,7 +26,8 @@ pub struct ChannelBinding {
     pub category: ChannelCategory,
     /// What it may do.
     pub access: Access,
-    /// Its own words are stored as blocked; a microphone is not heard.
+    /// Its own words are stored as blocked; a microphone is not heard, but what the AI says to it is shown
+    /// (contract A7).
     pub muted: bool,
     /// Nothing audible is played to it.
     pub output_muted: bool,
@@ -36,7 +40,15 @@ pub struct ChannelBinding {
 impl ChannelBinding {
     /// Whether its words reach the room.
     pub fn can_write(&self) -> bool {
-        !self.muted && matches!(self.access, Access::ReadWrite | Access::WriteOnly)
+        !self.muted && self.access.writes()
+    }
+
+    /// Whether what it says with these data is muted. A muted voice channel is its caller: the AI speaks
+    /// there, too.
+    pub(crate) fn mutes(&self, data: &Map<String, Value>) -> bool {
+        let role = data.get("role");
+        let is_ai = role.is_some_and(|role| role == Role::Assistant.as_str());
+        self.muted && !(is_ai && self.channel_type == REALTIME_VOICE)
     }
 
     /// Whether it gets what others write.
@@ -63,6 +75,13 @@ pub enum Access {
     WriteOnly,
     /// Neither.
     None,
+}
+
+impl Access {
+    /// Whether it may write.
+    pub(crate) fn writes(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::WriteOnly)
+    }
 }
 
 /// How a channel is attached: read and write, audible, seen by all, unless said otherwise.

@@ -93,6 +93,11 @@ impl Lane {
         self.queue.is_closed() || self.stop.is_cancelled()
     }
 
+    /// Stopped, and in no call any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.task.is_finished()
+    }
+
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }

@@ -92,7 +92,7 @@ impl Agents {
     pub(super) fn tools(&self, agent: &Known) -> Result<(Arc<Toolbox>, ToolsOf), ConfigError> {
         Ok(match &agent.shared {
             Some(shared) => {
-                let toolbox = shared.beside(&self.listed())?;
+                let toolbox = shared.beside(&self.channel_tools())?;
                 (toolbox, ToolsOf::Agent(Arc::clone(shared)))
             }
             None => (Arc::clone(&agent.toolbox), ToolsOf::Session),
@@ -103,7 +103,7 @@ impl Agents {
     pub(super) fn change(&self, agent: &Known) -> Result<Change, ConfigError> {
         Ok(match &agent.shared {
             Some(shared) => {
-                let listed = self.listed();
+                let listed = self.channel_tools();
                 let toolbox = shared.beside(&listed)?;
                 let from = ToolsFrom::Agent(Arc::clone(shared), listed);
                 agent.change(toolbox, from)
@@ -112,7 +112,8 @@ impl Agents {
         })
     }
 
-    fn listed(&self) -> Arc<Listed> {
+    /// The channel's tools as they were listed last.
+    pub(super) fn channel_tools(&self) -> Arc<Listed> {
         Arc::clone(&self.listed.read().unwrap_or_else(PoisonError::into_inner))
     }
 

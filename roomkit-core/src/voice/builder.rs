@@ -241,9 +241,9 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
-    /// Lets text of AI channels and of other voice sessions in the room reach this AI too. Without
-    /// it two AIs in a room do not talk to each other; with it the chain-depth limit stops them
-    /// (contract R4).
+    /// Lets text of AI channels and of other voice channels in the room reach this AI too, and what
+    /// people say there. Without it two AIs in a room do not talk to each other; with it the
+    /// chain-depth limit stops them (contract R4). Sessions of one channel never hear each other.
     pub fn inject_ai_text(mut self, inject: bool) -> Self {
         self.inject_ai_text = inject;
         self

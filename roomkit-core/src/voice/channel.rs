@@ -69,6 +69,8 @@ pub(super) struct Inner {
 /// A session that has not ended, as its channel sees it.
 pub(super) struct Live {
     pub(super) session: RealtimeSession,
+    /// The first event of its room that it is told of as it comes; what was before it knows, if anything.
+    pub(super) since: u64,
     /// The only senders, but for those of starts; when the channel goes, the sessions notice it by this.
     /// In boxes, as all that is sent over a session's queues: one has room for 32 from the beginning.
     pub(super) mailbox: mpsc::Sender<Box<Command>>,

@@ -18,6 +18,7 @@ use crate::{
     kit::WeakRoomKit,
     provider::Role,
     room::{Access, ChannelBinding, EventKind, RoomEvent},
+    session::RealtimeSession,
 };
 
 #[async_trait]
@@ -46,10 +47,13 @@ impl Channel for RealtimeVoiceChannel {
         event: Arc<RoomEvent>,
         _binding: &ChannelBinding,
     ) -> Result<(), ChannelError> {
-        let sessions = self.room_sessions(&event.room_id);
-        if sessions.is_empty() {
-            return Ok(());
-        }
+        let sessions: Vec<RealtimeSession> = self
+            .inner()
+            .sessions()
+            .values()
+            .filter(|live| *live.session.room_id() == event.room_id && live.since <= event.index)
+            .map(|live| live.session.clone())
+            .collect();
         let mut failures = Vec::new();
         for session in sessions {
             let command = command_for(&event, self.inner().inject_ai_text);
@@ -148,9 +152,8 @@ pub(super) fn role_in(event: &RoomEvent, key: &str) -> Role {
 
 /// What a binding allows a voice.
 pub(super) fn permissions_of(binding: &ChannelBinding) -> Permissions {
-    let writes = matches!(binding.access, Access::ReadWrite | Access::WriteOnly);
     Permissions {
-        microphone: writes && !binding.muted,
+        microphone: binding.can_write(),
         voice: binding.access != Access::None && !binding.output_muted,
     }
 }

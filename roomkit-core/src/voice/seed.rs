@@ -25,15 +25,17 @@ pub enum HistorySeed {
 }
 
 impl HistorySeed {
-    /// Reads the end of the room's timeline as far as this channel may know it, oldest first.
+    /// Reads the end of the room's timeline before this index as far as this channel may know it, oldest
+    /// first.
     pub(super) async fn read(
         self,
         kit: &RoomKit,
         binding: &ChannelBinding,
+        before: u64,
     ) -> Result<Vec<HistoryItem>, RoomError> {
         let mut budget = Budget::new(self);
         let mut newest_first = Vec::new();
-        let mut query = TimelineQuery::latest(PAGE);
+        let mut query = TimelineQuery::new().limit(PAGE).before(before);
         for _ in 0..PAGES {
             let page = kit.timeline(&binding.room_id, query).await?;
             let Some(first) = page.first().map(|event| event.index) else {

@@ -1,7 +1,7 @@
 //! The tools of a session: the channel's own and those of its sources, also when these change.
 
 use std::sync::{
-    Arc, OnceLock, Weak,
+    Arc, Mutex, OnceLock, PoisonError, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     call::{Command, Listed, Redeclared, Toolbox},
     error::ConfigError,
     guard::{self, Failure},
-    tool::{Tool, ToolError, ToolHandler, ToolSource},
+    tool::{FIND_TOOLS, Tool, ToolDefinition, ToolError, ToolHandler, ToolSource},
 };
 
 /// The sources of a channel, and who follows their changes.
@@ -25,6 +25,8 @@ pub(super) struct Sources {
     all: Vec<Arc<dyn ToolSource>>,
     changes: AtomicU64,
     again: Arc<Notify>,
+    /// What could not be offered when they were listed last, and why.
+    left_out: Mutex<Vec<String>>,
     follower: OnceLock<Option<AbortOnDropHandle<()>>>,
 }
 
@@ -34,6 +36,7 @@ impl Sources {
             all,
             changes: AtomicU64::new(0),
             again: Arc::default(),
+            left_out: Mutex::default(),
             follower: OnceLock::new(),
         }
     }
@@ -68,6 +71,7 @@ impl Inner {
     pub(super) async fn list_tools(&self) -> Result<Arc<Listed>, ConfigError> {
         let changes = self.sources.changes();
         let mut tools = self.tools.clone();
+        let mut left_out = Vec::new();
         for source in &self.sources.all {
             let limit = self.shared.connect_timeout;
             let listed = guard::call(limit, async { source.tools().await })
@@ -77,19 +81,69 @@ impl Inner {
                 ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
             })?;
             let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
-            tools.extend(listed.into_iter().map(|definition| Tool {
-                definition,
-                handler: Some(Arc::clone(&handler)),
-            }));
+            for definition in listed {
+                if let Err(problem) = self.offers(&definition, &tools) {
+                    left_out.push(problem);
+                    continue;
+                }
+                tools.push(Tool {
+                    definition,
+                    handler: Some(Arc::clone(&handler)),
+                });
+            }
         }
+        self.leaves_out(left_out);
         let listed = Arc::new(Listed { changes, tools });
         self.shared.agents.set_channel_tools(&listed);
         Ok(listed)
     }
 
-    /// What live sessions are told of tools that have changed.
-    async fn redeclared(&self) -> Result<Redeclared, ConfigError> {
-        let listed = self.list_tools().await?;
+    /// Why a tool of a source cannot stand beside these. A source changes while calls run, so this costs
+    /// the one tool and no call.
+    fn offers(&self, definition: &ToolDefinition, beside: &[Tool]) -> Result<(), String> {
+        let name = &definition.name;
+        if self.tool_search.is_some() && name == FIND_TOOLS {
+            return Err(format!("`{name}`: this is the name of the search"));
+        }
+        if beside.iter().any(|tool| tool.definition.name == *name) {
+            return Err(format!("`{name}`: another tool has this name"));
+        }
+        // Its schema costs time, and was read when it was listed last.
+        let known = self.shared.agents.channel_tools();
+        if known
+            .tools
+            .iter()
+            .any(|tool| tool.definition == *definition)
+        {
+            return Ok(());
+        }
+        Toolbox::check(definition).map_err(|error| error.to_string())
+    }
+
+    /// Tells what is not offered, once for each list that is another.
+    fn leaves_out(&self, left_out: Vec<String>) {
+        let before = self.sources.left_out.lock();
+        let mut before = before.unwrap_or_else(PoisonError::into_inner);
+        if !left_out.is_empty() && *before != left_out {
+            metrics::counter!("roomkit_tools_left_out_total").increment(left_out.len() as u64);
+            tracing::warn!(
+                channel_id = %self.id, tools = left_out.join("; "),
+                "tools of a source cannot be offered and are left out"
+            );
+        }
+        *before = left_out;
+    }
+
+    /// What live sessions are told of tools that have changed, or once more of the present ones.
+    async fn redeclared(&self, told: Told) -> Result<Redeclared, ConfigError> {
+        let listed = match told {
+            Told::Changed => {
+                self.sources.changes.fetch_add(1, Ordering::AcqRel);
+                self.list_tools().await?
+            }
+            // Sources are not asked for it: starts that overlap would have them asked without end.
+            Told::Again => self.shared.agents.channel_tools(),
+        };
         let toolbox = self.toolbox(listed.tools.clone())?;
         Ok(Redeclared { listed, toolbox })
     }
@@ -119,26 +173,33 @@ impl Inner {
             if told.is_empty() {
                 return None;
             }
+            let told = stream::select_all(told).map(|()| Told::Changed);
             let again = stream::unfold(Arc::clone(&self.sources.again), |again| async {
                 again.notified().await;
-                Some(((), again))
+                Some((Told::Again, again))
             });
-            let changes = stream::select(stream::select_all(told), again);
+            let changes = stream::select(told, again);
             let following = follow(Arc::downgrade(self), changes);
             Some(AbortOnDropHandle::new(tokio::spawn(following)))
         });
     }
 }
 
+/// Why the sessions are told of the tools.
+enum Told {
+    Changed,
+    /// One of them was not there when the others were told.
+    Again,
+}
+
 /// Gives live sessions the new tools with each change.
-async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = ()>) {
+async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = Told>) {
     let mut changes = std::pin::pin!(changes);
-    while changes.next().await.is_some() {
+    while let Some(told) = changes.next().await {
         let Some(channel) = channel.upgrade() else {
             return;
         };
-        channel.sources.changes.fetch_add(1, Ordering::AcqRel);
-        let redeclared = match channel.redeclared().await {
+        let redeclared = match channel.redeclared(told).await {
             Ok(redeclared) => redeclared,
             Err(error) => {
                 // The sessions keep what they have.

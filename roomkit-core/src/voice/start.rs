@@ -25,7 +25,7 @@ use crate::{
     id::{ParticipantId, RoomId},
     kit::{RoomKit, WeakRoomKit},
     recording::{Consent, RecordingState},
-    room::RoomStatus,
+    room::{LiveRoom, RoomStatus},
     session::RealtimeSession,
     transport::{AudioOffer, Connection, TransportError},
 };
@@ -37,6 +37,7 @@ const MAILBOX: usize = 256;
 struct Registered {
     channel: Weak<Inner>,
     session: RealtimeSession,
+    since: u64,
     ended: CancellationToken,
 }
 
@@ -126,32 +127,27 @@ impl RealtimeVoiceChannel {
         }
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
-        let history = match inner.seed {
-            Some(seed) => seed.read(&kit, &binding).await?,
-            None => Vec::new(),
-        };
         let greeting = options.greeting.clone();
         let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
         session.set_agent(name.clone());
-        let opening = Opening {
-            setup: Setup::new(setup, toolbox, tools_of, name),
-            history,
-            greeting: greeting
-                .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
-                .or_else(|| inner.greeting.clone()),
-        };
+        let greeting = greeting
+            .or_else(|| agent.and_then(|agent| agent.greeting.clone()))
+            .or_else(|| inner.greeting.clone());
 
         let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (idle, is_idle) = watch::channel(true);
         let ended = CancellationToken::new();
-        let registered = inner.register(Live {
+        let timeline = kit.live_room(&room).await?;
+        let live = Live {
             session: session.clone(),
+            since: 0,
             mailbox: mailbox.clone(),
             permissions: Arc::clone(&permissions),
             idle: is_idle,
             ended: ended.clone(),
-        })?;
+        };
+        let registered = inner.register(live, &timeline)?;
         if inner.sources.changes() != listing {
             // They changed between the listing and the moment the session could be found.
             inner.sources.tell_again();
@@ -168,6 +164,15 @@ impl RealtimeVoiceChannel {
             permissions.set(permissions_of(&now));
             binding = now;
         }
+        let history = match inner.seed {
+            Some(seed) => seed.read(&kit, &binding, registered.since).await?,
+            None => Vec::new(),
+        };
+        let opening = Opening {
+            setup: Setup::new(setup, toolbox, tools_of, name),
+            history,
+            greeting,
+        };
 
         let capabilities = inner.shared.provider.capabilities();
         let offer = AudioOffer {
@@ -224,7 +229,11 @@ impl Inner {
         kit.ok_or_else(|| RoomError::ChannelNotRegistered(self.id.clone()).into())
     }
 
-    fn register(self: &Arc<Self>, live: Live) -> Result<Registered, StartError> {
+    fn register(
+        self: &Arc<Self>,
+        mut live: Live,
+        timeline: &LiveRoom,
+    ) -> Result<Registered, StartError> {
         let (session, ended) = (live.session.clone(), live.ended.clone());
         let mut sessions = self.sessions();
         if self.closed.load(Ordering::Acquire) {
@@ -235,10 +244,17 @@ impl Inner {
         {
             return Err(StartError::TooManySessions(limit));
         }
+        if self.seed.is_some() {
+            // While nobody can look for sessions: what is written before is its history, what is written
+            // later finds it.
+            live.since = timeline.next_index();
+        }
+        let since = live.since;
         sessions.insert(session.id().clone(), live);
         Ok(Registered {
             channel: Arc::downgrade(self),
             session,
+            since,
             ended,
         })
     }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{agent::AgentRef, channel::RealtimeVoiceChannel};
 use crate::{
-    call::{Change, Command, Toolbox},
+    call::{Change, Command},
     error::{ConfigError, UpdateError},
     provider::SessionUpdate,
     session::RealtimeSession,
@@ -39,6 +39,10 @@ impl RealtimeVoiceChannel {
         update: SessionUpdate,
     ) -> Result<Updated, UpdateError> {
         check(&update)?;
+        if let Some(tools) = &update.tools {
+            self.inner()
+                .toolbox(tools.iter().cloned().map(Tool::from).collect())?;
+        }
         let support = self.provider().capabilities().updates;
         self.change(session, Change::new(update, support)).await
     }
@@ -75,11 +79,8 @@ impl RealtimeVoiceChannel {
     }
 }
 
-/// What can be seen to be wrong without knowing the provider.
+/// What can be seen to be wrong without knowing the provider, but for the tools.
 pub(super) fn check(update: &SessionUpdate) -> Result<(), ConfigError> {
-    if let Some(tools) = &update.tools {
-        Toolbox::new(tools.iter().cloned().map(Tool::from).collect(), None)?;
-    }
     if update
         .voice
         .as_ref()

@@ -312,6 +312,38 @@ async fn r7_a_channel_whose_queue_is_full_is_disconnected_and_never_called_twice
     assert_eq!(received.text().await, "back");
 }
 
+#[tokio::test(start_paused = true)]
+async fn r1_a_channel_that_is_taken_out_and_put_back_is_in_one_call_at_a_time() {
+    let kit = kit_with_room().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let busy = Arc::new(AtomicUsize::new(0));
+    let (held, calls) = (Arc::clone(&gate), Arc::clone(&busy));
+    let slow = Recorder::build("slow").reacting(move |_| {
+        let (gate, busy) = (Arc::clone(&held), Arc::clone(&calls));
+        async move {
+            busy.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+            busy.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    });
+    let (_, mut received) = slow.attach(&kit, "room").await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    kit.send_event("room", "ann", "first").await.unwrap();
+    assert_eq!(received.text().await, "first");
+    for text in ["second", "third"] {
+        kit.detach_channel("room", "slow").await.unwrap();
+        kit.attach_channel("room", "slow").await.unwrap();
+        kit.send_event("room", "ann", text).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(received.now().is_none(), "it is still at the first");
+    assert_eq!(busy.load(Ordering::SeqCst), 1);
+    gate.add_permits(1);
+    assert_eq!(received.text().await, "third");
+    assert_eq!(busy.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn s8_a_channel_that_fails_or_panics_gets_the_next_event() {
     let kit = kit_with_room().await;

@@ -256,6 +256,27 @@ async fn r9_two_kits_on_one_store_never_take_the_same_place() {
 }
 
 #[tokio::test]
+async fn r9_four_mebibytes_of_a_timeline_are_kept_unless_the_store_says_otherwise() {
+    let kit = RoomKit::new();
+    kit.create_room("room").await.unwrap();
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    for letter in ["a", "b", "c", "d", "e"] {
+        let text = letter.repeat(1 << 20);
+        kit.send_event("room", "ann", text).await.unwrap();
+    }
+    let kept = kit.timeline("room", TimelineQuery::new()).await.unwrap();
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|event| &event.content.as_text().unwrap()[..1])
+        .collect();
+    assert_eq!(
+        kept,
+        ["c", "d", "e"],
+        "each takes some more than a mebibyte"
+    );
+}
+
+#[tokio::test]
 async fn r9_x5_of_a_long_timeline_the_oldest_is_forgotten() {
     const MOST: usize = 20_000;
     let store = MemoryStore::new().max_timeline_bytes(MOST);

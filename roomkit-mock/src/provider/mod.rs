@@ -29,6 +29,8 @@ use crate::{Gate, watched::Watched};
 pub struct MockRealtimeProvider {
     model: Option<String>,
     capabilities: ProviderCapabilities,
+    /// Those of its connections, where they are others.
+    of_connections: Option<ProviderCapabilities>,
     expires_in: Option<Duration>,
     script: Script,
     state: Arc<Watched<State>>,
@@ -73,6 +75,7 @@ impl MockRealtimeProvider {
         Self {
             model: None,
             capabilities,
+            of_connections: None,
             expires_in: None,
             script: Script::new(),
             state: Arc::default(),
@@ -83,6 +86,13 @@ impl MockRealtimeProvider {
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: ProviderCapabilities) -> Self {
         self.capabilities = capabilities;
+        self
+    }
+
+    /// Sets what connections can do, where that is other than what the provider says before there is one.
+    #[must_use]
+    pub fn with_connection_capabilities(mut self, capabilities: ProviderCapabilities) -> Self {
+        self.of_connections = Some(capabilities);
         self
     }
 
@@ -222,7 +232,8 @@ impl RealtimeVoiceProvider for MockRealtimeProvider {
             MockProviderConnection::open(session_id.clone(), self.script.clone());
         self.state
             .change(|state| state.connections.push(connection));
-        let mut info = ConnectionInfo::new(self.capabilities.clone());
+        let capabilities = self.of_connections.as_ref().unwrap_or(&self.capabilities);
+        let mut info = ConnectionInfo::new(capabilities.clone());
         info.provider_session_id = Some(format!("mock-{session_id}"));
         info.expires_in = self.expires_in;
         Ok(ProviderConnection { info, sink, events })

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use roomkit_core::{
     RealtimeSession,
     error::SessionError,
-    recording::{Consent, Recording, RecordingState},
+    provider::{RealtimeVoiceProvider, Role},
+    recording::{Consent, Recording, RecordingMarkKind, RecordingState},
 };
-use roomkit_mock::{Gate, MockConnection, MockRecordingSink, provider::ConnectOutcome};
+use roomkit_mock::{
+    Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport, MockRecordingSink,
+    provider::ConnectOutcome,
+};
 
-use crate::support::{House, ROOM, settle, soon};
+use crate::support::{House, ROOM, ms, pcm, settle, soon};
 
 async fn house(consent: Consent) -> House {
     let recording = Recording::new(Arc::new(MockRecordingSink::new())).consent(consent);
@@ -72,4 +76,42 @@ async fn v1_a_recording_that_is_paused_before_the_session_begins_can_be_resumed(
     house.voice.resume_recording(&session).unwrap();
     settle().await;
     assert_eq!(session.recording(), RecordingState::On);
+}
+
+#[tokio::test(start_paused = true)]
+async fn v1_how_late_words_may_be_noticed_is_what_the_connection_says() {
+    let sink = MockRecordingSink::new();
+    let recording = Recording::new(Arc::new(sink.clone())).consent(Consent::Given);
+    let provider = MockRealtimeProvider::new();
+    let mut slow = provider.capabilities();
+    slow.speech_lag = ms(2000);
+    let provider = provider.with_connection_capabilities(slow);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
+        voice.recording(recording)
+    })
+    .await;
+    let call = house.call().await;
+    let speak = async |frames: u64| {
+        for _ in 0..frames {
+            tokio::time::sleep(ms(20)).await;
+            call.client.send_audio(pcm(ms(20)));
+        }
+    };
+    speak(10).await;
+    house.voice.pause_recording(&call.session).unwrap();
+    speak(50).await;
+    house.voice.resume_recording(&call.session).unwrap();
+    settle().await;
+    for (text, frames) in [("my card number is 4711", 75), ("thank you", 30)] {
+        speak(frames).await;
+        call.ai.simulate_transcription(text, Role::User, true, None);
+        call.wait_for_final(text).await;
+    }
+    soon(house.voice.end_session(&call.session)).await;
+    let recorded = sink.finished(call.session.id()).await;
+    let words = recorded.marks.iter().filter_map(|mark| match &mark.kind {
+        RecordingMarkKind::Transcript { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["thank you"]);
 }

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use roomkit_core::{
+    RealtimeSession, RoomKit,
     framework::FrameworkEventKind,
     hook::{Decision, Hook},
     provider::Role,
     recording::{Consent, Recording},
+    room::TimelineQuery,
+    store::{MemoryStore, RoomStore},
+    tool::{Tool, ToolDefinition},
 };
-use roomkit_mock::{Counters, Gate, MockRecordingSink};
+use roomkit_mock::{
+    Counters, Gate, MockRealtimeProvider, MockRealtimeTransport, MockRecordingSink,
+};
+use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
-use crate::support::{House, Notes, ROOM, ms, settle, soon};
+use crate::support::{House, Notes, ROOM, VOICE, ms, pcm, settle, soon};
 
 /// What a session ends with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,6 +98,144 @@ async fn t5_r5_hooks_look_at_the_last_words_when_one_of_them_closes_the_kit() {
 #[tokio::test(start_paused = true)]
 async fn t5_r5_hooks_look_at_the_last_words_when_one_of_them_closes_the_room() {
     t5_holds_when_a_hook_closes(With::Room).await;
+}
+
+/// The channel is being taken out when something else closes, and a hook is at its last words.
+async fn t5_last_words_of_a_channel_that_is_leaving(with: With) {
+    let store = Arc::new(MemoryStore::new());
+    let house = House::built(
+        RoomKit::builder().store(Arc::clone(&store) as _).build(),
+        MockRealtimeProvider::new(),
+        MockRealtimeTransport::new(),
+        |voice| voice,
+    )
+    .await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    house.kit.add_hook(Hook::transcription(move |_| {
+        let gate = held.clone();
+        async move {
+            gate.wait().await;
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    call.ai
+        .simulate_transcription("my last words", Role::User, true, None);
+    settle().await;
+    let kit = house.kit.clone();
+    let leaving = tokio::spawn(async move {
+        match with {
+            With::Room => kit.detach_channel(ROOM, VOICE).await,
+            With::Kit => kit.unregister_channel(VOICE).await,
+        }
+    });
+    settle().await;
+    let kit = house.kit.clone();
+    let closing = tokio::spawn(async move {
+        match with {
+            With::Room => drop(kit.close_room(ROOM).await.unwrap()),
+            With::Kit => kit.close().await,
+        }
+    });
+    settle().await;
+    gate.open();
+    soon(leaving).await.unwrap().unwrap();
+    soon(closing).await.unwrap();
+    let (room, query) = (ROOM.into(), TimelineQuery::new());
+    let events = store.timeline(&room, &query).await.unwrap();
+    let texts: Vec<_> = events
+        .iter()
+        .filter_map(|event| event.content.as_text())
+        .collect();
+    assert_eq!(texts, ["my last words"], "{with:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r6_t5_a_room_that_closes_waits_for_a_channel_that_is_leaving() {
+    t5_last_words_of_a_channel_that_is_leaving(With::Room).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_t5_a_kit_that_closes_waits_for_a_channel_that_is_leaving() {
+    t5_last_words_of_a_channel_that_is_leaving(With::Kit).await;
+}
+
+/// What runs beside the news of a session, and ends it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Beside {
+    BeforeTool,
+    ToolResult,
+    Audio,
+}
+
+async fn s3_runs_to_its_end(which: Beside) {
+    let notes = Notes::default();
+    let log = notes.clone();
+    let tool = Tool::new(
+        ToolDefinition::new("f", "", json!({"type": "object"})),
+        move |_: RealtimeSession, _: String, _: Map<String, Value>| {
+            log.add("ran");
+            async { Ok("done".into()) }
+        },
+    );
+    let house = House::with(|voice| voice.tool(tool)).await;
+    let (voice, log) = (house.voice.clone(), notes.clone());
+    let ends = move |session: RealtimeSession| {
+        let (voice, log) = (voice.clone(), log.clone());
+        async move {
+            voice.end_session(&session).await;
+            tokio::time::sleep(ms(5000)).await;
+            log.add("returned");
+        }
+    };
+    match which {
+        Beside::BeforeTool => house.kit.add_hook(Hook::before_tool_use(move |event| {
+            let ended = ends(event.session);
+            async {
+                ended.await;
+                Decision::Allow
+            }
+        })),
+        Beside::ToolResult => house.kit.add_hook(Hook::tool_result(move |event| {
+            let ended = ends(event.session);
+            async {
+                ended.await;
+                Decision::Allow
+            }
+        })),
+        Beside::Audio => house.voice.on_audio(move |session, _| ends(session)),
+    }
+    let call = house.call().await;
+    if which == Beside::Audio {
+        call.ai.simulate_response_start(None);
+        call.ai.simulate_audio(pcm(ms(100)));
+    } else {
+        call.ai.simulate_tool_call("c1", "f", "{}");
+    }
+    let before: &[&str] = match which {
+        Beside::ToolResult => &["ran"],
+        _ => &[],
+    };
+    settle().await;
+    house.assert_nothing_left();
+    assert_eq!(notes.all(), before, "{which:?}");
+    soon(house.kit.close()).await;
+    assert_eq!(notes.all(), [before, &["returned"]].concat(), "{which:?}");
+    drop(house);
+    settle().await;
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_a_hook_around_a_tool_that_ends_its_session_runs_to_its_end() {
+    s3_runs_to_its_end(Beside::BeforeTool).await;
+    s3_runs_to_its_end(Beside::ToolResult).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_an_observer_of_audio_that_ends_its_session_runs_to_its_end() {
+    s3_runs_to_its_end(Beside::Audio).await;
 }
 
 /// The room is gone long before the hook is done with the first words.

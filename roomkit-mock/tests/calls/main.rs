@@ -22,6 +22,7 @@ mod rooms;
 mod spans;
 mod starts;
 mod stats;
+mod stores;
 mod support;
 mod tool_rules;
 mod tool_sources;

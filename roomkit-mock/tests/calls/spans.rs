@@ -7,7 +7,7 @@ use std::{
 };
 
 use tracing::{
-    Level, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
     level_filters::LevelFilter,
     span::{Attributes, Id, Record},
@@ -39,6 +39,7 @@ struct Kept {
     spans: Vec<Seen>,
     /// Where the open ones are in the list.
     open: HashMap<Id, usize>,
+    warnings: Vec<String>,
 }
 
 /// A span and what was recorded of it.
@@ -81,6 +82,11 @@ impl Traces {
         self.kept().spans.clone()
     }
 
+    /// The warnings that were logged.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.kept().warnings.clone()
+    }
+
     /// Those of roomkit. Their parents' places are those in this list where nobody else made any.
     pub(crate) fn roomkit(&self) -> Vec<Seen> {
         let mut places = HashMap::new();
@@ -119,6 +125,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Traces {
         let place = kept.spans.len();
         kept.open.insert(id.clone(), place);
         kept.spans.push(seen);
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == Level::WARN {
+            let mut values = BTreeMap::new();
+            event.record(&mut Values(&mut values));
+            let message = values.remove("message").unwrap_or_default();
+            self.kept().warnings.push(message);
+        }
     }
 
     fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, S>) {

@@ -17,7 +17,10 @@ use roomkit_mock::{
 };
 use serde_json::{Map, json};
 
-use crate::support::{House, ROOM, VOICE, ms, pcm, settle, soon};
+use crate::{
+    spans::Traces,
+    support::{House, ROOM, VOICE, ms, pcm, settle, soon},
+};
 
 /// Starts a session that must fail, and checks that nothing of it is left.
 async fn failed_start(house: &House, connection: impl Into<Connection>) -> StartError {
@@ -395,6 +398,7 @@ async fn s4_what_the_user_says_before_the_provider_is_ready_goes_first_and_in_or
 
 #[tokio::test(start_paused = true)]
 async fn s4_early_audio_is_kept_up_to_a_mebibyte_and_then_the_newest_is_dropped() {
+    let (traces, _listening) = Traces::listen();
     let house = House::new().await;
     let gate = Gate::closed();
     house
@@ -416,6 +420,11 @@ async fn s4_early_audio_is_kept_up_to_a_mebibyte_and_then_the_newest_is_dropped(
     let sent = house.provider.last().sent_audio();
     let order: Vec<u8> = sent.iter().map(|frame| frame[0]).collect();
     assert_eq!(order, (0..16).collect::<Vec<_>>());
+    assert_eq!(
+        traces.warnings(),
+        ["the client sends more audio than is kept while the provider connects"],
+        "once, however much is dropped"
+    );
 }
 
 #[tokio::test(start_paused = true)]

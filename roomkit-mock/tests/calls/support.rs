@@ -98,12 +98,7 @@ impl House {
     }
 
     /// A house in this kit.
-    pub(crate) async fn in_kit(kit: RoomKit) -> Self {
-        let (provider, transport) = (MockRealtimeProvider::new(), MockRealtimeTransport::new());
-        Self::built(kit, provider, transport, |voice| voice).await
-    }
-
-    async fn built(
+    pub(crate) async fn built(
         kit: RoomKit,
         provider: MockRealtimeProvider,
         transport: MockRealtimeTransport,

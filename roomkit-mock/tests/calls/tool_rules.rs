@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use roomkit_core::{
-    RealtimeSession,
+    RealtimeSession, SessionOptions,
     client_protocol::{ServerMessage, ToolCallStatus},
     error::ConfigError,
-    provider::{ProviderCommand, RealtimeVoiceProvider, UpdateSupport, UpdateWay},
+    hook::{Decision, Hook},
+    provider::{ProviderCommand, RealtimeVoiceProvider, SessionUpdate, UpdateSupport, UpdateWay},
     tool::{
         Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolRules,
         ToolSearch,
     },
-    voice::RealtimeVoiceChannelBuilder,
+    voice::{Agent, RealtimeVoiceChannelBuilder, Updated},
 };
 use roomkit_mock::{Gate, MockRealtimeProvider, MockRealtimeTransport};
 use serde_json::{Map, Value, json};
@@ -246,6 +247,108 @@ async fn few_tools_or_a_provider_that_takes_no_others_declare_all() {
     assert_eq!(house.provider.connects()[0].tools.len(), 30);
 }
 
+#[tokio::test(start_paused = true)]
+async fn k8_a_search_that_ends_after_a_hand_over_leaves_the_next_agent_its_own_tools() {
+    let house = House::with(|voice| {
+        let triage = Agent::new("triage", "you sort callers").tools(catalogue());
+        let triage = triage.hands_off_to(["billing"]);
+        let invoice = ToolDefinition::new("invoice", "", json!({"type": "object"}));
+        let billing = Agent::new("billing", "you know invoices").tool(invoice);
+        let search = ToolSearch::new().keep(["hand_off"]);
+        voice.agents([triage, billing]).tool_search(search)
+    })
+    .await;
+    // What was found is looked at by a hook while the other call is done.
+    let gate = Gate::closed();
+    house.kit.add_hook(Hook::tool_result({
+        let gate = gate.clone();
+        move |event| {
+            let gate = gate.clone();
+            async move {
+                if event.name == "find_tools" {
+                    gate.wait().await;
+                }
+                Decision::Allow
+            }
+        }
+    }));
+    let call = house.call_with(SessionOptions::new().agent("triage")).await;
+    call.ai
+        .simulate_tool_call("c1", "find_tools", r#"{"query":"cancel my order"}"#);
+    call.ai
+        .simulate_tool_call("c2", "hand_off", r#"{"agent":"billing"}"#);
+    settle().await;
+    gate.open();
+    settle().await;
+    assert_eq!(results(&call), 2);
+    let declared = call
+        .ai
+        .commands()
+        .into_iter()
+        .filter_map(|command| match command {
+            ProviderCommand::Update(update) => update.tools,
+            _ => None,
+        });
+    let declared: Vec<_> = declared.collect();
+    assert_eq!(names(declared.last().unwrap()), ["invoice"]);
+    call.ai.simulate_tool_call("c3", "cancel_order", "{}");
+    settle().await;
+    let answer = call.ai.tool_results().pop().unwrap();
+    assert!(answer.is_error && answer.output.contains("not declared"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_a_session_that_is_given_many_tools_searches_them_too() {
+    let house = House::with(searched).await;
+    let call = house.call().await;
+    let given = |names: &[String]| {
+        let define = |name: &String| ToolDefinition::new(name, "", json!({"type": "object"}));
+        SessionUpdate {
+            tools: Some(names.iter().map(define).collect()),
+            ..SessionUpdate::default()
+        }
+    };
+    let mut many: Vec<String> = (0..30).map(|n| format!("sheet_{n}")).collect();
+    let update = house.voice.update_session(&call.session, given(&many));
+    assert_eq!(update.await, Ok(Updated::Live));
+    let command = call
+        .ai
+        .wait_for_command(|command| matches!(command, ProviderCommand::Update(_)))
+        .await;
+    let ProviderCommand::Update(update) = command else {
+        unreachable!()
+    };
+    assert_eq!(names(&update.tools.unwrap()), ["find_tools"]);
+    many.push("find_tools".to_owned());
+    let clash = house.voice.update_session(&call.session, given(&many));
+    assert!(clash.await.unwrap_err().to_string().contains("find_tools"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a6_hooks_that_hang_at_cancelled_calls_do_not_add_up() {
+    let tool = long(&Gate::opened(), &[], ToolRules::new());
+    let house = House::with(|voice| voice.tool(tool)).await;
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    house.kit.add_hook(Hook::before_tool_use(move |_| {
+        let alive = Arc::clone(&held);
+        async move {
+            std::future::pending::<()>().await;
+            drop(alive);
+            Decision::Allow
+        }
+    }));
+    let call = house.call().await;
+    for number in 0..200 {
+        let id = format!("c{number}");
+        call.ai.simulate_tool_call(id.as_str(), "long", "{}");
+        settle().await;
+        call.ai.simulate_tool_calls_cancelled(&[&id]);
+        settle().await;
+    }
+    assert_eq!(Arc::strong_count(&alive) - 2, 64);
+}
+
 fn refusal(
     settings: impl FnOnce(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder,
 ) -> ConfigError {
@@ -271,7 +374,10 @@ fn settings_of_tools_that_make_no_sense_are_refused_by_name() {
 
     let none = refusal(|voice| voice.tool_search(ToolSearch::new().results(0))).to_string();
     assert!(none.contains("tool_search.results"), "{none}");
-    let clash = ToolDefinition::new("find_tools", "", json!({}));
-    let refused = refusal(|voice| searched(voice).tool(clash)).to_string();
+    let clash = || ToolDefinition::new("find_tools", "", json!({}));
+    let refused = refusal(|voice| searched(voice).tool(clash())).to_string();
+    assert!(refused.contains("find_tools"), "{refused}");
+    // A source may have many later.
+    let refused = refusal(|voice| voice.tool_search(ToolSearch::new()).tool(clash())).to_string();
     assert!(refused.contains("find_tools"), "{refused}");
 }

@@ -1,20 +1,26 @@
 //! Sources of tools whose list changes while sessions live (contracts K8, S5).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use roomkit_core::{
-    SessionOptions,
+    RealtimeSession, SessionOptions,
     provider::{
         HistorySupport, ProviderCommand, RealtimeVoiceProvider, SessionUpdate, UpdateSupport,
         UpdateWay,
     },
-    tool::{ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSource},
+    tool::{
+        Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput, ToolSearch,
+        ToolSource,
+    },
     voice::Agent,
 };
-use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
-use serde_json::json;
+use roomkit_mock::{Counters, Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::support::{Call, House, ROOM, settle};
@@ -23,6 +29,9 @@ use crate::support::{Call, House, ROOM, settle};
 struct Shelf {
     names: Mutex<Vec<&'static str>>,
     changed: watch::Sender<()>,
+    /// Who asks for the list waits here.
+    gate: Gate,
+    listed: AtomicUsize,
 }
 
 impl Shelf {
@@ -30,6 +39,8 @@ impl Shelf {
         Arc::new(Self {
             names: Mutex::new(names.to_vec()),
             changed: watch::Sender::new(()),
+            gate: Gate::opened(),
+            listed: AtomicUsize::new(0),
         })
     }
 
@@ -42,6 +53,8 @@ impl Shelf {
 #[async_trait]
 impl ToolSource for Shelf {
     async fn tools(&self) -> Result<Vec<ToolDefinition>, ToolError> {
+        self.listed.fetch_add(1, Ordering::Relaxed);
+        self.gate.wait().await;
         let object = json!({"type": "object"});
         let names = self.names.lock().unwrap();
         let define = |name: &&str| ToolDefinition::new(*name, "", object.clone());
@@ -100,6 +113,109 @@ async fn k8_a_live_session_gets_the_tools_of_a_source_that_changed() {
     let later = house.call().await;
     shelf.put(&["b"]);
     assert_eq!(update(&later).await, ["b"], "every session of the channel");
+}
+
+/// A tool of the host's own.
+fn own(name: &str) -> Tool {
+    let definition = ToolDefinition::new(name, "", json!({"type": "object"}));
+    Tool::new(
+        definition,
+        |_: RealtimeSession, name: String, _: Map<String, Value>| async move {
+            Ok(format!("host did {name}").into())
+        },
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_a_tool_of_a_source_whose_name_is_taken_is_left_out_and_no_call_refused() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let (shelf, other) = (Shelf::new(&["b"]), Shelf::new(&["c"]));
+    let house = House::with(|voice| {
+        let clerk = Agent::new("clerk", "you know the shelf").channel_tools(true);
+        let voice = voice.tool(own("a")).agents([clerk]);
+        let voice = voice.tool_search(ToolSearch::new());
+        voice.tool_source(shelf.clone()).tool_source(other.clone())
+    })
+    .await;
+    let live = house.call().await;
+    shelf.put(&["a", "b", "", "find_tools", "d"]);
+    assert_eq!(update(&live).await, ["a", "b", "d", "c"]);
+    other.put(&["c", "d"]);
+    settle().await;
+    for options in [SessionOptions::new(), SessionOptions::new().agent("clerk")] {
+        let later = house.call_with(options).await;
+        later.ai.simulate_tool_call("c1", "a", "{}");
+        assert_eq!(result(&later).await, "host did a", "the host's come first");
+        later.ai.simulate_tool_call("c2", "d", "{}");
+        settle().await;
+        let results = later.ai.tool_results();
+        assert_eq!(results[1].output, "shelf did d", "then earlier sources'");
+        let declared = house.provider.connects().pop().unwrap().tools;
+        assert_eq!(declared.len(), 4, "{declared:?}");
+    }
+    let left_out = counters.get("roomkit_tools_left_out_total", "");
+    assert_eq!(left_out, 3 + 4, "once for each list that is another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_sources_are_asked_once_for_each_start_and_each_change() {
+    let shelf = Shelf::new(&["a"]);
+    let house = House::with(|voice| voice.tool_source(shelf.clone())).await;
+    house.call().await;
+    shelf.gate.close();
+    let start = || {
+        let voice = house.voice.clone();
+        tokio::spawn(async move {
+            let start = voice.start_session(ROOM, "ann", MockConnection::new());
+            start.await.unwrap()
+        })
+    };
+    // While the list changes, and each while the one before has not begun yet.
+    let mut starts = vec![start()];
+    settle().await;
+    shelf.put(&["b"]);
+    for _ in 0..3 {
+        settle().await;
+        starts.push(start());
+        settle().await;
+        shelf.gate.open();
+        shelf.gate.close();
+    }
+    shelf.gate.open();
+    for start in starts {
+        let session = start.await.unwrap();
+        settle().await;
+        let ai = house.provider.session(session.id());
+        ai.simulate_tool_call("c1", "b", "{}");
+        settle().await;
+        assert_eq!(ai.tool_results()[0].output, "shelf did b");
+    }
+    assert_eq!(shelf.listed.load(Ordering::Relaxed), 5 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn k8_what_the_model_has_found_stays_declared_when_a_source_changes() {
+    let shelf = Shelf::new(&["cancel_order", "report"]);
+    let house = House::with(|voice| {
+        let search = ToolSearch::new().more_than(1);
+        voice.tool_source(shelf.clone()).tool_search(search)
+    })
+    .await;
+    let call = house.call().await;
+    call.ai
+        .simulate_tool_call("c1", "find_tools", r#"{"query":"cancel"}"#);
+    assert_eq!(update(&call).await, ["find_tools", "cancel_order"]);
+    shelf.put(&["cancel_order", "invoice"]);
+    settle().await;
+    call.ai.simulate_tool_call("c2", "invoice", "{}");
+    settle().await;
+    assert_eq!(call.ai.tool_results()[1].output, "shelf did invoice");
+    let updates = call
+        .ai
+        .wait_for_commands(1, |command| matches!(command, ProviderCommand::Update(_)))
+        .await;
+    assert_eq!(updates.len(), 1, "it was told nothing else: {updates:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -268,6 +268,42 @@ async fn k5_every_refusal_is_an_answer_and_no_handler_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn k5_what_the_gate_says_of_a_call_is_one_framework_event() {
+    let house = House::with(|voice| voice.tool(weather(&Notes::default()))).await;
+    house.kit.add_hook(Hook::before_tool_use(|mut event| {
+        // For one city no city, which the second look finds.
+        if event.arguments["city"] == "Rome" {
+            event.arguments.insert("city".into(), json!(7));
+        }
+        async { Decision::Replace(event) }
+    }));
+    let call = house.call().await;
+    let calls = [
+        ("nothing", "{}"),
+        ("weather", "{oops"),
+        ("weather", r#"{"city": 7}"#),
+        ("weather", r#"{"city": "Rome"}"#),
+        ("weather", r#"{"city": "Oslo"}"#),
+    ];
+    for (number, (name, arguments)) in calls.into_iter().enumerate() {
+        let id = format!("c{number}");
+        call.ai.simulate_tool_call(id, name, arguments);
+    }
+    settle().await;
+    let answers = call.ai.tool_results();
+    let told = house.close(FrameworkEventKind::BeforeToolUse).await;
+    assert_eq!(told.len(), calls.len());
+    for event in told {
+        let id = event.data["tool_call_id"].as_str().unwrap();
+        let answer = answers.iter().find(|it| it.call_id.as_str() == id).unwrap();
+        assert_eq!(event.data["allowed"], json!(!answer.is_error), "{event:?}");
+        let reason = event.data["reason"].as_str().unwrap_or_default();
+        assert_eq!(reason.is_empty(), !answer.is_error, "{event:?}");
+        assert_eq!(id == "c4", !answer.is_error, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn k5_no_arguments_are_empty_ones() {
     let (answer, ran) = gate("weather", "", None).await;
     assert!(!answer.is_error);

@@ -1,5 +1,7 @@
 //! What is accepted, what is refused and in which words.
 
+use std::time::Duration;
+
 use roomkit_core::{
     provider::{
         Continuation, HistorySupport, RealtimeVoiceProvider, SessionSetup, SessionUpdate,
@@ -207,6 +209,10 @@ fn capabilities_follow_model_and_settings() {
     assert!(of(LIVE_38, json!({ "server_vad": false })).interrupts_itself);
     assert!(!of(LIVE_38, json!({ "input_transcription": false })).transcribes_user);
     assert!(!of(LIVE_38, json!({ "session_resumption": false })).resumes);
+    // Speech is noticed by its first words, unless the vendor reports it.
+    assert_eq!(plain.speech_lag, Duration::from_secs(2));
+    let reported = of(LIVE_38, json!({ "explicit_vad_signal": true }));
+    assert_eq!(reported.speech_lag, Duration::from_millis(700));
     let deaf = of(TRANSCRIBE, json!({}));
     assert!(!deaf.images);
     assert_eq!(deaf.history, HistorySupport::None);

@@ -101,6 +101,13 @@ fn a_calls_past_is_measured_in_one_way() {
 }
 
 #[test]
+fn c5_limits_are_what_the_contract_says_unless_they_are_set() {
+    let limits = parsed("").unwrap().limits;
+    assert_eq!(limits.max_dashboards_per_address, 64);
+    assert_eq!(limits.ipv6_prefix, 56);
+}
+
+#[test]
 fn an_unknown_field_is_named_wherever_it_stands() {
     for (text, field) in [
         ("lissten = 1", "lissten"),

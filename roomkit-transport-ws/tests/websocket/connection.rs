@@ -252,7 +252,7 @@ async fn a6_a_client_that_stops_reading_holds_up_the_sender_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h5_a_client_that_answers_pings_is_alive_and_one_that_does_not_is_gone() {
+async fn c1_a_client_that_answers_pings_is_alive_and_one_that_does_not_is_gone() {
     let (mut link, mut client) = call().await;
     let watched = tokio::spawn(async move { (link.events.next().await, link) });
     // Ten minutes of pings, each of which tungstenite answers when it is read.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::time::timeout;
 
 use super::{CLOSE, Driver, End, LAST_WORDS, recording};
 use crate::{
-    call::publisher::{self, Ended, FromPublisher},
+    call::publisher::{self, Ended, FromPublisher, LAST_HOOKS},
     client_protocol::ServerMessage,
     error::StartError,
     event::EndReason,
@@ -27,7 +28,6 @@ impl Driver {
         for running in self.running.into_values() {
             running.stop(false);
         }
-        drop(self.tools);
         drop(self.connecting);
 
         let (reason, failure) = match end {
@@ -134,11 +134,17 @@ impl Driver {
             let error = failure.unwrap_or_else(|| StartError::Ended(reason.as_str().into()));
             let _ = ready.send(Err(error));
         }
-        if let Some(tap) = self.audio_tap {
-            tap.task.abort();
-        }
         self.idle.send_replace(true);
         drop(self.idle);
-        let _ = self.publisher.await;
+        // Hooks around tools and an observer of the audio may come to their end, too.
+        let (mut tools, audio_tap) = (self.tools, self.audio_tap);
+        let others = async {
+            while tools.join_next().await.is_some() {}
+            if let Some(tap) = audio_tap {
+                drop(tap.queue);
+                let _ = tap.task.await;
+            }
+        };
+        let _ = join(self.publisher, timeout(LAST_HOOKS, others)).await;
     }
 }

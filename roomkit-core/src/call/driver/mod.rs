@@ -17,6 +17,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, Sleep},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use bell::{Bell, Events};
 use tools::Running;
@@ -97,7 +98,7 @@ struct Driver {
     registered: Box<dyn Send>,
 
     spans: Spans,
-    tools: JoinSet<(CallId, Finished)>,
+    tools: JoinSet<(CallId, Option<Finished>)>,
     running: HashMap<CallId, Running>,
     reporter: Reporter,
     reports: mpsc::Receiver<Box<(CallId, String)>>,
@@ -131,7 +132,7 @@ struct Provider {
 /// Feeds the observers of the AI's audio, in a task of its own; it may miss what is too fast.
 struct AudioTap {
     queue: mpsc::Sender<Bytes>,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Driver {

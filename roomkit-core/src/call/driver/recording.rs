@@ -9,6 +9,7 @@ use crate::{
     call::io::{Input, Moment, Sound},
     framework::{FrameworkEvent, FrameworkEventKind},
     kit::WeakRoomKit,
+    provider::ProviderCapabilities,
     recording::{
         Piece, Recorder, RecorderQueue, RecordingDecision, RecordingError, RecordingInfo,
         RecordingSink, RecordingState, RecordingSummary,
@@ -27,8 +28,7 @@ pub(super) fn recorder(
         provider: shared.provider.name().to_owned(),
         ..RecordingInfo::new(session, sink.sample_rate())
     };
-    let speech_lag = shared.provider.capabilities().speech_lag;
-    Recorder::start(sink, info, began, speech_lag)
+    Recorder::start(sink, info, began)
 }
 
 impl Driver {
@@ -59,6 +59,13 @@ impl Driver {
             (_, RecordingState::Off | RecordingState::Waiting) => return,
         };
         self.announce(kind, |event| event.data("by", by.as_str()));
+    }
+
+    /// What a connection can do may be other than what its provider can do in general.
+    pub(super) fn recorder_expects(&self, provider: &ProviderCapabilities) {
+        if let Some(recorder) = &self.recorder {
+            recorder.queue.expect_lag(provider.speech_lag);
+        }
     }
 
     pub(super) fn record(&mut self, sound: Sound) {

@@ -18,6 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 use super::{
@@ -30,7 +31,7 @@ use crate::{
         io::{Command, Input, Moment, Permissions},
         machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
-        publisher::{Publisher, ToPublisher},
+        publisher::{Publisher, ToPublisher, as_told},
         spans::{self, Spans},
     },
     client_protocol::ServerMessage,
@@ -41,7 +42,7 @@ use crate::{
     kit::WeakRoomKit,
     provider::{ProviderCapabilities, ProviderConnection, RealtimeVoiceProvider},
     recording::{RecordingSink, RecordingState},
-    session::RealtimeSession,
+    session::{RealtimeSession, RealtimeSessionState},
     tool::Reporter,
     transport::{ClientCommand, ClientLink, RealtimeAudioTransport},
     voice::{Agents, Observers},
@@ -219,6 +220,7 @@ impl Driver {
         let ProviderConnection { info, sink, events } = connection;
         self.hang_up();
         self.resample(&info.capabilities);
+        self.recorder_expects(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
         let outbox = Outbox::new(ProviderWire(sink));
@@ -298,12 +300,19 @@ impl AudioTap {
         }
         let (queue, mut audio) = mpsc::channel::<Bytes>(256);
         let (shared, session) = (Arc::clone(shared), session.clone());
+        let telling = session.clone();
         let tell = async move {
-            while let Some(pcm) = audio.recv().await {
+            // What waits when the session is over nobody is told.
+            while let Some(pcm) = audio.recv().await
+                && session.state() != RealtimeSessionState::Ended
+            {
                 shared.observers.audio.tell(|| (session.clone(), pcm)).await;
             }
         };
-        let task = tokio::spawn(tell.in_current_span());
-        Some(Self { queue, task })
+        let task = tokio::spawn(as_told(&telling, tell).in_current_span());
+        Some(Self {
+            queue,
+            task: AbortOnDropHandle::new(task),
+        })
     }
 }

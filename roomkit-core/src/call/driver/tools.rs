@@ -16,6 +16,9 @@ use crate::{
     id::CallId,
 };
 
+/// So many hooks around calls that were cancelled may come to their end at a time.
+const LEFT: usize = 64;
+
 /// A tool call that runs.
 pub(super) struct Running {
     task: AbortHandle,
@@ -24,11 +27,10 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Nobody waits for it any more.
+    /// Nobody waits for it any more: its handler is dropped, and a hook that runs comes to its end.
     pub(super) fn stop(self, expired: bool) {
         spans::tool_stopped(&self.span, expired);
         self.cancelled.cancel();
-        self.task.abort();
     }
 }
 
@@ -62,7 +64,11 @@ impl Driver {
     }
 
     pub(super) fn cancel_tool(&mut self, call_id: &CallId, expired: bool) {
+        let left = self.tools.len().saturating_sub(self.running.len());
         if let Some(running) = self.running.remove(call_id) {
+            if left >= LEFT {
+                running.task.abort();
+            }
             running.stop(expired);
         }
     }

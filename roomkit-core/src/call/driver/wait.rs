@@ -80,9 +80,12 @@ impl Driver {
                 command = self.mailbox.recv() => Happening::Mailbox(command),
                 Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
                 Some(ended) = self.tools.join_next_with_id(), if !self.tools.is_empty() => {
-                    ended.map_or(Happening::ToolDropped, |(task, (call_id, finished))| {
-                        Happening::Tool(task, call_id, finished)
-                    })
+                    match ended {
+                        Ok((task, (call_id, Some(finished)))) => {
+                            Happening::Tool(task, call_id, finished)
+                        }
+                        Ok((_, (_, None))) | Err(_) => Happening::ToolDropped,
+                    }
                 }
                 Some(report) = self.reports.recv() => {
                     let (call_id, progress) = *report;

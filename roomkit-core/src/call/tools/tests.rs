@@ -57,6 +57,30 @@ fn k1_a_call_that_is_made_again_on_another_connection_is_not_run_again() {
 }
 
 #[test]
+fn k2_a_call_that_is_made_again_gets_its_first_answer_however_many_there_were() {
+    let mut ledger = ToolLedger::new(4, ms(100));
+    let ids: Vec<String> = (0..CALLS).map(|number| format!("c{number}")).collect();
+    for id in &ids {
+        ledger.call(request(id), 1, ToolRules::new());
+        ledger.close(&id.as_str().into()).unwrap();
+        ledger.remember(id.as_str().into(), ToolAnswer::error(&format!("no {id}")));
+    }
+    for id in [&ids[0], &ids[CALLS - 1]] {
+        assert_eq!(
+            ledger.call(request(id), 2, ToolRules::new()),
+            Called::Answered(ToolAnswer::error(&format!("no {id}")))
+        );
+    }
+    // What is remembered of long ones is bounded, but for the newest.
+    let long = ToolAnswer::error(&"x".repeat(ANSWERS));
+    ledger.remember("c1".into(), long.clone());
+    let answered = |ledger: &mut ToolLedger, id| ledger.call(request(id), 3, ToolRules::new());
+    assert_eq!(answered(&mut ledger, "c1"), Called::Answered(long));
+    let gone = answered(&mut ledger, "c2");
+    assert!(format!("{gone:?}").contains("its answer is gone"));
+}
+
+#[test]
 fn k1_an_id_that_is_told_twice_is_the_call_that_it_was_first() {
     let mut other = request("a");
     other.arguments = "{\"x\":1}".into();

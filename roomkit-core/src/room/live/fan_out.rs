@@ -48,7 +48,8 @@ impl LiveRoom {
             let sees = match &subscriber.options.channel {
                 None => true,
                 Some(reader) => state.member(&event.channel_id).is_some_and(|source| {
-                    source.binding.can_write()
+                    source.binding.access.writes()
+                        && !source.binding.mutes(&event.data)
                         && (subscriber.options.own || *reader != event.channel_id)
                         && state.reads(reader, &source.binding.visibility)
                 }),

@@ -55,6 +55,7 @@ impl LiveRoom {
         if state.phase != Phase::Open {
             return Err(RoomError::Closed(self.id.clone()));
         }
+        let stopped = state.take_stopped(&binding.channel_id);
         let Some(member) = state
             .member_mut(&binding.channel_id)
             .filter(|member| member.stage != Stage::Leaving && member.is(channel))
@@ -65,7 +66,7 @@ impl LiveRoom {
         let told = was_in.then(|| Arc::clone(&member.channel));
         member.binding = Arc::clone(binding);
         if member.lane.as_ref().is_none_or(Lane::is_dead) {
-            let previous = member.lane.take();
+            let previous = member.lane.take().or(stopped);
             let channel = Arc::clone(&member.channel);
             member.lane = Some(Lane::start(&self.context, channel, previous));
         }
@@ -111,11 +112,39 @@ impl LiveRoom {
             .collect()
     }
 
+    /// The channels that are leaving beside these.
+    pub(crate) fn leaving_beside(&self, places: &[Place]) -> Vec<Arc<dyn Channel>> {
+        let state = self.state();
+        let others = state.members.iter().filter(|member| {
+            let is_one = places.iter().any(|(channel, _)| member.is(channel));
+            member.stage == Stage::Leaving && !is_one
+        });
+        others.map(|member| Arc::clone(&member.channel)).collect()
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn others_left(&self, places: &[Place]) {
+        loop {
+            let left = self.left.notified();
+            if self.leaving_beside(places).is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// The channel is out: nothing more is delivered to it or to those who read as it.
     pub(crate) fn leave(&self, channel: &ChannelId) {
         let (member, readers) = {
             let mut state = self.state();
-            let member = state.take_member(|member| member.binding.channel_id == *channel);
+            let mut member = state.take_member(|member| member.binding.channel_id == *channel);
+            let lane = member.as_mut().and_then(|member| member.lane.take());
+            // It may be in a call still, and the next one of this channel waits for that.
+            state.stopped.retain(|(_, lane)| !lane.is_done());
+            state.stopped.extend(lane.map(|lane| {
+                lane.stop();
+                (channel.clone(), lane)
+            }));
             let readers = state
                 .subscribers
                 .extract_if(.., |other| other.options.channel.as_ref() == Some(channel))
@@ -123,9 +152,8 @@ impl LiveRoom {
             self.uncount(readers.len());
             (member, readers)
         };
-        if let Some(lane) = member.and_then(|member| member.lane) {
-            lane.stop();
-        }
+        drop(member); // Not under the lock: this may run the host's own `drop`.
+        self.left.notify_waiters();
         for reader in readers {
             reader.queue.close(CloseReason::Detached);
         }

@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use tokio::sync::Notify;
+
 use super::{
     ChannelBinding, Visibility,
     lane::{HookLane, Lane, LaneContext},
@@ -34,11 +36,15 @@ pub(crate) struct LiveRoom {
     context: LaneContext,
     /// Held while the room is being closed.
     pub(crate) closing: tokio::sync::Mutex<()>,
+    /// Told when a channel is out.
+    left: Notify,
 }
 
 struct State {
     phase: Phase,
     members: Vec<Member>,
+    /// Lanes of channels that are out, as far as they may still be in a call.
+    stopped: Vec<(ChannelId, Lane)>,
     subscribers: Vec<Subscriber>,
     /// The index of the next event to fan out.
     next: u64,
@@ -93,6 +99,7 @@ impl LiveRoom {
             state: Mutex::new(State {
                 phase: Phase::Open,
                 members: Vec::new(),
+                stopped: Vec::new(),
                 subscribers: Vec::new(),
                 next: length,
                 hook_lane: None,
@@ -101,6 +108,7 @@ impl LiveRoom {
             watchers,
             context,
             closing: tokio::sync::Mutex::new(()),
+            left: Notify::new(),
         }
     }
 
@@ -206,6 +214,11 @@ impl State {
         self.members
             .iter_mut()
             .find(|member| member.binding.channel_id == *channel)
+    }
+
+    fn take_stopped(&mut self, channel: &ChannelId) -> Option<Lane> {
+        let place = self.stopped.iter().position(|(id, _)| id == channel)?;
+        Some(self.stopped.swap_remove(place).1)
     }
 
     fn take_member(&mut self, which: impl Fn(&Member) -> bool) -> Option<Member> {
