@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use rcgen::CertificateParams;
 use roomkit_core::error::ConfigError;
 use rtc::{
@@ -90,6 +91,9 @@ pub(crate) struct Engine {
     max_message_bytes: usize,
 }
 
+/// The library at work on a peer connection.
+type Building = BoxFuture<'static, Result<Arc<dyn PeerConnection>, PeerError>>;
+
 /// Why an offer that looked well was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PeerError {
@@ -147,43 +151,50 @@ impl Engine {
         let voice = Voice::new(&offer);
         let report = LatestReport::default();
         let reader = ReportReader::new(voice.ssrc, report.clone());
-        let connection = self.connection(&offer, &network, &watched, reader).await?;
-        let peer = Peer {
-            id,
-            negotiated: Negotiated {
-                codec: offer.codec,
-                payload_type: offer.payload_type,
-                ssrc: voice.ssrc,
-                hears: offer.hears,
-                has_data_channel: offer.has_data_channel,
-            },
-            owner,
-            connection,
-            network,
-            voice: Arc::clone(&voice.track),
-            report,
-            watched,
-            early: Early::new(),
-            fingerprint: offer.fingerprint,
-            candidates: Mutex::new(Candidates::new(self.max_candidates)),
-            negotiating: AsyncMutex::default(),
-            claimed: AtomicBool::new(false),
-            farewell_due: AtomicBool::new(false),
-            has_farewell: AtomicBool::new(false),
-            released: AtomicBool::new(false),
-            kept: Mutex::new(Some(kept)),
-        };
+        let connection = self.connection(&offer, &network, &watched, reader)?;
+        let track: Arc<dyn TrackLocal> = voice.track.clone();
+        let (sdp, max_candidates) = (offer.sdp, self.max_candidates);
+        // On a task of its own: a build that is dropped half-way leaves the library's tasks.
+        let building = tokio::spawn(async move {
+            let peer = Peer {
+                id,
+                negotiated: Negotiated {
+                    codec: offer.codec,
+                    payload_type: offer.payload_type,
+                    ssrc: voice.ssrc,
+                    hears: offer.hears,
+                    has_data_channel: offer.has_data_channel,
+                },
+                owner,
+                connection: connection.await?,
+                network,
+                voice: voice.track,
+                report,
+                watched,
+                early: Early::new(),
+                fingerprint: offer.fingerprint,
+                candidates: Mutex::new(Candidates::new(max_candidates)),
+                negotiating: AsyncMutex::default(),
+                claimed: AtomicBool::new(false),
+                farewell_due: AtomicBool::new(false),
+                has_farewell: AtomicBool::new(false),
+                released: AtomicBool::new(false),
+                kept: Mutex::new(Some(kept)),
+            };
+            Ok(CloseOnDrop {
+                peer: Arc::new(peer),
+                is_answered: false,
+            })
+        });
         // Whatever happens from here on, and be it that nobody waits any more: dropped without a
         // close, the library would keep its tasks.
-        let mut guard = CloseOnDrop {
-            peer: Arc::new(peer),
-            is_answered: false,
-        };
+        let mut guard = building
+            .await
+            .map_err(|error| PeerError::Here(error.to_string()))??;
         let peer = Arc::clone(&guard.peer);
-        let track: Arc<dyn TrackLocal> = voice.track;
         let added = peer.connection.add_track(track).await;
         added.map_err(|error| PeerError::Here(error.to_string()))?;
-        let answer = self.negotiate(&peer, offer.sdp).await?;
+        let answer = self.negotiate(&peer, sdp).await?;
         guard.is_answered = true;
         Ok((peer, answer))
     }
@@ -230,13 +241,13 @@ impl Engine {
         ))
     }
 
-    async fn connection(
+    fn connection(
         &self,
         offer: &Offer,
         network: &Arc<PeerNetwork>,
         watched: &Watched,
         reader: ReportReader,
-    ) -> Result<Arc<dyn PeerConnection>, PeerError> {
+    ) -> Result<Building, PeerError> {
         let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
         let mut media = MediaEngine::default();
         media
@@ -271,22 +282,22 @@ impl Engine {
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
         let interceptors = configure_rtcp_reports(Registry::new()).with(READER_SLOT, reader);
+        let building = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media)
+            .with_interceptor_registry(interceptors)
+            .with_setting_engine(settings)
+            .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
+            .with_handler(Arc::new(watched.clone()))
+            .with_udp_addrs(sockets)
+            .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
+            .build();
         // Boxed: it holds all of a connection's state while it is built.
-        let connection = Box::pin(
-            PeerConnectionBuilder::new()
-                .with_configuration(configuration)
-                .with_media_engine(media)
-                .with_interceptor_registry(interceptors)
-                .with_setting_engine(settings)
-                .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
-                .with_handler(Arc::new(watched.clone()))
-                .with_udp_addrs(sockets)
-                .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
-                .build(),
-        )
-        .await
-        .map_err(here)?;
-        Ok(Arc::new(connection))
+        let built = building.map(move |built| {
+            let connection = built.map_err(here)?;
+            Ok(Arc::new(connection) as Arc<dyn PeerConnection>)
+        });
+        Ok(built.boxed())
     }
 }
 

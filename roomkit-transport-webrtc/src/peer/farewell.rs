@@ -22,7 +22,7 @@ impl Peer {
     }
 
     /// There is nothing to be said.
-    pub(crate) async fn no_farewell(&self) {
+    pub(crate) async fn no_farewell(self: &Arc<Self>) {
         self.farewell_due.store(false, Ordering::SeqCst);
         if self.released.load(Ordering::SeqCst) {
             self.close().await;
@@ -31,7 +31,7 @@ impl Peer {
 
     /// Tells the caller why there will be no session, unless the session itself has, and ends the
     /// connection.
-    pub(crate) async fn farewell(&self, code: &str, message: &str) {
+    pub(crate) async fn farewell(self: &Arc<Self>, code: &str, message: &str) {
         if self.has_farewell.load(Ordering::SeqCst) {
             return self.close().await;
         }

@@ -21,7 +21,9 @@ use roomkit_core::id::{ParticipantId, RoomId};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use serde_json::{Map, Value};
 use tokio::{
+    runtime::Handle,
     sync::{Mutex as AsyncMutex, watch},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use webrtc::{
@@ -210,7 +212,7 @@ impl Peer {
     }
 
     /// The session is done with the caller.
-    pub(crate) async fn release(&self) {
+    pub(crate) async fn release(self: &Arc<Self>) {
         self.released.store(true, Ordering::SeqCst);
         if !self.farewell_due.load(Ordering::SeqCst) {
             self.close().await;
@@ -253,7 +255,7 @@ impl Peer {
     }
 
     /// The caller wants to leave: its session ends, and the connection after it.
-    pub(crate) async fn hang_up(&self) {
+    pub(crate) async fn hang_up(self: &Arc<Self>) {
         if self.is_claimed() {
             self.watched.leave();
         } else {
@@ -262,30 +264,35 @@ impl Peer {
     }
 
     /// Ends the connection; again does nothing. Not to be called from the library's callbacks.
-    pub(crate) async fn close(&self) {
-        if !self.watched.close() {
-            return;
+    pub(crate) async fn close(self: &Arc<Self>) {
+        if let Some(closing) = self.close_soon() {
+            let _ = closing.await;
         }
-        self.network.leave();
-        if let Err(error) = self.connection.close().await {
-            tracing::debug!(%error, "a peer connection did not close cleanly");
-        }
-        self.watched.forget();
-        let kept = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(kept);
     }
 
-    /// Ends the connection from where nothing can be awaited.
-    fn close_soon(self: &Arc<Self>) {
-        let peer = Arc::clone(self);
-        // Without a runtime there is no driver that would have to be stopped.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { peer.close().await });
+    /// The same from where nothing can be awaited. On a task of its own, which nobody cuts short:
+    /// many wait for a close only until the state changes, which is the first thing it does.
+    fn close_soon(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        if !self.watched.close() {
+            return None;
         }
+        self.network.leave();
+        let peer = Arc::clone(self);
+        let closing = async move {
+            if let Err(error) = peer.connection.close().await {
+                tracing::debug!(%error, "a peer connection did not close cleanly");
+            }
+            peer.watched.forget();
+            let kept = peer
+                .kept
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            drop(kept);
+        };
+        // Without a runtime there is no driver that would have to be stopped.
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn(closing))
     }
 }
 
@@ -300,3 +307,6 @@ impl fmt::Debug for Peer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
