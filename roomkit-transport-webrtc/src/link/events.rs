@@ -63,8 +63,11 @@ impl Events {
     ) -> Self {
         let now = Instant::now();
         let peer = &link.peer;
+        // What it has become since it was last looked at counts as well.
+        let mut states = peer.states();
+        states.mark_changed();
         Self {
-            states: peer.states(),
+            states,
             tracks: peer.tracks(),
             channels: peer.channels(),
             inbound,
@@ -291,7 +294,33 @@ async fn next_message(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::{
+        audio::{Codec, First, Outbound},
+        peer::tests::caller,
+    };
+
+    #[tokio::test]
+    async fn s1_who_left_before_its_session_listens_is_known_to_have_left() {
+        let peer = caller().await;
+        assert!(peer.claim());
+        peer.hang_up().await;
+        let first = First {
+            sequence: 1,
+            timestamp: 1,
+        };
+        let outbound = Outbound::new(Codec::Opus, 24_000, 32_000, first, Instant::now());
+        let link = Link::new(peer, outbound.unwrap());
+        let inbound = Inbound::new(Codec::Opus, 24_000).unwrap();
+        let limits = MessageLimits {
+            max_message_bytes: 1_000,
+            max_json_depth: 8,
+        };
+        let mut events = Events::new(link, (inbound, 24_000), limits);
+        assert!(matches!(events.next().now_or_never(), Some(None)));
+    }
 
     #[test]
     fn c5_the_silence_of_an_outage_is_not_taken_from_what_the_caller_may_send_after_it() {
