@@ -38,7 +38,7 @@ use webrtc::{
 };
 
 use super::{
-    Negotiated, Owner, Peer,
+    Ice, Negotiated, Owner, Peer,
     early::Early,
     events::Watched,
     reports::{LatestReport, ReportReader},
@@ -173,7 +173,11 @@ impl Engine {
                 watched,
                 early: Early::new(),
                 fingerprint: offer.fingerprint,
-                candidates: Mutex::new(Candidates::new(max_candidates)),
+                ice: Mutex::new(Ice {
+                    theirs: offer.ufrag,
+                    ours: String::new(),
+                    candidates: Candidates::new(max_candidates),
+                }),
                 negotiating: AsyncMutex::default(),
                 claimed: AtomicBool::new(false),
                 farewell_due: AtomicBool::new(false),
@@ -200,16 +204,22 @@ impl Engine {
     }
 
     /// Answers another offer of a caller: it has lost its way, and looks for a new one.
-    pub(crate) async fn restart(&self, peer: &Peer, offer: Offer) -> Result<String, PeerError> {
+    pub(crate) async fn restart(&self, peer: &Peer, mut offer: Offer) -> Result<String, PeerError> {
         if offer.fingerprint != peer.fingerprint {
             let problem = "`a=fingerprint` is not that of the first offer";
             return Err(PeerError::Offer(problem.into()));
         }
-        self.negotiate(peer, offer.sdp).await
+        let _one_at_a_time = peer.negotiating.lock().await;
+        if peer.ice().theirs == offer.ufrag {
+            // No restart. The library would add its candidates to those it has, each time.
+            offer.forget_candidates();
+        }
+        let answer = self.negotiate(peer, offer.sdp).await?;
+        peer.ice().theirs = offer.ufrag;
+        Ok(answer)
     }
 
     async fn negotiate(&self, peer: &Peer, sdp: String) -> Result<String, PeerError> {
-        let _one_at_a_time = peer.negotiating.lock().await;
         let not_taken = |error: webrtc::error::Error| PeerError::Offer(error.to_string());
         let connection = &peer.connection;
         let offer = RTCSessionDescription::offer(sdp).map_err(not_taken)?;
@@ -218,6 +228,15 @@ impl Engine {
             .await
             .map_err(not_taken)?;
         let answer = connection.create_answer(None).await.map_err(not_taken)?;
+        let (ours, _) = our_credentials(&answer.sdp)?;
+        {
+            // A restart: only the library says so for sure, by new credentials of its own.
+            let mut ice = peer.ice();
+            if ice.ours != ours {
+                ice.ours = ours;
+                ice.candidates.renew();
+            }
+        }
         let mut gathered = peer.watched.gathered.subscribe();
         connection
             .set_local_description(answer)
@@ -229,8 +248,7 @@ impl Engine {
         }
         let answer = connection.local_description().await;
         let answer = answer.ok_or_else(|| PeerError::Here("there is no answer".into()))?;
-        let (name, password) = credentials(&answer.sdp)
-            .ok_or_else(|| PeerError::Here("the answer has no credentials".into()))?;
+        let (name, password) = our_credentials(&answer.sdp)?;
         peer.network.add_credentials(name, password);
         let real = |local| peer.network.real_address(local);
         Ok(for_callers(
@@ -330,6 +348,10 @@ impl Voice {
             ssrc,
         }
     }
+}
+
+fn our_credentials(answer: &str) -> Result<(String, String), PeerError> {
+    credentials(answer).ok_or_else(|| PeerError::Here("the answer has no credentials".into()))
 }
 
 /// Closes a caller that was not answered.

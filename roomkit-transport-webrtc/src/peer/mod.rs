@@ -11,7 +11,7 @@ use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -102,7 +102,7 @@ pub(crate) struct Peer {
     early: Early,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
-    candidates: Mutex<Candidates>,
+    ice: Mutex<Ice>,
     negotiating: AsyncMutex<()>,
     claimed: AtomicBool,
     /// The end waits until it is clear whether there is something to be said before it.
@@ -113,6 +113,14 @@ pub(crate) struct Peer {
     released: AtomicBool,
     /// Dropped with the connection, such as the permit that counts it.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// What belongs to a caller's ICE until it restarts.
+struct Ice {
+    /// The names of the credentials, the caller's and ours.
+    theirs: String,
+    ours: String,
+    candidates: Candidates,
 }
 
 /// Why a candidate was not taken.
@@ -177,14 +185,7 @@ impl Peer {
         if candidate.is_empty() {
             return Ok(());
         }
-        let may = {
-            let mut candidates = self
-                .candidates
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            candidates.take()
-        };
-        if !may {
+        if !self.ice().candidates.take() {
             return Err(CandidateError::TooMany);
         }
         match Candidate::read(candidate) {
@@ -198,6 +199,16 @@ impl Peer {
             Err(Unusable::Elsewhere) => Ok(()),
             Err(Unusable::Malformed) => Err(CandidateError::Malformed),
         }
+    }
+
+    /// Whether this is the name of the caller's ICE credentials.
+    #[cfg(feature = "axum")]
+    pub(crate) fn has_ufrag(&self, ufrag: &str) -> bool {
+        self.ice().theirs == ufrag
+    }
+
+    fn ice(&self) -> MutexGuard<'_, Ice> {
+        self.ice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the caller says came of the AI's voice; none if it has said nothing since this was last
