@@ -1,6 +1,9 @@
 //! Whose a client is, and who may speak of it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Purpose, Refusal};
 use roomkit_mock::MockRealtimeProvider;
@@ -14,6 +17,50 @@ use crate::{
 
 async fn server_with(config: WebRtcTransportConfig, admission: Admission) -> Server {
     Server::with(config, admission, Arc::new(MockRealtimeProvider::new())).await
+}
+
+#[tokio::test]
+async fn x2_an_offer_that_can_be_seen_to_be_none_uses_up_no_credential() {
+    // Of one use.
+    let is_used = Arc::new(AtomicBool::new(false));
+    let hook = move |request: AuthRequest| {
+        let is_used = Arc::clone(&is_used);
+        async move {
+            let begins = matches!(request.purpose, Purpose::Session);
+            if begins && is_used.swap(true, Ordering::SeqCst) {
+                return Err(Refusal::Unauthorized("used".into()));
+            }
+            Ok(Identity::default())
+        }
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let mut config = config();
+    config.max_sdp_bytes = 4_000;
+    let server = server_with(config, admission).await;
+    let mut client = Client::new(Kind::default()).await;
+    let with = |sdp: &str| json!({"sdp": sdp, "type": "offer", "webrtc_id": client.id});
+    let large = format!("{}{}", client.offer, "a=x:y\r\n".repeat(600));
+    for (sdp, status, error) in [
+        ("v=0", 400, "invalid_sdp"),
+        (&client.offer.replace("m=audio", "m=video"), 400, "no_audio"),
+        (
+            &client.offer.replace("opus/48000/2", "speex/16000"),
+            400,
+            "no_common_codec",
+        ),
+        (&large, 413, "sdp_too_large"),
+    ] {
+        let answer = server.http.offer(&with(sdp)).await;
+        assert_eq!(answer.refusal(), (status, error.to_owned()));
+    }
+    let answer = server.http.offer(&client.fast_rtc()).await.sdp();
+    client.take(&answer).await;
+    client.message("session_started").await;
+    let again = server.http.offer(&client.fast_rtc()).await;
+    assert_eq!(again.refusal(), (409, "connection_already_exists".into()));
+    let other = Client::new(Kind::default()).await;
+    let used = server.http.offer(&other.fast_rtc()).await;
+    assert_eq!(used.refusal(), (401, "unauthorized".into()));
 }
 
 #[tokio::test]
