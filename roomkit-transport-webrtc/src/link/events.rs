@@ -17,7 +17,7 @@ use webrtc::{
 use super::{Link, report::report};
 use crate::{
     audio::{Inbound, Piece, RtpIn},
-    peer::State,
+    peer::{State, filled},
 };
 
 /// How long a caller that has agreed to have a data channel may take to open one itself.
@@ -178,7 +178,7 @@ impl Events {
             Some(channel) = another(&mut self.channels, self.channel.as_ref()) => {
                 Woken::Channel(channel)
             }
-            Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
+            Some(track) = filled(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
             event = next_message(self.channel.as_ref(), self.said_early.as_mut()) => Woken::Message(event),
             event = next_media(self.track.as_ref()) => Woken::Media(event),
             () = self.link.alarm.sleep_until(wake_at) => Woken::Time,
@@ -264,12 +264,6 @@ async fn another(
         |found: &Arc<dyn DataChannel>| channel.is_none_or(|channel| !Arc::ptr_eq(found, channel));
     let filled = slot.wait_for(|slot| slot.as_ref().is_some_and(is_another));
     filled.await.ok()?.clone()
-}
-
-/// What a slot holds, once it holds something; none when it never will.
-async fn first<T: Clone>(slot: &mut watch::Receiver<Option<T>>) -> Option<T> {
-    let filled = slot.wait_for(Option::is_some).await.ok()?;
-    filled.clone()
 }
 
 async fn next_media(track: Option<&Arc<dyn TrackRemote>>) -> Option<TrackRemoteEvent> {

@@ -9,7 +9,7 @@ use roomkit_core::client_protocol::ServerMessage;
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 
-use super::Peer;
+use super::{Peer, filled};
 
 /// How long a farewell waits for the channel it is said on.
 const CHANNEL_TIME: Duration = Duration::from_secs(2);
@@ -53,7 +53,6 @@ impl Peer {
             return None;
         }
         let mut channels = self.channels();
-        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
-        open.ok()?.ok()?.clone()
+        timeout(CHANNEL_TIME, filled(&mut channels)).await.ok()?
     }
 }

@@ -38,6 +38,7 @@ use webrtc::{
 use self::{early::Early, events::Watched, reports::LatestReport};
 pub(crate) use self::{
     engine::{DISCONNECTED_AFTER, Engine, PeerError, random},
+    events::filled,
     reports::fuzz as fuzz_reports,
 };
 use crate::{
