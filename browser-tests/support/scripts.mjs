@@ -1,6 +1,6 @@
 /** Functions that run in a page of any browser, to see or to change what the page's own scripts get. */
 
-/** A peer connection that says it has failed when it is told to, until its ICE is restarted. */
+/** A peer connection that says it has failed when it is told to, until it is told otherwise or its ICE is restarted. */
 export function failAtWill() {
   const { RTCPeerConnection } = window;
   window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -15,10 +15,18 @@ export function failAtWill() {
           event.stopImmediatePropagation();
         }
       });
+      window.mendConnection = () => this.#mend();
       window.failConnection = () => {
         this.#failed = true;
         this.dispatchEvent(new Event("connectionstatechange"));
       };
+    }
+
+    #mend() {
+      if (this.#failed) {
+        this.#failed = false;
+        this.dispatchEvent(new Event("connectionstatechange"));
+      }
     }
 
     // Firefox calls a handler for its own events only, and a listener for any.
@@ -34,10 +42,7 @@ export function failAtWill() {
 
     async setRemoteDescription(answer) {
       await super.setRemoteDescription(answer);
-      if (this.#failed) {
-        this.#failed = false;
-        this.dispatchEvent(new Event("connectionstatechange"));
-      }
+      this.#mend();
     }
   };
 }
@@ -57,4 +62,42 @@ export function watchOffers() {
   const note = document.getElementById("call-note");
   window.notes = [];
   new MutationObserver(() => note.textContent !== "" && window.notes.push(note.textContent)).observe(note, { childList: true });
+}
+
+/**
+ * Holds what the server says to the first restart until `releaseAnswer` is called; `restarts` counts them all.
+ *
+ * @param {number} [instead] the status of a refusal that then comes in its place; 0 where nothing comes
+ */
+export function holdRestart(instead) {
+  const { fetch } = window;
+  const released = new Promise((resolve) => (window.releaseAnswer = resolve));
+  window.restarts = 0;
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    if (!JSON.parse(options?.body ?? "{}").restart) {
+      return response;
+    }
+    window.restarts += 1;
+    if (window.restarts > 1) {
+      return response;
+    }
+    await released;
+    if (instead === 0) {
+      throw new TypeError("lost");
+    }
+    return instead ? new Response("{}", { status: instead }) : response;
+  };
+}
+
+/** Loses the answers to all offers, which the server has given. */
+export function loseOffers() {
+  const { fetch } = window;
+  window.fetch = async (url, options) => {
+    const response = await fetch(url, options);
+    if (JSON.parse(options?.body ?? "{}").type === "offer") {
+      throw new TypeError("lost");
+    }
+    return response;
+  };
 }

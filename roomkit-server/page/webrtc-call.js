@@ -11,6 +11,8 @@ const PATIENCE_MS = 3000;
 /** How often in a row a new way is looked for, and the milliseconds each attempt gets. */
 const RESTARTS = 3;
 const RESTART_MS = 6000;
+/** What a server says that does not know the session any more. Whatever else it refuses, the call may come back without it. */
+const GONE = new Set([404, 410]);
 
 /** Dispatches, beside what every `Call` does, `remote_audio` with the assistant's `MediaStream`. */
 export class WebRtcCall extends Call {
@@ -23,7 +25,10 @@ export class WebRtcCall extends Call {
   #timer;
   #goodbye;
   #wasConnected = false;
+  /** In a row, without a connection between them. */
   #restarts = 0;
+  /** The latest of all, whose answer alone counts. */
+  #attempt = 0;
   #microphone;
   /** True once the server may know of this call. */
   #offered = false;
@@ -148,26 +153,43 @@ export class WebRtcCall extends Call {
       return;
     }
     if (this.#restarts === RESTARTS) {
-      this.#close({ code: 1006 });
+      if (this.#peer.connectionState === "connected") {
+        this.#follow("connected");
+      } else {
+        this.#close({ code: 1006 });
+      }
       return;
     }
     this.#restarts += 1;
-    const attempt = this.#restarts;
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     this.emit("connection", "restoring");
     this.#timer = setTimeout(() => this.#restart(), RESTART_MS);
-    const isStale = () => this.closed || this.#restarts !== attempt;
+    const isStale = () => this.closed || this.#attempt !== attempt;
     try {
       await this.#peer.setLocalDescription(await this.#peer.createOffer({ iceRestart: true }));
       const signal = AbortSignal.timeout(RESTART_MS);
       const answer = await this.#signalling.offer(this.#peer.localDescription, { restart: true, signal });
-      if (!isStale()) {
-        await this.#peer.setRemoteDescription(answer);
+      if (isStale()) {
+        return;
+      }
+      // Even if the connection has come back meanwhile: the server knows it by new credentials only.
+      await this.#peer.setRemoteDescription(answer);
+      if (this.#peer.connectionState === "connected") {
+        // It may have been all the while, and then nobody tells us.
+        this.#follow("connected");
       }
     } catch ({ status }) {
-      // The server is there and knows the session no more. Anything else may be better at the next attempt.
-      if (!isStale() && status >= 400 && status < 500) {
-        this.#close({ code: 1006 });
+      if (isStale()) {
+        return;
       }
+      if (GONE.has(status)) {
+        this.#close({ code: 1006 });
+      } else if (this.#restarts === 0) {
+        // Back, but the server may have had the offer, and then it does not last.
+        this.#restart();
+      }
+      // Anything else may be better at the next attempt.
     }
   }
 
@@ -177,7 +199,9 @@ export class WebRtcCall extends Call {
     }
     clearTimeout(this.#timer);
     clearTimeout(this.#goodbye);
-    if (this.#offered && this.reason === undefined && end.refusal === undefined) {
+    // A server that has refused the offer has nobody to let go. One whose answer was lost, or is of no use, has.
+    const refused = end.refusal?.status >= 400;
+    if (this.#offered && this.reason === undefined && !refused) {
       this.#signalling.leave();
     }
     this.finish(end);

@@ -68,7 +68,7 @@ async fn live(peer: &Arc<Peer>, patience: Patience, on_connected: OnConnected) -
 }
 
 /// Notices a caller that has closed its connection, which it may say on no data channel.
-async fn hung_up(peer: &Peer) -> Infallible {
+async fn hung_up(peer: &Arc<Peer>) -> Infallible {
     loop {
         sleep(LOOK_EVERY).await;
         if peer.has_hung_up().await {

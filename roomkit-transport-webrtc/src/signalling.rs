@@ -194,18 +194,28 @@ impl WebRtcRealtimeTransport {
     /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
     /// connect in time it is forgotten.
     pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
-        self.answer_and_then(client, self.observing()).await
+        let offer = self.read(&client.id, &client.sdp)?;
+        self.answer_and_then(client, offer, self.observing()).await
     }
 
-    /// The same, with something else to be done when the client is connected than telling
-    /// [`on_client_connected`](Self::on_client_connected).
+    /// Reads a new client's offer, and refuses what can be refused before it is the client's turn.
+    pub(crate) fn read(&self, id: &WebRtcId, sdp: &str) -> Result<Offer, SignallingError> {
+        let offer = Offer::read(sdp, self.shared.offer_limits())?;
+        match self.shared.callers.get(id) {
+            Err(Missing::Unknown) => Ok(offer),
+            Ok(_) | Err(Missing::Ended) => Err(SignallingError::AlreadyExists),
+        }
+    }
+
+    /// Answers an offer that was read, with something else to be done when the client is connected
+    /// than telling [`on_client_connected`](Self::on_client_connected).
     pub(crate) async fn answer_and_then(
         &self,
         client: ClientOffer,
+        offer: Offer,
         on_connected: OnConnected,
     ) -> Result<String, SignallingError> {
         let shared = &self.shared;
-        let offer = Offer::read(&client.sdp, shared.offer_limits())?;
         let id = client.id;
         let opening = shared.callers.open(&id);
         let opening = opening.ok_or(SignallingError::AlreadyExists)?;

@@ -107,7 +107,7 @@ impl WebRtcRealtimeTransport {
     pub async fn close(&self) {
         drop(self.observer().take());
         let all = self.shared.callers.all();
-        join_all(all.iter().map(|peer| peer.close())).await;
+        join_all(all.iter().map(Peer::close)).await;
     }
 
     pub(crate) fn current_observer(&self) -> Option<Observer> {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { call, launch, launchFor, open, picture, said, until } from "../../support/browser.mjs";
 import { envelope, likeness, loudPart, pitch, purity, record, rms } from "../../support/recorder.mjs";
-import { failAtWill, watchOffers } from "../../support/scripts.mjs";
+import { failAtWill, holdRestart, loseOffers, watchOffers } from "../../support/scripts.mjs";
 import { startServer, untilCalls } from "../../support/server.mjs";
 import { hasTurn, startTurn } from "../../support/turn.mjs";
 import { tone, wav } from "../../support/wav.mjs";
@@ -294,6 +294,40 @@ test("a connection that fails is mended without another call", async () => {
   await page.close();
 });
 
+for (const [what, instead] of [["comes late", undefined], ["is lost", 0]]) {
+  test(`c4 a connection that is back before the answer to its restart goes on where that ${what}`, async () => {
+    const page = await callToMend(instead);
+    await page.evaluate(() => window.failConnection());
+    await until(page, () => window.restarts === 1);
+    await page.evaluate(() => window.mendConnection());
+    await until(page, () => window.roomkit.connection === "connected");
+    await page.evaluate(() => window.releaseAnswer());
+    await stillTalks(page);
+    await page.close();
+  });
+}
+
+test("c4 a server that refuses to mend a connection may do so at the next attempt", async () => {
+  const page = await callToMend(401);
+  await page.evaluate(() => window.failConnection());
+  await page.evaluate(() => window.releaseAnswer());
+  await until(page, () => window.restarts === 2 && window.roomkit.connection === "connected");
+  await stillTalks(page);
+  await page.close();
+});
+
+test("an offer whose answer is lost leaves no call behind", async (context) => {
+  const own = await ownServer(context);
+  const page = await open(silent, own);
+  await page.evaluate(loseOffers);
+  await page.click("#toggle");
+  await page.locator(".banner:visible").waitFor();
+  // By itself the server waits a minute for a client to connect.
+  const took = await untilCalls(own, 0);
+  assert.ok(took < 4000, `the server is told, and does not notice after ${took} ms`);
+  await page.close();
+});
+
 test("a server that dies in the middle ends the call and says so", async () => {
   const doomed = await startServer();
   const page = await call(silent, doomed);
@@ -302,6 +336,22 @@ test("a server that dies in the middle ends the call and says so", async () => {
   assert.match(await page.textContent("#status"), /connection was lost/);
   await page.close();
 });
+
+/** A call whose connection can be said to fail; for `instead` see `holdRestart`. */
+async function callToMend(instead) {
+  const page = await open(silent, server, { script: failAtWill });
+  await page.evaluate(holdRestart, instead);
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "listening");
+  return page;
+}
+
+/** The server hears the page, and the page the server, over the connection that it has now. */
+async function stillTalks(page) {
+  await page.fill("#text", "Are you still there?");
+  await page.press("#text", "Enter");
+  await said(page, "assistant", "still there");
+}
 
 // ---- scripts for the page -------------------------------------------------------------------
 

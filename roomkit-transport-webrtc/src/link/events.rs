@@ -17,7 +17,7 @@ use webrtc::{
 use super::{Link, report::report};
 use crate::{
     audio::{Inbound, Piece, RtpIn},
-    peer::State,
+    peer::{State, filled},
 };
 
 /// How long a caller that has agreed to have a data channel may take to open one itself.
@@ -63,8 +63,11 @@ impl Events {
     ) -> Self {
         let now = Instant::now();
         let peer = &link.peer;
+        // What it has become since it was last looked at counts as well.
+        let mut states = peer.states();
+        states.mark_changed();
         Self {
-            states: peer.states(),
+            states,
             tracks: peer.tracks(),
             channels: peer.channels(),
             inbound,
@@ -175,7 +178,7 @@ impl Events {
             Some(channel) = another(&mut self.channels, self.channel.as_ref()) => {
                 Woken::Channel(channel)
             }
-            Some(track) = first(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
+            Some(track) = filled(&mut self.tracks), if self.track.is_none() => Woken::Track(track),
             event = next_message(self.channel.as_ref(), self.said_early.as_mut()) => Woken::Message(event),
             event = next_media(self.track.as_ref()) => Woken::Media(event),
             () = self.link.alarm.sleep_until(wake_at) => Woken::Time,
@@ -263,12 +266,6 @@ async fn another(
     filled.await.ok()?.clone()
 }
 
-/// What a slot holds, once it holds something; none when it never will.
-async fn first<T: Clone>(slot: &mut watch::Receiver<Option<T>>) -> Option<T> {
-    let filled = slot.wait_for(Option::is_some).await.ok()?;
-    filled.clone()
-}
-
 async fn next_media(track: Option<&Arc<dyn TrackRemote>>) -> Option<TrackRemoteEvent> {
     match track {
         Some(track) => track.poll().await,
@@ -291,7 +288,33 @@ async fn next_message(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::{
+        audio::{Codec, First, Outbound},
+        peer::tests::caller,
+    };
+
+    #[tokio::test]
+    async fn s1_who_left_before_its_session_listens_is_known_to_have_left() {
+        let peer = caller().await;
+        assert!(peer.claim());
+        peer.hang_up().await;
+        let first = First {
+            sequence: 1,
+            timestamp: 1,
+        };
+        let outbound = Outbound::new(Codec::Opus, 24_000, 32_000, first, Instant::now());
+        let link = Link::new(peer, outbound.unwrap());
+        let inbound = Inbound::new(Codec::Opus, 24_000).unwrap();
+        let limits = MessageLimits {
+            max_message_bytes: 1_000,
+            max_json_depth: 8,
+        };
+        let mut events = Events::new(link, (inbound, 24_000), limits);
+        assert!(matches!(events.next().now_or_never(), Some(None)));
+    }
 
     #[test]
     fn c5_the_silence_of_an_outage_is_not_taken_from_what_the_caller_may_send_after_it() {

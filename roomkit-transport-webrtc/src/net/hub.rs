@@ -18,6 +18,7 @@ use tokio::{net::UdpSocket, task::AbortHandle};
 use super::{
     port::{Port, lost},
     routes::{PeerKey, Routes},
+    way::{Path, Way},
 };
 
 /// A second of speech of some thousand callers: they all wait in one buffer of the system's.
@@ -83,13 +84,14 @@ impl Hub {
         key: PeerKey,
         ip: IpAddr,
     ) -> io::Result<(Arc<Port>, SocketAddr)> {
-        let sockets = self.sockets()?;
+        self.open_sockets()?;
         let place = self.addresses().position(|address| address.ip() == ip);
         let place = place.ok_or_else(|| io::Error::other("no socket on this address"))?;
         let address = self.bound[place].address;
-        let socket = Arc::clone(&sockets[place]);
-        let port = Port::new(key, socket, address, Arc::downgrade(self));
-        self.routes().add_port(key, place, Arc::clone(&port));
+        let mut routes = self.routes();
+        let way = routes.way(key);
+        let port = Port::new(key, (place, address), way, Arc::downgrade(self));
+        routes.add_port(key, place, Arc::clone(&port));
         Ok((port, address))
     }
 
@@ -103,43 +105,52 @@ impl Hub {
         self.routes().remove(key);
     }
 
-    pub(super) fn note_sent(&self, key: PeerKey, datagram: &[u8]) {
+    /// Sends what a caller's end sends on this path, on the way that the caller has chosen.
+    pub(super) fn send(
+        &self,
+        key: PeerKey,
+        way: &Way,
+        path: Path,
+        datagram: &[u8],
+    ) -> io::Result<usize> {
         // Nearly all of it is media, for which nobody has to look into the table.
-        if datagram.first().is_some_and(|first| *first < 4) {
-            self.routes().note_sent(key, datagram);
-        }
+        let is_stun = datagram.first().is_some_and(|first| *first < 4);
+        let (place, to) = if is_stun {
+            self.routes().note_sent(key, path, datagram)
+        } else {
+            way.of_media(path)
+        };
+        let sockets = self.open.get().map(Vec::as_slice);
+        let socket = sockets.unwrap_or_default().get(place);
+        let socket = socket.ok_or_else(|| io::Error::other("the sockets are not open"))?;
+        socket.try_send_to(datagram, to)
     }
 
-    fn sockets(self: &Arc<Self>) -> io::Result<&[Arc<UdpSocket>]> {
-        if let Some(sockets) = self.open.get() {
-            return Ok(sockets);
-        }
+    fn open_sockets(self: &Arc<Self>) -> io::Result<()> {
         // Held so that of two first callers one opens them and the other waits.
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.open.get().is_none() {
-            let mut sockets = Vec::new();
-            for bound in &self.bound {
-                let mut socket = bound.socket.lock().unwrap_or_else(PoisonError::into_inner);
-                let taken = socket.take();
-                let taken = taken.ok_or_else(|| io::Error::other("the socket did not open"))?;
-                sockets.push(Arc::new(UdpSocket::from_std(taken)?));
-            }
-            for (place, socket) in sockets.iter().enumerate() {
-                let reader = read(Arc::downgrade(self), place, Arc::clone(socket));
-                readers.push(tokio::spawn(reader).abort_handle());
-            }
-            let _ = self.open.set(sockets);
+        if self.open.get().is_some() {
+            return Ok(());
         }
-        self.open
-            .get()
-            .map(Vec::as_slice)
-            .ok_or_else(|| io::Error::other("the sockets did not open"))
+        let mut sockets = Vec::new();
+        for bound in &self.bound {
+            let mut socket = bound.socket.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = socket.take();
+            let taken = taken.ok_or_else(|| io::Error::other("the socket did not open"))?;
+            sockets.push(Arc::new(UdpSocket::from_std(taken)?));
+        }
+        for (place, socket) in sockets.iter().enumerate() {
+            let reader = read(Arc::downgrade(self), place, Arc::clone(socket));
+            readers.push(tokio::spawn(reader).abort_handle());
+        }
+        let _ = self.open.set(sockets);
+        Ok(())
     }
 
     fn deliver(&self, place: usize, from: SocketAddr, datagram: &[u8]) {
-        let port = self.routes().find((place, from), datagram);
-        match port {
-            Some(port) => port.deliver(from, datagram),
+        let found = self.routes().find((place, from), datagram);
+        match found {
+            Some((port, from)) => port.deliver(from, datagram),
             None => lost("nobody"),
         }
     }

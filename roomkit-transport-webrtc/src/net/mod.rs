@@ -5,6 +5,7 @@ mod hub;
 mod port;
 mod routes;
 mod runtime;
+mod way;
 
 pub(crate) use address::{Announced, local_addresses};
 pub(crate) use hub::Hub;

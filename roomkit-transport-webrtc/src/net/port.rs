@@ -12,10 +12,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use metrics::counter;
-use tokio::net::UdpSocket;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
-use super::{hub::Hub, routes::PeerKey};
+use super::{hub::Hub, routes::PeerKey, way::Way};
 
 /// How many datagrams wait for a caller's task; what is beyond is lost, as in a full network.
 const MAX_WAITING: usize = 256;
@@ -23,9 +22,11 @@ const MAX_WAITING: usize = 256;
 /// A caller's end.
 pub(super) struct Port {
     key: PeerKey,
-    /// None: of nothing.
-    socket: Option<Arc<UdpSocket>>,
+    /// The number of its socket in the hub.
+    place: usize,
     local: SocketAddr,
+    way: Arc<Way>,
+    /// Nothing: an end of nothing.
     hub: Weak<Hub>,
     waiting: Mutex<VecDeque<(SocketAddr, Bytes)>>,
     reader: AtomicWaker,
@@ -34,32 +35,25 @@ pub(super) struct Port {
 impl Port {
     pub(super) fn new(
         key: PeerKey,
-        socket: Arc<UdpSocket>,
-        local: SocketAddr,
-        hub: Weak<Hub>,
-    ) -> Arc<Self> {
-        Self::build(key, Some(socket), local, hub)
-    }
-
-    /// An end of nothing, to try the table with.
-    pub(super) fn unconnected(key: PeerKey) -> Arc<Self> {
-        Self::build(key, None, SocketAddr::from(([0; 4], 0)), Weak::new())
-    }
-
-    fn build(
-        key: PeerKey,
-        socket: Option<Arc<UdpSocket>>,
-        local: SocketAddr,
+        (place, local): (usize, SocketAddr),
+        way: Arc<Way>,
         hub: Weak<Hub>,
     ) -> Arc<Self> {
         Arc::new(Self {
             key,
-            socket,
+            place,
             local,
+            way,
             hub,
             waiting: Mutex::default(),
             reader: AtomicWaker::new(),
         })
+    }
+
+    /// An end of nothing, to try the table with.
+    pub(super) fn unconnected(key: PeerKey) -> Arc<Self> {
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        Self::new(key, (0, nowhere), Arc::default(), Weak::new())
     }
 
     #[cfg(test)]
@@ -109,11 +103,13 @@ impl AsyncUdpSocket for Port {
     /// network that does not take a datagram, or has no way to where it goes, is the everyday life of
     /// ICE, which must not end the caller's task.
     fn poll_send(&self, _cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.note_sent(self.key, transmit.contents);
-        }
-        if let Some(socket) = &self.socket
-            && let Err(error) = socket.try_send_to(transmit.contents, transmit.destination)
+        if let Some(hub) = self.hub.upgrade()
+            && let Err(error) = hub.send(
+                self.key,
+                &self.way,
+                (self.place, transmit.destination),
+                transmit.contents,
+            )
         {
             lost(match error.kind() {
                 io::ErrorKind::WouldBlock => "send_buffer_full",

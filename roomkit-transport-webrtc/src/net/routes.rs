@@ -4,6 +4,9 @@
 //! are signed with them. What comes from an address after that is its own. Nobody can take an
 //! address from it without its password, and nothing is delivered from an address nobody has
 //! proven.
+//!
+//! A caller that has moved is followed there (`way`) once it has also answered from there: what it
+//! says of itself makes us send to nobody else.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,20 +17,27 @@ use std::{
 use rtc::{
     crypto::RTCCryptoProvider,
     stun::{
-        attributes::ATTR_USERNAME,
+        attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME},
         integrity::MessageIntegrity,
         message::{Message, TransactionId, is_stun_message},
     },
 };
 
-use super::port::Port;
+use super::{
+    port::Port,
+    way::{Path, Way},
+};
 
 /// A caller's number in a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PeerKey(pub(super) u64);
 
-/// From how many addresses a caller may come; the one that was proven first is forgotten first.
+/// From how many addresses a caller may come; the one that is not used any more is forgotten first.
 const MAX_ADDRESSES: usize = 16;
+
+/// From how many new addresses a caller may come until it has new credentials: its agent forgets
+/// none, and sends its own checks to each.
+const MAX_NEW_ADDRESSES: u16 = 64;
 
 /// How many answers to our own requests a caller may owe us.
 const MAX_TRANSACTIONS: usize = 64;
@@ -35,16 +45,13 @@ const MAX_TRANSACTIONS: usize = 64;
 /// How many credentials of a caller are valid: those of before an ICE restart are for a while.
 const MAX_CREDENTIALS: usize = 2;
 
-/// Where a datagram came in and from whom.
-pub(super) type Path = (usize, SocketAddr);
-
 /// The table behind a hub's sockets.
 pub(super) struct Routes {
     crypto: Arc<dyn RTCCryptoProvider>,
     peers: HashMap<PeerKey, Peer>,
     by_name: HashMap<String, PeerKey>,
     by_path: HashMap<Path, PeerKey>,
-    by_transaction: HashMap<[u8; 12], PeerKey>,
+    by_transaction: HashMap<[u8; 12], Check>,
 }
 
 #[derive(Default)]
@@ -53,7 +60,22 @@ struct Peer {
     ports: HashMap<usize, Arc<Port>>,
     credentials: VecDeque<Credentials>,
     paths: VecDeque<Path>,
+    /// How many of them have become known since the newest credentials.
+    new_paths: u16,
     transactions: VecDeque<[u8; 12]>,
+    way: Arc<Way>,
+    /// Where checks were answered from.
+    answering: VecDeque<Path>,
+    /// To be followed once it is answered from there.
+    wanted: Option<Path>,
+}
+
+/// A request of a caller's agent.
+struct Check {
+    key: PeerKey,
+    /// Where the agent has sent it, and where it went.
+    meant: Path,
+    sent: Path,
 }
 
 struct Credentials {
@@ -72,6 +94,11 @@ impl Routes {
         }
     }
 
+    /// The way of a caller, which its ports need.
+    pub(super) fn way(&mut self, key: PeerKey) -> Arc<Way> {
+        Arc::clone(&self.peers.entry(key).or_default().way)
+    }
+
     pub(super) fn add_port(&mut self, key: PeerKey, socket: usize, port: Arc<Port>) {
         let peer = self.peers.entry(key).or_default();
         peer.ports.insert(socket, port);
@@ -86,6 +113,9 @@ impl Routes {
         if peer.credentials.iter().any(|known| known.name == name) {
             return;
         }
+        peer.new_paths = 0;
+        peer.wanted = None;
+        peer.way.begin_anew();
         self.by_name.insert(name.clone(), key);
         peer.credentials.push_back(Credentials { name, password });
         if peer.credentials.len() > MAX_CREDENTIALS
@@ -106,7 +136,7 @@ impl Routes {
             remove_if(&mut self.by_path, &path, key);
         }
         for transaction in peer.transactions {
-            remove_if(&mut self.by_transaction, &transaction, key);
+            self.by_transaction.remove(&transaction);
         }
     }
 
@@ -116,31 +146,52 @@ impl Routes {
         self.peers.len() + self.by_name.len() + self.by_path.len() + self.by_transaction.len()
     }
 
-    /// Looks at what a caller's end sends: the answer to a request comes back to who asked.
-    pub(super) fn note_sent(&mut self, key: PeerKey, datagram: &[u8]) {
+    /// Looks at what a caller's end sends: the answer to a request comes back to who asked. Gives
+    /// where it goes.
+    pub(super) fn note_sent(&mut self, key: PeerKey, meant: Path, datagram: &[u8]) -> Path {
         let Some(Stun::Request(transaction)) = Stun::read(datagram) else {
-            return;
+            return meant;
         };
         let Some(peer) = self.peers.get_mut(&key) else {
-            return;
+            return meant;
         };
-        self.by_transaction.insert(transaction, key);
-        peer.transactions.push_back(transaction);
+        let sent = peer.way.of_check(meant);
+        let check = Check { key, meant, sent };
+        if self.by_transaction.insert(transaction, check).is_none() {
+            peer.transactions.push_back(transaction);
+        }
         if peer.transactions.len() > MAX_TRANSACTIONS
             && let Some(old) = peer.transactions.pop_front()
         {
-            remove_if(&mut self.by_transaction, &old, key);
+            self.by_transaction.remove(&old);
         }
+        sent
     }
 
-    /// The caller's end that a datagram is for.
-    pub(super) fn find(&mut self, path: Path, datagram: &[u8]) -> Option<Arc<Port>> {
-        let key = match Stun::read(datagram) {
-            Some(Stun::Request(_)) => self.asker(path, datagram)?,
-            Some(Stun::Response(transaction)) => *self.by_transaction.get(&transaction)?,
-            None => *self.by_path.get(&path)?,
+    /// The caller's end that a datagram is for, and whom it is from for that.
+    pub(super) fn find(&mut self, path: Path, datagram: &[u8]) -> Option<(Arc<Port>, SocketAddr)> {
+        let (key, (socket, from)) = match Stun::read(datagram) {
+            Some(Stun::Request(_)) => (self.asker(path, datagram)?, path),
+            Some(Stun::Response(transaction)) => self.answered(path, transaction)?,
+            None => (*self.by_path.get(&path)?, path),
         };
-        self.peers.get(&key)?.ports.get(&path.0).cloned()
+        let port = self.peers.get(&key)?.ports.get(&socket)?;
+        Some((Arc::clone(port), from))
+    }
+
+    /// Whose check is answered, and from where for that one's agent.
+    fn answered(&mut self, path: Path, transaction: [u8; 12]) -> Option<(PeerKey, Path)> {
+        let check = self.by_transaction.get(&transaction)?;
+        if check.sent != path {
+            return Some((check.key, path));
+        }
+        let peer = self.peers.get_mut(&check.key)?;
+        move_to_back(&mut peer.answering, path);
+        peer.way.is_answered(check.meant);
+        if peer.wanted.take_if(|wanted| *wanted == path).is_some() {
+            peer.way.follow(path);
+        }
+        Some((check.key, check.meant))
     }
 
     /// Who sent a binding request; where it comes from belongs to it from now on.
@@ -151,23 +202,49 @@ impl Routes {
         let username = String::from_utf8(request.get(ATTR_USERNAME).ok()?).ok()?;
         let (name, _) = username.split_once(':')?;
         let key = *self.by_name.get(name)?;
-        if self.by_path.get(&path) == Some(&key) {
+        let peer = self.peers.get_mut(&key)?;
+        let is_known = self.by_path.get(&path) == Some(&key);
+        let newest = peer.credentials.back();
+        let is_nominated = request.contains(ATTR_USE_CANDIDATE);
+        let leads = newest.is_some_and(|newest| newest.name == name)
+            && peer.way.leads_to(path, is_nominated);
+        if is_known && !leads {
             // The caller's own agent checks the signature of what it is given.
+            move_to_back(&mut peer.paths, path);
             return Some(key);
         }
-        let peer = self.peers.get_mut(&key)?;
+        if !is_known && peer.new_paths == MAX_NEW_ADDRESSES {
+            return None;
+        }
         let credentials = peer.credentials.iter().find(|known| known.name == name)?;
         let password = credentials.password.as_bytes();
         MessageIntegrity::check(&mut request, password, self.crypto.crypto()).ok()?;
+        peer.new_paths += u16::from(!is_known);
         self.by_path.insert(path, key);
-        peer.paths.push_back(path);
-        if peer.paths.len() > MAX_ADDRESSES
-            && let Some(old) = peer.paths.pop_front()
-        {
+        if let Some(old) = move_to_back(&mut peer.paths, path) {
             remove_if(&mut self.by_path, &old, key);
+        }
+        if leads {
+            if peer.answering.contains(&path) {
+                peer.way.follow(path);
+            } else {
+                peer.wanted = Some(path);
+            }
         }
         Some(key)
     }
+}
+
+/// Keeps a path as the one used last. Gives the one that is forgotten for it.
+fn move_to_back(paths: &mut VecDeque<Path>, path: Path) -> Option<Path> {
+    if paths.back() == Some(&path) {
+        return None;
+    }
+    paths.retain(|known| *known != path);
+    paths.push_back(path);
+    (paths.len() > MAX_ADDRESSES)
+        .then(|| paths.pop_front())
+        .flatten()
 }
 
 /// Asks a table with one caller in it whom a datagram is for.
@@ -183,7 +260,7 @@ pub(crate) fn fuzz(from: SocketAddr, datagram: &[u8]) {
     let key = PeerKey(0);
     routes.add_port(key, 0, Port::unconnected(key));
     routes.add_credentials(key, "name".into(), "password".into());
-    routes.note_sent(key, datagram);
+    routes.note_sent(key, (0, from), datagram);
     let found = routes.find((0, from), datagram);
     let again = routes.find((0, from), datagram);
     assert_eq!(found.is_some(), again.is_some(), "nothing was proven since");
@@ -225,167 +302,4 @@ impl Stun {
 }
 
 #[cfg(test)]
-mod tests {
-    use rtc::{
-        crypto,
-        stun::{
-            attributes::ATTR_USERNAME,
-            message::{BINDING_REQUEST, BINDING_SUCCESS, Setter},
-            textattrs::TextAttribute,
-        },
-    };
-
-    use super::*;
-
-    const SOCKET: usize = 0;
-
-    fn routes(callers: u64) -> Routes {
-        let mut routes = Routes::new(crypto::default_provider().unwrap());
-        for caller in 0..callers {
-            let key = PeerKey(caller);
-            routes.add_port(key, SOCKET, Port::unconnected(key));
-            routes.add_credentials(key, name(caller), password(caller));
-        }
-        routes
-    }
-
-    fn name(caller: u64) -> String {
-        format!("name{caller}")
-    }
-
-    fn password(caller: u64) -> String {
-        format!("password-of-{caller}")
-    }
-
-    fn address(last: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], last))
-    }
-
-    fn request(caller: u64, password: &str) -> Vec<u8> {
-        let crypto = crypto::default_provider().unwrap();
-        let integrity = MessageIntegrity::new_short_term_integrity_with_provider(
-            password.to_owned(),
-            crypto.crypto(),
-        );
-        let username = format!("{}:them", name(caller));
-        let setters: Vec<Box<dyn Setter + '_>> = vec![
-            Box::new(BINDING_REQUEST),
-            Box::new(TransactionId::new()),
-            Box::new(TextAttribute::new(ATTR_USERNAME, username)),
-            Box::new(integrity),
-        ];
-        let mut message = Message::new();
-        message.build(&setters).unwrap();
-        message.raw
-    }
-
-    fn found(routes: &mut Routes, from: SocketAddr, datagram: &[u8]) -> Option<u64> {
-        let port = routes.find((SOCKET, from), datagram)?;
-        Some(port.key().0)
-    }
-
-    const MEDIA: [u8; 20] = [0x80; 20];
-
-    #[test]
-    fn x2_an_address_is_a_callers_once_it_has_proven_it() {
-        let mut routes = routes(2);
-        assert_eq!(found(&mut routes, address(1), &MEDIA), None);
-        let signed = request(0, &password(0));
-        assert_eq!(found(&mut routes, address(1), &signed), Some(0));
-        assert_eq!(found(&mut routes, address(1), &MEDIA), Some(0));
-        assert_eq!(found(&mut routes, address(2), &MEDIA), None);
-    }
-
-    #[test]
-    fn x2_nobody_takes_an_address_by_a_name_alone() {
-        let mut routes = routes(2);
-        assert_eq!(
-            found(&mut routes, address(1), &request(0, &password(0))),
-            Some(0)
-        );
-        assert_eq!(found(&mut routes, address(1), &request(1, "guess")), None);
-        assert_eq!(found(&mut routes, address(3), &request(1, "guess")), None);
-        assert_eq!(found(&mut routes, address(1), &MEDIA), Some(0));
-        // Behind a NAT that has given the port to another caller.
-        assert_eq!(
-            found(&mut routes, address(1), &request(1, &password(1))),
-            Some(1)
-        );
-        assert_eq!(found(&mut routes, address(1), &MEDIA), Some(1));
-        routes.remove(PeerKey(0));
-        assert_eq!(found(&mut routes, address(1), &MEDIA), Some(1));
-    }
-
-    #[test]
-    fn c3_answers_find_who_asked() {
-        let mut routes = routes(2);
-        let asked = request(7, "theirs");
-        routes.note_sent(PeerKey(1), &asked);
-        let mut answer = Message::new();
-        let transaction: [u8; 12] = asked[8..20].try_into().unwrap();
-        let setters: Vec<Box<dyn Setter>> = vec![
-            Box::new(BINDING_SUCCESS),
-            Box::new(TransactionId(transaction)),
-        ];
-        answer.build(&setters).unwrap();
-        assert_eq!(found(&mut routes, address(9), &answer.raw), Some(1));
-        routes.remove(PeerKey(1));
-        assert_eq!(found(&mut routes, address(9), &answer.raw), None);
-    }
-
-    #[test]
-    fn c4_the_same_credentials_again() {
-        let mut routes = routes(1);
-        for name in ["again", "again", "again", "last", "last", "again"] {
-            routes.add_credentials(PeerKey(0), name.into(), format!("{name}'s password"));
-        }
-        for name in ["again", "last"] {
-            assert!(routes.by_name.contains_key(name), "{name}");
-        }
-        routes.remove(PeerKey(0));
-        assert_eq!(routes.len(), 0);
-    }
-
-    #[test]
-    fn c3_new_credentials_after_an_ice_restart() {
-        let mut routes = routes(1);
-        for round in 0..5 {
-            let (name, password) = (format!("again{round}"), format!("secret{round}"));
-            routes.add_credentials(PeerKey(0), name, password);
-        }
-        assert_eq!(
-            found(&mut routes, address(1), &request(0, &password(0))),
-            None
-        );
-        routes.remove(PeerKey(0));
-        assert_eq!(routes.len(), 0);
-    }
-
-    #[test]
-    fn x5_a_caller_fills_no_table() {
-        let mut routes = routes(1);
-        for port in 1..1000 {
-            let signed = request(0, &password(0));
-            assert_eq!(found(&mut routes, address(port), &signed), Some(0));
-            routes.note_sent(PeerKey(0), &request(0, "any"));
-        }
-        assert!(routes.len() <= 2 + MAX_ADDRESSES + MAX_TRANSACTIONS);
-        routes.remove(PeerKey(0));
-        assert_eq!(routes.len(), 0);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn x5_whatever_bytes_come(bytes: Vec<u8>, cut in 0_usize..200, flip in 0_usize..200) {
-            let mut routes = routes(1);
-            assert_eq!(found(&mut routes, address(1), &bytes), None);
-            // What is nearly right gets further.
-            let mut nearly = request(0, &password(0));
-            nearly.truncate(cut.max(20));
-            let at = flip % nearly.len();
-            nearly[at] ^= 0x55;
-            found(&mut routes, address(2), &nearly);
-            routes.note_sent(PeerKey(0), &bytes);
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, convert::Infallible, mem};
 use tokio::sync::{Mutex, watch};
 use webrtc::data_channel::DataChannelEvent;
 
-use super::{Peer, engine::MAX_UNREAD_BYTES};
+use super::{Peer, engine::MAX_UNREAD_BYTES, filled};
 
 /// How many messages wait; the clients we know say one or two.
 const MAX_EVENTS: usize = 256;
@@ -53,9 +53,7 @@ impl Peer {
         let mut listens = self.early.session_listens.subscribe();
         let mut said = self.early.said.lock().await;
         let reading = async {
-            let mut channels = self.channels();
-            let channel = channels.wait_for(Option::is_some).await;
-            let channel = channel.ok().and_then(|channel| channel.clone());
+            let channel = filled(&mut self.channels()).await;
             while let Some(channel) = &channel
                 && let Some(event) = channel.poll().await
             {
@@ -68,9 +66,7 @@ impl Peer {
         };
         // Nobody listens: messages are kept, audio is not.
         let discarding = async {
-            let mut tracks = self.tracks();
-            let track = tracks.wait_for(Option::is_some).await;
-            let track = track.ok().and_then(|track| track.clone());
+            let track = filled(&mut self.tracks()).await;
             while let Some(track) = &track
                 && track.poll().await.is_some()
             {}

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use rcgen::CertificateParams;
 use roomkit_core::error::ConfigError;
 use rtc::{
@@ -37,7 +38,7 @@ use webrtc::{
 };
 
 use super::{
-    Negotiated, Owner, Peer,
+    Ice, Negotiated, Owner, Peer,
     early::Early,
     events::Watched,
     reports::{LatestReport, ReportReader},
@@ -89,6 +90,9 @@ pub(crate) struct Engine {
     max_candidates: usize,
     max_message_bytes: usize,
 }
+
+/// The library at work on a peer connection.
+type Building = BoxFuture<'static, Result<Arc<dyn PeerConnection>, PeerError>>;
 
 /// Why an offer that looked well was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -147,58 +151,75 @@ impl Engine {
         let voice = Voice::new(&offer);
         let report = LatestReport::default();
         let reader = ReportReader::new(voice.ssrc, report.clone());
-        let connection = self.connection(&offer, &network, &watched, reader).await?;
-        let peer = Peer {
-            id,
-            negotiated: Negotiated {
-                codec: offer.codec,
-                payload_type: offer.payload_type,
-                ssrc: voice.ssrc,
-                hears: offer.hears,
-                has_data_channel: offer.has_data_channel,
-            },
-            owner,
-            connection,
-            network,
-            voice: Arc::clone(&voice.track),
-            report,
-            watched,
-            early: Early::new(),
-            fingerprint: offer.fingerprint,
-            candidates: Mutex::new(Candidates::new(self.max_candidates)),
-            negotiating: AsyncMutex::default(),
-            claimed: AtomicBool::new(false),
-            farewell_due: AtomicBool::new(false),
-            has_farewell: AtomicBool::new(false),
-            released: AtomicBool::new(false),
-            kept: Mutex::new(Some(kept)),
-        };
+        let connection = self.connection(&offer, &network, &watched, reader)?;
+        let track: Arc<dyn TrackLocal> = voice.track.clone();
+        let (sdp, max_candidates) = (offer.sdp, self.max_candidates);
+        // On a task of its own: a build that is dropped half-way leaves the library's tasks.
+        let building = tokio::spawn(async move {
+            let peer = Peer {
+                id,
+                negotiated: Negotiated {
+                    codec: offer.codec,
+                    payload_type: offer.payload_type,
+                    ssrc: voice.ssrc,
+                    hears: offer.hears,
+                    has_data_channel: offer.has_data_channel,
+                },
+                owner,
+                connection: connection.await?,
+                network,
+                voice: voice.track,
+                report,
+                watched,
+                early: Early::new(),
+                fingerprint: offer.fingerprint,
+                ice: Mutex::new(Ice {
+                    theirs: offer.ufrag,
+                    ours: String::new(),
+                    candidates: Candidates::new(max_candidates),
+                }),
+                negotiating: AsyncMutex::default(),
+                claimed: AtomicBool::new(false),
+                farewell_due: AtomicBool::new(false),
+                has_farewell: AtomicBool::new(false),
+                released: AtomicBool::new(false),
+                kept: Mutex::new(Some(kept)),
+            };
+            Ok(CloseOnDrop {
+                peer: Arc::new(peer),
+                is_answered: false,
+            })
+        });
         // Whatever happens from here on, and be it that nobody waits any more: dropped without a
         // close, the library would keep its tasks.
-        let mut guard = CloseOnDrop {
-            peer: Arc::new(peer),
-            is_answered: false,
-        };
+        let mut guard = building
+            .await
+            .map_err(|error| PeerError::Here(error.to_string()))??;
         let peer = Arc::clone(&guard.peer);
-        let track: Arc<dyn TrackLocal> = voice.track;
         let added = peer.connection.add_track(track).await;
         added.map_err(|error| PeerError::Here(error.to_string()))?;
-        let answer = self.negotiate(&peer, offer.sdp).await?;
+        let answer = self.negotiate(&peer, sdp).await?;
         guard.is_answered = true;
         Ok((peer, answer))
     }
 
     /// Answers another offer of a caller: it has lost its way, and looks for a new one.
-    pub(crate) async fn restart(&self, peer: &Peer, offer: Offer) -> Result<String, PeerError> {
+    pub(crate) async fn restart(&self, peer: &Peer, mut offer: Offer) -> Result<String, PeerError> {
         if offer.fingerprint != peer.fingerprint {
             let problem = "`a=fingerprint` is not that of the first offer";
             return Err(PeerError::Offer(problem.into()));
         }
-        self.negotiate(peer, offer.sdp).await
+        let _one_at_a_time = peer.negotiating.lock().await;
+        if peer.ice().theirs == offer.ufrag {
+            // No restart. The library would add its candidates to those it has, each time.
+            offer.forget_candidates();
+        }
+        let answer = self.negotiate(peer, offer.sdp).await?;
+        peer.ice().theirs = offer.ufrag;
+        Ok(answer)
     }
 
     async fn negotiate(&self, peer: &Peer, sdp: String) -> Result<String, PeerError> {
-        let _one_at_a_time = peer.negotiating.lock().await;
         let not_taken = |error: webrtc::error::Error| PeerError::Offer(error.to_string());
         let connection = &peer.connection;
         let offer = RTCSessionDescription::offer(sdp).map_err(not_taken)?;
@@ -207,6 +228,15 @@ impl Engine {
             .await
             .map_err(not_taken)?;
         let answer = connection.create_answer(None).await.map_err(not_taken)?;
+        let (ours, _) = our_credentials(&answer.sdp)?;
+        {
+            // A restart: only the library says so for sure, by new credentials of its own.
+            let mut ice = peer.ice();
+            if ice.ours != ours {
+                ice.ours = ours;
+                ice.candidates.renew();
+            }
+        }
         let mut gathered = peer.watched.gathered.subscribe();
         connection
             .set_local_description(answer)
@@ -218,8 +248,7 @@ impl Engine {
         }
         let answer = connection.local_description().await;
         let answer = answer.ok_or_else(|| PeerError::Here("there is no answer".into()))?;
-        let (name, password) = credentials(&answer.sdp)
-            .ok_or_else(|| PeerError::Here("the answer has no credentials".into()))?;
+        let (name, password) = our_credentials(&answer.sdp)?;
         peer.network.add_credentials(name, password);
         let real = |local| peer.network.real_address(local);
         Ok(for_callers(
@@ -230,13 +259,13 @@ impl Engine {
         ))
     }
 
-    async fn connection(
+    fn connection(
         &self,
         offer: &Offer,
         network: &Arc<PeerNetwork>,
         watched: &Watched,
         reader: ReportReader,
-    ) -> Result<Arc<dyn PeerConnection>, PeerError> {
+    ) -> Result<Building, PeerError> {
         let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
         let mut media = MediaEngine::default();
         media
@@ -271,22 +300,22 @@ impl Engine {
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
         let interceptors = configure_rtcp_reports(Registry::new()).with(READER_SLOT, reader);
+        let building = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media)
+            .with_interceptor_registry(interceptors)
+            .with_setting_engine(settings)
+            .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
+            .with_handler(Arc::new(watched.clone()))
+            .with_udp_addrs(sockets)
+            .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
+            .build();
         // Boxed: it holds all of a connection's state while it is built.
-        let connection = Box::pin(
-            PeerConnectionBuilder::new()
-                .with_configuration(configuration)
-                .with_media_engine(media)
-                .with_interceptor_registry(interceptors)
-                .with_setting_engine(settings)
-                .with_runtime(Arc::clone(network) as Arc<dyn webrtc::runtime::Runtime>)
-                .with_handler(Arc::new(watched.clone()))
-                .with_udp_addrs(sockets)
-                .with_data_channel_send_buffer_limit(MAX_UNSENT_BYTES)
-                .build(),
-        )
-        .await
-        .map_err(here)?;
-        Ok(Arc::new(connection))
+        let built = building.map(move |built| {
+            let connection = built.map_err(here)?;
+            Ok(Arc::new(connection) as Arc<dyn PeerConnection>)
+        });
+        Ok(built.boxed())
     }
 }
 
@@ -319,6 +348,10 @@ impl Voice {
             ssrc,
         }
     }
+}
+
+fn our_credentials(answer: &str) -> Result<(String, String), PeerError> {
+    credentials(answer).ok_or_else(|| PeerError::Here("the answer has no credentials".into()))
 }
 
 /// Closes a caller that was not answered.

@@ -90,6 +90,12 @@ impl Watched {
     }
 }
 
+/// What a slot holds, once it holds something; none when it never will.
+pub(crate) async fn filled<T: Clone>(slot: &mut watch::Receiver<Option<T>>) -> Option<T> {
+    let filled = slot.wait_for(Option::is_some).await.ok()?;
+    filled.clone()
+}
+
 /// False: there is one.
 fn set_first<T>(slot: &watch::Sender<Option<T>>, value: T) -> bool {
     slot.send_if_modified(|slot| {

@@ -9,7 +9,7 @@ use roomkit_core::client_protocol::ServerMessage;
 use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 
-use super::Peer;
+use super::{Peer, filled};
 
 /// How long a farewell waits for the channel it is said on.
 const CHANNEL_TIME: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ impl Peer {
     }
 
     /// There is nothing to be said.
-    pub(crate) async fn no_farewell(&self) {
+    pub(crate) async fn no_farewell(self: &Arc<Self>) {
         self.farewell_due.store(false, Ordering::SeqCst);
         if self.released.load(Ordering::SeqCst) {
             self.close().await;
@@ -31,7 +31,7 @@ impl Peer {
 
     /// Tells the caller why there will be no session, unless the session itself has, and ends the
     /// connection.
-    pub(crate) async fn farewell(&self, code: &str, message: &str) {
+    pub(crate) async fn farewell(self: &Arc<Self>, code: &str, message: &str) {
         if self.has_farewell.load(Ordering::SeqCst) {
             return self.close().await;
         }
@@ -53,7 +53,6 @@ impl Peer {
             return None;
         }
         let mut channels = self.channels();
-        let open = timeout(CHANNEL_TIME, channels.wait_for(Option::is_some)).await;
-        open.ok()?.ok()?.clone()
+        timeout(CHANNEL_TIME, filled(&mut channels)).await.ok()?
     }
 }

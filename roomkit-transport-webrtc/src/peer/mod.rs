@@ -11,7 +11,7 @@ use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,7 +21,9 @@ use roomkit_core::id::{ParticipantId, RoomId};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use serde_json::{Map, Value};
 use tokio::{
+    runtime::Handle,
     sync::{Mutex as AsyncMutex, watch},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use webrtc::{
@@ -36,6 +38,7 @@ use webrtc::{
 use self::{early::Early, events::Watched, reports::LatestReport};
 pub(crate) use self::{
     engine::{DISCONNECTED_AFTER, Engine, PeerError, random},
+    events::filled,
     reports::fuzz as fuzz_reports,
 };
 use crate::{
@@ -100,7 +103,7 @@ pub(crate) struct Peer {
     early: Early,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
-    candidates: Mutex<Candidates>,
+    ice: Mutex<Ice>,
     negotiating: AsyncMutex<()>,
     claimed: AtomicBool,
     /// The end waits until it is clear whether there is something to be said before it.
@@ -111,6 +114,14 @@ pub(crate) struct Peer {
     released: AtomicBool,
     /// Dropped with the connection, such as the permit that counts it.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// What belongs to a caller's ICE until it restarts.
+struct Ice {
+    /// The names of the credentials, the caller's and ours.
+    theirs: String,
+    ours: String,
+    candidates: Candidates,
 }
 
 /// Why a candidate was not taken.
@@ -175,14 +186,7 @@ impl Peer {
         if candidate.is_empty() {
             return Ok(());
         }
-        let may = {
-            let mut candidates = self
-                .candidates
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            candidates.take()
-        };
-        if !may {
+        if !self.ice().candidates.take() {
             return Err(CandidateError::TooMany);
         }
         match Candidate::read(candidate) {
@@ -198,6 +202,16 @@ impl Peer {
         }
     }
 
+    /// Whether this is the name of the caller's ICE credentials.
+    #[cfg(feature = "axum")]
+    pub(crate) fn has_ufrag(&self, ufrag: &str) -> bool {
+        self.ice().theirs == ufrag
+    }
+
+    fn ice(&self) -> MutexGuard<'_, Ice> {
+        self.ice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the caller says came of the AI's voice; none if it has said nothing since this was last
     /// asked.
     pub(crate) fn reception(&self) -> Option<Reception> {
@@ -210,7 +224,7 @@ impl Peer {
     }
 
     /// The session is done with the caller.
-    pub(crate) async fn release(&self) {
+    pub(crate) async fn release(self: &Arc<Self>) {
         self.released.store(true, Ordering::SeqCst);
         if !self.farewell_due.load(Ordering::SeqCst) {
             self.close().await;
@@ -253,7 +267,7 @@ impl Peer {
     }
 
     /// The caller wants to leave: its session ends, and the connection after it.
-    pub(crate) async fn hang_up(&self) {
+    pub(crate) async fn hang_up(self: &Arc<Self>) {
         if self.is_claimed() {
             self.watched.leave();
         } else {
@@ -262,30 +276,35 @@ impl Peer {
     }
 
     /// Ends the connection; again does nothing. Not to be called from the library's callbacks.
-    pub(crate) async fn close(&self) {
-        if !self.watched.close() {
-            return;
+    pub(crate) async fn close(self: &Arc<Self>) {
+        if let Some(closing) = self.close_soon() {
+            let _ = closing.await;
         }
-        self.network.leave();
-        if let Err(error) = self.connection.close().await {
-            tracing::debug!(%error, "a peer connection did not close cleanly");
-        }
-        self.watched.forget();
-        let kept = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(kept);
     }
 
-    /// Ends the connection from where nothing can be awaited.
-    fn close_soon(self: &Arc<Self>) {
-        let peer = Arc::clone(self);
-        // Without a runtime there is no driver that would have to be stopped.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { peer.close().await });
+    /// The same from where nothing can be awaited. On a task of its own, which nobody cuts short:
+    /// many wait for a close only until the state changes, which is the first thing it does.
+    fn close_soon(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        if !self.watched.close() {
+            return None;
         }
+        self.network.leave();
+        let peer = Arc::clone(self);
+        let closing = async move {
+            if let Err(error) = peer.connection.close().await {
+                tracing::debug!(%error, "a peer connection did not close cleanly");
+            }
+            peer.watched.forget();
+            let kept = peer
+                .kept
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            drop(kept);
+        };
+        // Without a runtime there is no driver that would have to be stopped.
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn(closing))
     }
 }
 
@@ -300,3 +319,6 @@ impl fmt::Debug for Peer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

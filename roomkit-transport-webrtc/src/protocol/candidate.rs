@@ -73,12 +73,18 @@ fn is_single(ip: IpAddr) -> bool {
 /// The candidates of one caller, counted.
 #[derive(Debug)]
 pub(crate) struct Candidates {
+    most: usize,
     left: usize,
 }
 
 impl Candidates {
     pub(crate) fn new(most: usize) -> Self {
-        Self { left: most }
+        Self { most, left: most }
+    }
+
+    /// Those of before are forgotten: it may have as many again.
+    pub(crate) fn renew(&mut self) {
+        self.left = self.most;
     }
 
     /// Whether one more may be looked at.

@@ -13,4 +13,4 @@ pub(crate) use candidate::{Candidate, Candidates, Unusable};
 pub use id::WebRtcId;
 pub(crate) use offer::{BadOffer, Offer, OfferLimits};
 #[cfg(feature = "axum")]
-pub(crate) use signalling::{BadRequest, Request, candidates_of_fragment};
+pub(crate) use signalling::{BadRequest, Request, candidates_of_fragment, ufrag_of_fragment};

@@ -33,6 +33,8 @@ pub(crate) struct Offer {
     pub(crate) is_dtls_passive: bool,
     /// The hash of the caller's certificate, by which it is known again.
     pub(crate) fingerprint: String,
+    /// The name of the caller's ICE credentials: with another one its ICE restarts.
+    pub(crate) ufrag: String,
 }
 
 /// Why an offer cannot be answered.
@@ -49,6 +51,13 @@ pub(crate) enum BadOffer {
 }
 
 impl Offer {
+    /// Takes the candidates out of it.
+    pub(crate) fn forget_candidates(&mut self) {
+        let lines = self.sdp.split_inclusive('\n');
+        let kept = lines.filter(|line| !line.starts_with("a=candidate:"));
+        self.sdp = kept.collect();
+    }
+
     /// Reads an offer.
     pub(crate) fn read(sdp: &str, limits: OfferLimits) -> Result<Self, BadOffer> {
         if sdp.len() > limits.bytes {
@@ -96,7 +105,8 @@ struct Reader {
     has_data_channel: bool,
     is_dtls_passive: bool,
     fingerprint: Option<String>,
-    has_credentials: (bool, bool),
+    ufrag: Option<String>,
+    has_password: bool,
 }
 
 impl Reader {
@@ -112,7 +122,8 @@ impl Reader {
             has_data_channel: false,
             is_dtls_passive: false,
             fingerprint: None,
-            has_credentials: (false, false),
+            ufrag: None,
+            has_password: false,
         }
     }
 
@@ -197,8 +208,8 @@ impl Reader {
             "fingerprint" if self.fingerprint.is_none() => {
                 self.fingerprint = Some(value.to_ascii_lowercase());
             }
-            "ice-ufrag" => self.has_credentials.0 = true,
-            "ice-pwd" => self.has_credentials.1 = true,
+            "ice-ufrag" if self.ufrag.is_none() => self.ufrag = Some(value.to_owned()),
+            "ice-pwd" => self.has_password = true,
             // Its port is 0 and it is not rejected (RFC 8843, section 6).
             "bundle-only" if self.section == Section::DataChannel => self.has_data_channel = true,
             _ => {}
@@ -245,9 +256,8 @@ impl Reader {
         let Some((codec, payload_type)) = audio.codec() else {
             return Err(BadOffer::NoCommonCodec(audio.names()));
         };
-        if self.has_credentials != (true, true) {
-            return Err(invalid("`a=ice-ufrag` and `a=ice-pwd` are missing"));
-        }
+        let ufrag = self.ufrag.filter(|_| self.has_password);
+        let ufrag = ufrag.ok_or_else(|| invalid("`a=ice-ufrag` and `a=ice-pwd` are missing"))?;
         let fingerprint = self
             .fingerprint
             .ok_or_else(|| invalid("`a=fingerprint` is missing"))?;
@@ -259,6 +269,7 @@ impl Reader {
             has_data_channel: self.has_data_channel,
             is_dtls_passive: self.is_dtls_passive,
             fingerprint,
+            ufrag,
         })
     }
 }

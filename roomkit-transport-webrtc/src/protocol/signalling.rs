@@ -115,6 +115,13 @@ pub(crate) fn candidates_of_fragment(fragment: &str) -> impl Iterator<Item = &st
     lines.filter(|line| line.starts_with("a=candidate:"))
 }
 
+/// Of whose ICE credentials its candidates are.
+pub(crate) fn ufrag_of_fragment(fragment: &str) -> Option<&str> {
+    let mut lines = fragment.lines();
+    let ufrag = lines.find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+    ufrag.map(str::trim_end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +194,6 @@ mod tests {
             candidates,
             ["a=candidate:1 1 udp 1 192.0.2.1 5000 typ host"]
         );
+        assert_eq!(ufrag_of_fragment(fragment), Some("x"));
     }
 }

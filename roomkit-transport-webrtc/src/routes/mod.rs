@@ -175,6 +175,8 @@ impl Signalling {
         if let Some(host) = &self.host {
             host.check(&request).await?;
         }
+        let read = self.transport.read(&id, &sdp);
+        let read = read.map_err(|error| rejection(&error))?;
         // Only now it is known that this begins a session: a credential of one use is used up here.
         let Admitted {
             identity,
@@ -196,8 +198,8 @@ impl Signalling {
             }
             None => self.transport.observing(),
         };
-        let answer = self.transport.answer_and_then(offer, on_connected).await;
-        answer.map_err(|error| rejection(&error))
+        let answer = self.transport.answer_and_then(offer, read, on_connected);
+        answer.await.map_err(|error| rejection(&error))
     }
 
     /// Whether what this caller says of a client is its own affair. Of a client that is not there it

@@ -12,7 +12,7 @@ use roomkit_http::Rejection;
 
 use super::{Signalling, rejection};
 use crate::{
-    protocol::{WebRtcId, candidates_of_fragment},
+    protocol::{WebRtcId, candidates_of_fragment, ufrag_of_fragment},
     signalling::SignallingError,
 };
 
@@ -79,8 +79,16 @@ impl Signalling {
         self.check_owner(&caller, &id).await?;
         // A resource is there before its candidates are, so none are kept for one that is not.
         let there = self.transport.shared.callers.get(&id);
-        there.map_err(|missing| rejection(&missing.into()))?;
+        let peer = there.map_err(|missing| rejection(&missing.into()))?;
         let fragment = text(&self.body(body).await?)?;
+        if ufrag_of_fragment(&fragment).is_some_and(|ufrag| !peer.has_ufrag(ufrag)) {
+            // RFC 9725, section 4.3: who takes candidates and no restarts says so.
+            return Err(Rejection::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "ice_restart_unsupported",
+                "a=ice-ufrag: is not that of the offer, and WHIP clients cannot restart ICE here; make a new offer",
+            ));
+        }
         for candidate in candidates_of_fragment(&fragment) {
             let added = self.transport.add_candidate(&id, candidate).await;
             if !added.map_err(|error| rejection(&error))? {

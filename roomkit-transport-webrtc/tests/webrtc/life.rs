@@ -1,6 +1,6 @@
 //! How sessions of clients begin and end, and what is left of them: nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use roomkit_core::{
     RealtimeVoiceChannel,
@@ -9,7 +9,9 @@ use roomkit_core::{
     transport::Connection,
 };
 use roomkit_mock::{Gate, MockRealtimeProvider, provider::ConnectOutcome};
-use roomkit_transport_webrtc::{WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig};
+use roomkit_transport_webrtc::{
+    ClientOffer, WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig,
+};
 use serde_json::json;
 
 use crate::support::*;
@@ -343,6 +345,41 @@ async fn s7_many_calls_leave_no_task() {
         call_and_leave(&server, turn).await;
     }
     is_empty(&server).await;
+    until(|| tasks() <= before).await;
+}
+
+#[tokio::test]
+async fn s7_an_offer_whose_answer_nobody_waits_for_leaves_no_task() {
+    let transport = WebRtcRealtimeTransport::new(config()).unwrap();
+    let client = Client::new(Kind::default()).await;
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let answer = async |id: &str| {
+        let offer = ClientOffer::new(id, client.offer.clone());
+        transport.answer(offer).await
+    };
+    // One that is answered has opened the sockets, which have tasks of their own.
+    answer("first").await.unwrap();
+    transport.close().await;
+    until(|| transport.clients() == 0).await;
+    let before = tasks();
+    for polls in 1..8 {
+        let id = format!("after {polls}");
+        let mut answered = Box::pin(answer(&id));
+        for _ in 0..polls {
+            let polled = poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx))).await;
+            if polled.is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(answered);
+    }
+    transport.close().await;
+    until(|| transport.clients() == 0).await;
     until(|| tasks() <= before).await;
 }
 

@@ -11,3 +11,4 @@ mod recording;
 mod reports;
 mod signalling;
 mod support;
+mod trust;

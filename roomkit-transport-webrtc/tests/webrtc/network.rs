@@ -217,6 +217,50 @@ async fn c4_a_client_whose_address_has_changed_finds_its_way_again() {
     client.ping().await;
 }
 
+#[tokio::test]
+async fn c4_a_client_that_has_moved_needs_no_restart() {
+    let ai = MockRealtimeProvider::new();
+    let server = Server::start(&ai).await;
+    let (mut client, proxy) = call_through_a_proxy(&server).await;
+    let ai = ai.wait_for_connect().await;
+    talks(&mut client, &ai).await;
+    proxy.rebind().await;
+    // The packets of silence of 14 seconds, for which nobody waits for a client.
+    client.hear(35).await;
+    talks(&mut client, &ai).await;
+    client.ping().await;
+}
+
+#[tokio::test]
+async fn c4_a_client_is_followed_where_it_nominates() {
+    let ai = MockRealtimeProvider::new();
+    let mut config = config();
+    config.disconnect_timeout_ms = 5_000;
+    let server = server_with(config, &ai).await;
+    let (mut client, proxy) = call_through_a_proxy(&server).await;
+    let ai = ai.wait_for_connect().await;
+    talks(&mut client, &ai).await;
+    proxy.nominate(&client.pc.remote_description().await.unwrap().sdp);
+    proxy.rebind().await;
+    // Of ten seconds.
+    client.hear(25).await;
+    talks(&mut client, &ai).await;
+    client.ping().await;
+    // A restart finds it as well, wherever it is by then.
+    for _ in 0..2 {
+        proxy.rebind().await;
+        client.pc.restart_ice().await.unwrap();
+        client.make_offer().await;
+        let mut offer = client.fast_rtc_from_nowhere();
+        offer["restart"] = true.into();
+        let answer = server.http.offer(&offer).await.sdp();
+        proxy.nominate(&answer);
+        client.take(&proxy.instead(&answer)).await;
+        client.ping().await;
+        talks(&mut client, &ai).await;
+    }
+}
+
 async fn call_through_a_proxy(server: &Server) -> (Client, Proxy) {
     let proxy = Proxy::start(server.transport.local_addresses()[0]).await;
     let mut client = Client::new(Kind::default()).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Purpose, Refusal};
+use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Refusal};
 use roomkit_mock::MockRealtimeProvider;
 use roomkit_transport_webrtc::{IceServer, WebRtcTransportConfig};
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::*;
 
 /// A candidate that leads nowhere.
-const NOWHERE: &str = "candidate:1 1 udp 2113937151 127.0.0.1 9 typ host";
+pub(crate) const NOWHERE: &str = "candidate:1 1 udp 2113937151 127.0.0.1 9 typ host";
 
 async fn server() -> Server {
     Server::start(&MockRealtimeProvider::new()).await
@@ -21,7 +21,7 @@ async fn server_with(config: WebRtcTransportConfig, admission: Admission) -> Ser
 }
 
 /// Who has a token is known by it.
-fn tokens() -> Admission {
+pub(crate) fn tokens() -> Admission {
     let hook = async |request: AuthRequest| match request.bearer_token() {
         Some("bad") => Err(Refusal::Forbidden("not you".into())),
         Some(token) => Ok(Identity::new([("user", token)])),
@@ -162,9 +162,17 @@ async fn c4_whip() {
     client.message("session_started").await;
 
     let fragment = "application/trickle-ice-sdpfrag";
-    let candidates = format!("a=ice-ufrag:x\r\nm=audio 9 X 0\r\na=mid:0\r\na={NOWHERE}\r\n");
+    let candidates_of =
+        |ufrag: &str| format!("a=ice-ufrag:{ufrag}\r\nm=audio 9 X 0\r\na=mid:0\r\na={NOWHERE}\r\n");
+    let line = |it: &str| it.strip_prefix("a=ice-ufrag:").map(ToOwned::to_owned);
+    let ufrag = client.offer.lines().find_map(line).unwrap();
+    let candidates = candidates_of(&ufrag);
     let patched = http.send("PATCH", resource, fragment, &candidates).await;
     assert_eq!((patched.status, patched.body.as_str()), (204, ""));
+    let restart = candidates_of("x");
+    let restart = http.send("PATCH", resource, fragment, &restart).await;
+    assert_eq!(restart.status, 422);
+    assert_eq!(restart.json()["code"], "ice_restart_unsupported");
     let wrong = http
         .send("PATCH", resource, "text/plain", &candidates)
         .await;
@@ -251,6 +259,35 @@ async fn c5_an_offer_has_limits() {
     assert_eq!(refused("too_many_candidates"), 2);
 }
 
+#[tokio::test]
+async fn c5_an_ice_restart_may_have_as_many_candidates_as_an_offer() {
+    let mut config = config();
+    config.max_candidates = 2;
+    let server = server_with(config, open_door()).await;
+    let http = &server.http;
+    let mut client = Client::call(&server).await;
+    let all = "this client has sent 2, which is all it may (`max_candidates`)";
+    for _ in 0..2 {
+        assert_eq!(http.offer(&client.candidate(NOWHERE)).await.status, 200);
+    }
+    assert_too_many_candidates(&http.offer(&client.candidate(NOWHERE)).await, all);
+
+    let answer = client.restart(http).await.sdp();
+    client.take(&answer).await;
+    assert_eq!(http.offer(&client.candidate(NOWHERE)).await.status, 200);
+    // The same once more is no restart, and what is refused is none either.
+    let mut same = client.fast_rtc();
+    same["restart"] = true.into();
+    http.offer(&same).await.sdp();
+    let mut other = Client::new(Kind::default()).await.fast_rtc();
+    other["webrtc_id"] = client.id.clone().into();
+    other["restart"] = true.into();
+    assert_eq!(http.offer(&other).await.status, 400);
+    assert_eq!(http.offer(&client.candidate(NOWHERE)).await.status, 200);
+    assert_too_many_candidates(&http.offer(&client.candidate(NOWHERE)).await, all);
+    client.ping().await;
+}
+
 fn assert_too_many_candidates(answer: &Answer, says: &str) {
     assert_eq!(answer.refusal(), (429, "too_many_candidates".into()));
     let message = answer.json()["meta"]["message"].to_string();
@@ -299,113 +336,6 @@ async fn c5_a_body_has_its_time() {
         counters.get("roomkit_admission_refused_total", "too_slow"),
         1
     );
-}
-
-#[tokio::test]
-async fn x2_who_may_not_come_in_is_told_before_anything_is_read() {
-    let server = server_with(config(), tokens()).await;
-    // A body is announced, and never comes.
-    let head = |method: &str, path: &str, token: &str| {
-        format!(
-            "{method} /rtc{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{token}\
-             Content-Type: application/sdp\r\nContent-Length: 1000\r\n\r\n",
-            server.http.address
-        )
-    };
-    for (method, path) in [
-        ("POST", "/webrtc/offer"),
-        ("POST", "/whip"),
-        ("PATCH", "/whip/x"),
-        ("DELETE", "/whip/x"),
-        ("DELETE", "/webrtc/offer/x"),
-    ] {
-        let request = head(method, path, "");
-        assert_eq!(server.http.raw(request.as_bytes()).await.status, 401);
-        let request = head(method, path, "Authorization: Bearer bad\r\n");
-        assert_eq!(server.http.raw(request.as_bytes()).await.status, 403);
-    }
-    let client = Client::new(Kind::default()).await;
-    let answer = server.http.offer(&client.fast_rtc()).await;
-    assert_eq!(answer.refusal(), (401, "unauthorized".into()));
-    let foreign = server.http.with_header("Origin: https://evil.example");
-    let answer = foreign.offer(&client.fast_rtc()).await;
-    assert_eq!(answer.refusal(), (403, "origin".into()));
-    assert_eq!(server.transport.clients(), 0);
-}
-
-#[tokio::test]
-async fn x2_a_client_is_its_owners_alone() {
-    let server = server_with(config(), tokens()).await;
-    let ann = server.http.with_header("Authorization: Bearer ann");
-    let bob = server.http.with_header("Authorization: Bearer bob");
-    let mut client = Client::call_as(Kind::default(), &ann).await;
-    assert_eq!(server.voice.sessions()[0].metadata()["user"], "ann");
-    let forbidden = (403, "forbidden".to_owned());
-    let mut restart = client.fast_rtc();
-    restart["restart"] = true.into();
-    for body in [client.candidate(NOWHERE), restart] {
-        assert_eq!(bob.offer(&body).await.refusal(), forbidden);
-    }
-    let path = format!("/webrtc/offer/{}", client.id);
-    assert_eq!(bob.send("DELETE", &path, "", "").await.refusal(), forbidden);
-    let path = format!("/whip/{}", client.id);
-    let fragment = "application/trickle-ice-sdpfrag";
-    for (method, content) in [("DELETE", ""), ("PATCH", fragment)] {
-        assert_eq!(bob.send(method, &path, content, "").await.status, 403);
-    }
-    client.ping().await;
-    assert_eq!(ann.send("DELETE", &path, "", "").await.status, 200);
-    client.message("session_ended").await;
-}
-
-#[tokio::test]
-async fn x2_who_is_bound_to_another_room_or_participant_is_another_client() {
-    // The same subject, by tokens of its own for each room and participant.
-    let hook = async |request: AuthRequest| {
-        let token = request.bearer_token().unwrap_or_default();
-        let (room, participant) = token.split_once('.').unwrap_or((token, ""));
-        let ann = Identity::new([("user", "ann")]).room(room);
-        Ok(ann.participant(participant))
-    };
-    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
-    let server = server_with(config(), admission).await;
-    let with = |token: &str| {
-        let header = format!("Authorization: Bearer {token}");
-        server.http.with_header(&header)
-    };
-    let mut client = Client::call_as(Kind::default(), &with("lobby.ann")).await;
-    let path = format!("/whip/{}", client.id);
-    let fragment = "application/trickle-ice-sdpfrag";
-    for other in ["elsewhere.ann", "lobby.bob"] {
-        for (method, content) in [("PATCH", fragment), ("DELETE", "")] {
-            let answer = with(other).send(method, &path, content, "").await;
-            assert_eq!(answer.status, 403, "{method} as {other}");
-        }
-    }
-    client.ping().await;
-    let answer = with("lobby.ann").send("DELETE", &path, "", "").await;
-    assert_eq!(answer.status, 200);
-    client.message("session_ended").await;
-}
-
-#[tokio::test]
-async fn x2_the_identity_a_session_begins_with_is_the_one_it_is_held_to() {
-    let hook = async |request: AuthRequest| {
-        let anybody = Identity::default();
-        Ok(match request.purpose {
-            Purpose::Session => anybody.participant("zoe"),
-            _ => anybody,
-        })
-    };
-    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
-    let server = server_with(config(), admission).await;
-    let client = Client::new(Kind::default()).await;
-    let bob = server.http.with_query("participant=bob");
-    let answer = bob.offer(&client.fast_rtc()).await;
-    assert_eq!(answer.refusal(), (403, "forbidden".into()));
-    let _client = Client::call(&server).await;
-    let session = &server.voice.sessions()[0];
-    assert_eq!(session.participant_id().as_str(), "zoe");
 }
 
 #[tokio::test]
