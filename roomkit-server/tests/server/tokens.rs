@@ -224,10 +224,9 @@ async fn x2_who_is_told_to_try_again_can_with_the_same_token() {
     }
     let plain = ask(&server, &token, "GET", "/ws?room=lobby", "").await;
     plain.is_error(400, "not_a_websocket");
-    let no_audio = sdp("a").replace("m=audio", "m=video");
-    let offer = json!({"type": "offer", "sdp": no_audio, "webrtc_id": "x"}).to_string();
+    let no_audio = offer("x", "a", false).replace("m=audio", "m=video");
     let path = "/rtc/webrtc/offer?room=lobby";
-    let refused = ask(&server, &token, "POST", path, &offer).await;
+    let refused = ask(&server, &token, "POST", path, &no_audio).await;
     assert_eq!(refused.status, 400, "{}", refused.body);
     let mut caller = call(&server, &token, "?room=lobby").await.ok().unwrap();
     caller.until("session_started").await;
