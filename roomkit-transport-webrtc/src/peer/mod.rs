@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "axum")]
 use roomkit_core::id::{ParticipantId, RoomId};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use serde_json::{Map, Value};
@@ -85,7 +86,9 @@ pub(crate) struct Owner {
     /// What authentication said; becomes part of the session's metadata.
     pub(crate) metadata: Map<String, Value>,
     /// What its credentials are held to.
+    #[cfg(feature = "axum")]
     pub(crate) room: Option<RoomId>,
+    #[cfg(feature = "axum")]
     pub(crate) participant: Option<ParticipantId>,
 }
 
