@@ -106,8 +106,8 @@ impl Admission {
 
     /// Says whose a request is that may be about a session which is there already, for a transport
     /// whose clients send more than one. It may be heard where that session is the
-    /// [same client's](Identity::is_same_client). What is new needs [`admit`](Self::admit) or [`check`](Self::check) beside: a
-    /// credential that has expired since is recognized.
+    /// [same client's](Identity::is_same_client). What is new needs [`admit`](Self::admit) or
+    /// [`check`](Self::check) beside: a credential that has expired since is recognized.
     pub async fn recognize(
         &self,
         parts: &Parts,

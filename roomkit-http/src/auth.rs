@@ -71,8 +71,8 @@ pub enum Purpose {
     /// session the hook is asked this once.
     Session,
     /// It says something of a session that may be there already, and is heard only where that one
-    /// began as the [same client](Identity::is_same_client). So credentials that have expired since, or were taken away, are
-    /// still good for it.
+    /// began as the [same client](Identity::is_same_client). So credentials that have expired since,
+    /// or were taken away, are still good for it.
     Existing,
     /// Anything else.
     #[default]

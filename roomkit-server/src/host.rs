@@ -83,8 +83,8 @@ impl Host {
     }
 
     /// Turns a caller down whose room is closed, or for whom one would have to be made when no more may
-    /// be: in all, if none can make way, or by this client. Two who come at once may both get past this; the second is
-    /// then refused when its room is to be made.
+    /// be: in all, if none can make way, or by this client. Two who come at once may both get past
+    /// this; the second is then refused when its room is to be made.
     async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
         let App {
             kit,

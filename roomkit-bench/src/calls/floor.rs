@@ -1,7 +1,7 @@
 //! The floor: the least a relay between WebRTC callers and the vendor can do. It decodes and encodes,
 //! and says at 20 ms each what comes faster than that; it knows neither sessions nor loss.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use bytes::Bytes;
@@ -166,7 +166,7 @@ async fn relay(line: &Line, mut vendor: Upstream) -> Outcome<()> {
 /// The AI's, on its way to a caller.
 struct Voice {
     encoder: Encoder,
-    waits: Vec<u8>,
+    waits: VecDeque<u8>,
     /// When the next frame may go.
     due: Instant,
     said: u32,
@@ -176,7 +176,7 @@ impl Voice {
     fn new() -> Outcome<Self> {
         Ok(Self {
             encoder: opus::encoder(RATE, opus::SERVER)?,
-            waits: Vec::new(),
+            waits: VecDeque::new(),
             due: Instant::now(),
             said: 0,
         })
