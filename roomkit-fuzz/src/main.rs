@@ -24,9 +24,12 @@ static AT_WORK: Mutex<Option<(&str, u64, Instant)>> = Mutex::new(None);
 #[derive(Parser)]
 #[command(about = "Throws broken input at every decoder of roomkit")]
 struct Arguments {
-    /// How long to go on.
+    /// How long to go on, if no number of inputs is given.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// How many inputs, however long they take.
+    #[arg(long)]
+    inputs: Option<u64>,
     /// Where to begin; each input has a seed of its own, counted from here.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -50,7 +53,10 @@ fn main() -> ExitCode {
     let until = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut inputs = 0_u64;
     thread::spawn(watch);
-    while Instant::now() < until {
+    while arguments
+        .inputs
+        .map_or_else(|| Instant::now() < until, |all| inputs < all)
+    {
         let seed = arguments.seed + inputs;
         let input = input(seed);
         for (name, target) in TARGETS {
