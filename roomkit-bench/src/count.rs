@@ -21,7 +21,7 @@ const TIMES: usize = 1_000;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Fail if a piece takes more than its limit, or has none.
+    /// Fail if a piece takes more than its limit or far less than was measured, or has no limit.
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -68,6 +68,10 @@ fn instructions(name: &str, times: usize) -> Outcome<u64> {
         .output()
         .map_err(|error| format!("valgrind cannot be started, is it installed? {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
+    // Callgrind tells what it has counted of a program that broke down, too.
+    if !output.status.success() {
+        return Err(format!("`{name}` broke down: {said}").into());
+    }
     let count = said.lines().find_map(|line| {
         let (_, count) = line.split_once("Collected :")?;
         count.trim().parse().ok()

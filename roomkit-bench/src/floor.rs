@@ -6,9 +6,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::BufReader,
+    net::{TcpListener, TcpStream},
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, accept_async_with_config, connect_async_with_config,
+    WebSocketStream, accept_async_with_config, client_async_with_config,
     tungstenite::{
         Message, Utf8Bytes, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig,
     },
@@ -29,7 +32,7 @@ pub(crate) struct Options {
     vendor: Vendor,
 }
 
-pub(crate) type Upstream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Upstream = WebSocketStream<BufReader<TcpStream>>;
 
 /// What a vendor's wire looks like, no more of it than audio needs.
 #[derive(Clone, Copy)]
@@ -156,7 +159,7 @@ pub(crate) async fn run(options: Options) -> Outcome<()> {
 
 async fn relay(socket: TcpStream, upstream: &str, wire: Wire) -> Outcome<()> {
     socket.set_nodelay(true)?;
-    let mut caller = accept_async_with_config(socket, Some(config())).await?;
+    let mut caller = accept_async_with_config(buffered(socket), Some(config())).await?;
     let mut vendor = dial(upstream, wire).await?;
     let started = r#"{"type":"session_started","output_encoding":"base64"}"#;
     caller.send(Message::text(started)).await?;
@@ -185,7 +188,11 @@ pub(crate) async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
     let mut request = upstream.into_client_request()?;
     let key = HeaderValue::from_static(wire.key);
     request.headers_mut().insert(wire.key_header, key);
-    let (mut vendor, _) = connect_async_with_config(request, Some(config()), true).await?;
+    let address = request.uri().authority().ok_or("no address to dial")?;
+    let socket = TcpStream::connect(address.as_str()).await?;
+    socket.set_nodelay(true)?;
+    let (mut vendor, _) =
+        client_async_with_config(request, buffered(socket), Some(config())).await?;
     vendor.send(Message::text(wire.setup)).await?;
     while let Some(message) = vendor.next().await.transpose()? {
         if text(message).is_some_and(|text| text.contains(wire.ready)) {
@@ -195,10 +202,16 @@ pub(crate) async fn dial(upstream: &str, wire: Wire) -> Outcome<Upstream> {
     Err("the vendor left at once".into())
 }
 
-/// Small buffers, or memory would compare buffers; not so small that a frame is read in two pieces.
+/// What is read at once: more than a frame.
+fn buffered(socket: TcpStream) -> BufReader<TcpStream> {
+    BufReader::with_capacity(2 * 1024, socket)
+}
+
+/// The library clears all the memory it may read into at each attempt: little of it, and frames are
+/// taken from the buffer above, which nobody clears.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(8 * 1024)
+        .read_buffer_size(512)
         .write_buffer_size(0)
 }
 

@@ -8,13 +8,13 @@ use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Outcome,
-    arguments::one_or_more,
+    arguments::{at_least, one_or_more},
     checked::Checked,
     figures::{percentile, println_now},
     load::{self, Frame},
@@ -31,11 +31,13 @@ const FORGETS_FOR: Duration = Duration::from_secs(3);
 const LEFT_BEHIND: f64 = 64.0;
 /// Looks at the server, evenly spread over the sessions.
 const LOOKS: usize = 5;
+/// A call that is not over by then has failed: a thousand at once take one or two seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Sessions one after another.
-    #[arg(long, default_value_t = 100_000, value_parser = one_or_more::<usize>())]
+    #[arg(long, default_value_t = 100_000, value_parser = at_least::<usize>(10 * LOOKS as u64))]
     pub(crate) sessions: usize,
     /// Sessions at once, after that.
     #[arg(long, default_value_t = 1_000, value_parser = one_or_more::<usize>())]
@@ -209,7 +211,8 @@ pub(crate) async fn call(options: &CallerOptions) -> Outcome<()> {
         if calls.len() >= options.parallel {
             note(calls.join_next().await);
         }
-        calls.spawn(short_call(options.url.clone()));
+        let call = timeout(PATIENCE, short_call(options.url.clone()));
+        calls.spawn(async { call.await? });
     }
     while let Some(call) = calls.join_next().await {
         note(Some(call));

@@ -14,8 +14,8 @@ const HEIGHT: f64 = 240.0;
 const MARGIN: f64 = 56.0;
 const PROGRAMS: [(&str, &str); 2] = [("floor", "#8a8f98"), ("server", "#2563eb")];
 
-/// A drawing in SVG of a table with those columns.
-pub(crate) fn draw(table: &Table) -> Outcome<String> {
+/// A drawing in SVG of tables with those columns, the fewest sessions first.
+pub(crate) fn draw(tables: &[Table]) -> Outcome<String> {
     let (width, height) = (2.0 * (WIDTH + 2.0 * MARGIN), HEIGHT + 2.0 * MARGIN);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
@@ -28,7 +28,7 @@ pub(crate) fn draw(table: &Table) -> Outcome<String> {
     ];
     for (place, (column, title, times_sessions)) in panels.into_iter().enumerate() {
         let left = MARGIN + place as f64 * (WIDTH + 2.0 * MARGIN);
-        panel(&mut svg, table, left, column, title, times_sessions)?;
+        panel(&mut svg, tables, left, column, title, times_sessions)?;
     }
     svg.push_str("</svg>\n");
     Ok(svg)
@@ -36,16 +36,17 @@ pub(crate) fn draw(table: &Table) -> Outcome<String> {
 
 fn panel(
     svg: &mut String,
-    table: &Table,
+    tables: &[Table],
     left: f64,
     column: &str,
     title: &str,
     times_sessions: bool,
 ) -> Outcome<()> {
     let lines = PROGRAMS.map(|(program, colour)| {
-        let points = table.points(SESSIONS, column, (PROGRAM, program));
-        let points: Vec<(f64, f64)> = points
-            .into_iter()
+        let of = |table: &Table| table.points(SESSIONS, column, (PROGRAM, program));
+        let points: Vec<(f64, f64)> = tables
+            .iter()
+            .flat_map(of)
             .map(|(x, y)| (x, if times_sessions { x * y } else { y }))
             .collect();
         (program, colour, points)

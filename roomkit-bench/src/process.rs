@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    time::{ClockId, clock_getcpuclockid},
+    unistd::Pid,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     net::TcpStream,
@@ -19,6 +23,9 @@ use crate::Outcome;
 /// The core of the program under measurement; all else runs on the other.
 pub(crate) const CORE: usize = 0;
 pub(crate) const OTHERS: usize = 1;
+
+/// What cannot have its port is gone by then.
+const MAY_FAIL: Duration = Duration::from_millis(200);
 
 /// A program that runs, and is killed when this is dropped.
 pub(crate) struct Process {
@@ -62,7 +69,7 @@ impl Process {
     }
 
     /// Waits until something listens on the port.
-    pub(crate) async fn wait_for_port(&self, port: u16) -> Outcome<()> {
+    pub(crate) async fn wait_for_port(&mut self, port: u16) -> Outcome<()> {
         let listening = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
@@ -71,12 +78,23 @@ impl Process {
         timeout(Duration::from_secs(60), listening)
             .await
             .map_err(|_| "it does not listen")?;
-        Ok(())
+        // A program of an earlier run may listen there: what was started cannot, and ends.
+        match timeout(MAY_FAIL, self.child.wait()).await {
+            Ok(status) => Err(format!(
+                "a program under measurement has ended ({}): port {port} is another's, perhaps of an earlier run",
+                status?
+            )
+            .into()),
+            Err(_) => Ok(()),
+        }
     }
 
-    /// CPU time used so far, by all its threads.
+    /// CPU time used so far, by all its threads and those that have ended.
     pub(crate) fn cpu(&self) -> Outcome<Duration> {
-        cpu_of(&self.pid.to_string())
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid)?));
+        let ended = |error| format!("the program under measurement has no clock any more: {error}");
+        let used = clock.and_then(ClockId::now).map_err(ended)?;
+        Ok(used.into())
     }
 
     /// Memory in use, in KiB.
@@ -115,19 +133,6 @@ impl Process {
         self.child.kill().await?;
         Ok(())
     }
-}
-
-/// CPU time that the process of this id, or `self`, has used so far.
-pub(crate) fn cpu_of(pid: &str) -> Outcome<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').ok_or("odd /proc/stat")?;
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|t| t.parse::<u64>().ok())
-        .sum();
-    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// The words of a command line none of which has a space in it.

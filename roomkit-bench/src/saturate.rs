@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
-    arguments::one_or_more,
+    arguments::{at_least, one_or_more},
     table::{Cell, Table},
     ws::{self, Round, Subject, Vendor},
 };
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_000, value_parser = one_or_more::<usize>())]
     pub(crate) most: usize,
     /// How long each of them talks, in seconds.
-    #[arg(long, default_value_t = 8, value_parser = one_or_more::<u64>())]
+    #[arg(long, default_value_t = 8, value_parser = at_least::<u64>(ws::SHORTEST))]
     pub(crate) seconds: u64,
 }
 

@@ -63,6 +63,14 @@ impl Cell {
         Self::Figure { value, digits }
     }
 
+    /// The first and the last of these, if there are any.
+    pub(crate) fn range(sorted: &[f64], digits: usize) -> Self {
+        match (sorted.first(), sorted.last()) {
+            (Some(&low), Some(&high)) => Self::Range { low, high, digits },
+            _ => Self::None,
+        }
+    }
+
     /// The median and the 99th percentile of these, if there are any.
     pub(crate) fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> Self {
         let values = sorted(values);

@@ -72,6 +72,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "after a tool ms",
             "interruptions",
             "heard until clear ms",
+            "never cleared",
             "sent after clear ms",
             "truncation error ms",
             "untold",
@@ -79,7 +80,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
         .note(
             "p50 / p99. `first audio` is from the end of what the user says to the first audio of the answer, with the vendor's waiting \
              for silence in it: the difference between the two programs is what the server adds. `heard until clear` is from the first \
-             frame of an interruption to `clear_audio`, most of which is the vendor's detector; `sent after clear` all audio of an interrupted answer that came \
+             frame of an interruption to `clear_audio`, most of which is the vendor's detector, and `never cleared` counts those without one; `sent after clear` all audio of an interrupted answer that came \
              after it. `truncation error` compares what the vendor was told of with what the client had played when it was told to stop, and \
              `untold` counts interruptions of which the vendor was told nothing.",
         );
@@ -112,11 +113,12 @@ fn row(subject: Subject, report: Report) -> Vec<Cell> {
         first_audio,
         after_tool,
         heard,
+        not_cleared,
         after_clear,
         ..
     } = report.turns;
     let answers = first_audio.len() + after_tool.len();
-    let interruptions = heard.len();
+    let interruptions = heard.len() + not_cleared;
     let of_interruptions = |cell| if interruptions == 0 { Cell::None } else { cell };
     let errors = report.truncation_errors.iter().map(|error| error.abs());
     vec![
@@ -126,6 +128,7 @@ fn row(subject: Subject, report: Report) -> Vec<Cell> {
         Cell::spread(after_tool, 0),
         Cell::count(interruptions as u64),
         Cell::spread(heard, 0),
+        of_interruptions(Cell::count(not_cleared as u64)),
         of_interruptions(Cell::figure(after_clear, 0)),
         Cell::spread(errors, 0),
         of_interruptions(Cell::count(report.untold as u64)),

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use crate::{
     Outcome,
-    arguments::one_or_more,
-    figures::{median, sorted},
+    arguments::{at_least, one_or_more},
+    figures::{median, percentile, sorted},
     load::Report,
     machine::busy,
     process::{CORE, OTHERS, Process, words},
@@ -21,6 +21,8 @@ use crate::{
 
 pub(crate) const VENDOR_PORT: u16 = 18_801;
 const RELAY_PORT: u16 = 18_802;
+/// A round of less, in seconds, would be over before it is measured.
+pub(crate) const SHORTEST: u64 = 3;
 /// Where callers connect.
 pub(crate) const RELAY: (&str, u16) = ("127.0.0.1", RELAY_PORT);
 
@@ -30,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_values_t = [100], value_parser = one_or_more::<usize>())]
     pub(crate) sessions: Vec<usize>,
     /// How long each round talks, in seconds.
-    #[arg(long, default_value_t = 10, value_parser = one_or_more::<u64>())]
+    #[arg(long, default_value_t = 10, value_parser = at_least::<u64>(SHORTEST))]
     pub(crate) seconds: u64,
     /// Rounds; floor and server take turns.
     #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
@@ -143,6 +145,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
         CPU,
         "rounds",
         "x floor",
+        "each round",
         "p50 us",
         P99,
         "p99.9 us",
@@ -154,7 +157,8 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
         "callers' core %",
     ])
     .note(
-        "Medians of the rounds; `rounds` is the lowest and the highest CPU of them. CPU is the share of a core that one session takes, \
+        "Medians of the rounds; `rounds` is the lowest and the highest CPU of them. `x floor` is the median of what each round's CPU is to that of the floor \
+         right before or after it, and `each round` the lowest and the highest of those. CPU is the share of a core that one session takes, \
          memory what a session adds to a process that has had one. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
          round trip is theirs.",
     );
@@ -164,20 +168,39 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     }
     for sessions in &options.sessions {
         let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
-        for _ in 0..options.rounds {
-            for (subject, rounds) in subjects.iter().zip(&mut rounds) {
+        for number in 0..options.rounds {
+            for place in in_turn(subjects.len(), number) {
+                let (Some(subject), Some(rounds)) = (subjects.get(place), rounds.get_mut(place))
+                else {
+                    continue;
+                };
                 let round = measure(*subject, options, *sessions).await?;
                 progress(*subject, *sessions, &round)?;
                 rounds.push(round);
             }
         }
-        let mut floor = None;
+        let floor: Vec<f64> = rounds
+            .iter()
+            .take(1)
+            .flatten()
+            .map(|round| round.cpu)
+            .collect();
         for (subject, rounds) in subjects.iter().zip(&rounds) {
-            table.row(row(*sessions, *subject, rounds, floor));
-            floor.get_or_insert(median(rounds.iter().map(|round| round.cpu)));
+            table.row(row(*sessions, *subject, rounds, &floor));
         }
     }
     Ok(table)
+}
+
+/// Who is measured when in a round: who is first in one is last in the next, so that a machine that
+/// becomes slower or faster is no advantage to either.
+pub(crate) fn in_turn(subjects: usize, round: usize) -> Vec<usize> {
+    let forth = 0..subjects;
+    if round.is_multiple_of(2) {
+        forth.collect()
+    } else {
+        forth.rev().collect()
+    }
 }
 
 fn command(options: &Options) -> String {
@@ -191,21 +214,31 @@ fn command(options: &Options) -> String {
     )
 }
 
-fn row(sessions: usize, subject: Subject, rounds: &[Round], floor: Option<f64>) -> Vec<Cell> {
+/// What each round is to the floor's of the same round: the median, and the lowest and the highest.
+pub(crate) fn compared(rounds: impl Iterator<Item = f64>, floor: &[f64]) -> [Cell; 2] {
+    let ratios = sorted(rounds.zip(floor).map(|(round, floor)| round / floor));
+    [
+        Cell::figure(percentile(&ratios, 0.5), 2),
+        Cell::range(&ratios, 2),
+    ]
+}
+
+fn row(sessions: usize, subject: Subject, rounds: &[Round], floor: &[f64]) -> Vec<Cell> {
     let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
     let cpus = sorted(rounds.iter().map(|round| round.cpu));
+    let [ratio, each_round] = match subject {
+        Subject::Floor => [Cell::None, Cell::None],
+        _ => compared(rounds.iter().map(|round| round.cpu), floor),
+    };
     let cpu = of(|round| round.cpu);
     let lost = rounds.iter().map(|round| round.report.lost()).sum();
     vec![
         Cell::count(sessions as u64),
         Cell::word(subject.name()),
         Cell::figure(cpu, 3),
-        Cell::Range {
-            low: cpus.first().copied().unwrap_or_default(),
-            high: cpus.last().copied().unwrap_or_default(),
-            digits: 3,
-        },
-        floor.map_or(Cell::None, |floor| Cell::figure(cpu / floor, 2)),
+        Cell::range(&cpus, 3),
+        ratio,
+        each_round,
         Cell::figure(of(|round| f64::from(round.report.p50_us)), 0),
         Cell::figure(of(|round| f64::from(round.report.p99_us)), 0),
         Cell::figure(of(|round| f64::from(round.report.p999_us)), 0),
@@ -293,7 +326,7 @@ pub(crate) async fn start(subject: Subject, options: &Options, more: &str) -> Ou
     let vendor = options.vendor;
     let name = vendor.name();
     let listen = words(&format!("--relay --listen 127.0.0.1:{VENDOR_PORT}"));
-    let vendor_process = Process::start(&format!("roomkit-fake-{name}"), OTHERS, &listen)?;
+    let mut vendor_process = Process::start(&format!("roomkit-fake-{name}"), OTHERS, &listen)?;
     vendor_process.wait_for_port(VENDOR_PORT).await?;
     Ok(Running {
         relay: start_relay(subject, options, more).await?,
@@ -310,7 +343,7 @@ pub(crate) async fn start_relay(
 ) -> Outcome<Process> {
     let vendor = options.vendor;
     let name = vendor.name();
-    let relay = match subject {
+    let mut relay = match subject {
         Subject::Floor => {
             let arguments = format!(
                 "floor --vendor {name} --listen 127.0.0.1:{RELAY_PORT} --upstream {}",

@@ -21,7 +21,7 @@ use self::{
     load::{Mode, Report},
     subject::{Running, Subject},
 };
-use crate::{Outcome, arguments::one_or_more, table::Table};
+use crate::{Outcome, arguments::one_or_more, table::Table, ws::in_turn};
 
 /// Until calls that have ended are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(1);
@@ -62,11 +62,13 @@ struct Round {
 
 pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     let (mut floor, mut server) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        for (subject, rounds) in [(Subject::Floor, &mut floor), (Subject::Server, &mut server)] {
-            if subject == Subject::Floor && options.server_only {
-                continue;
-            }
+    for number in 0..options.rounds {
+        for place in in_turn(2, number) {
+            let (subject, rounds) = match place {
+                0 if options.server_only => continue,
+                0 => (Subject::Floor, &mut floor),
+                _ => (Subject::Server, &mut server),
+            };
             let round = measure(subject, options).await?;
             // A line as soon as it is known: whole tables take minutes.
             writeln!(

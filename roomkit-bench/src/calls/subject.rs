@@ -41,9 +41,9 @@ impl Subject {
             "--relay"
         };
         let arguments = words(&format!("{relay} --listen 127.0.0.1:{VENDOR_PORT}"));
-        let vendor = Process::start("roomkit-fake-openai", OTHERS, &arguments)?;
+        let mut vendor = Process::start("roomkit-fake-openai", OTHERS, &arguments)?;
         vendor.wait_for_port(VENDOR_PORT).await?;
-        let process = match self {
+        let mut process = match self {
             Self::Floor => {
                 let arguments = format!(
                     "floor-webrtc --listen 127.0.0.1:{SERVER_PORT} --upstream {}",

@@ -4,6 +4,7 @@ use super::{Options, Round, caller::Call, conduct::Interruption};
 use crate::{
     figures::{median, percentile, sorted},
     table::{Cell, Table},
+    ws::compared,
 };
 
 pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Table {
@@ -23,6 +24,7 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Tab
         "program",
         "CPU %/session",
         "x floor",
+        "each round",
         "wake-ups/s",
         "connected ms",
         "session ms",
@@ -34,25 +36,25 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Tab
         "lost",
     ])
     .note(
-        "Medians of the rounds; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
+        "Medians of the rounds; `x floor` is the median of what each round's CPU is to the floor's of the same round, and `each round` the lowest and the highest of those; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
          6.5 ms in it. The floor is a relay on the same crates that decodes and encodes and does nothing else.",
     );
-    let least = median(floor.iter().map(|round| round.cpu));
+    let least: Vec<f64> = floor.iter().map(|round| round.cpu).collect();
     for (name, rounds) in [("floor", floor), ("server", server)] {
         if rounds.is_empty() {
             continue;
         }
         let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
-        let cpu = of(|round| round.cpu);
-        let compared = name == "server" && !floor.is_empty();
+        let [ratio, each_round] = if name == "server" && !floor.is_empty() {
+            compared(rounds.iter().map(|round| round.cpu), &least)
+        } else {
+            [Cell::None, Cell::None]
+        };
         table.row([
             Cell::word(name),
-            Cell::figure(cpu, 3),
-            if compared {
-                Cell::figure(cpu / least, 2)
-            } else {
-                Cell::None
-            },
+            Cell::figure(of(|round| round.cpu), 3),
+            ratio,
+            each_round,
             Cell::figure(of(|round| round.sleeps), 0),
             spreads(rounds, Round::connected),
             spreads(rounds, Round::started),

@@ -1,6 +1,6 @@
 //! What each piece of work may take: measured, and a little more.
 
-/// How far above what was measured a piece may be, in per cent. Two runs differ by less than 0.1 %,
+/// How far from what was measured a piece may be, in per cent. Two runs differ by less than 0.1 %,
 /// another compiler or C library by more.
 pub(super) const MARGIN_PERCENT: u64 = 15;
 
@@ -41,6 +41,12 @@ impl Verdict {
         Some(measured + measured * MARGIN_PERCENT / 100)
     }
 
+    /// Of less, it no longer does what was measured, or the limit protects nothing.
+    fn least(self) -> u64 {
+        let measured = self.measured.unwrap_or_default();
+        measured - measured * MARGIN_PERCENT / 100
+    }
+
     /// How much more it takes than it did, in per cent.
     pub(super) fn change_percent(self) -> Option<f64> {
         let measured = self.measured? as f64;
@@ -55,6 +61,13 @@ impl Verdict {
                 "`{piece}` takes {count} instructions and has no limit; add it to MEASURED in roomkit-bench/src/count/limits.rs"
             ));
         };
+        if count < self.least() {
+            return Some(format!(
+                "`{piece}` takes {count} instructions, far less than the {} that were measured; if it still does its work, write {count} into \
+                 MEASURED in roomkit-bench/src/count/limits.rs, or its limit protects nothing",
+                self.measured.unwrap_or_default()
+            ));
+        }
         (count > limit).then(|| {
             format!(
                 "`{piece}` takes {count} instructions, more than its limit of {limit} ({} were measured, and {MARGIN_PERCENT} % more \
@@ -84,11 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_takes_more_is_named_with_its_limit_and_the_remedy() {
+    fn a_piece_that_takes_more_or_does_nothing_is_named_with_its_limit_and_the_remedy() {
         let (piece, measured) = MEASURED[0];
         let most = Verdict::of(piece, measured).limit().unwrap();
         assert_eq!(Verdict::of(piece, most).problem(piece), None);
-        assert_eq!(Verdict::of(piece, 1).problem(piece), None, "the better");
+        let least = Verdict::of(piece, measured).least();
+        assert_eq!(Verdict::of(piece, least).problem(piece), None);
+        let idle = Verdict::of(piece, least - 1).problem(piece).unwrap();
+        assert!(idle.contains("if it still does its work"), "{idle}");
         let problem = Verdict::of(piece, most + 1).problem(piece).unwrap();
         for part in [
             piece,

@@ -35,6 +35,8 @@ pub(super) struct Turns {
     pub(super) after_tool: Vec<f64>,
     /// From the first frame of an interruption to the end of what was played.
     pub(super) heard: Vec<f64>,
+    /// Interruptions of which the client was told nothing while they were spoken.
+    pub(super) not_cleared: usize,
     /// Audio that came though it was not to be heard any more.
     pub(super) after_clear: f64,
     /// How much of its answer was played when the client was told to stop.
@@ -46,6 +48,7 @@ impl Turns {
         self.first_audio.extend(other.first_audio);
         self.after_tool.extend(other.after_tool);
         self.heard.extend(other.heard);
+        self.not_cleared += other.not_cleared;
         self.after_clear += other.after_clear;
         self.played_at_clear.extend(other.played_at_clear);
     }
@@ -178,7 +181,8 @@ impl Caller {
     fn speaks(&mut self, now: Instant) -> Outcome<bool> {
         match self.phase {
             Phase::Speaks { until, .. } if now < until => Ok(true),
-            Phase::Speaks { .. } => {
+            Phase::Speaks { interrupts, .. } => {
+                self.turns.not_cleared += usize::from(interrupts);
                 self.phase = Phase::Waits { since: now };
                 Ok(false)
             }
