@@ -151,11 +151,11 @@ function listen(call) {
       update({ playing: false });
     },
     transcription: (message) => {
-      transcript.show(message);
+      transcript.show(own(message));
       turns.follow();
     },
     speaking: (message) => showSpeaking(message),
-    tool_call: (message) => tools.show(message),
+    tool_call: (message) => tools.show(own(message)),
     stats: (message) => {
       totals.show(message);
       turns.take(message);
@@ -170,6 +170,11 @@ function listen(call) {
     call.addEventListener(type, ({ detail }) => handle(detail));
   }
   return call;
+}
+
+/** A message of the call's, with its session beside it as a room tells it. */
+function own(message) {
+  return { ...message, session_id: page.session.session_id };
 }
 
 function sessionStarted(call, session) {
@@ -218,8 +223,9 @@ function showError({ code, message }) {
 
 /** The server has lost the assistant and looks for it. Until then it keeps what it is sent. */
 function reconnecting() {
-  transcript.forget("user");
-  roomPanel.forgetHalfSaid();
+  const { session_id: session } = page.session;
+  transcript.forget(session, "user");
+  roomPanel.forgetHalfSaid(session);
   update({ phase: "reconnecting", note: "reconnecting" });
 }
 
@@ -263,7 +269,7 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
     transcript.settle();
     tools.settle();
     transcript.showNote("Call ended");
-    roomPanel.settle();
+    roomPanel.settle(page.session.session_id);
     if (reason === "room_closed") {
       roomPanel.close();
     }

@@ -79,14 +79,14 @@ export class RoomPanel {
     }
   }
 
-  /** What the caller has half said will be heard once more. */
-  forgetHalfSaid() {
-    this.#timeline.forget("user");
+  /** What the caller of this session has half said will be heard once more. */
+  forgetHalfSaid(session) {
+    this.#timeline.forget(session, "user");
   }
 
-  /** The call is over: what is half said will not be finished. */
-  settle() {
-    this.#timeline.settle();
+  /** The session is over: what is half said in it will not be finished. */
+  settle(session) {
+    this.#timeline.forget(session);
   }
 
   /** Nothing more can be said in this room; what was said stays to be read. */
@@ -131,12 +131,14 @@ export class RoomPanel {
     this.#timeline.show(event);
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
-    if (metadata?.voice_session_id && overhears(metadata.voice_session_id)) {
+    const session = metadata?.voice_session_id;
+    if (session && overhears(session)) {
       if (metadata.item_id) {
         // One who watches is not told when a connection is lost, and what began on it ends nowhere.
-        this.#transcript.forget(metadata.role, metadata.item_id);
+        this.#transcript.forget(session, metadata.role, metadata.item_id);
       }
       this.#overhear({
+        session_id: session,
         role: metadata.role,
         text: content.body,
         is_final: true,
@@ -160,17 +162,17 @@ export class RoomPanel {
     this.#timeline.settle();
     if (page.call === undefined) {
       this.#tools.settle("unknown");
-      this.#transcript.forget("user");
-      this.#transcript.forget("assistant");
+      this.#transcript.forgetAll();
     }
   }
 
   /** A call's own messages say all of a tool but its progress. */
   #toolCall({ session_id: session, tool_call_id: id, name, status, progress }) {
+    const call = { session_id: session, call_id: id };
     if (status === "running") {
-      this.#tools.progress({ call_id: id, progress });
+      this.#tools.progress({ ...call, progress });
     } else if (overhears(session)) {
-      this.#tools.show({ call_id: id, name, status });
+      this.#tools.show({ ...call, name, status });
     }
   }
 

@@ -170,6 +170,67 @@ test("t2 another page watches the room live and whispers into it", async () => {
   await caller.close();
 });
 
+test("t2 of two callers in one room, what each says and does grows and ends by itself", async () => {
+  const caller = await call(browser, server);
+  const roomId = await roomOf(caller);
+  await caller.locator("#timeline .event").first().waitFor();
+  const watcher = await open(browser, server);
+  let follows;
+  const followed = new Promise((resolve) => (follows = resolve));
+  await watcher.routeWebSocket(/\/events/, (near) => {
+    near.connectToServer();
+    follows((message) => near.send(JSON.stringify(message)));
+  });
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  const tell = await followed;
+  const live = (kind, data) => tell({ type: "ephemeral", event: { kind, channel_id: "voice", data } });
+  const says = (session_id, text, item) => live("transcription", { session_id, role: "user", text, ...item });
+  const uses = (session_id, status) => live("tool_call", { session_id, tool_call_id: "call_1", name: "wait", status });
+  const final = (index, voice_session_id, body, item) =>
+    tell({
+      type: "event",
+      event: {
+        index,
+        type: "message",
+        created_at: new Date().toISOString(),
+        source: { channel_id: "voice" },
+        content: { type: "text", body },
+        metadata: { role: "user", voice_session_id, ...item },
+      },
+    });
+  const rows = () => watcher.locator("#timeline .live .words").allTextContents();
+  const half = () => watcher.locator(".bubble.partial .words").allTextContents();
+
+  // Gemini gives its items no ids, and the echo numbers its own and its calls in each session anew.
+  for (const item of [{}, { item_id: "echo_item_1" }]) {
+    says("ann", "I would", item);
+    says("bob", "Yes", item);
+    says("ann", " like", item);
+    says("bob", ", please", item);
+    await watcher.locator(".live", { hasText: "please" }).waitFor({ state: "attached" });
+    assert.deepEqual(await rows(), ["I would like", "Yes, please"]);
+    assert.deepEqual(await half(), ["I would like", "Yes, please"]);
+    final(item.item_id ? 102 : 100, "ann", "I would like that.", item);
+    says("bob", " do", item);
+    await watcher.locator(".live", { hasText: "do" }).waitFor({ state: "attached" });
+    assert.deepEqual(await rows(), ["Yes, please do"]);
+    assert.deepEqual(await half(), ["Yes, please do"]);
+    final(item.item_id ? 103 : 101, "bob", "Yes, please do.", item);
+    await until(watcher, () => document.querySelectorAll("#timeline .live, .bubble.partial").length === 0);
+  }
+  assert.deepEqual(await bubbles(watcher), ["I would like that.", "Yes, please do.", "I would like that.", "Yes, please do."]);
+
+  uses("ann", "started");
+  uses("bob", "started");
+  await watcher.locator(".tool[data-status=started]").nth(1).waitFor();
+  uses("ann", "completed");
+  uses("bob", "failed");
+  await watcher.locator(".tool[data-status=failed]").waitFor();
+  assert.equal(await watcher.locator(".tool[data-status=completed]").count(), 1);
+  await watcher.close();
+  await caller.close();
+});
+
 test("r6 closing the room ends the call with its reason", async () => {
   const page = await call(browser, server);
   const roomId = await page.evaluate(() => window.roomkit.roomId);
