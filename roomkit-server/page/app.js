@@ -302,7 +302,11 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
 async function explainRefusal(message, refusal) {
   const withMicrophone = page.microphone !== undefined;
   const room = roomPanel.openRoomId ?? query.get("room");
-  const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken(), room)) ?? {});
+  const refused = message ? undefined : (refusal ?? (await obstacle(accessToken(), room)));
+  const { status: answer, code, message: problem } = refused ?? {};
+  if (code === "room_closed") {
+    roomPanel.close();
+  }
   if (answer === 401 || answer === 403) {
     askForToken(() => startCall({ withMicrophone }));
     if (answer === 403) {

@@ -24,6 +24,8 @@ export class RoomPanel {
   });
   #room;
   #closed = false;
+  /** The token does not open it: whether it is still open cannot be seen. */
+  #forbidden = false;
   /** The channel that a whisper names. */
   #voiceChannel;
   /** The whisper that may have arrived without an answer, and its key, with which it arrives but once. */
@@ -53,9 +55,9 @@ export class RoomPanel {
     byId("copy-link").addEventListener("click", () => this.#copyLink());
   }
 
-  /** The room that the next call should join, if there is one that is still open. */
+  /** The room that the next call should join, if there is one that is seen to be open. */
   get openRoomId() {
-    return this.#closed ? undefined : this.#room?.id;
+    return this.#closed || this.#forbidden ? undefined : this.#room?.id;
   }
 
   /** Follows the room of a call and lets the person whisper into it. */
@@ -99,7 +101,8 @@ export class RoomPanel {
 
   #follow(id) {
     this.#problem();
-    if (this.openRoomId === id) {
+    this.#forbidden = false;
+    if (this.#isAt(id)) {
       this.#allowWhisper(true);
       this.#room.resume();
       return;
@@ -115,9 +118,10 @@ export class RoomPanel {
     room.addEventListener("closed", () => this.close());
     room.addEventListener("unauthorized", () => {
       this.#allowWhisper(false);
-      this.#askForToken(() => this.openRoomId === id && this.#follow(id));
+      this.#askForToken(() => this.#isAt(id) && this.#follow(id));
     });
     room.addEventListener("forbidden", () => {
+      this.#forbidden = true;
       this.#allowWhisper(false);
       this.#problem(FORBIDDEN);
     });
@@ -125,6 +129,10 @@ export class RoomPanel {
     room.follow();
     byId("room-id").textContent = id;
     byId("room-label").hidden = false;
+  }
+
+  #isAt(id) {
+    return !this.#closed && this.#room?.id === id;
   }
 
   #event(event) {
