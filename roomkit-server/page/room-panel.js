@@ -10,6 +10,8 @@ const COPIED_MS = 2000;
 
 const FORBIDDEN = "This token does not open the room: what happens in it is not shown, and nothing can be whispered.";
 
+const GONE = "The server does not know this room any more. It is shown again once a call makes it anew.";
+
 const byId = (id) => document.getElementById(id);
 
 export class RoomPanel {
@@ -23,6 +25,8 @@ export class RoomPanel {
     count: byId("timeline-count"),
   });
   #room;
+  /** Id of the room that is watched with or without a call. */
+  #watched;
   #closed = false;
   /** The token does not open it: whether it is still open cannot be seen. */
   #forbidden = false;
@@ -68,6 +72,7 @@ export class RoomPanel {
 
   /** Watches a room without a call. A room that does not exist is left for a call to make. */
   async watch(id) {
+    this.#watched = id;
     try {
       const { bindings } = await new Room(id, accessToken).describe();
       this.#voiceChannel = bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id;
@@ -110,7 +115,7 @@ export class RoomPanel {
     this.#room?.leave();
     this.#timeline.clear();
     this.#closed = false;
-    const room = new Room(id, accessToken);
+    const room = new Room(id, accessToken, { waits: id === this.#watched });
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
@@ -124,6 +129,17 @@ export class RoomPanel {
       this.#forbidden = true;
       this.#allowWhisper(false);
       this.#problem(FORBIDDEN);
+    });
+    room.addEventListener("gone", () => {
+      this.#allowWhisper(false);
+      this.#problem(GONE);
+    });
+    room.addEventListener("found", ({ detail: anew }) => {
+      if (anew) {
+        this.#timeline.clear();
+      }
+      this.#problem();
+      this.#allowWhisper(true);
     });
     this.#allowWhisper(true);
     room.follow();

@@ -132,6 +132,51 @@ test("r1 who begins to watch while something is said sees what was said before a
   await caller.close();
 });
 
+for (const first of ["the caller", "the watcher"]) {
+  test(`r1 who watches a room reads the one that a restarted server has in its place, also where ${first} comes back first`, async (context) => {
+    const doomed = await startServer();
+    const path = "/?room=lobby";
+    const caller = await call(browser, doomed, { path });
+    await ask(caller, "Before the restart");
+    const watcher = await open(browser, doomed);
+    // What it asks of the room waits until the room is there again, unless it is to find none.
+    let goOn;
+    let hold = Promise.resolve();
+    await watcher.route(/\/rooms\/lobby$/, async (route) => {
+      await hold;
+      await route.continue();
+    });
+    await watcher.goto(new URL(path, doomed.url).href);
+    await watcher.locator("#timeline .event", { hasText: "Before the restart" }).nth(1).waitFor();
+    await caller.close();
+
+    if (first === "the caller") {
+      hold = new Promise((resolve) => (goOn = resolve));
+    }
+    await doomed.stop("SIGKILL");
+    const restarted = await startServer({ at: doomed.url });
+    context.after(() => restarted.stop());
+    if (first === "the watcher") {
+      await watcher.locator("#whisper-error", { hasText: "does not know this room any more" }).waitFor();
+      assert.equal(await watcher.isDisabled("#whisper"), true);
+    }
+    const next = await call(browser, restarted, { path });
+    await ask(next, "After the restart");
+    goOn?.();
+
+    await watcher.locator("#timeline .event", { hasText: "After the restart" }).nth(1).waitFor();
+    const { events } = await restarted.get("/rooms/lobby/timeline");
+    const shown = await watcher.$$eval("#timeline .event", (rows) =>
+      rows.map((row) => [Number(row.dataset.index), row.querySelector(".words").textContent]),
+    );
+    assert.deepEqual(shown, events.map(({ index, content }) => [index, content.body]));
+    assert.equal(await watcher.isVisible("#whisper-error"), false);
+    await whisper(watcher, "Ask for the order number");
+    await watcher.close();
+    await next.close();
+  });
+}
+
 test("r8 earlier events are loaded into the timeline alone", async () => {
   const caller = await call(browser, server);
   const roomId = await roomOf(caller);
