@@ -380,8 +380,7 @@ document.addEventListener("keydown", (event) => {
 byId("text-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("text").value.trim();
-  if (text !== "") {
-    page.call?.sendText(text);
+  if (text !== "" && page.call?.sendText(text)) {
     transcript.showTyped(text);
     byId("text").value = "";
   }

@@ -83,6 +83,23 @@ for (const width of [320, 390]) {
   });
 }
 
+for (const transport of ["webrtc", "websocket"]) {
+  test(`c5 a text that is too long stays where it was typed, and the page says how long one may be, over ${transport}`, async () => {
+    const page = await call(browser, server, { path: `/?transport=${transport}` });
+    const text = "a".repeat(70_000);
+    await page.fill("#text", text);
+    await page.press("#text", "Enter");
+    await page.locator(".banner:visible", { hasText: "at most 65536 bytes" }).waitFor();
+    assert.equal(await page.inputValue("#text"), text);
+    assert.equal(await page.locator(".bubble").count(), 0);
+    await page.fill("#text", text.slice(0, 65_500));
+    await page.press("#text", "Enter");
+    await page.locator(".bubble[data-role=user]").waitFor();
+    assert.equal(await page.inputValue("#text"), "");
+    await page.close();
+  });
+}
+
 test("the dark page", async () => {
   const page = await call(browser, server, { colorScheme: "dark" });
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number));
