@@ -34,6 +34,11 @@ export class Devices {
     return sessionStorage.getItem(KEYS.audioinput) ?? "";
   }
 
+  set microphone(id) {
+    sessionStorage.setItem(KEYS.audioinput, id);
+    this.refresh();
+  }
+
   get speaker() {
     return this.#lists.audiooutput.value;
   }
