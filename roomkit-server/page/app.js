@@ -85,15 +85,22 @@ function update(change) {
 // ---- starting a call ------------------------------------------------------------------------
 
 async function startCall({ withMicrophone }) {
+  if (page.phase !== "idle" && page.phase !== "ended") {
+    return;
+  }
   status.clearBanners();
+  // What it was to go on with is this call, which asks for the token again if it needs one.
+  byId("token-form").hidden = true;
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   byId("clock").hidden = true;
-  update({ phase: "connecting", reason: undefined, context, stats: {}, latencies: [] });
+  const start = Symbol("start");
+  const isCancelled = () => page.start !== start;
+  update({ phase: "connecting", reason: undefined, start, context, stats: {}, latencies: [] });
   connection.showReadouts();
-  const giveUp = async (show) => {
-    if (page.context === context) {
-      await sound.release();
+  const giveUp = (show) => {
+    if (!isCancelled()) {
+      sound.release();
       update({ phase: "idle" });
       show();
     }
@@ -101,21 +108,24 @@ async function startCall({ withMicrophone }) {
   try {
     await Promise.all([transports.load(), context && openAudio(context)]);
   } catch {
-    await giveUp(() => status.banner(UNREACHABLE));
+    giveUp(() => status.banner(UNREACHABLE));
+    return;
+  }
+  if (isCancelled()) {
     return;
   }
   if (transports.chosen === undefined) {
-    await giveUp(() => status.banner(NO_WAY));
+    giveUp(() => status.banner(NO_WAY));
     return;
   }
   let stream;
   try {
     stream = withMicrophone ? await openMicrophone(devices.microphone) : undefined;
   } catch (error) {
-    await giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
+    giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
     return;
   }
-  if (page.phase !== "connecting" || page.context !== context) {
+  if (isCancelled()) {
     // Cancelled while the browser was asking.
     stream?.getTracks().forEach((track) => track.stop());
     return;
@@ -167,7 +177,7 @@ function listen(call) {
     closed: (end) => callClosed(end),
   };
   for (const [type, handle] of Object.entries(handlers)) {
-    call.addEventListener(type, ({ detail }) => handle(detail));
+    call.addEventListener(type, ({ detail }) => page.call === call && handle(detail));
   }
   return call;
 }
@@ -258,7 +268,7 @@ async function hangUp() {
   if (page.call) {
     page.call.end();
   } else {
-    update({ phase: "idle" });
+    update({ phase: "idle", start: undefined });
     await sound.release();
   }
 }

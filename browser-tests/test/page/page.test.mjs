@@ -198,6 +198,37 @@ test("a call that is cancelled while it connects is no failure", async () => {
   await page.close();
 });
 
+test("a call that is cancelled before it was one is not made in the place of the next", async () => {
+  const page = await open(browser, server, {
+    path: "/?transport=websocket",
+    script: () => {
+      // As on a page that is not secure: without an audio graph, by which one start could be told from another.
+      Object.defineProperty(window, "isSecureContext", { value: false });
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("Not here", "NotAllowedError"));
+      const { fetch } = window;
+      const released = new Promise((resolve) => (window.releaseConfig = resolve));
+      window.fetch = async (url, options) => {
+        if (String(url).endsWith("config.json")) {
+          await released;
+        }
+        return fetch(url, options);
+      };
+    },
+  });
+  const calls = [];
+  page.on("websocket", (socket) => socket.url().includes("/ws?") && calls.push(socket));
+  await page.getByRole("button", { name: "Continue without a microphone" }).click();
+  await page.click("#toggle");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await page.click("#toggle");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "connecting");
+  await page.evaluate(() => window.releaseConfig());
+  await page.getByRole("button", { name: "Continue without a microphone" }).waitFor();
+  assert.equal(calls.length, 0);
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await page.close();
+});
+
 test("c1 a host's own message is not taken for the end of the call", async () => {
   const page = await open(browser, server, { path: "/?transport=websocket" });
   let say;

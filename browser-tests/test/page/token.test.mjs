@@ -224,6 +224,50 @@ test("r6 who calls into a closed room reads that it is", async () => {
   }
 });
 
+test("x2 a token that is given while a call is being started begins no second one", async () => {
+  const page = await open(browser, server);
+  await page.evaluate(() => {
+    window.opened = [];
+    const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      const stream = await getUserMedia(wanted);
+      window.opened.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  let asked;
+  const offers = [];
+  await page.route(/\/webrtc\/config$/, (route) => {
+    offers.push(route);
+    asked?.();
+  });
+  const next = async () => {
+    await new Promise((resolve) => {
+      asked = resolve;
+      page.click("#toggle");
+    });
+    return offers.at(-1);
+  };
+  await (await next()).continue();
+  await page.locator("#token:focus").waitFor();
+  const slow = await next();
+  assert.equal(await page.isVisible("#token-form"), false, "it is this call that goes on with the token");
+  // As if it had been sent in the moment before.
+  await page.evaluate((token) => {
+    document.getElementById("token").value = token;
+    document.getElementById("token-form").requestSubmit();
+  }, TOKENS[0]);
+  await slow.continue();
+  await page.locator("#token:focus").waitFor();
+  assert.equal(offers.length, 2);
+  await until(page, () => window.opened.length === 2 && window.opened.every(({ readyState }) => readyState === "ended"));
+
+  await page.unroute(/\/webrtc\/config$/);
+  await give(page, TOKENS[0]);
+  await until(page, () => window.roomkit.state === "listening");
+  await page.close();
+});
+
 test("x2 a caller without a microphone is not asked for it again after the token", async () => {
   const page = await open(browser, server);
   await page.evaluate(() => {
