@@ -392,6 +392,7 @@ byId("text-form").addEventListener("submit", (event) => {
   const text = byId("text").value.trim();
   if (text !== "" && page.call?.sendText(text)) {
     transcript.showTyped(text);
+    sound.typed();
     byId("text").value = "";
   }
 });

@@ -77,6 +77,11 @@ export class Sound {
     }
   }
 
+  /** The person has typed to the AI. */
+  typed() {
+    this.#latency.typed();
+  }
+
   /** Goes on with the microphone that has been chosen: the last one, however long each takes to open. */
   async changeMicrophone(device) {
     const { microphone, call } = page;
