@@ -18,18 +18,19 @@ const BINARY =
 const UNHURRIED = "[limits]\nmax_load = 1.0\nmax_timer_lateness_ms = 0\n";
 
 /**
- * Starts a server on a free port and waits until it says where it listens.
+ * Starts a server, on a free port unless `at` names one, and waits until it says where it listens.
  *
  * @param {object} [options]
  * @param {string} [options.tokens] access tokens with commas between them; nobody needs one without
  * @param {string} [options.settings] a configuration file's text
+ * @param {string} [options.at] the address of one that has ended
  */
-export async function startServer({ tokens, settings = "" } = {}) {
+export async function startServer({ tokens, settings = "", at = "http://127.0.0.1:0" } = {}) {
   const auth = tokens === undefined ? [] : ["--auth-token-env", "ROOMKIT_TEST_TOKENS"];
   const file = join(temporaryFolder(), "roomkit.toml");
   writeFileSync(file, `${settings}\n${UNHURRIED}`);
   // A test that has ended has left its call, which need not be waited for.
-  const child = spawn(BINARY, ["--config", file, "--listen", "127.0.0.1:0", "--drain-s", "0", ...auth], {
+  const child = spawn(BINARY, ["--config", file, "--listen", at.match(/[^/]+:\d+/)[0], "--drain-s", "0", ...auth], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, ROOMKIT_TEST_TOKENS: tokens },
   });

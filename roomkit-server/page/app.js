@@ -85,15 +85,22 @@ function update(change) {
 // ---- starting a call ------------------------------------------------------------------------
 
 async function startCall({ withMicrophone }) {
+  if (page.phase !== "idle" && page.phase !== "ended") {
+    return;
+  }
   status.clearBanners();
+  // What it was to go on with is this call, which asks for the token again if it needs one.
+  byId("token-form").hidden = true;
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   byId("clock").hidden = true;
-  update({ phase: "connecting", reason: undefined, context, stats: {}, latencies: [] });
+  const start = Symbol("start");
+  const isCancelled = () => page.start !== start;
+  update({ phase: "connecting", reason: undefined, start, context, stats: {}, latencies: [] });
   connection.showReadouts();
-  const giveUp = async (show) => {
-    if (page.context === context) {
-      await sound.release();
+  const giveUp = (show) => {
+    if (!isCancelled()) {
+      sound.release();
       update({ phase: "idle" });
       show();
     }
@@ -101,21 +108,24 @@ async function startCall({ withMicrophone }) {
   try {
     await Promise.all([transports.load(), context && openAudio(context)]);
   } catch {
-    await giveUp(() => status.banner(UNREACHABLE));
+    giveUp(() => status.banner(UNREACHABLE));
+    return;
+  }
+  if (isCancelled()) {
     return;
   }
   if (transports.chosen === undefined) {
-    await giveUp(() => status.banner(NO_WAY));
+    giveUp(() => status.banner(NO_WAY));
     return;
   }
   let stream;
   try {
     stream = withMicrophone ? await openMicrophone(devices.microphone) : undefined;
   } catch (error) {
-    await giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
+    giveUp(() => offerCallWithoutMicrophone(explainMicrophone(error)));
     return;
   }
-  if (page.phase !== "connecting" || page.context !== context) {
+  if (isCancelled()) {
     // Cancelled while the browser was asking.
     stream?.getTracks().forEach((track) => track.stop());
     return;
@@ -151,11 +161,11 @@ function listen(call) {
       update({ playing: false });
     },
     transcription: (message) => {
-      transcript.show(message);
+      transcript.show(own(message));
       turns.follow();
     },
     speaking: (message) => showSpeaking(message),
-    tool_call: (message) => tools.show(message),
+    tool_call: (message) => tools.show(own(message)),
     stats: (message) => {
       totals.show(message);
       turns.take(message);
@@ -167,9 +177,14 @@ function listen(call) {
     closed: (end) => callClosed(end),
   };
   for (const [type, handle] of Object.entries(handlers)) {
-    call.addEventListener(type, ({ detail }) => handle(detail));
+    call.addEventListener(type, ({ detail }) => page.call === call && handle(detail));
   }
   return call;
+}
+
+/** A message of the call's, with its session beside it as a room tells it. */
+function own(message) {
+  return { ...message, session_id: page.session.session_id };
 }
 
 function sessionStarted(call, session) {
@@ -218,8 +233,9 @@ function showError({ code, message }) {
 
 /** The server has lost the assistant and looks for it. Until then it keeps what it is sent. */
 function reconnecting() {
-  transcript.forget("user");
-  roomPanel.forgetHalfSaid();
+  const { session_id: session } = page.session;
+  transcript.forget(session, "user");
+  roomPanel.forgetHalfSaid(session);
   update({ phase: "reconnecting", note: "reconnecting" });
 }
 
@@ -252,7 +268,7 @@ async function hangUp() {
   if (page.call) {
     page.call.end();
   } else {
-    update({ phase: "idle" });
+    update({ phase: "idle", start: undefined });
     await sound.release();
   }
 }
@@ -263,7 +279,7 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
     transcript.settle();
     tools.settle();
     transcript.showNote("Call ended");
-    roomPanel.settle();
+    roomPanel.settle(page.session.session_id);
     if (reason === "room_closed") {
       roomPanel.close();
     }
@@ -296,7 +312,11 @@ function callClosed({ started, code, reason, error, refusal, unreachable }) {
 async function explainRefusal(message, refusal) {
   const withMicrophone = page.microphone !== undefined;
   const room = roomPanel.openRoomId ?? query.get("room");
-  const { status: answer, message: problem } = message ? {} : (refusal ?? (await obstacle(accessToken(), room)) ?? {});
+  const refused = message ? undefined : (refusal ?? (await obstacle(accessToken(), room)));
+  const { status: answer, code, message: problem } = refused ?? {};
+  if (code === "room_closed") {
+    roomPanel.close();
+  }
   if (answer === 401 || answer === 403) {
     askForToken(() => startCall({ withMicrophone }));
     if (answer === 403) {
@@ -370,9 +390,9 @@ document.addEventListener("keydown", (event) => {
 byId("text-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("text").value.trim();
-  if (text !== "") {
-    page.call?.sendText(text);
+  if (text !== "" && page.call?.sendText(text)) {
     transcript.showTyped(text);
+    sound.typed();
     byId("text").value = "";
   }
 });

@@ -61,6 +61,8 @@ export class Microphone {
   #stream;
   #source;
   #node;
+  /** One for all devices: a worklet runs for as long as its context does. */
+  #level;
   #onBlock;
   #onLost;
   #muted = false;
@@ -128,7 +130,11 @@ export class Microphone {
   #listen(stream) {
     this.#stream = stream;
     this.#source = this.#context.createMediaStreamSource(stream);
-    meter(this.#source, this.#onBlock);
+    if (this.#level) {
+      this.#source.connect(this.#level);
+    } else {
+      this.#level = meter(this.#source, this.#onBlock);
+    }
     this.track.addEventListener("ended", () => this.#onLost?.());
   }
 }

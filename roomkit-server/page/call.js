@@ -6,6 +6,9 @@
 /** Milliseconds the server gets to say goodbye after `end`. */
 export const GOODBYE_MS = 2000;
 
+/** Bytes of a message that a server takes unless it is set up otherwise. */
+const LARGEST_MESSAGE = 65_536;
+
 /** What a call tells of itself. A host's own message of such a type is none of the server's. */
 const OWN = new Set(["closed", "connection", "remote_audio"]);
 
@@ -31,8 +34,22 @@ export class Call extends EventTarget {
     return this.#reason;
   }
 
+  /** Bytes of a message beyond which none is taken. */
+  get largestMessage() {
+    return LARGEST_MESSAGE;
+  }
+
+  /** @returns {boolean} false where the text is too long, which `error` tells */
   sendText(text) {
-    this.send({ type: "text", text });
+    const message = { type: "text", text };
+    const limit = this.largestMessage;
+    if (new TextEncoder().encode(JSON.stringify(message)).length > limit) {
+      const problem = `The text was not sent: at most ${limit} bytes are taken; send a long text in parts.`;
+      this.emit("error", { code: "message_too_long", message: problem });
+      return false;
+    }
+    this.send(message);
+    return true;
   }
 
   interrupt() {

@@ -7,6 +7,7 @@ const KEYS = { audioinput: "roomkit.microphone", audiooutput: "roomkit.speaker" 
 
 export class Devices {
   #lists;
+  #onSpeaker;
 
   /**
    * @param {{ microphone: HTMLSelectElement, speaker: HTMLSelectElement }} lists
@@ -15,6 +16,7 @@ export class Devices {
    */
   constructor({ microphone, speaker }, onMicrophone, onSpeaker) {
     this.#lists = { audioinput: microphone, audiooutput: speaker };
+    this.#onSpeaker = onSpeaker;
     for (const [kind, list] of Object.entries(this.#lists)) {
       list.addEventListener("change", () => {
         sessionStorage.setItem(KEYS[kind], list.value);
@@ -30,6 +32,11 @@ export class Devices {
   /** Also before the microphone has been allowed, when the list has no names yet. */
   get microphone() {
     return sessionStorage.getItem(KEYS.audioinput) ?? "";
+  }
+
+  set microphone(id) {
+    sessionStorage.setItem(KEYS.audioinput, id);
+    this.refresh();
   }
 
   get speaker() {
@@ -48,6 +55,7 @@ export class Devices {
   /** Browsers tell names only once the microphone has been allowed: to be called then. */
   async refresh() {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+    const speaker = this.speaker;
     for (const [kind, list] of Object.entries(this.#lists)) {
       const named = all.filter((device) => device.kind === kind && device.label && !isAlias(device));
       const wanted = sessionStorage.getItem(KEYS[kind]) ?? "";
@@ -56,6 +64,10 @@ export class Devices {
         ...named.map(({ deviceId, label }) => option(deviceId, label)),
       );
       list.value = named.some(({ deviceId }) => deviceId === wanted) ? wanted : "";
+    }
+    if (this.speaker !== speaker) {
+      // It was unplugged, or plugged in again. A list that a script changes does not say so.
+      this.#onSpeaker(this.speaker);
     }
   }
 }

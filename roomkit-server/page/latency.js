@@ -15,6 +15,8 @@ const ABOVE_NOISE = 3;
 const NOISE_RISE = 1.005;
 /** Seconds after the last loud moment beyond which it was not the end of what the server heard. */
 const LONGEST_WAIT = 3;
+/** Seconds after which what is heard answers something else: the AI may be silent to what was no question. */
+const LONGEST_ANSWER = 30;
 
 export class Latency {
   #show;
@@ -48,6 +50,11 @@ export class Latency {
     this.#speaking = speaking;
   }
 
+  /** The user has typed: what is heard from here on answers that. */
+  typed() {
+    this.#endedAt = undefined;
+  }
+
   /** @param {{ at: number, frames: number, rms: number }} block of the assistant's voice @param {number} delay seconds from the graph to the ear */
   assistant({ at, rms }, delay) {
     if (rms <= SILENCE) {
@@ -64,7 +71,9 @@ export class Latency {
     if (endedAt !== undefined) {
       this.#endedAt = undefined;
       this.#speaking = false;
-      this.#show((at + delay - endedAt) * 1000);
+      if (at - endedAt < LONGEST_ANSWER) {
+        this.#show((at + delay - endedAt) * 1000);
+      }
     }
   }
 }

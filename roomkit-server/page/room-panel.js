@@ -10,6 +10,8 @@ const COPIED_MS = 2000;
 
 const FORBIDDEN = "This token does not open the room: what happens in it is not shown, and nothing can be whispered.";
 
+const GONE = "The server does not know this room any more. It is shown again once a call makes it anew.";
+
 const byId = (id) => document.getElementById(id);
 
 export class RoomPanel {
@@ -23,7 +25,11 @@ export class RoomPanel {
     count: byId("timeline-count"),
   });
   #room;
+  /** Id of the room that is watched with or without a call. */
+  #watched;
   #closed = false;
+  /** The token does not open it: whether it is still open cannot be seen. */
+  #forbidden = false;
   /** The channel that a whisper names. */
   #voiceChannel;
   /** The whisper that may have arrived without an answer, and its key, with which it arrives but once. */
@@ -53,9 +59,9 @@ export class RoomPanel {
     byId("copy-link").addEventListener("click", () => this.#copyLink());
   }
 
-  /** The room that the next call should join, if there is one that is still open. */
+  /** The room that the next call should join, if there is one that is seen to be open. */
   get openRoomId() {
-    return this.#closed ? undefined : this.#room?.id;
+    return this.#closed || this.#forbidden ? undefined : this.#room?.id;
   }
 
   /** Follows the room of a call and lets the person whisper into it. */
@@ -66,6 +72,7 @@ export class RoomPanel {
 
   /** Watches a room without a call. A room that does not exist is left for a call to make. */
   async watch(id) {
+    this.#watched = id;
     try {
       const { bindings } = await new Room(id, accessToken).describe();
       this.#voiceChannel = bindings.find(({ channel_type: type }) => type.includes("voice"))?.channel_id;
@@ -79,14 +86,14 @@ export class RoomPanel {
     }
   }
 
-  /** What the caller has half said will be heard once more. */
-  forgetHalfSaid() {
-    this.#timeline.forget("user");
+  /** What the caller of this session has half said will be heard once more. */
+  forgetHalfSaid(session) {
+    this.#timeline.forget(session, "user");
   }
 
-  /** The call is over: what is half said will not be finished. */
-  settle() {
-    this.#timeline.settle();
+  /** The session is over: what is half said in it will not be finished. */
+  settle(session) {
+    this.#timeline.forget(session);
   }
 
   /** Nothing more can be said in this room; what was said stays to be read. */
@@ -99,7 +106,8 @@ export class RoomPanel {
 
   #follow(id) {
     this.#problem();
-    if (this.openRoomId === id) {
+    this.#forbidden = false;
+    if (this.#isAt(id)) {
       this.#allowWhisper(true);
       this.#room.resume();
       return;
@@ -107,7 +115,7 @@ export class RoomPanel {
     this.#room?.leave();
     this.#timeline.clear();
     this.#closed = false;
-    const room = new Room(id, accessToken);
+    const room = new Room(id, accessToken, { waits: id === this.#watched });
     this.#room = room;
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
@@ -115,11 +123,23 @@ export class RoomPanel {
     room.addEventListener("closed", () => this.close());
     room.addEventListener("unauthorized", () => {
       this.#allowWhisper(false);
-      this.#askForToken(() => this.openRoomId === id && this.#follow(id));
+      this.#askForToken(() => this.#isAt(id) && this.#follow(id));
     });
     room.addEventListener("forbidden", () => {
+      this.#forbidden = true;
       this.#allowWhisper(false);
       this.#problem(FORBIDDEN);
+    });
+    room.addEventListener("gone", () => {
+      this.#allowWhisper(false);
+      this.#problem(GONE);
+    });
+    room.addEventListener("found", ({ detail: anew }) => {
+      if (anew) {
+        this.#timeline.clear();
+      }
+      this.#problem();
+      this.#allowWhisper(true);
     });
     this.#allowWhisper(true);
     room.follow();
@@ -127,16 +147,22 @@ export class RoomPanel {
     byId("room-label").hidden = false;
   }
 
+  #isAt(id) {
+    return !this.#closed && this.#room?.id === id;
+  }
+
   #event(event) {
     this.#timeline.show(event);
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
-    if (metadata?.voice_session_id && overhears(metadata.voice_session_id)) {
+    const session = metadata?.voice_session_id;
+    if (session && overhears(session)) {
       if (metadata.item_id) {
         // One who watches is not told when a connection is lost, and what began on it ends nowhere.
-        this.#transcript.forget(metadata.role, metadata.item_id);
+        this.#transcript.forget(session, metadata.role, metadata.item_id);
       }
       this.#overhear({
+        session_id: session,
         role: metadata.role,
         text: content.body,
         is_final: true,
@@ -160,17 +186,17 @@ export class RoomPanel {
     this.#timeline.settle();
     if (page.call === undefined) {
       this.#tools.settle("unknown");
-      this.#transcript.forget("user");
-      this.#transcript.forget("assistant");
+      this.#transcript.forgetAll();
     }
   }
 
   /** A call's own messages say all of a tool but its progress. */
   #toolCall({ session_id: session, tool_call_id: id, name, status, progress }) {
+    const call = { session_id: session, call_id: id };
     if (status === "running") {
-      this.#tools.progress({ call_id: id, progress });
+      this.#tools.progress({ ...call, progress });
     } else if (overhears(session)) {
-      this.#tools.show({ call_id: id, name, status });
+      this.#tools.show({ ...call, name, status });
     }
   }
 

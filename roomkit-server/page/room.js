@@ -21,44 +21,56 @@ export class RoomError extends Error {
  * Follows one room. Dispatches `CustomEvent`s: `event` with each `RoomEvent` from the latest page on,
  * in the order of their index; `ephemeral` with what is never stored; `lost`, where some of that may be
  * missed until the room is followed again; `closed`, when the room was closed or is gone, and nothing
- * follows; and, where it rests until `resume`, `unauthorized` when the token is not valid (any more) and
- * `forbidden` when it does not open this room.
+ * follows; for one that waits, `gone` in place of that, and `found` when the room is there again, or
+ * another of its name (`detail` is true then); and, where it rests until `resume`, `unauthorized` when
+ * the token is not valid (any more) and `forbidden` when it does not open this room.
  */
 export class Room extends EventTarget {
   #base;
   #token;
+  #waits;
   #socket;
+  /** When the room was made: another one of this name is another room. */
+  #made;
   /** Index of the newest event that was told, -1 where there was none; undefined before the first page. */
   #newest;
   /** Index of the oldest event that was told. */
   #oldest;
   #retry = RETRY_FIRST_MS;
   #timer;
-  /** The server asks for another token. */
+  /** Whatever it waits for, `resume` may end it: another token, or a room of this name. */
   #resting = false;
+  /** There was no such room when it was last looked for. */
+  #isGone = false;
   #left = false;
 
-  /** @param {string} id @param {() => string | undefined} token the one of now, where the server asks for one */
-  constructor(id, token) {
+  /**
+   * @param {string} id
+   * @param {() => string | undefined} token the one of now, where the server asks for one
+   * @param {{ waits?: boolean }} [options] whether it waits for a room that is gone to be made anew
+   */
+  constructor(id, token, { waits = false } = {}) {
     super();
     this.id = id;
     this.#token = token;
+    this.#waits = waits;
     this.#base = new URL(`rooms/${encodeURIComponent(id)}`, document.baseURI);
   }
 
-  /** Reads the latest page once. The socket begins where that ends, and again where it broke off. */
+  /** Reads the latest page of a room once. The socket begins where that ends, and again where it broke off. */
   async follow() {
-    if (this.#newest === undefined) {
-      const page = await this.#page({}).catch(() => undefined);
-      if (this.#left) {
-        return;
+    this.#resting = false;
+    try {
+      this.#find(await this.describe());
+      if (this.#newest === undefined) {
+        this.#begin(await this.#page({}));
       }
-      if (page === undefined) {
-        this.#lost();
-        return;
-      }
-      this.#newest = -1;
-      page.events.forEach((event) => this.#take(event));
+    } catch ({ status }) {
+      this.#refused(status);
+      return;
+    }
+    if (this.#left) {
+      return;
     }
     const url = new URL(`${this.#base}/events`);
     url.searchParams.set("after", this.#newest);
@@ -68,10 +80,10 @@ export class Room extends EventTarget {
     this.#socket.onclose = () => this.#lost();
   }
 
-  /** Goes on with the token of now, from the newest event that was told. */
+  /** Goes on at once with the token of now, from the newest event that was told. */
   resume() {
     if (this.#resting && !this.#left) {
-      this.#resting = false;
+      clearTimeout(this.#timer);
       this.follow();
     }
   }
@@ -150,19 +162,39 @@ export class Room extends EventTarget {
     this.#emit("event", event);
   }
 
-  async #lost() {
+  /** What was told of another room of this name is of no use for this one. */
+  #find({ created_at: made }) {
     if (this.#left) {
       return;
     }
-    this.#emit("lost");
-    // A socket does not say why it was refused; a request does.
-    const status = await this.describe().then(() => 200, (error) => error.status);
-    if (this.#left) {
-      return;
+    const anew = this.#made !== undefined && made !== this.#made;
+    this.#made = made;
+    if (anew) {
+      this.#newest = undefined;
+      this.#oldest = undefined;
     }
-    if (status === 404) {
-      this.#left = true;
-      this.#emit("closed");
+    if (anew || this.#isGone) {
+      this.#isGone = false;
+      this.#emit("found", anew);
+    }
+  }
+
+  #begin({ events }) {
+    if (!this.#left) {
+      this.#newest = -1;
+      events.forEach((event) => this.#take(event));
+    }
+  }
+
+  #lost() {
+    if (!this.#left) {
+      this.#emit("lost");
+      this.#again();
+    }
+  }
+
+  #refused(status) {
+    if (this.#left) {
       return;
     }
     if (status === 401 || status === 403) {
@@ -170,6 +202,21 @@ export class Room extends EventTarget {
       this.#emit(status === 401 ? "unauthorized" : "forbidden");
       return;
     }
+    if (status === 404 && !this.#waits) {
+      this.#left = true;
+      this.#emit("closed");
+      return;
+    }
+    if (status === 404 && !this.#isGone) {
+      this.#isGone = true;
+      this.#emit("gone");
+    }
+    // A call that makes the room need not wait for the timer.
+    this.#resting = this.#isGone;
+    this.#again();
+  }
+
+  #again() {
     this.#timer = setTimeout(() => this.follow(), this.#retry);
     this.#retry = Math.min(this.#retry * 2, RETRY_MOST_MS);
   }

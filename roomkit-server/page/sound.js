@@ -13,6 +13,8 @@ export class Sound {
   #devices;
   #update;
   #onLatency;
+  /** The one chosen that the call has, "" for the system's default. */
+  #microphone = "";
   /** That of the call: its times are those of the call's audio context. */
   #latency;
 
@@ -30,6 +32,7 @@ export class Sound {
   /** @param {MediaStream} stream from `openMicrophone` */
   useMicrophone(stream) {
     const latency = this.#latency;
+    this.#microphone = this.#devices.microphone;
     page.microphone = new Microphone(page.context, stream, (block) => {
       this.#status.level("user", page.muted ? 0 : block.rms);
       latency.microphone(block);
@@ -74,22 +77,32 @@ export class Sound {
     }
   }
 
-  /** Goes on with the microphone that has been chosen. */
+  /** The person has typed to the AI. */
+  typed() {
+    this.#latency.typed();
+  }
+
+  /** Goes on with the microphone that has been chosen: the last one, however long each takes to open. */
   async changeMicrophone(device) {
     const { microphone, call } = page;
     if (!microphone) {
       return;
     }
+    const isWanted = () => page.microphone === microphone && this.#devices.microphone === device;
     try {
       const stream = await openMicrophone(device);
-      if (page.microphone !== microphone) {
+      if (!isWanted()) {
         stream.getTracks().forEach((track) => track.stop());
         return;
       }
+      this.#microphone = device;
       microphone.replace(stream);
       await call?.replaceMicrophone?.(microphone.track);
     } catch (error) {
-      this.#status.banner(`This microphone could not be opened: ${error.message}`);
+      if (isWanted()) {
+        this.#devices.microphone = this.#microphone;
+        this.#status.banner(`This microphone could not be opened: ${error.message}`);
+      }
     }
   }
 

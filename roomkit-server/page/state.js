@@ -23,6 +23,8 @@ export const page = {
   /** True while the loudspeaker has something to play. */
   playing: false,
   call: undefined,
+  /** Of the latest call that was begun: one that finds another here has been cancelled. */
+  start: undefined,
   context: undefined,
   microphone: undefined,
   speaker: undefined,

@@ -15,8 +15,8 @@ export class Timeline {
   #list;
   #empty;
   #count;
-  /** Live rows by speaker and item. */
-  #live = new Map();
+  /** What is being said, in order of appearance: `session`, `role`, `item` and the row. */
+  #live = [];
   #size = 0;
 
   constructor({ list, empty, count }) {
@@ -34,7 +34,7 @@ export class Timeline {
     this.#count.textContent = this.#size;
     this.#empty.hidden = true;
     if (event.type === "message") {
-      this.#dropLive(event.metadata?.role, event.metadata?.item_id);
+      this.#dropLive(event.metadata ?? {});
     }
     if (atEnd) {
       this.#list.scrollTop = this.#list.scrollHeight;
@@ -47,20 +47,20 @@ export class Timeline {
       return;
     }
     const atEnd = this.#isAtEnd();
-    const key = `${data.role} ${data.item_id ?? ""}`;
-    let row = this.#live.get(key);
-    if (!row) {
-      row = element("li", "live");
-      row.append(
+    const { session_id: session, role, item_id: item } = data;
+    let live = this.#liveOf(session, role).find((one) => one.item === item);
+    if (!live) {
+      live = { session, role, item, row: element("li", "live") };
+      live.row.append(
         element("span", "index", "live"),
-        origin(channel, data.role),
+        origin(channel, role),
         element("p", "words"),
       );
-      this.#live.set(key, row);
-      this.#list.append(row);
+      this.#live.push(live);
+      this.#list.append(live.row);
       this.#empty.hidden = true;
     }
-    row.querySelector(".words").append(data.text);
+    live.row.querySelector(".words").append(data.text);
     if (atEnd) {
       this.#list.scrollTop = this.#list.scrollHeight;
     }
@@ -69,7 +69,7 @@ export class Timeline {
   /** Forgets everything, for another room. */
   clear() {
     this.#list.replaceChildren();
-    this.#live.clear();
+    this.#live = [];
     this.#size = 0;
     this.#count.textContent = "";
     this.#empty.hidden = false;
@@ -77,12 +77,12 @@ export class Timeline {
 
   /** Takes away the rows of words that will not become events any more. */
   settle() {
-    this.#drop([...this.#live.keys()]);
+    this.#drop(this.#live);
   }
 
-  /** Takes away what this speaker has half said, because it will be heard once more. */
-  forget(role) {
-    this.#drop(this.#keysOf(role));
+  /** Takes away what has half been said in a session: by this speaker, or by all where none is named. */
+  forget(session, role) {
+    this.#drop(this.#liveOf(session, role));
   }
 
   /** Whoever has scrolled away from the end reads what is there. */
@@ -91,21 +91,20 @@ export class Timeline {
   }
 
   /** Finals come in order: what the same speaker began before this one gets none any more. */
-  #dropLive(role, item = "") {
-    const keys = this.#keysOf(role);
-    const last = keys.indexOf(`${role} ${item}`);
-    this.#drop(keys.filter((key, place) => place <= last || key === `${role} `));
+  #dropLive({ voice_session_id: session, role, item_id: item }) {
+    const live = this.#liveOf(session, role);
+    const last = live.findIndex((one) => one.item === item);
+    this.#drop(live.filter((one, place) => place <= last || one.item === undefined));
   }
 
-  #keysOf(role) {
-    return [...this.#live.keys()].filter((key) => key.startsWith(`${role} `));
+  /** Items are those of their session: two callers may have one of the same id, or none at all. */
+  #liveOf(session, role) {
+    return this.#live.filter((one) => one.session === session && (role === undefined || one.role === role));
   }
 
-  #drop(keys) {
-    for (const key of keys) {
-      this.#live.get(key).remove();
-      this.#live.delete(key);
-    }
+  #drop(dropped) {
+    dropped.forEach(({ row }) => row.remove());
+    this.#live = this.#live.filter((one) => !dropped.includes(one));
   }
 
   /** The row before which an event of this index belongs. */

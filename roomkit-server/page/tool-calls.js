@@ -16,7 +16,7 @@ const OUTCOMES = {
 
 export class ToolCalls {
   #transcript;
-  /** The latest entry of each id. */
+  /** The latest entry of each call, by `keyOf`. */
   #entries = new Map();
   #running = new Set();
   #timer;
@@ -26,24 +26,25 @@ export class ToolCalls {
     this.#transcript = transcript;
   }
 
-  /** @param {{ call_id: string, name: string, status: string }} call */
-  show({ call_id: id, name, status }) {
-    const entry = this.#entries.get(id);
+  /** @param {{ session_id: string, call_id: string, name: string, status: string }} call */
+  show({ name, status, ...call }) {
+    const key = keyOf(call);
+    const entry = this.#entries.get(key);
     if (this.#running.has(entry)) {
       if (status !== "started") {
         this.#end(entry, status);
       }
     } else if (status === "started") {
       // An id that comes back after its end is another call.
-      this.#begin(this.#add(id, name));
+      this.#begin(this.#add(key, name));
     } else if (!entry || entry.row.dataset.status === "unknown") {
-      this.#end(entry ?? this.#add(id, name), status);
+      this.#end(entry ?? this.#add(key, name), status);
     }
   }
 
   /** What a tool tells of its progress. A call that is not running here is somebody else's. */
-  progress({ call_id: id, progress }) {
-    const entry = this.#entries.get(id);
+  progress({ progress, ...call }) {
+    const entry = this.#entries.get(keyOf(call));
     if (this.#running.has(entry)) {
       entry.progress.textContent = progress;
     }
@@ -60,7 +61,7 @@ export class ToolCalls {
     }
   }
 
-  #add(id, name) {
+  #add(key, name) {
     const entry = {
       name,
       row: element("li", "tool"),
@@ -69,7 +70,7 @@ export class ToolCalls {
       began: undefined,
     };
     entry.row.append(element("b", "", name), " ", entry.state, entry.progress);
-    this.#entries.set(id, entry);
+    this.#entries.set(key, entry);
     this.#transcript.append(entry.row);
     return entry;
   }
@@ -106,6 +107,11 @@ export class ToolCalls {
       state.textContent = `running ${seconds(now - began)}`;
     }
   }
+}
+
+/** Each session numbers its calls by itself. */
+function keyOf({ session_id: session, call_id: id }) {
+  return `${session} ${id}`;
 }
 
 function length(took) {

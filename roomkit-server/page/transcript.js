@@ -18,24 +18,23 @@ export class Transcript {
   }
 
   /**
-   * @param {{ role: string, text: string, is_final: boolean, item_id?: string, interrupted?: boolean }} transcription
+   * @param {{ session_id: string, role: string, text: string, is_final: boolean, item_id?: string, interrupted?: boolean }} transcription
    * @param {string} [name] what the speaker is called, if not as in one's own call
    */
-  show({ role, text, is_final: isFinal, item_id: item, interrupted }, name = NAMES[role] ?? role) {
+  show({ session_id: session, role, text, is_final: isFinal, item_id: item, interrupted }, name = NAMES[role] ?? role) {
     const echoed = role === "user" && isFinal ? this.#typed.indexOf(text) : -1;
     if (echoed >= 0) {
       this.#typed.splice(echoed, 1);
       return;
     }
     const found = this.#open.find(
-      (bubble) => bubble.role === role && (!item || !bubble.item || bubble.item === item),
+      (bubble) => isOf(bubble, session, role) && (!item || !bubble.item || bubble.item === item),
     );
     if (isFinal && found && text === "" && !interrupted) {
-      this.#close(found);
-      found.element.remove();
+      this.#discard(found);
       return;
     }
-    const bubble = found ?? this.#add(role, name, item);
+    const bubble = found ?? this.#add(role, name, session, item);
     if (isFinal) {
       this.#close(bubble);
       this.#finish(bubble, text, interrupted);
@@ -86,18 +85,23 @@ export class Transcript {
   }
 
   /**
-   * Takes away what this speaker has half said, because it will be heard once more.
+   * Takes away what this speaker of a session has half said, because it will be heard once more.
    *
+   * @param {string} session
    * @param {string} role
    * @param {string} [kept] the item that stays, as does what belongs to none
    */
-  forget(role, kept) {
-    for (const bubble of [...this.#open]) {
-      if (bubble.role === role && (!kept || (bubble.item && bubble.item !== kept))) {
-        this.#close(bubble);
-        bubble.element.remove();
+  forget(session, role, kept) {
+    for (const bubble of this.#open.filter((one) => isOf(one, session, role))) {
+      if (!kept || (bubble.item && bubble.item !== kept)) {
+        this.#discard(bubble);
       }
     }
+  }
+
+  /** Takes away all that is half said: its end may never be heard. */
+  forgetAll() {
+    this.#open.forEach((bubble) => this.#discard(bubble));
   }
 
   /** No more words will come for what is open: it stays as far as it came. */
@@ -109,8 +113,8 @@ export class Transcript {
     this.#typed = [];
   }
 
-  #add(role, name, item) {
-    const bubble = { role, name, item, element: element("li", "bubble"), words: element("p", "words") };
+  #add(role, name, session, item) {
+    const bubble = { role, name, session, item, element: element("li", "bubble"), words: element("p", "words") };
     bubble.element.dataset.role = role;
     bubble.element.classList.add("partial");
     bubble.element.append(element("span", "who", name), bubble.words);
@@ -121,6 +125,11 @@ export class Transcript {
 
   #close(bubble) {
     this.#open = this.#open.filter((other) => other !== bubble);
+  }
+
+  #discard(bubble) {
+    this.#close(bubble);
+    bubble.element.remove();
   }
 
   #finish({ name, element: row, words }, text, interrupted) {
@@ -141,6 +150,11 @@ export class Transcript {
       this.#list.scrollTop = scrollHeight;
     }
   }
+}
+
+/** Items are those of their session: two callers may have one of the same id, or none at all. */
+function isOf(bubble, session, role) {
+  return bubble.session === session && bubble.role === role;
 }
 
 /** A new element with class and text; text is never read as HTML. */

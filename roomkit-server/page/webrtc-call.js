@@ -45,6 +45,11 @@ export class WebRtcCall extends Call {
     this.#connect();
   }
 
+  /** A browser throws what is longer than the other side says it takes. */
+  get largestMessage() {
+    return this.#peer?.sctp?.maxMessageSize ?? super.largestMessage;
+  }
+
   /** Another microphone from here on. */
   async replaceMicrophone(track) {
     this.#microphone = track;

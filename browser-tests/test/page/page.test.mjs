@@ -83,6 +83,23 @@ for (const width of [320, 390]) {
   });
 }
 
+for (const transport of ["webrtc", "websocket"]) {
+  test(`c5 a text that is too long stays where it was typed, and the page says how long one may be, over ${transport}`, async () => {
+    const page = await call(browser, server, { path: `/?transport=${transport}` });
+    const text = "a".repeat(70_000);
+    await page.fill("#text", text);
+    await page.press("#text", "Enter");
+    await page.locator(".banner:visible", { hasText: "at most 65536 bytes" }).waitFor();
+    assert.equal(await page.inputValue("#text"), text);
+    assert.equal(await page.locator(".bubble").count(), 0);
+    await page.fill("#text", text.slice(0, 65_500));
+    await page.press("#text", "Enter");
+    await page.locator(".bubble[data-role=user]").waitFor();
+    assert.equal(await page.inputValue("#text"), "");
+    await page.close();
+  });
+}
+
 test("the dark page", async () => {
   const page = await call(browser, server, { colorScheme: "dark" });
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number));
@@ -178,6 +195,37 @@ test("a call that is cancelled while it connects is no failure", async () => {
   await page.click("#toggle");
   await until(page, () => window.roomkit.state === "idle");
   assert.equal(await page.locator(".banner:visible").count(), 0);
+  await page.close();
+});
+
+test("a call that is cancelled before it was one is not made in the place of the next", async () => {
+  const page = await open(browser, server, {
+    path: "/?transport=websocket",
+    script: () => {
+      // As on a page that is not secure: without an audio graph, by which one start could be told from another.
+      Object.defineProperty(window, "isSecureContext", { value: false });
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("Not here", "NotAllowedError"));
+      const { fetch } = window;
+      const released = new Promise((resolve) => (window.releaseConfig = resolve));
+      window.fetch = async (url, options) => {
+        if (String(url).endsWith("config.json")) {
+          await released;
+        }
+        return fetch(url, options);
+      };
+    },
+  });
+  const calls = [];
+  page.on("websocket", (socket) => socket.url().includes("/ws?") && calls.push(socket));
+  await page.getByRole("button", { name: "Continue without a microphone" }).click();
+  await page.click("#toggle");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
+  await page.click("#toggle");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "connecting");
+  await page.evaluate(() => window.releaseConfig());
+  await page.getByRole("button", { name: "Continue without a microphone" }).waitFor();
+  assert.equal(calls.length, 0);
+  assert.equal(await page.evaluate(() => window.roomkit.state), "idle");
   await page.close();
 });
 

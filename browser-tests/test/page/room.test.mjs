@@ -132,6 +132,51 @@ test("r1 who begins to watch while something is said sees what was said before a
   await caller.close();
 });
 
+for (const first of ["the caller", "the watcher"]) {
+  test(`r1 who watches a room reads the one that a restarted server has in its place, also where ${first} comes back first`, async (context) => {
+    const doomed = await startServer();
+    const path = "/?room=lobby";
+    const caller = await call(browser, doomed, { path });
+    await ask(caller, "Before the restart");
+    const watcher = await open(browser, doomed);
+    // What it asks of the room waits until the room is there again, unless it is to find none.
+    let goOn;
+    let hold = Promise.resolve();
+    await watcher.route(/\/rooms\/lobby$/, async (route) => {
+      await hold;
+      await route.continue();
+    });
+    await watcher.goto(new URL(path, doomed.url).href);
+    await watcher.locator("#timeline .event", { hasText: "Before the restart" }).nth(1).waitFor();
+    await caller.close();
+
+    if (first === "the caller") {
+      hold = new Promise((resolve) => (goOn = resolve));
+    }
+    await doomed.stop("SIGKILL");
+    const restarted = await startServer({ at: doomed.url });
+    context.after(() => restarted.stop());
+    if (first === "the watcher") {
+      await watcher.locator("#whisper-error", { hasText: "does not know this room any more" }).waitFor();
+      assert.equal(await watcher.isDisabled("#whisper"), true);
+    }
+    const next = await call(browser, restarted, { path });
+    await ask(next, "After the restart");
+    goOn?.();
+
+    await watcher.locator("#timeline .event", { hasText: "After the restart" }).nth(1).waitFor();
+    const { events } = await restarted.get("/rooms/lobby/timeline");
+    const shown = await watcher.$$eval("#timeline .event", (rows) =>
+      rows.map((row) => [Number(row.dataset.index), row.querySelector(".words").textContent]),
+    );
+    assert.deepEqual(shown, events.map(({ index, content }) => [index, content.body]));
+    assert.equal(await watcher.isVisible("#whisper-error"), false);
+    await whisper(watcher, "Ask for the order number");
+    await watcher.close();
+    await next.close();
+  });
+}
+
 test("r8 earlier events are loaded into the timeline alone", async () => {
   const caller = await call(browser, server);
   const roomId = await roomOf(caller);
@@ -166,6 +211,67 @@ test("t2 another page watches the room live and whispers into it", async () => {
   await said(watcher, "assistant", "order number");
   await said(caller, "assistant", "order number");
   assert.equal(await watcher.evaluate(() => window.roomkit.state), "idle", "watching is not calling");
+  await watcher.close();
+  await caller.close();
+});
+
+test("t2 of two callers in one room, what each says and does grows and ends by itself", async () => {
+  const caller = await call(browser, server);
+  const roomId = await roomOf(caller);
+  await caller.locator("#timeline .event").first().waitFor();
+  const watcher = await open(browser, server);
+  let follows;
+  const followed = new Promise((resolve) => (follows = resolve));
+  await watcher.routeWebSocket(/\/events/, (near) => {
+    near.connectToServer();
+    follows((message) => near.send(JSON.stringify(message)));
+  });
+  await watcher.goto(new URL(`/?room=${roomId}`, server.url).href);
+  const tell = await followed;
+  const live = (kind, data) => tell({ type: "ephemeral", event: { kind, channel_id: "voice", data } });
+  const says = (session_id, text, item) => live("transcription", { session_id, role: "user", text, ...item });
+  const uses = (session_id, status) => live("tool_call", { session_id, tool_call_id: "call_1", name: "wait", status });
+  const final = (index, voice_session_id, body, item) =>
+    tell({
+      type: "event",
+      event: {
+        index,
+        type: "message",
+        created_at: new Date().toISOString(),
+        source: { channel_id: "voice" },
+        content: { type: "text", body },
+        metadata: { role: "user", voice_session_id, ...item },
+      },
+    });
+  const rows = () => watcher.locator("#timeline .live .words").allTextContents();
+  const half = () => watcher.locator(".bubble.partial .words").allTextContents();
+
+  // Gemini gives its items no ids, and the echo numbers its own and its calls in each session anew.
+  for (const item of [{}, { item_id: "echo_item_1" }]) {
+    says("ann", "I would", item);
+    says("bob", "Yes", item);
+    says("ann", " like", item);
+    says("bob", ", please", item);
+    await watcher.locator(".live", { hasText: "please" }).waitFor({ state: "attached" });
+    assert.deepEqual(await rows(), ["I would like", "Yes, please"]);
+    assert.deepEqual(await half(), ["I would like", "Yes, please"]);
+    final(item.item_id ? 102 : 100, "ann", "I would like that.", item);
+    says("bob", " do", item);
+    await watcher.locator(".live", { hasText: "do" }).waitFor({ state: "attached" });
+    assert.deepEqual(await rows(), ["Yes, please do"]);
+    assert.deepEqual(await half(), ["Yes, please do"]);
+    final(item.item_id ? 103 : 101, "bob", "Yes, please do.", item);
+    await until(watcher, () => document.querySelectorAll("#timeline .live, .bubble.partial").length === 0);
+  }
+  assert.deepEqual(await bubbles(watcher), ["I would like that.", "Yes, please do.", "I would like that.", "Yes, please do."]);
+
+  uses("ann", "started");
+  uses("bob", "started");
+  await watcher.locator(".tool[data-status=started]").nth(1).waitFor();
+  uses("ann", "completed");
+  uses("bob", "failed");
+  await watcher.locator(".tool[data-status=failed]").waitFor();
+  assert.equal(await watcher.locator(".tool[data-status=completed]").count(), 1);
   await watcher.close();
   await caller.close();
 });

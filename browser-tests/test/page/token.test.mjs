@@ -130,6 +130,58 @@ test("x2 a token for calls and no more is told that it does not open the room", 
   await page.close();
 });
 
+test("x2 a caller whose token does not open the room calls again after the room was closed", async (context) => {
+  const token = "calls-only-and-nothing-else-at-all";
+  const settings = `[auth]\ntokens = [{ token = "${token}", scopes = ["call"] }, "everything"]\n[rooms]\nclose_empty_after_s = 1\n`;
+  const scoped = await startServer({ settings });
+  context.after(() => scoped.stop());
+  const page = await open(browser, scoped);
+  await page.click("#toggle");
+  await give(page, token);
+  await until(page, () => window.roomkit.state === "listening");
+  const roomId = await page.evaluate(() => window.roomkit.roomId);
+  await page.locator("#whisper-error", { hasText: "does not open the room" }).waitFor();
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state === "ended");
+
+  const room = new URL(`/rooms/${roomId}`, scoped.url);
+  const isOpen = async () => {
+    const response = await fetch(room, { headers: { authorization: "Bearer everything" } });
+    return (await response.json()).status !== "closed";
+  };
+  while (await isOpen()) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await page.click("#toggle");
+  await until(page, () => window.roomkit.state !== "ended" && window.roomkit.state !== "connecting");
+  assert.equal(await page.evaluate(() => window.roomkit.state), "listening");
+  assert.notEqual(await page.evaluate(() => window.roomkit.roomId), roomId);
+  await page.close();
+});
+
+test("r6 who cannot hear that the room was closed is told so once, and calls into another", async () => {
+  for (const transport of ["websocket", "webrtc"]) {
+    const page = await open(browser, server, { path: `/?transport=${transport}` });
+    const line = await eventsLine(page);
+    await page.click("#toggle");
+    await give(page, TOKENS[0]);
+    await until(page, () => window.roomkit.state === "listening");
+    await page.locator("#timeline .event").first().waitFor();
+    const roomId = await page.evaluate(() => window.roomkit.roomId);
+    await page.click("#toggle");
+    await until(page, () => window.roomkit.state === "ended");
+    await line.cut();
+    const headers = { authorization: `Bearer ${TOKENS[0]}` };
+    await fetch(new URL(`/rooms/${roomId}`, server.url), { method: "DELETE", headers });
+    await page.click("#toggle");
+    await page.locator(".banner:visible", { hasText: "closed" }).waitFor();
+    await page.click("#toggle");
+    await until(page, () => window.roomkit.state === "listening");
+    assert.notEqual(await page.evaluate(() => window.roomkit.roomId), roomId);
+    await page.close();
+  }
+});
+
 test("x7 who watches by a token that is taken away is asked for another, and goes on with it", async (context) => {
   const settings = (...tokens) => `[auth]\ntokens = ${JSON.stringify(tokens)}\n`;
   const changing = await startServer({ settings: settings("of-the-caller", "of-the-watcher") });
@@ -170,6 +222,50 @@ test("r6 who calls into a closed room reads that it is", async () => {
     await late.locator(".banner:visible", { hasText: "closed" }).waitFor();
     await late.close();
   }
+});
+
+test("x2 a token that is given while a call is being started begins no second one", async () => {
+  const page = await open(browser, server);
+  await page.evaluate(() => {
+    window.opened = [];
+    const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      const stream = await getUserMedia(wanted);
+      window.opened.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  let asked;
+  const offers = [];
+  await page.route(/\/webrtc\/config$/, (route) => {
+    offers.push(route);
+    asked?.();
+  });
+  const next = async () => {
+    await new Promise((resolve) => {
+      asked = resolve;
+      page.click("#toggle");
+    });
+    return offers.at(-1);
+  };
+  await (await next()).continue();
+  await page.locator("#token:focus").waitFor();
+  const slow = await next();
+  assert.equal(await page.isVisible("#token-form"), false, "it is this call that goes on with the token");
+  // As if it had been sent in the moment before.
+  await page.evaluate((token) => {
+    document.getElementById("token").value = token;
+    document.getElementById("token-form").requestSubmit();
+  }, TOKENS[0]);
+  await slow.continue();
+  await page.locator("#token:focus").waitFor();
+  assert.equal(offers.length, 2);
+  await until(page, () => window.opened.length === 2 && window.opened.every(({ readyState }) => readyState === "ended"));
+
+  await page.unroute(/\/webrtc\/config$/);
+  await give(page, TOKENS[0]);
+  await until(page, () => window.roomkit.state === "listening");
+  await page.close();
 });
 
 test("x2 a caller without a microphone is not asked for it again after the token", async () => {
