@@ -239,6 +239,8 @@ pub(crate) enum News {
         role: Role,
         text: String,
         item_id: Option<ItemId>,
+        /// It may have been said since then, where the provider may have heard it late (contract V1).
+        since: Moment,
         barge_in: bool,
         chain_depth: u32,
     },

@@ -262,6 +262,7 @@ impl Publisher {
                 role,
                 text,
                 item_id,
+                since,
                 barge_in,
                 chain_depth,
             } => {
@@ -274,7 +275,7 @@ impl Publisher {
                     item_id,
                     timestamp: at,
                 };
-                self.utterance(kit, event, chain_depth).await;
+                self.utterance(kit, event, since, chain_depth).await;
             }
             News::BargeIn { heard, heard_text } => {
                 let event = RealtimeBargeInEvent {

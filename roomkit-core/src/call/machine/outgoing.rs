@@ -16,11 +16,9 @@ impl Call {
         self.out.push_back(Action::ToClient(command));
     }
 
+    /// Sends anything but what goes the way of the user's voice.
     pub(super) fn send_to_provider(&mut self, command: ProviderCommand) {
         match command {
-            ProviderCommand::Audio(pcm) => self.send_by_uplink(Piece::Audio(pcm)),
-            ProviderCommand::ActivityStart => self.send_by_uplink(Piece::Begins),
-            ProviderCommand::ActivityEnd => self.send_by_uplink(Piece::Ends),
             command if self.connection.is_open() => {
                 self.out.push_back(Action::ToProvider(command));
             }
@@ -33,8 +31,9 @@ impl Call {
         }
     }
 
-    fn send_by_uplink(&mut self, piece: Piece) {
-        match self.uplink.push(piece) {
+    /// Sends what was said from then on, or a mark of a manual turn, when it may go.
+    pub(super) fn send_by_uplink(&mut self, said: Moment, piece: Piece) {
+        match self.uplink.push(said, piece) {
             Kept::Whole => {}
             Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
             Kept::DroppedOldest(pieces) => self.out.push_back(Action::DroppedHeld(pieces)),

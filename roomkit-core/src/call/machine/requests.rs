@@ -5,6 +5,7 @@ use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
         typing::{Dropped, TooMuch},
+        uplink::Piece,
     },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
@@ -54,6 +55,7 @@ impl Call {
             role,
             text: text.clone(),
             item_id,
+            since: now,
             barge_in: false,
             chain_depth: 0,
         };
@@ -128,10 +130,10 @@ impl Call {
             Command::ActivityStart => {
                 self.manual_turn = true;
                 self.user_began(now, None);
-                self.send_to_provider(ProviderCommand::ActivityStart);
+                self.send_by_uplink(now, Piece::Begins);
             }
             Command::ActivityEnd => {
-                self.send_to_provider(ProviderCommand::ActivityEnd);
+                self.send_by_uplink(now, Piece::Ends);
                 self.user_finished(now, None);
                 if !self.continues_by_itself() {
                     self.wanted = Wanted::NotBefore(now);

@@ -41,9 +41,15 @@ impl Call {
             // Nothing will cut the answer short, so nobody need wait for the end of it.
             self.words.release();
         }
-        let number = self.words.user_began(now, item_id, barge_in);
+        let heard = (now, self.said_since(now));
+        let number = self.words.user_began(heard, item_id, barge_in);
         self.uplink.speech_began(now, number);
         self.words.tell(now, News::UserSpeaking(true));
+    }
+
+    /// Since when words of the user that are noticed now may have been said.
+    pub(super) fn said_since(&self, now: Moment) -> Moment {
+        self.uplink.noticed_late(now).map_or(now, |at| at.min(now))
     }
 
     pub(super) fn user_finished(&mut self, now: Moment, item_id: Option<ItemId>) {
