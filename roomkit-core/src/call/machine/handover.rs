@@ -141,6 +141,12 @@ impl Call {
         }
     }
 
+    /// What waits to be answered is for the next connection, to which this one is about to be left: to
+    /// another agent (contract K7).
+    pub(super) fn answers_elsewhere(&self) -> bool {
+        self.connection.is_open() && self.holds_results()
+    }
+
     fn holds_results(&self) -> bool {
         let is_result = |held: &Held| matches!(held.what, Given::Result(..));
         self.held.iter().any(is_result)

@@ -275,6 +275,7 @@ impl Call {
             && self.uplink.is_clear()
             && self.response.is_none()
             && !self.user_speaks()
+            && !self.answers_elsewhere()
         {
             self.wanted = if self.continues_by_itself() {
                 self.awaits_response = true;
