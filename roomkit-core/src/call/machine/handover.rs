@@ -80,9 +80,10 @@ impl Call {
             return;
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the
-        // last result of a tool that still runs will ask for an answer.
+        // last result of a tool that still runs will ask for an answer, where results do.
         let is_answered = !self.manual_turn || self.continues_by_itself();
-        let comes_by_itself = hears_speech && is_answered || !self.tools.is_settled();
+        let result_asks = self.answers_results() && !self.tools.is_settled();
+        let comes_by_itself = hears_speech && is_answered || result_asks;
         if !moves_on && std::mem::take(&mut self.connection.owed) && !comes_by_itself {
             self.wanted = Wanted::NotBefore(now);
         }
@@ -175,7 +176,8 @@ impl Call {
             });
         } else {
             let text = tool_note(&closed.request, &answer.output);
-            let respond = self.continues_by_itself() && self.tools.is_settled();
+            let respond =
+                self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
             let note = ProviderCommand::Text {
                 role: Role::System,
                 text,

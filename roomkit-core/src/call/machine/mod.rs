@@ -192,14 +192,14 @@ impl Held {
         )
     }
 
-    /// The model is to say something about it.
-    fn wants_answer(&self) -> bool {
+    /// The model is to say something about it; about results of tools only where it does.
+    fn wants_answer(&self, answers_results: bool) -> bool {
         match &self.what {
             Given::Command(
                 ProviderCommand::Text { respond, .. } | ProviderCommand::Image { respond, .. },
             ) => *respond,
             Given::Command(_) => false,
-            Given::Result(..) => true,
+            Given::Result(..) => answers_results,
         }
     }
 }

@@ -110,7 +110,8 @@ impl Call {
 
     /// Whoever answers words at once would talk over the user, or cut the answer to him short.
     fn is_time_for(&self, now: Moment, held: &Held) -> bool {
-        let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
+        let wants_answer = held.wants_answer(self.answers_results());
+        let is_users = wants_answer && self.users_turn_until().is_some_and(|end| now < end);
         self.takes_words() && !is_users && !self.cuts_short()
     }
 
@@ -123,7 +124,8 @@ impl Call {
     }
 
     pub(super) fn give(&mut self, now: Moment, held: Held) {
-        self.awaits_response |= held.is_words() && held.wants_answer();
+        // What comes of results is seen where they are given.
+        self.awaits_response |= held.wants_answer(false);
         if held.is_words() {
             self.history.words_given(held.order);
         }

@@ -291,11 +291,13 @@ impl Call {
     /// waits for that.
     pub(super) fn is_response_owed(&self) -> bool {
         let waits_for_connection = !self.connection.is_open();
+        let answers_results = self.answers_results();
+        let wants_answer = |held: &Held| held.wants_answer(answers_results);
         self.wanted != Wanted::No
             || self.awaits_response
             || self.more_to_come
-            || waits_for_connection && self.held.iter().any(Held::wants_answer)
-            || self.deferred.iter().any(Held::wants_answer)
+            || waits_for_connection && self.held.iter().any(wants_answer)
+            || self.deferred.iter().any(wants_answer)
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then

@@ -301,7 +301,7 @@ fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
 }
 
 /// How often it was asked for a response, by words too.
-fn requests(told: &[ProviderCommand]) -> usize {
+pub(super) fn requests(told: &[ProviderCommand]) -> usize {
     let asks = |command: &&ProviderCommand| {
         matches!(
             command,
