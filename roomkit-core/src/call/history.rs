@@ -27,7 +27,7 @@ pub(super) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
     token: Option<Token>,
-    /// The words that the provider was given since the model last ended a turn.
+    /// The words and results that the provider was given since the model last ended a turn.
     given: VecDeque<u64>,
     /// What the last dial told.
     told: VecDeque<u64>,
@@ -45,7 +45,7 @@ struct Token {
     value: ResumeToken,
     /// It stands for everything that came before this,
     covers: u64,
-    /// but for these words, which may have been on their way when it was made.
+    /// but for these, which may have been on their way when it was made.
     misses: VecDeque<u64>,
 }
 
@@ -77,9 +77,9 @@ impl History {
         });
     }
 
-    /// The provider is given words. That it has them shows when the model ends a turn. What has no
-    /// place in the conversation, such as an image, has the order 0.
-    pub(super) fn words_given(&mut self, order: u64) {
+    /// The provider is given words, or the result of a tool. That it has them shows when the model ends a
+    /// turn. What has no place in the conversation, such as an image, has the order 0.
+    pub(super) fn gave(&mut self, order: u64) {
         if order == 0 {
             return;
         }

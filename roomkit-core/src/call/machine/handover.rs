@@ -119,12 +119,15 @@ impl Call {
                     name,
                     output,
                     is_error,
-                } => self.send_to_provider(ProviderCommand::ToolResult {
-                    call_id,
-                    name,
-                    output,
-                    is_error,
-                }),
+                } => {
+                    self.history.gave(order);
+                    self.send_to_provider(ProviderCommand::ToolResult {
+                        call_id,
+                        name,
+                        output,
+                        is_error,
+                    });
+                }
                 HistoryItem::ToolCall { .. } => {}
             }
         }
@@ -153,7 +156,8 @@ impl Call {
         self.held.iter().any(is_result)
     }
 
-    /// Answers a call in the form that the present connection takes (contract K2).
+    /// Answers a call in the form that the present connection takes (contract K2). `order` is the
+    /// place of the answer in the history.
     pub(super) fn send_tool_result(
         &mut self,
         now: Moment,
@@ -168,6 +172,7 @@ impl Call {
         let is_known = closed.connection == self.connection.number
             || self.connection.told_calls.contains(call_id);
         if is_known {
+            self.history.gave(order);
             self.send_to_provider(ProviderCommand::ToolResult {
                 call_id: closed.request.call_id,
                 name: closed.request.name,

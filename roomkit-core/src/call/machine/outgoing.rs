@@ -127,7 +127,7 @@ impl Call {
         // What comes of results is seen where they are given.
         self.awaits_response |= held.wants_answer(false);
         if held.is_words() {
-            self.history.words_given(held.order);
+            self.history.gave(held.order);
         }
         match held.what {
             Given::Command(command) => self.send_to_provider(command),

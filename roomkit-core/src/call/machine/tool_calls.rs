@@ -45,7 +45,8 @@ impl Call {
                     request,
                     connection,
                 };
-                self.give_result(now, closed, answer);
+                // It was told when it was given first, in a place of its own.
+                self.give_result(now, 0, closed, answer);
             }
         }
     }
@@ -137,7 +138,7 @@ impl Call {
 
     pub(super) fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
         let answer = self.note_answer(now, &closed, answer);
-        self.give_result(now, closed, answer);
+        self.give_result(now, self.words.order(), closed, answer);
     }
 
     /// Remembers and tells what a call was answered, in the form the model reads.
@@ -160,8 +161,8 @@ impl Call {
     }
 
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
-    pub(super) fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        self.send_tool_result(now, self.words.order(), closed, answer);
+    fn give_result(&mut self, now: Moment, order: u64, closed: Closed, answer: ToolAnswer) {
+        self.send_tool_result(now, order, closed, answer);
         self.results_are_given(now);
     }
 

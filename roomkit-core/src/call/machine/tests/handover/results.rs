@@ -45,3 +45,26 @@ fn h4_an_answer_that_is_owed_is_asked_for_where_the_last_result_does_not_ask() {
         assert_eq!(requests(&call.to_new_provider(from)), asked);
     }
 }
+
+#[test]
+fn h2_k2_a_token_from_before_a_result_came_there_does_not_stand_for_it() {
+    let lost = |is_answered: bool| {
+        let mut call = resuming_call();
+        call.response("r1")
+            .tool_call("c1")
+            .response_ends("r1", ResponseStatus::Completed)
+            .tool_cleared("c1")
+            .tool_answers("c1");
+        if is_answered {
+            call.response("r2")
+                .response_ends("r2", ResponseStatus::Completed);
+        }
+        call.token("t").lost();
+        let (_, dial) = call.dials().pop().unwrap();
+        assert!(dial.setup.resume.is_some());
+        dial.setup.history
+    };
+    let note = "[The tool `f` was called with {} and answered: result of c1]";
+    assert_eq!(lost(false), [message(Role::System, note)]);
+    assert_eq!(lost(true), []);
+}
