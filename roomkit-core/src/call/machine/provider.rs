@@ -176,6 +176,7 @@ impl Call {
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
         } else if self.playout.push(item, pcm) {
+            self.playout.forget_oldest(now);
             // What is still said of an answer from before the question answers nothing.
             if self
                 .response
