@@ -20,6 +20,9 @@ const CUT: &str = " [cut: the rest is not remembered]";
 const CUT_ARGUMENTS: &str = r#"{"cut":"the arguments are not remembered"}"#;
 /// How many things are remembered.
 const ITEMS: usize = 500;
+/// Of how many it is known that a token may not stand for them: more than a dial tells, and as many
+/// as are remembered besides.
+const GIVEN: usize = 5 * ITEMS;
 
 /// The conversation, oldest first, and the token that stands for its beginning.
 #[derive(Debug, Default)]
@@ -83,10 +86,9 @@ impl History {
         if order == 0 {
             return;
         }
-        if self.given.len() == ITEMS {
-            self.given.pop_front();
-        }
         self.given.push_back(order);
+        let spare = self.given.len().saturating_sub(GIVEN);
+        self.given.drain(..spare);
     }
 
     /// A new connection was told what its dial holds, which is certain no sooner.
