@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Deliver {
         text: String,
         strategy: DeliveryStrategy,
+        /// Told whether it was taken: it is not where too many wait.
+        taken: Option<oneshot::Sender<bool>>,
     },
     /// Send the vendor a message of its own.
     Raw(Value),

@@ -141,7 +141,17 @@ impl Call {
             }
             Command::Update(change) => self.on_change(now, *change),
             Command::Redeclare(redeclared) => self.on_redeclared(now, redeclared),
-            Command::Deliver { text, strategy } => self.on_deliver(now, text, strategy),
+            Command::Deliver {
+                text,
+                strategy,
+                taken,
+            } => {
+                let is_taken = self.on_deliver(now, text, strategy);
+                if let Some(taken) = taken {
+                    // Who asked may have stopped waiting.
+                    let _ = taken.send(is_taken);
+                }
+            }
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),

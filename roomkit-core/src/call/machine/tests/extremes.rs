@@ -20,6 +20,7 @@ fn x5_no_length_of_time_is_too_long() {
         .command(Command::Deliver {
             text: "news".into(),
             strategy: DeliveryStrategy::WaitForIdle(Duration::MAX),
+            taken: None,
         })
         .tool_call("c1")
         .tool_cleared("c1")

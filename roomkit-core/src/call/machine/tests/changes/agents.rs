@@ -120,6 +120,7 @@ fn deliver(call: &mut Scripted) {
     call.command(Command::Deliver {
         text: "your taxi is here".into(),
         strategy: DeliveryStrategy::Queued,
+        taken: None,
     });
 }
 

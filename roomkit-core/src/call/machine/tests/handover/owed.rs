@@ -124,6 +124,7 @@ fn r11_h4_a_delivery_does_not_overtake_an_answer_that_was_owed_by_a_lost_connect
     call.command(Command::Deliver {
         text: "your taxi is here".into(),
         strategy: DeliveryStrategy::WAIT_FOR_IDLE,
+        taken: None,
     });
     let from = call.log.len();
     call.connects(resuming()).pass(ms(5000));
