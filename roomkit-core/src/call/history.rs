@@ -223,6 +223,7 @@ fn item_of(news: &News) -> Option<HistoryItem> {
             call_id,
             name,
             answer,
+            ..
         } => Some(HistoryItem::ToolResult {
             call_id: call_id.clone(),
             name: name.clone(),
@@ -230,7 +231,7 @@ fn item_of(news: &News) -> Option<HistoryItem> {
             is_error: answer.is_error,
         }),
         // The model has taken it back and wants no answer; a call without one would wait for ever.
-        News::ToolCancelled { call_id, name } => Some(HistoryItem::ToolResult {
+        News::ToolCancelled { call_id, name, .. } => Some(HistoryItem::ToolResult {
             call_id: call_id.clone(),
             name: name.clone(),
             output: r#"{"error":"the call was cancelled"}"#.to_owned(),

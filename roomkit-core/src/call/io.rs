@@ -260,10 +260,17 @@ pub(crate) enum News {
     ToolDone {
         call_id: CallId,
         name: String,
+        /// It was the name of a tool.
+        is_declared: bool,
         answer: ToolAnswer,
     },
     /// The provider or the end of the session took a tool call back.
-    ToolCancelled { call_id: CallId, name: String },
+    ToolCancelled {
+        call_id: CallId,
+        name: String,
+        /// It was the name of a tool.
+        is_declared: bool,
+    },
     /// Text went to the AI.
     Injected {
         text: String,

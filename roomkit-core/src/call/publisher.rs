@@ -297,6 +297,7 @@ impl Publisher {
             News::ToolDone {
                 call_id,
                 name,
+                is_declared,
                 answer,
             } => {
                 let ToolAnswer { is_error, .. } = answer;
@@ -305,11 +306,17 @@ impl Publisher {
                 } else {
                     ToolCallStatus::Completed
                 };
+                self.tool_ended(kit, &call_id, is_declared.then_some(&*name), status);
                 self.tool_status(kit, at, call_id, name, status).await;
             }
-            News::ToolCancelled { call_id, name } => {
-                self.tool_status(kit, at, call_id, name, ToolCallStatus::Cancelled)
-                    .await;
+            News::ToolCancelled {
+                call_id,
+                name,
+                is_declared,
+            } => {
+                let status = ToolCallStatus::Cancelled;
+                self.tool_ended(kit, &call_id, is_declared.then_some(&*name), status);
+                self.tool_status(kit, at, call_id, name, status).await;
             }
             News::Injected { text, role, silent } => {
                 let event = RealtimeTextInjectedEvent {

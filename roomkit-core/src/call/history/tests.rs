@@ -23,6 +23,7 @@ fn done(id: &str) -> News {
     News::ToolDone {
         call_id: id.into(),
         name: "f".into(),
+        is_declared: true,
         answer: ToolAnswer {
             output: "3".into(),
             is_error: false,

@@ -102,7 +102,7 @@ pub(crate) struct Call {
     /// What the session is asked to be.
     setup: Setup,
     told_agent: Option<Arc<str>>,
-    /// Who answers the calls that have not started, as it was when they were made (contract K5).
+    /// Who answers the calls that are open, as it was when they were made (contract K5).
     calls: HashMap<CallId, Arc<Toolbox>>,
     /// What is said first, until it was asked for.
     greeting: Option<String>,
