@@ -51,14 +51,11 @@ impl Call {
     pub(super) fn offer(&mut self, now: Moment, held: Held) {
         if !self.connection.is_open() {
             self.hold(held.order, held.what);
-        } else if !held.is_words() || self.deferred.is_empty() && self.is_time_for(now, &held) {
+        } else if !held.is_words() {
             self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
-            if self.deferred.is_empty() {
-                let is_now = self.takes_words();
-                self.deferred_until = is_now.then(|| now + TURN_PATIENCE);
-            }
             self.deferred.push(held);
+            self.send_deferred(now);
         } else {
             self.out.push_back(Action::Dropped("early_command"));
         }
@@ -78,6 +75,9 @@ impl Call {
         let ready = ready.unwrap_or(self.deferred.len());
         for held in self.deferred.drain(..ready).collect::<Vec<_>>() {
             self.give(now, held);
+        }
+        if self.deferred.is_empty() {
+            self.deferred_until = None;
         }
     }
 

@@ -19,8 +19,9 @@ impl Call {
             return self.end(now, EndReason::MaxDuration);
         }
         self.run_tools(now);
-        self.send_deferred(now);
+        // The last of it ends the wait for the user's turn.
         self.make_silence(now);
+        self.send_deferred(now);
         self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);

@@ -195,6 +195,18 @@ fn k7_noise_does_not_keep_words_for_ever() {
 }
 
 #[test]
+fn k7_words_wait_for_nobody_who_is_not_taken_to_speak_any_more() {
+    let mut call = automatic();
+    call.user_starts("u1");
+    call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+    // He sends nothing: after 3 s that is silence, of which 10 s are made.
+    call.pass(ms(12_900));
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(100));
+    assert_eq!(call.texts(), ["your taxi is here"]);
+}
+
+#[test]
 fn k7_words_from_an_outage_wait_for_the_users_turn_too() {
     let mut call = automatic();
     call.client(ClientEvent::Audio(sound(ms(1_000))));
