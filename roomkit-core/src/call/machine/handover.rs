@@ -171,8 +171,12 @@ impl Call {
         let call_id = &closed.request.call_id;
         let is_known = closed.connection == self.connection.number
             || self.connection.told_calls.contains(call_id);
+        // After the last of a turn it goes on by itself.
+        let is_answered =
+            self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
         if is_known {
             self.history.gave(order);
+            self.awaits_response |= is_answered;
             self.send_to_provider(ProviderCommand::ToolResult {
                 call_id: closed.request.call_id,
                 name: closed.request.name,
@@ -181,12 +185,10 @@ impl Call {
             });
         } else {
             let text = tool_note(&closed.request, &answer.output);
-            let respond =
-                self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
             let note = ProviderCommand::Text {
                 role: Role::System,
                 text,
-                respond,
+                respond: is_answered,
             };
             self.send_words(now, order, note);
         }

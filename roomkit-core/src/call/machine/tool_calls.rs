@@ -182,7 +182,6 @@ impl Call {
         }
         self.has_results = true;
         if self.tools.is_settled() {
-            self.awaits_response |= self.continues_by_itself() && self.connection.is_open();
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
