@@ -273,7 +273,7 @@ impl Uplink {
     /// not. Places are counted from there.
     fn rewind(&mut self) {
         let mut old = self.kept_from();
-        let said = std::mem::take(&mut self.times).from_place(old);
+        let said = std::mem::take(&mut self.times).since_place(old);
         let mut new = 0;
         let mut places = vec![(old, new)];
         let mut again = VecDeque::new();

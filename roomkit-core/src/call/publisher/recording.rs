@@ -62,11 +62,10 @@ impl Publisher {
     }
 
     fn mark(&self, at: Moment, since: Moment, kind: RecordingMarkKind) {
-        if let Some(recording) = &self.recording {
-            if !recording.give(Piece::Mark { at, since, kind }) {
-                metrics::counter!("roomkit_dropped_total", "reason" => "recording_slow")
-                    .increment(1);
-            }
+        if let Some(recording) = &self.recording
+            && !recording.give(Piece::Mark { at, since, kind })
+        {
+            metrics::counter!("roomkit_dropped_total", "reason" => "recording_slow").increment(1);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Times {
     }
 
     /// Since when what is from this place on was said.
-    pub(super) fn from_place(&self, place: u64) -> Option<Moment> {
+    pub(super) fn since_place(&self, place: u64) -> Option<Moment> {
         let after = self.spans.partition_point(|span| span.place <= place);
         let spans = self.spans.range(after.saturating_sub(1)..);
         spans.map(|span| span.said).min()
@@ -102,17 +102,17 @@ mod tests {
             times.note(place, ms(10_000), ms(20_000 + place));
         }
         times.note(100, ms(20_100), ms(20_100));
-        assert_eq!(times.from_place(0), Some(ms(0)));
-        assert_eq!(times.from_place(8), Some(ms(8000)));
-        assert_eq!(times.from_place(50), Some(ms(10_000)));
-        assert_eq!(times.from_place(100), Some(ms(20_100)));
+        assert_eq!(times.since_place(0), Some(ms(0)));
+        assert_eq!(times.since_place(8), Some(ms(8000)));
+        assert_eq!(times.since_place(50), Some(ms(10_000)));
+        assert_eq!(times.since_place(100), Some(ms(20_100)));
         assert_eq!(times.waited(ms(5000)), Some(ms(10_000)));
         assert_eq!(times.waited(ms(20_099)), Some(ms(10_000)));
         assert_eq!(times.waited(ms(20_100)), None);
         times.forget(50, ms(5001));
-        assert_eq!(times.from_place(0), Some(ms(6000)), "it was sent since");
+        assert_eq!(times.since_place(0), Some(ms(6000)), "it was sent since");
         times.forget(50, ms(30_000));
-        assert_eq!(times.from_place(0), Some(ms(10_000)), "it is kept");
+        assert_eq!(times.since_place(0), Some(ms(10_000)), "it is kept");
     }
 
     #[test]
@@ -122,6 +122,6 @@ mod tests {
             times.note(at, ms(at * 1000), ms(at * 1000));
             assert!(times.spans.len() <= MOST);
         }
-        assert_eq!(times.from_place(0), Some(ms(0)));
+        assert_eq!(times.since_place(0), Some(ms(0)));
     }
 }

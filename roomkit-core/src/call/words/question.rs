@@ -74,8 +74,8 @@ impl Words {
         self.serial += 1;
         let number = self.serial;
         self.keep(Utterance {
-            barge_in,
             since,
+            barge_in,
             ..Utterance::new(number, item_id, at)
         });
         number
