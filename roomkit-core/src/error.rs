@@ -323,7 +323,7 @@ pub enum SessionError {
     /// The session is over (or was never one of this channel).
     #[error("session {0} has ended")]
     Ended(SessionId),
-    /// The session does not keep up; its mailbox is full.
+    /// The session does not keep up: its mailbox is full, or too many texts wait in it to be delivered.
     #[error("session {0} does not keep up with its commands; try again later")]
     Busy(SessionId),
     /// The provider cannot do it.

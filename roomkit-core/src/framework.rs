@@ -139,9 +139,10 @@ pub enum FrameworkEventKind {
     /// Another agent speaks for a session: `from` (or null), `to`.
     AgentChanged,
     /// A tool call was let through or refused before its handler ran, by a hook or by its name or
-    /// arguments: `tool_call_id`, `tool_name`, `allowed`, `reason`.
+    /// arguments: `tool_call_id`, `tool_name` (null if there is no such tool), `allowed`, and as `reason`
+    /// what the hook gave for one, `not_declared` or `arguments`.
     BeforeToolUse,
-    /// A tool call is over: `tool_call_id`, `tool_name`, and as `outcome` whether it `completed`,
+    /// A tool call is over: `tool_call_id`, `tool_name` (as above), and as `outcome` whether it `completed`,
     /// `failed` (which a refusal and a timeout are too) or was `cancelled`.
     ToolCall,
 }

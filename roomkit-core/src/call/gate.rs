@@ -165,10 +165,13 @@ impl Toolbox {
         self.entries.contains_key(name)
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry, String> {
-        self.entries
-            .get(name)
-            .ok_or_else(|| format!("tool `{name}` is not declared"))
+    /// The name, if it is one; what a model made up may be words of the caller (contract X6).
+    pub(crate) fn declared<'a>(&self, name: &'a str) -> Option<&'a str> {
+        Some(name).filter(|name| self.declares(name))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, Refusal> {
+        self.entries.get(name).ok_or(Refusal::NotDeclared)
     }
 }
 
@@ -210,7 +213,7 @@ impl Entry {
     }
 
     /// The arguments, if they are an object and satisfy the schema.
-    fn check(&self, name: &str, arguments: Value) -> Result<Map<String, Value>, String> {
+    fn check(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
         let problems: Vec<String> = self
             .schema
             .iter_errors(&arguments)
@@ -222,11 +225,11 @@ impl Entry {
             .collect();
         match arguments {
             Value::Object(arguments) if problems.is_empty() => Ok(arguments),
-            Value::Object(_) => Err(format!(
-                "the arguments of `{name}` are wrong: {}",
-                problems.join("; ")
-            )),
-            _ => Err(format!("the arguments of `{name}` are not an object")),
+            Value::Object(_) => {
+                let problem = format!("are wrong: {}", problems.join("; "));
+                Err(Refusal::Arguments(problem))
+            }
+            _ => Err(Refusal::Arguments("are not an object".to_owned())),
         }
     }
 }
@@ -249,7 +252,36 @@ pub(crate) struct ToolContext {
 }
 
 /// Who answers a call and with what arguments, or why nobody does.
-type Admitted = Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), String>;
+type Admitted = Result<(Option<Arc<dyn ToolHandler>>, Map<String, Value>), Refusal>;
+
+/// Why nobody answers a call.
+enum Refusal {
+    NotDeclared,
+    /// What is wrong with the arguments, in words that may be those of the caller.
+    Arguments(String),
+    /// The reason a hook gives.
+    Hook(String),
+}
+
+impl Refusal {
+    /// What events say of it: nothing that was said in the conversation (contract X6).
+    fn code(&self) -> &str {
+        match self {
+            Self::NotDeclared => "not_declared",
+            Self::Arguments(_) => "arguments",
+            Self::Hook(reason) => reason,
+        }
+    }
+
+    /// What the model reads of it.
+    fn answer(self, name: &str) -> ToolAnswer {
+        ToolAnswer::error(&match self {
+            Self::NotDeclared => format!("tool `{name}` is not declared"),
+            Self::Arguments(problem) => format!("the arguments of `{name}` {problem}"),
+            Self::Hook(reason) => reason,
+        })
+    }
+}
 
 /// What came of a tool call.
 pub(crate) struct Finished {
@@ -297,7 +329,7 @@ impl ToolContext {
                 }
                 finished
             }
-            Err(refusal) => ToolAnswer::error(&refusal).into(),
+            Err(refusal) => refusal.answer(&name).into(),
         };
         let Finished { answer, change } = finished;
         if cancelled.is_cancelled() {
@@ -319,9 +351,9 @@ impl ToolContext {
                 .channel(self.session.channel_id())
                 .session(self.session.id())
                 .data("tool_call_id", call_id.as_str())
-                .data("tool_name", name)
+                .data("tool_name", self.toolbox.declared(name))
                 .data("allowed", admitted.is_ok())
-                .data("reason", admitted.as_ref().err().cloned()),
+                .data("reason", admitted.as_ref().err().map(Refusal::code)),
         );
         admitted
     }
@@ -335,8 +367,8 @@ impl ToolContext {
             arguments
         };
         let arguments: Value = serde_json::from_str(arguments)
-            .map_err(|error| format!("the arguments of `{name}` are not JSON: {error}"))?;
-        let arguments = entry.check(name, arguments)?;
+            .map_err(|error| Refusal::Arguments(format!("are not JSON: {error}")))?;
+        let arguments = entry.check(arguments)?;
 
         let event = RealtimeToolCallEvent {
             session: self.session.clone(),
@@ -348,9 +380,9 @@ impl ToolContext {
         let verdict = self.kit.hooks().before_tool_use(&self.scope, event).await;
         let event = match verdict {
             Verdict::Allowed(event) => event,
-            Verdict::Blocked { reason, .. } => return Err(reason),
+            Verdict::Blocked { reason, .. } => return Err(Refusal::Hook(reason)),
         };
-        let arguments = entry.check(name, Value::Object(event.arguments))?;
+        let arguments = entry.check(Value::Object(event.arguments))?;
         Ok((entry.handler.clone(), arguments))
     }
 

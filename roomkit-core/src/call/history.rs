@@ -20,6 +20,9 @@ const CUT: &str = " [cut: the rest is not remembered]";
 const CUT_ARGUMENTS: &str = r#"{"cut":"the arguments are not remembered"}"#;
 /// How many things are remembered.
 const ITEMS: usize = 500;
+/// Of how many it is known that a token may not stand for them: more than a dial tells, and as many
+/// as are remembered besides.
+const GIVEN: usize = 5 * ITEMS;
 
 /// The conversation, oldest first, and the token that stands for its beginning.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ pub(super) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
     token: Option<Token>,
-    /// The words that the provider was given since the model last ended a turn.
+    /// The words and results that the provider was given since the model last ended a turn.
     given: VecDeque<u64>,
     /// What the last dial told.
     told: VecDeque<u64>,
@@ -45,7 +48,7 @@ struct Token {
     value: ResumeToken,
     /// It stands for everything that came before this,
     covers: u64,
-    /// but for these words, which may have been on their way when it was made.
+    /// but for these, which may have been on their way when it was made.
     misses: VecDeque<u64>,
 }
 
@@ -77,16 +80,15 @@ impl History {
         });
     }
 
-    /// The provider is given words. That it has them shows when the model ends a turn. What has no
-    /// place in the conversation, such as an image, has the order 0.
-    pub(super) fn words_given(&mut self, order: u64) {
+    /// The provider is given words, or the result of a tool. That it has them shows when the model ends a
+    /// turn. What has no place in the conversation, such as an image, has the order 0.
+    pub(super) fn gave(&mut self, order: u64) {
         if order == 0 {
             return;
         }
-        if self.given.len() == ITEMS {
-            self.given.pop_front();
-        }
         self.given.push_back(order);
+        let spare = self.given.len().saturating_sub(GIVEN);
+        self.given.drain(..spare);
     }
 
     /// A new connection was told what its dial holds, which is certain no sooner.
@@ -221,6 +223,7 @@ fn item_of(news: &News) -> Option<HistoryItem> {
             call_id,
             name,
             answer,
+            ..
         } => Some(HistoryItem::ToolResult {
             call_id: call_id.clone(),
             name: name.clone(),
@@ -228,7 +231,7 @@ fn item_of(news: &News) -> Option<HistoryItem> {
             is_error: answer.is_error,
         }),
         // The model has taken it back and wants no answer; a call without one would wait for ever.
-        News::ToolCancelled { call_id, name } => Some(HistoryItem::ToolResult {
+        News::ToolCancelled { call_id, name, .. } => Some(HistoryItem::ToolResult {
             call_id: call_id.clone(),
             name: name.clone(),
             output: r#"{"error":"the call was cancelled"}"#.to_owned(),

@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Deliver {
         text: String,
         strategy: DeliveryStrategy,
+        /// Told whether it was taken: it is not where too many wait.
+        taken: Option<oneshot::Sender<bool>>,
     },
     /// Send the vendor a message of its own.
     Raw(Value),
@@ -239,6 +241,8 @@ pub(crate) enum News {
         role: Role,
         text: String,
         item_id: Option<ItemId>,
+        /// It may have been said since then, where the provider may have heard it late (contract V1).
+        since: Moment,
         barge_in: bool,
         chain_depth: u32,
     },
@@ -256,10 +260,17 @@ pub(crate) enum News {
     ToolDone {
         call_id: CallId,
         name: String,
+        /// It was the name of a tool.
+        is_declared: bool,
         answer: ToolAnswer,
     },
     /// The provider or the end of the session took a tool call back.
-    ToolCancelled { call_id: CallId, name: String },
+    ToolCancelled {
+        call_id: CallId,
+        name: String,
+        /// It was the name of a tool.
+        is_declared: bool,
+    },
     /// Text went to the AI.
     Injected {
         text: String,

@@ -26,6 +26,9 @@ const FRAME: Duration = Duration::from_millis(20);
 /// counts as heard, so that nothing waits for it for ever.
 const UNHEARD: Duration = Duration::from_secs(10);
 
+/// Of so many runs of audio it is remembered what was heard of them, though more is to come.
+const SEGMENTS: usize = 1024;
+
 /// Paces audio to real time and knows how much of it has been heard.
 #[derive(Debug)]
 pub(super) struct Playout {
@@ -376,6 +379,22 @@ impl Playout {
         if self.is_silent(now) {
             self.segments.clear();
         }
+    }
+
+    /// The same of an answer without end, whose items nobody asks about any more by then.
+    pub(super) fn forget_oldest(&mut self, now: Moment) {
+        while self.segments.len() > SEGMENTS
+            && let Some(oldest) = self.segments.front()
+            && oldest.start + oldest.length <= self.position(now)
+        {
+            self.segments.pop_front();
+        }
+    }
+
+    /// How many runs of audio are remembered.
+    #[cfg(test)]
+    pub(super) fn segments(&self) -> usize {
+        self.segments.len()
     }
 
     /// How much of what was handed out has been heard: what the pacing clock says, and never more

@@ -262,6 +262,7 @@ impl Publisher {
                 role,
                 text,
                 item_id,
+                since,
                 barge_in,
                 chain_depth,
             } => {
@@ -274,7 +275,7 @@ impl Publisher {
                     item_id,
                     timestamp: at,
                 };
-                self.utterance(kit, event, chain_depth).await;
+                self.utterance(kit, event, since, chain_depth).await;
             }
             News::BargeIn { heard, heard_text } => {
                 let event = RealtimeBargeInEvent {
@@ -296,6 +297,7 @@ impl Publisher {
             News::ToolDone {
                 call_id,
                 name,
+                is_declared,
                 answer,
             } => {
                 let ToolAnswer { is_error, .. } = answer;
@@ -304,11 +306,17 @@ impl Publisher {
                 } else {
                     ToolCallStatus::Completed
                 };
+                self.tool_ended(kit, &call_id, is_declared.then_some(&*name), status);
                 self.tool_status(kit, at, call_id, name, status).await;
             }
-            News::ToolCancelled { call_id, name } => {
-                self.tool_status(kit, at, call_id, name, ToolCallStatus::Cancelled)
-                    .await;
+            News::ToolCancelled {
+                call_id,
+                name,
+                is_declared,
+            } => {
+                let status = ToolCallStatus::Cancelled;
+                self.tool_ended(kit, &call_id, is_declared.then_some(&*name), status);
+                self.tool_status(kit, at, call_id, name, status).await;
             }
             News::Injected { text, role, silent } => {
                 let event = RealtimeTextInjectedEvent {

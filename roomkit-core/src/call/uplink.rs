@@ -9,12 +9,14 @@
 
 mod lane;
 mod sent;
+mod times;
 
 use std::{collections::VecDeque, time::Duration};
 
 use lane::Lane;
 pub(super) use lane::Piece;
 use sent::Sent;
+use times::Times;
 
 use super::io::Moment;
 use crate::{audio, provider::ProviderCapabilities};
@@ -52,10 +54,13 @@ pub(super) struct Uplink {
     line: Line,
     /// Not sent yet.
     waiting: Lane,
+    /// All of that was said since then.
+    waits_since: Moment,
     /// Some of that is from before the first connection.
     holds_early: bool,
     /// Sent to the present connection, and not certain to have been understood.
     kept: Sent,
+    times: Times,
     /// All positions are counted in bytes of audio sent to the present connection.
     sent: u64,
     /// Pieces that were kept for too long and would be missing on another connection.
@@ -125,8 +130,10 @@ impl Uplink {
             lag_bytes: 0,
             line: Line::Early,
             waiting: Lane::default(),
+            waits_since: Moment::ZERO,
             holds_early: false,
             kept: Sent::default(),
+            times: Times::default(),
             sent: 0,
             missing: 0,
             received: None,
@@ -138,11 +145,13 @@ impl Uplink {
         }
     }
 
-    /// Audio, or a mark of a manual turn. [`poll`](Self::poll) says what may be sent.
-    pub(super) fn push(&mut self, piece: Piece) -> Kept {
+    /// Audio that was said from then on, or a mark of a manual turn. [`poll`](Self::poll) says what may
+    /// be sent.
+    pub(super) fn push(&mut self, said: Moment, piece: Piece) -> Kept {
         if self.line == Line::Early && self.waiting.bytes + piece.bytes() > EARLY_BYTES {
             return Kept::DroppedNewest;
         }
+        self.waits_since(said);
         self.waiting.push_back(piece);
         if self.line == Line::Early {
             return Kept::Whole;
@@ -151,6 +160,15 @@ impl Uplink {
             0 => Kept::Whole,
             dropped => Kept::DroppedOldest(dropped),
         }
+    }
+
+    /// Something that is to wait was said from then on.
+    fn waits_since(&mut self, said: Moment) {
+        self.waits_since = if self.waiting.is_empty() {
+            said
+        } else {
+            self.waits_since.min(said)
+        };
     }
 
     /// The next thing to be sent at `now`; to be called until it gives nothing.
@@ -167,9 +185,12 @@ impl Uplink {
         } else {
             self.hurried = Some(now);
         }
+        self.times.note(self.sent, self.waits_since, now);
         self.sent += bytes as u64;
         self.kept.push(&piece);
         self.forget();
+        let asked_about = now.saturating_sub(self.lag + HURRY);
+        self.times.forget(self.kept_from(), asked_about);
         Some(piece)
     }
 
@@ -251,7 +272,8 @@ impl Uplink {
     /// What was kept waits again, except for utterances that are settled though one before them is
     /// not. Places are counted from there.
     fn rewind(&mut self) {
-        let mut old = self.sent.saturating_sub(self.kept.bytes() as u64);
+        let mut old = self.kept_from();
+        let said = std::mem::take(&mut self.times).since_place(old);
         let mut new = 0;
         let mut places = vec![(old, new)];
         let mut again = VecDeque::new();
@@ -265,6 +287,9 @@ impl Uplink {
             }
             old = end;
             places.push((old, new));
+        }
+        if let Some(said) = said.filter(|_| !again.is_empty()) {
+            self.waits_since(said);
         }
         while let Some(piece) = again.pop_back() {
             self.waiting.push_front(piece);
@@ -284,6 +309,20 @@ impl Uplink {
     }
 
     // ----- what the provider has understood
+
+    /// Where what is kept begins.
+    fn kept_from(&self) -> u64 {
+        self.sent.saturating_sub(self.kept.bytes() as u64)
+    }
+
+    /// Since when words that the provider notices now may have been said, if what it was sent lately had
+    /// waited: for a connection, or to be sent no faster than it takes.
+    pub(super) fn noticed_late(&self, now: Moment) -> Option<Moment> {
+        let busy = self.lag + HURRY;
+        let hurries = self.hurried.is_some_and(|until| now < until + busy);
+        let ago = if hurries { busy } else { self.lag };
+        self.times.waited(now.saturating_sub(ago))
+    }
 
     /// The place to be confirmed by [`received`](Self::received).
     pub(super) fn sent(&self) -> u64 {

@@ -49,8 +49,12 @@ pub(crate) enum Piece {
     Resumed { at: Moment, by: RecordingDecision },
     /// Somebody was heard.
     Sound(Sound),
-    /// Something happened.
-    Mark { at: Moment, kind: RecordingMarkKind },
+    /// Something happened, or may have begun to.
+    Mark {
+        at: Moment,
+        since: Moment,
+        kind: RecordingMarkKind,
+    },
     /// All that there is to tell has been told.
     Ends,
 }
@@ -121,8 +125,8 @@ impl RecorderQueue {
                 false
             }
             // A recording that failed misses nothing more.
-            Err(TrySendError::Closed(Piece::Mark { at, .. })) => {
-                self.shared.ended.get().is_none() || self.shared.unrecorded().touches(at, at)
+            Err(TrySendError::Closed(Piece::Mark { at, since, .. })) => {
+                self.shared.ended.get().is_none() || self.shared.unrecorded().touches(since, at)
             }
             Ok(()) | Err(TrySendError::Closed(_)) => true,
         }
@@ -277,7 +281,7 @@ impl Tape {
                 self.now = self.now.max(at);
                 self.mark(at, RecordingMarkKind::Resumed { by }).await
             }
-            Piece::Mark { at, kind } => {
+            Piece::Mark { at, since, kind } => {
                 let until = match kind {
                     // Words cannot be cut where the pause was.
                     RecordingMarkKind::Transcript { .. } => self.now.max(at),
@@ -286,7 +290,7 @@ impl Tape {
                 let from = match kind {
                     RecordingMarkKind::Transcript {
                         role: Role::User, ..
-                    } => at.saturating_sub(self.shared.speech_lag()),
+                    } => since.min(at.saturating_sub(self.shared.speech_lag())),
                     _ => at,
                 };
                 if self.shared.unrecorded().touches(from, until) {

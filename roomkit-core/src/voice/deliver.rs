@@ -2,12 +2,16 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+
 use super::channel::RealtimeVoiceChannel;
 use crate::{
     call::Command,
-    error::{DeliverError, RoomError},
+    error::{DeliverError, RoomError, SessionError},
     id::RoomId,
     room::RoomStatus,
+    session::RealtimeSession,
 };
 
 /// When a text is given to the AI.
@@ -40,7 +44,8 @@ impl Default for DeliveryStrategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// How many sessions took it. Each delivers it when its own moment has come.
+    /// How many sessions took it. Each delivers it when its own moment has come. One in which 256 texts
+    /// wait already takes no further one that would have to wait.
     pub sessions: usize,
 }
 
@@ -51,7 +56,7 @@ impl RealtimeVoiceChannel {
     ///
     /// # Errors
     /// When the room is not there or closed, nobody is on the line in it, or no session could take
-    /// the text.
+    /// the text: it is over, or [busy](SessionError::Busy).
     pub async fn deliver(
         &self,
         room: impl Into<RoomId>,
@@ -71,10 +76,13 @@ impl RealtimeVoiceChannel {
             return Err(RoomError::Closed(room).into());
         }
         kit.binding(&room, &inner.id).await?;
+        let asked = self.room_sessions(&room);
+        let asked = asked
+            .iter()
+            .map(|session| self.deliver_to(session, text.clone(), strategy));
         let (mut sessions, mut failure) = (0, None);
-        for session in self.room_sessions(&room) {
-            let text = text.clone();
-            match self.command(&session, Command::Deliver { text, strategy }) {
+        for taken in join_all(asked).await {
+            match taken {
                 Ok(()) => sessions += 1,
                 Err(error) => failure = Some(error),
             }
@@ -83,6 +91,29 @@ impl RealtimeVoiceChannel {
             Some(error) if sessions == 0 => Err(error.into()),
             _ if sessions == 0 => Err(DeliverError::NoSession(room)),
             _ => Ok(Delivered { sessions }),
+        }
+    }
+
+    async fn deliver_to(
+        &self,
+        session: &RealtimeSession,
+        text: String,
+        strategy: DeliveryStrategy,
+    ) -> Result<(), SessionError> {
+        let (taken, is_taken) = oneshot::channel();
+        let taken = Some(taken);
+        self.command(
+            session,
+            Command::Deliver {
+                text,
+                strategy,
+                taken,
+            },
+        )?;
+        match is_taken.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SessionError::Busy(session.id().clone())),
+            Err(_) => Err(SessionError::Ended(session.id().clone())),
         }
     }
 }

@@ -115,3 +115,44 @@ async fn v1_how_late_words_may_be_noticed_is_what_the_connection_says() {
     });
     assert_eq!(words.collect::<Vec<_>>(), ["thank you"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn v1_h2_words_of_a_pause_that_a_connection_hears_only_after_it_are_not_kept() {
+    let sink = MockRecordingSink::new();
+    let recording = Recording::new(Arc::new(sink.clone())).consent(Consent::Given);
+    let house = House::with(|voice| voice.recording(recording)).await;
+    let call = house.call().await;
+    let speak = async |frames: u64| {
+        for _ in 0..frames {
+            tokio::time::sleep(ms(20)).await;
+            call.client.send_audio(pcm(ms(20)));
+        }
+    };
+    speak(50).await;
+    house.voice.pause_recording(&call.session).unwrap();
+    let gate = Gate::closed();
+    house
+        .provider
+        .next_connect(ConnectOutcome::Hold(gate.clone()));
+    call.ai.simulate_closed(None);
+    speak(100).await;
+    house.voice.resume_recording(&call.session).unwrap();
+    tokio::time::sleep(ms(2000)).await;
+    gate.open();
+    settle().await;
+    let ai = house.provider.session(call.session.id());
+    for (text, frames) in [("my card number is 4711", 20), ("thank you", 300)] {
+        speak(frames).await;
+        ai.simulate_speech_start(Some(text));
+        ai.simulate_speech_end(Some(text));
+        ai.simulate_transcription(text, Role::User, true, Some(text));
+        call.wait_for_final(text).await;
+    }
+    soon(house.voice.end_session(&call.session)).await;
+    let recorded = sink.finished(call.session.id()).await;
+    let words = recorded.marks.iter().filter_map(|mark| match &mark.kind {
+        RecordingMarkKind::Transcript { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["thank you"]);
+}

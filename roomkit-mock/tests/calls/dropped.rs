@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use roomkit_core::{
+    error::{DeliverError, SessionError},
     hook::Hook,
     provider::{ProviderCommand, ProviderEvent, Role, SessionUpdate},
     recording::{Consent, Recording},
@@ -245,9 +246,16 @@ async fn r11_more_deliveries_than_wait() {
     counts("delivery", 2, House::new().await, async |house, call| {
         call.ai.simulate_speech_start(None);
         settle().await;
-        for _ in 0..256 + 2 {
+        let busy = DeliverError::Session(SessionError::Busy(call.session.id().clone()));
+        for number in 0..256 + 2 {
             let delivered = house.voice.deliver(ROOM, "and", DeliveryStrategy::Queued);
-            soon(delivered).await.unwrap();
+            let sessions = soon(delivered).await.map(|delivered| delivered.sessions);
+            let expected = if number < 256 {
+                Ok(1)
+            } else {
+                Err(busy.clone())
+            };
+            assert_eq!(sessions, expected);
             settle().await;
         }
     })

@@ -304,6 +304,43 @@ async fn k5_what_the_gate_says_of_a_call_is_one_framework_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn k5_x6_what_a_model_puts_into_a_call_is_in_no_framework_event() {
+    let house = House::with(|voice| voice.tool(weather(&Notes::default()))).await;
+    let call = house.call().await;
+    let calls = [
+        ("weather", r#"{"city": {"of": "Ann Miller"}}"#, "arguments"),
+        ("weather", r#"{"Ann Miller": 1}"#, "arguments"),
+        ("weather", r#""Ann Miller""#, "arguments"),
+        ("call Ann Miller", "{}", "not_declared"),
+    ];
+    for (number, (name, arguments, _)) in calls.into_iter().enumerate() {
+        let id = format!("c{number}");
+        call.ai.simulate_tool_call(id, name, arguments);
+    }
+    settle().await;
+    let answers = call.ai.tool_results();
+    assert_eq!(answers.len(), calls.len());
+    assert!(
+        answers[0].output.contains("Ann Miller"),
+        "for the model: {}",
+        answers[0].output
+    );
+    let told = house.close_whole().await;
+    for event in &told {
+        let data = serde_json::to_string(&event.data).unwrap();
+        assert!(!data.contains("Ann Miller"), "{:?}: {data}", event.kind);
+    }
+    let of_kind = |kind| told.iter().filter(move |event| event.kind == kind);
+    let mut reasons: Vec<_> = of_kind(FrameworkEventKind::BeforeToolUse)
+        .map(|event| (event.data["tool_call_id"].as_str(), &event.data["reason"]))
+        .collect();
+    reasons.sort_by_key(|(id, _)| *id);
+    let reasons: Vec<_> = reasons.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, calls.map(|(_, _, reason)| reason));
+    assert_eq!(of_kind(FrameworkEventKind::ToolCall).count(), calls.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn k5_no_arguments_are_empty_ones() {
     let (answer, ran) = gate("weather", "", None).await;
     assert!(!answer.is_error);

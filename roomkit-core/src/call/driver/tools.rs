@@ -48,10 +48,8 @@ impl Driver {
         };
         let call_id = request.call_id.clone();
         let cancelled = CancellationToken::new();
-        let declared = context.toolbox.declares(&request.name);
-        let span = self
-            .spans
-            .tool(&call_id, declared.then_some(&*request.name));
+        let declared = context.toolbox.declared(&request.name);
+        let span = self.spans.tool(&call_id, declared);
         let run = context.run(request, cancelled.clone(), self.reporter.clone());
         let id = call_id.clone();
         let run = async move { (id, run.await) }.instrument(span.clone());

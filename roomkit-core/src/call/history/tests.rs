@@ -23,6 +23,7 @@ fn done(id: &str) -> News {
     News::ToolDone {
         call_id: id.into(),
         name: "f".into(),
+        is_declared: true,
         answer: ToolAnswer {
             output: "3".into(),
             is_error: false,
@@ -141,4 +142,27 @@ fn h1_one_thing_that_is_too_long_is_cut_and_displaces_nothing() {
     assert_eq!(arguments, CUT_ARGUMENTS);
     let cut = format!("x{}{CUT}", "天".repeat((ITEM - 1) / 3));
     assert_eq!([output, untold], [&cut, &cut], "whole characters");
+}
+
+#[test]
+fn x5_h2_what_a_token_may_not_stand_for_is_bounded_and_loses_nothing_that_a_dial_told() {
+    for untold in [0, 1] {
+        let mut history = History::default();
+        for order in 1..=ITEMS as u64 {
+            history.record(order, &said(Role::User, "word"));
+        }
+        let last = ITEMS as u64 + untold;
+        let rest = (ITEMS as u64 + 1..=last).map(|order| (order, said(Role::User, "word")));
+        let told = history.snapshot(rest, HistorySupport::Text);
+        assert_eq!(told.len() as u64, last);
+        history.connected();
+        history.gave(last + 1);
+        history.set_token(ResumeToken::new("t"), last + 1);
+        let again = history.snapshot(std::iter::empty(), HistorySupport::Text);
+        assert_eq!(again.len(), ITEMS, "it may have heard none of it");
+        for order in last + 2..10_000 {
+            history.gave(order);
+        }
+        assert!(history.given.len() <= GIVEN, "{}", history.given.len());
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Call, Given, Held,
+    Call, Held,
     connection::{Connection, State},
 };
 use crate::{
@@ -75,10 +75,9 @@ impl Call {
         }
         let told_until = told_until.max(left_at);
         let is_told = |held: &Held| resumed_at < held.order && held.order <= told_until;
-        let owes_answer = |held: &Held| {
-            let is_result = matches!(held.what, Given::Result(..));
-            held.wants_answer() && is_told(held) && (!is_result || self.tools.is_settled())
-        };
+        // After the last of them.
+        let answers_results = self.answers_results() && self.tools.is_settled();
+        let owes_answer = |held: &Held| held.wants_answer(answers_results) && is_told(held);
         let mut waits = self.held.iter().chain(&self.deferred);
         self.connection.owed |= waits.any(owes_answer);
         self.held.retain(|held| !is_told(held));

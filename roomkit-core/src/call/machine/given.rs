@@ -1,5 +1,7 @@
 //! Words the host gives the model at the right moment: greetings and deliveries.
 
+use std::collections::VecDeque;
+
 use super::Call;
 use crate::{
     call::io::{Action, Moment, News},
@@ -37,16 +39,24 @@ impl Call {
         self.inject(now, greeting_note(greeting), Role::System, false);
     }
 
-    pub(super) fn on_deliver(&mut self, now: Moment, text: String, strategy: DeliveryStrategy) {
+    /// Gives whether the text is taken.
+    pub(super) fn on_deliver(
+        &mut self,
+        now: Moment,
+        text: String,
+        strategy: DeliveryStrategy,
+    ) -> bool {
         let (deadline, joins) = match strategy {
             DeliveryStrategy::Immediate => {
                 self.chain_depth = 0;
-                return self.inject(now, text, Role::User, false);
+                self.inject(now, text, Role::User, false);
+                return true;
             }
             DeliveryStrategy::WaitForIdle(limit) => (Some(now.saturating_add(limit)), false),
             DeliveryStrategy::Queued => (None, true),
         };
-        if self.deliveries.len() < DELIVERIES {
+        let is_taken = self.deliveries.len() < DELIVERIES;
+        if is_taken {
             self.deliveries.push_back(Waiting {
                 text,
                 deadline,
@@ -55,6 +65,7 @@ impl Call {
         } else {
             self.out.push_back(Action::Dropped("delivery"));
         }
+        is_taken
     }
 
     /// Delivers what waits, if nobody speaks and nothing is owed, or it has waited long enough: one
@@ -94,11 +105,12 @@ impl Call {
     fn with_joining(&mut self, first: Waiting) -> String {
         let mut text = first.text;
         if first.joins {
-            while self.deliveries.front().is_some_and(|next| next.joins)
-                && let Some(next) = self.deliveries.pop_front()
-            {
+            let waiting = std::mem::take(&mut self.deliveries).into_iter();
+            let (joining, others): (VecDeque<_>, _) = waiting.partition(|next| next.joins);
+            self.deliveries = others;
+            for Waiting { text: next, .. } in joining {
                 text.push_str("\n\n");
-                text.push_str(&next.text);
+                text.push_str(&next);
             }
         }
         text

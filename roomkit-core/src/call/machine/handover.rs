@@ -80,9 +80,10 @@ impl Call {
             return;
         }
         // What the user was saying is heard again, and the provider answers that by itself; and the
-        // last result of a tool that still runs will ask for an answer.
+        // last result of a tool that still runs will ask for an answer, where results do.
         let is_answered = !self.manual_turn || self.continues_by_itself();
-        let comes_by_itself = hears_speech && is_answered || !self.tools.is_settled();
+        let result_asks = self.answers_results() && !self.tools.is_settled();
+        let comes_by_itself = hears_speech && is_answered || result_asks;
         if !moves_on && std::mem::take(&mut self.connection.owed) && !comes_by_itself {
             self.wanted = Wanted::NotBefore(now);
         }
@@ -118,12 +119,15 @@ impl Call {
                     name,
                     output,
                     is_error,
-                } => self.send_to_provider(ProviderCommand::ToolResult {
-                    call_id,
-                    name,
-                    output,
-                    is_error,
-                }),
+                } => {
+                    self.history.gave(order);
+                    self.send_to_provider(ProviderCommand::ToolResult {
+                        call_id,
+                        name,
+                        output,
+                        is_error,
+                    });
+                }
                 HistoryItem::ToolCall { .. } => {}
             }
         }
@@ -141,12 +145,19 @@ impl Call {
         }
     }
 
+    /// What waits to be answered is for the next connection, to which this one is about to be left: to
+    /// another agent (contract K7).
+    pub(super) fn answers_elsewhere(&self) -> bool {
+        self.connection.is_open() && self.holds_results()
+    }
+
     fn holds_results(&self) -> bool {
         let is_result = |held: &Held| matches!(held.what, Given::Result(..));
         self.held.iter().any(is_result)
     }
 
-    /// Answers a call in the form that the present connection takes (contract K2).
+    /// Answers a call in the form that the present connection takes (contract K2). `order` is the
+    /// place of the answer in the history.
     pub(super) fn send_tool_result(
         &mut self,
         now: Moment,
@@ -160,7 +171,12 @@ impl Call {
         let call_id = &closed.request.call_id;
         let is_known = closed.connection == self.connection.number
             || self.connection.told_calls.contains(call_id);
+        // After the last of a turn it goes on by itself.
+        let is_answered =
+            self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
         if is_known {
+            self.history.gave(order);
+            self.awaits_response |= is_answered;
             self.send_to_provider(ProviderCommand::ToolResult {
                 call_id: closed.request.call_id,
                 name: closed.request.name,
@@ -169,11 +185,10 @@ impl Call {
             });
         } else {
             let text = tool_note(&closed.request, &answer.output);
-            let respond = self.continues_by_itself() && self.tools.is_settled();
             let note = ProviderCommand::Text {
                 role: Role::System,
                 text,
-                respond,
+                respond: is_answered,
             };
             self.send_words(now, order, note);
         }

@@ -102,7 +102,7 @@ pub(crate) struct Call {
     /// What the session is asked to be.
     setup: Setup,
     told_agent: Option<Arc<str>>,
-    /// Who answers the calls that have not started, as it was when they were made (contract K5).
+    /// Who answers the calls that are open, as it was when they were made (contract K5).
     calls: HashMap<CallId, Arc<Toolbox>>,
     /// What is said first, until it was asked for.
     greeting: Option<String>,
@@ -192,14 +192,14 @@ impl Held {
         )
     }
 
-    /// The model is to say something about it.
-    fn wants_answer(&self) -> bool {
+    /// The model is to say something about it; about results of tools only where it does.
+    fn wants_answer(&self, answers_results: bool) -> bool {
         match &self.what {
             Given::Command(
                 ProviderCommand::Text { respond, .. } | ProviderCommand::Image { respond, .. },
             ) => *respond,
             Given::Command(_) => false,
-            Given::Result(..) => true,
+            Given::Result(..) => answers_results,
         }
     }
 }

@@ -16,11 +16,9 @@ impl Call {
         self.out.push_back(Action::ToClient(command));
     }
 
+    /// Sends anything but what goes the way of the user's voice.
     pub(super) fn send_to_provider(&mut self, command: ProviderCommand) {
         match command {
-            ProviderCommand::Audio(pcm) => self.send_by_uplink(Piece::Audio(pcm)),
-            ProviderCommand::ActivityStart => self.send_by_uplink(Piece::Begins),
-            ProviderCommand::ActivityEnd => self.send_by_uplink(Piece::Ends),
             command if self.connection.is_open() => {
                 self.out.push_back(Action::ToProvider(command));
             }
@@ -33,8 +31,9 @@ impl Call {
         }
     }
 
-    fn send_by_uplink(&mut self, piece: Piece) {
-        match self.uplink.push(piece) {
+    /// Sends what was said from then on, or a mark of a manual turn, when it may go.
+    pub(super) fn send_by_uplink(&mut self, said: Moment, piece: Piece) {
+        match self.uplink.push(said, piece) {
             Kept::Whole => {}
             Kept::DroppedNewest => self.out.push_back(Action::Dropped("early_audio")),
             Kept::DroppedOldest(pieces) => self.out.push_back(Action::DroppedHeld(pieces)),
@@ -52,14 +51,11 @@ impl Call {
     pub(super) fn offer(&mut self, now: Moment, held: Held) {
         if !self.connection.is_open() {
             self.hold(held.order, held.what);
-        } else if !held.is_words() || self.deferred.is_empty() && self.is_time_for(now, &held) {
+        } else if !held.is_words() {
             self.give(now, held);
         } else if self.deferred.len() < HELD_COMMANDS {
-            if self.deferred.is_empty() {
-                let is_now = self.takes_words();
-                self.deferred_until = is_now.then(|| now + TURN_PATIENCE);
-            }
             self.deferred.push(held);
+            self.send_deferred(now);
         } else {
             self.out.push_back(Action::Dropped("early_command"));
         }
@@ -79,6 +75,9 @@ impl Call {
         let ready = ready.unwrap_or(self.deferred.len());
         for held in self.deferred.drain(..ready).collect::<Vec<_>>() {
             self.give(now, held);
+        }
+        if self.deferred.is_empty() {
+            self.deferred_until = None;
         }
     }
 
@@ -111,7 +110,8 @@ impl Call {
 
     /// Whoever answers words at once would talk over the user, or cut the answer to him short.
     fn is_time_for(&self, now: Moment, held: &Held) -> bool {
-        let is_users = held.wants_answer() && self.users_turn_until().is_some_and(|end| now < end);
+        let wants_answer = held.wants_answer(self.answers_results());
+        let is_users = wants_answer && self.users_turn_until().is_some_and(|end| now < end);
         self.takes_words() && !is_users && !self.cuts_short()
     }
 
@@ -124,9 +124,10 @@ impl Call {
     }
 
     pub(super) fn give(&mut self, now: Moment, held: Held) {
-        self.awaits_response |= held.is_words() && held.wants_answer();
+        // What comes of results is seen where they are given.
+        self.awaits_response |= held.wants_answer(false);
         if held.is_words() {
-            self.history.words_given(held.order);
+            self.history.gave(held.order);
         }
         match held.what {
             Given::Command(command) => self.send_to_provider(command),

@@ -50,7 +50,8 @@ impl Call {
                 is_final,
             } => {
                 if is_final {
-                    let written = self.words.user_final(now, item_id, text);
+                    let heard = (now, self.said_since(now));
+                    let written = self.words.user_final(heard, item_id, text);
                     self.settle_speech(written);
                 } else {
                     self.words.user_partial(now, item_id, text);
@@ -175,6 +176,7 @@ impl Call {
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
         } else if self.playout.push(item, pcm) {
+            self.playout.forget_oldest(now);
             // What is still said of an answer from before the question answers nothing.
             if self
                 .response

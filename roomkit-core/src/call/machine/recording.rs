@@ -270,13 +270,16 @@ impl Call {
         self.send_to_client(ClientCommand::Message(ServerMessage::Recording { state }));
     }
 
-    /// Records what the user has just said, as far as it was said while recording was on.
-    pub(super) fn record_voice(&mut self, now: Moment, pcm: &Bytes) {
+    /// Records what the user has just said, as far as it was said while recording was on. Gives when he
+    /// began to say it; what waits for nothing has been said just now, for who was silent is late by as
+    /// much as a network that stood still.
+    pub(super) fn record_voice(&mut self, now: Moment, pcm: &Bytes) -> Moment {
         let rate = self.settings.input_rate;
-        let Some(tape) = &mut self.tape else {
-            return;
-        };
         let length = audio::duration_of(pcm.len(), rate);
+        let at_once = now.saturating_sub(length);
+        let Some(tape) = &mut self.tape else {
+            return at_once;
+        };
         let kept = tape.said.after(tape.since, now, length);
         let early = audio::bytes_for(length.saturating_sub(kept), rate);
         if tape.is_on() && early < pcm.len() {
@@ -287,6 +290,11 @@ impl Call {
                 rate,
                 pcm: pcm.slice(early..),
             }));
+        }
+        if self.uplink.is_clear() {
+            at_once
+        } else {
+            tape.said.until.saturating_sub(length)
         }
     }
 

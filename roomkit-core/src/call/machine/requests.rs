@@ -5,6 +5,7 @@ use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
         typing::{Dropped, TooMuch},
+        uplink::Piece,
     },
     client_protocol::ServerMessage,
     event::{EndReason, HandOverReason},
@@ -54,6 +55,7 @@ impl Call {
             role,
             text: text.clone(),
             item_id,
+            since: now,
             barge_in: false,
             chain_depth: 0,
         };
@@ -128,10 +130,10 @@ impl Call {
             Command::ActivityStart => {
                 self.manual_turn = true;
                 self.user_began(now, None);
-                self.send_to_provider(ProviderCommand::ActivityStart);
+                self.send_by_uplink(now, Piece::Begins);
             }
             Command::ActivityEnd => {
-                self.send_to_provider(ProviderCommand::ActivityEnd);
+                self.send_by_uplink(now, Piece::Ends);
                 self.user_finished(now, None);
                 if !self.continues_by_itself() {
                     self.wanted = Wanted::NotBefore(now);
@@ -139,7 +141,17 @@ impl Call {
             }
             Command::Update(change) => self.on_change(now, *change),
             Command::Redeclare(redeclared) => self.on_redeclared(now, redeclared),
-            Command::Deliver { text, strategy } => self.on_deliver(now, text, strategy),
+            Command::Deliver {
+                text,
+                strategy,
+                taken,
+            } => {
+                let is_taken = self.on_deliver(now, text, strategy);
+                if let Some(taken) = taken {
+                    // Who asked may have stopped waiting.
+                    let _ = taken.send(is_taken);
+                }
+            }
             Command::HandOver => self.connection.plan_for_host(now, HandOverReason::Host),
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),

@@ -19,8 +19,9 @@ impl Call {
             return self.end(now, EndReason::MaxDuration);
         }
         self.run_tools(now);
-        self.send_deferred(now);
+        // The last of it ends the wait for the user's turn.
         self.make_silence(now);
+        self.send_deferred(now);
         self.send_voice(now);
         self.ask_for_response(now);
         self.play(now);
@@ -87,13 +88,7 @@ impl Call {
     }
 
     fn watch_idleness(&mut self, now: Moment) {
-        let idle = self.response.is_none()
-            && !self.user_speaks()
-            && !self.is_response_owed()
-            && self.tools.is_settled()
-            && self.playout.is_silent(now)
-            && !self.connection.owed
-            && !self.connection.is_out();
+        let idle = self.is_idle(now) && !self.connection.is_out();
         // A caller who waits for a tool is not one who has gone, even if the conversation may go on.
         if !(idle && self.idle && self.tools.is_empty()) {
             self.last_busy = now;

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::Call;
 use crate::{
     audio,
-    call::io::{Action, Moment},
-    provider::ProviderCommand,
+    call::{
+        io::{Action, Moment},
+        uplink::Piece,
+    },
     transport::DropReason,
 };
 
@@ -58,14 +60,16 @@ impl Call {
         self.silence.made = Duration::ZERO;
         if self.takes_microphone() {
             self.silence.next = None;
-            if is_said {
-                self.record_voice(now, &pcm);
-            }
-            self.send_to_provider(ProviderCommand::Audio(pcm));
+            let said = if is_said {
+                self.record_voice(now, &pcm)
+            } else {
+                now.saturating_sub(length)
+            };
+            self.send_by_uplink(said, Piece::Audio(pcm));
         } else if self.user_speaking && self.silence.next.is_none_or(|next| next <= now) {
             // Otherwise this time has its silence already.
             self.silence.next = None;
-            self.send_silence(pcm.len());
+            self.send_silence(now, pcm.len());
         }
     }
 
@@ -84,7 +88,7 @@ impl Call {
             let begins = self.silence.next.unwrap_or(now);
             self.silence.next = Some(begins.saturating_add(FRAME));
             self.silence.made += FRAME;
-            self.send_silence(audio::bytes_for(FRAME, self.settings.input_rate));
+            self.send_silence(now, audio::bytes_for(FRAME, self.settings.input_rate));
         }
     }
 
@@ -107,7 +111,7 @@ impl Call {
         self.permissions.microphone && !self.client_muted && !self.tools.mutes()
     }
 
-    fn send_silence(&mut self, bytes: usize) {
-        self.send_to_provider(ProviderCommand::Audio(vec![0; bytes].into()));
+    fn send_silence(&mut self, now: Moment, bytes: usize) {
+        self.send_by_uplink(now, Piece::Audio(vec![0; bytes].into()));
     }
 }

@@ -27,6 +27,7 @@ impl Call {
                 self.tell_tool_call(now, request);
             }
             Called::Refused(answer) => {
+                self.calls.insert(request.call_id.clone(), toolbox);
                 self.tell_tool_call(now, request.clone());
                 let closed = Closed {
                     request,
@@ -45,7 +46,8 @@ impl Call {
                     request,
                     connection,
                 };
-                self.give_result(now, closed, answer);
+                // It was told when it was given first, in a place of its own.
+                self.give_result(now, 0, closed, answer);
             }
         }
     }
@@ -130,14 +132,20 @@ impl Call {
     }
 
     /// Who answers a call that is to start: whoever did when it was made.
-    pub(crate) fn toolbox_for(&mut self, call_id: &CallId) -> Arc<Toolbox> {
+    pub(crate) fn toolbox_for(&self, call_id: &CallId) -> Arc<Toolbox> {
+        let toolbox = self.calls.get(call_id);
+        toolbox.map_or_else(|| self.setup.toolbox(), Arc::clone)
+    }
+
+    /// A call is over. Gives whether it was one of a tool, whose name is not just a word of the model's.
+    fn forget_toolbox(&mut self, call_id: &CallId, name: &str) -> bool {
         let toolbox = self.calls.remove(call_id);
-        toolbox.unwrap_or_else(|| self.setup.toolbox())
+        toolbox.is_some_and(|toolbox| toolbox.declares(name))
     }
 
     pub(super) fn answer_tool(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
         let answer = self.note_answer(now, &closed, answer);
-        self.give_result(now, closed, answer);
+        self.give_result(now, self.words.order(), closed, answer);
     }
 
     /// Remembers and tells what a call was answered, in the form the model reads.
@@ -149,10 +157,12 @@ impl Call {
     ) -> ToolAnswer {
         let answer = answer.capped(self.settings.tool_result_cap);
         let ToolRequest { call_id, name, .. } = closed.request.clone();
+        let is_declared = self.forget_toolbox(&call_id, &name);
         self.tools.remember(call_id.clone(), answer.clone());
         let done = News::ToolDone {
             call_id,
             name,
+            is_declared,
             answer: answer.clone(),
         };
         self.words.tell(now, done);
@@ -160,8 +170,8 @@ impl Call {
     }
 
     /// Gives the model the answer to a call; after the last one it is to go on (contract K7).
-    pub(super) fn give_result(&mut self, now: Moment, closed: Closed, answer: ToolAnswer) {
-        self.send_tool_result(now, self.words.order(), closed, answer);
+    fn give_result(&mut self, now: Moment, order: u64, closed: Closed, answer: ToolAnswer) {
+        self.send_tool_result(now, order, closed, answer);
         self.results_are_given(now);
     }
 
@@ -172,7 +182,6 @@ impl Call {
         }
         self.has_results = true;
         if self.tools.is_settled() {
-            self.awaits_response |= self.continues_by_itself() && self.connection.is_open();
             self.owes_answer_until(now + OWES_AFTER_GIVEN);
             self.want_response(now);
         }
@@ -184,12 +193,17 @@ impl Call {
 
     pub(super) fn cancel_tool(&mut self, now: Moment, request: ToolRequest) {
         let ToolRequest { call_id, name, .. } = request;
-        self.calls.remove(&call_id);
+        let is_declared = self.forget_toolbox(&call_id, &name);
         self.out.push_back(Action::CancelTool {
             call_id: call_id.clone(),
             expired: false,
         });
-        self.words.tell(now, News::ToolCancelled { call_id, name });
+        let cancelled = News::ToolCancelled {
+            call_id,
+            name,
+            is_declared,
+        };
+        self.words.tell(now, cancelled);
     }
 }
 

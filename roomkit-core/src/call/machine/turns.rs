@@ -41,9 +41,15 @@ impl Call {
             // Nothing will cut the answer short, so nobody need wait for the end of it.
             self.words.release();
         }
-        let number = self.words.user_began(now, item_id, barge_in);
+        let heard = (now, self.said_since(now));
+        let number = self.words.user_began(heard, item_id, barge_in);
         self.uplink.speech_began(now, number);
         self.words.tell(now, News::UserSpeaking(true));
+    }
+
+    /// Since when words of the user that are noticed now may have been said.
+    pub(super) fn said_since(&self, now: Moment) -> Moment {
+        self.uplink.noticed_late(now).map_or(now, |at| at.min(now))
     }
 
     pub(super) fn user_finished(&mut self, now: Moment, item_id: Option<ItemId>) {
@@ -269,6 +275,7 @@ impl Call {
             && self.uplink.is_clear()
             && self.response.is_none()
             && !self.user_speaks()
+            && !self.answers_elsewhere()
         {
             self.wanted = if self.continues_by_itself() {
                 self.awaits_response = true;
@@ -284,11 +291,13 @@ impl Call {
     /// waits for that.
     pub(super) fn is_response_owed(&self) -> bool {
         let waits_for_connection = !self.connection.is_open();
+        let answers_results = self.answers_results();
+        let wants_answer = |held: &Held| held.wants_answer(answers_results);
         self.wanted != Wanted::No
             || self.awaits_response
             || self.more_to_come
-            || waits_for_connection && self.held.iter().any(Held::wants_answer)
-            || self.deferred.iter().any(Held::wants_answer)
+            || waits_for_connection && self.held.iter().any(wants_answer)
+            || self.deferred.iter().any(wants_answer)
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then

@@ -89,26 +89,33 @@ impl Call {
     }
 
     fn is_moment_for(&self, plan: &Plan, now: Moment) -> bool {
-        if plan.is_urgent {
+        if plan.is_urgent || self.answers_elsewhere() {
             self.response.is_none()
         } else {
             self.is_quiet(now)
         }
     }
 
-    /// Nobody speaks, nothing is audible, nothing is owed (contract H1).
-    pub(super) fn is_quiet(&self, now: Moment) -> bool {
+    /// Nobody speaks, nothing is audible, no answer is due (contract A8).
+    pub(super) fn is_idle(&self, now: Moment) -> bool {
         self.response.is_none()
             && !self.user_speaks()
             && !self.is_response_owed()
+            && !self.connection.owed
+            && !self.answers_elsewhere()
             && self.tools.is_settled()
+            && self.playout.is_silent(now)
+    }
+
+    /// Nor may anything more come of what was said (contract H1).
+    pub(super) fn is_quiet(&self, now: Moment) -> bool {
+        self.is_idle(now)
             && self.owes.is_none_or(|until| now >= until)
             && self
                 .words
                 .awaits_user_until()
                 .is_none_or(|until| now >= until)
             && self.uplink.is_clear()
-            && self.playout.is_silent(now)
     }
 
     fn is_response_due(&self) -> bool {

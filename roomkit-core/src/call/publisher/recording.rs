@@ -38,11 +38,13 @@ impl Publisher {
             }
             _ => return,
         };
-        self.mark(at, kind);
+        let at = self.moment(at);
+        self.mark(at, at, kind);
     }
 
-    /// Marks words that the transcription hook has let through (contract T5).
-    pub(super) fn mark_words(&self, event: &RealtimeTranscriptionEvent) {
+    /// Marks words that the transcription hook has let through (contract T5), and that may have been said
+    /// `since` then.
+    pub(super) fn mark_words(&self, event: &RealtimeTranscriptionEvent, since: Moment) {
         if self.recording.is_some() {
             let kind = RecordingMarkKind::Transcript {
                 role: event.role,
@@ -50,18 +52,20 @@ impl Publisher {
                 interrupted: event.role == Role::Assistant && event.was_barge_in,
                 item_id: event.item_id.clone(),
             };
-            self.mark(event.timestamp, kind);
+            let at = self.moment(event.timestamp);
+            self.mark(at, since.min(at), kind);
         }
     }
 
-    fn mark(&self, at: Timestamp, kind: RecordingMarkKind) {
-        if let Some(recording) = &self.recording {
-            let since = at.duration_since(self.began);
-            let at = Moment::try_from(since).unwrap_or_default();
-            if !recording.give(Piece::Mark { at, kind }) {
-                metrics::counter!("roomkit_dropped_total", "reason" => "recording_slow")
-                    .increment(1);
-            }
+    fn moment(&self, at: Timestamp) -> Moment {
+        Moment::try_from(at.duration_since(self.began)).unwrap_or_default()
+    }
+
+    fn mark(&self, at: Moment, since: Moment, kind: RecordingMarkKind) {
+        if let Some(recording) = &self.recording
+            && !recording.give(Piece::Mark { at, since, kind })
+        {
+            metrics::counter!("roomkit_dropped_total", "reason" => "recording_slow").increment(1);
         }
     }
 }

@@ -65,12 +65,13 @@ impl Publisher {
         self.shared.observers.tool_progress.tell(event).await;
     }
 
-    pub(super) async fn tool_status(
+    /// Counts a call that is over. A name that is none of a tool's may be words of the caller, and is in
+    /// no event (contract X6).
+    pub(super) fn tool_ended(
         &self,
         kit: &RoomKit,
-        at: Timestamp,
-        call_id: CallId,
-        name: String,
+        call_id: &CallId,
+        name: Option<&str>,
         status: ToolCallStatus,
     ) {
         if let Some(outcome) = outcome(status) {
@@ -81,10 +82,20 @@ impl Publisher {
                     .channel(self.session.channel_id())
                     .session(self.session.id())
                     .data("tool_call_id", call_id.as_str())
-                    .data("tool_name", name.as_str())
+                    .data("tool_name", name)
                     .data("outcome", outcome),
             );
         }
+    }
+
+    pub(super) async fn tool_status(
+        &self,
+        kit: &RoomKit,
+        at: Timestamp,
+        call_id: CallId,
+        name: String,
+        status: ToolCallStatus,
+    ) {
         self.show(kit, EphemeralKind::ToolCall, Role::Assistant, at, |event| {
             event
                 .data("tool_call_id", call_id.as_str())

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::Publisher;
 use crate::{
+    call::io::Moment,
     client_protocol::ServerMessage,
     ephemeral::EphemeralKind,
     error::RoomError,
@@ -65,11 +66,13 @@ impl Publisher {
         }
     }
 
-    /// A final: the hook first, and if it blocks, the final goes nowhere (contract T5).
+    /// A final, which may have been said `since` then: the hook first, and if it blocks, the final goes
+    /// nowhere (contract T5).
     pub(super) async fn utterance(
         &self,
         kit: &RoomKit,
         event: RealtimeTranscriptionEvent,
+        since: Moment,
         chain_depth: u32,
     ) {
         let event = match kit.hooks().transcription(&self.scope, event).await {
@@ -79,7 +82,7 @@ impl Publisher {
                 return;
             }
         };
-        self.mark_words(&event);
+        self.mark_words(&event, since);
         self.to_client(ServerMessage::Transcription {
             text: event.text.clone(),
             role: event.role,

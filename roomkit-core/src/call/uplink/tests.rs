@@ -43,7 +43,7 @@ fn open() -> Uplink {
 /// Sends these pieces in real time from piece 0 at 0 ms.
 fn speak(uplink: &mut Uplink, pieces: std::ops::Range<u16>) {
     for n in pieces {
-        assert_eq!(uplink.push(piece(n)), Kept::Whole);
+        assert_eq!(uplink.push(ms(0), piece(n)), Kept::Whole);
         assert_eq!(flow(uplink, ms(20 * u64::from(n))), [n]);
     }
 }
@@ -64,7 +64,7 @@ fn replayed(uplink: &mut Uplink, at: Moment) -> Vec<u16> {
 fn a_live_connection_gets_audio_at_once_even_in_bursts() {
     let mut uplink = open();
     for n in 0..10 {
-        uplink.push(piece(n));
+        uplink.push(ms(0), piece(n));
     }
     assert_eq!(flow(&mut uplink, ms(1000)), (0..10).collect::<Vec<_>>());
     assert!(uplink.is_clear());
@@ -76,7 +76,7 @@ fn h1_held_audio_goes_in_order_at_the_pace_the_provider_takes() {
     let mut uplink = open();
     uplink.shut();
     for n in 0..100 {
-        assert_eq!(uplink.push(piece(n)), Kept::Whole);
+        assert_eq!(uplink.push(ms(0), piece(n)), Kept::Whole);
     }
     assert_eq!(uplink.held(), ms(2000));
     assert_eq!(
@@ -89,7 +89,7 @@ fn h1_held_audio_goes_in_order_at_the_pace_the_provider_takes() {
     while let Some(wake) = uplink.next_wake() {
         now = now.max(wake);
         while ms(20 * u64::from(live)) <= now {
-            uplink.push(piece(live));
+            uplink.push(ms(0), piece(live));
             live += 1;
         }
         all.extend(flow(&mut uplink, now));
@@ -117,7 +117,7 @@ fn h2_what_is_older_than_the_hold_is_dropped_oldest_first_and_counted() {
     uplink.shut();
     let mut dropped = 0;
     for n in 0..300 {
-        if let Kept::DroppedOldest(pieces) = uplink.push(piece(n)) {
+        if let Kept::DroppedOldest(pieces) = uplink.push(ms(0), piece(n)) {
             dropped += pieces;
         }
     }
@@ -219,7 +219,7 @@ fn h5_what_a_dead_connection_swallowed_is_kept_since_the_last_sign_of_life() {
 fn in_silence_little_is_kept() {
     let mut uplink = open();
     for n in 0..1000 {
-        uplink.push(piece(n));
+        uplink.push(ms(0), piece(n));
         flow(&mut uplink, ms(20 * u64::from(n)));
         if n % 100 == 0 {
             uplink.received(uplink.sent());
@@ -233,10 +233,10 @@ fn in_silence_little_is_kept() {
 fn a_manual_turn_is_repeated_with_its_marks_and_forgotten_with_them() {
     let mut uplink = open();
     uplink.speech_began(ms(90_000), 1);
-    uplink.push(Piece::Begins);
+    uplink.push(ms(0), Piece::Begins);
     assert_eq!(flow(&mut uplink, ms(0)), [10_001]);
     speak(&mut uplink, 1..100);
-    uplink.push(Piece::Ends);
+    uplink.push(ms(0), Piece::Ends);
     flow(&mut uplink, ms(2000));
     uplink.speech_ended(ms(90_000));
     let again = replayed(&mut uplink, ms(2000));
@@ -251,7 +251,7 @@ fn a_connection_that_was_only_shut_goes_on_where_it_stopped() {
     let mut uplink = open();
     speak(&mut uplink, 0..50);
     uplink.shut();
-    uplink.push(piece(50));
+    uplink.push(ms(0), piece(50));
     uplink.reopen();
     assert_eq!(flow(&mut uplink, ms(1100)), [50], "and hears nothing twice");
 }
@@ -261,7 +261,7 @@ fn s4_early_audio_is_kept_and_the_newest_is_dropped() {
     let mut uplink = Uplink::new(RATE, ms(5_000));
     let mut dropped = 0;
     for n in 0..1700 {
-        dropped += usize::from(uplink.push(piece(n)) == Kept::DroppedNewest);
+        dropped += usize::from(uplink.push(ms(0), piece(n)) == Kept::DroppedNewest);
     }
     assert_eq!(dropped, 1700 - EARLY_BYTES / 640);
     uplink.open(ms(0), &provider());
@@ -347,15 +347,15 @@ fn x5_utterances_that_are_never_understood_are_bounded() {
 fn s4_early_audio_is_not_cut_to_the_hold_while_it_catches_up() {
     let mut uplink = Uplink::new(RATE, ms(5_000));
     for n in 0..400 {
-        uplink.push(piece(n));
+        uplink.push(ms(0), piece(n));
     }
     uplink.open(ms(0), &provider());
-    assert_eq!(uplink.push(piece(400)), Kept::Whole);
+    assert_eq!(uplink.push(ms(0), piece(400)), Kept::Whole);
     assert_eq!(flow(&mut uplink, ms(0)).first(), Some(&0));
     while let Some(wake) = uplink.next_wake() {
         flow(&mut uplink, wake);
     }
     uplink.shut();
-    let dropped = (0..400).filter(|n| uplink.push(piece(*n)) != Kept::Whole);
+    let dropped = (0..400).filter(|n| uplink.push(ms(0), piece(*n)) != Kept::Whole);
     assert!(dropped.count() > 0, "afterwards it is the hold that counts");
 }

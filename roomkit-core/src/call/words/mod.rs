@@ -248,6 +248,7 @@ impl Words {
                     role,
                     text,
                     item_id: None,
+                    since: answer.began,
                     barge_in: answer.cut.is_some(),
                     chain_depth: answer.chain_depth,
                 };
@@ -351,6 +352,7 @@ impl Words {
         let said = News::Final {
             role: Role::Assistant,
             item_id: answer.item_id,
+            since: answer.began,
             barge_in: answer.cut.is_some(),
             chain_depth: answer.chain_depth,
             text,

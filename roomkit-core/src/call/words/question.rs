@@ -21,6 +21,8 @@ pub(super) struct Utterance {
     pub(super) number: u64,
     pub(super) item_id: Option<ItemId>,
     pub(super) began: Moment,
+    /// It may have been said since then.
+    pub(super) since: Moment,
     pub(super) barge_in: bool,
     /// When the user finished, if they have and a final is due.
     pub(super) awaited: Option<Moment>,
@@ -38,6 +40,7 @@ impl Utterance {
             number,
             item_id,
             began,
+            since: began,
             barge_in: false,
             awaited: None,
             said: false,
@@ -48,10 +51,11 @@ impl Utterance {
 }
 
 impl Words {
-    /// Gives the number of the utterance, which it had already if a connection was lost in it.
+    /// Gives the number of the utterance, which it had already if a connection was lost in it. It may
+    /// have been said `since` then.
     pub(in crate::call) fn user_began(
         &mut self,
-        at: Moment,
+        (at, since): (Moment, Moment),
         item_id: Option<ItemId>,
         barge_in: bool,
     ) -> u64 {
@@ -64,11 +68,13 @@ impl Words {
             utterance.carried = None;
             utterance.item_id = item_id;
             utterance.barge_in |= barge_in;
+            utterance.since = utterance.since.min(since);
             return utterance.number;
         }
         self.serial += 1;
         let number = self.serial;
         self.keep(Utterance {
+            since,
             barge_in,
             ..Utterance::new(number, item_id, at)
         });
@@ -124,10 +130,11 @@ impl Words {
         self.tell_question(at, news, finished);
     }
 
-    /// Gives the number of the utterance that is written down with this.
+    /// Gives the number of the utterance that is written down with this. If that is not known, it may
+    /// have been said `since` then.
     pub(in crate::call) fn user_final(
         &mut self,
-        at: Moment,
+        (at, mut since): (Moment, Moment),
         item_id: Option<ItemId>,
         text: String,
     ) -> Option<u64> {
@@ -140,6 +147,7 @@ impl Words {
             let utterance = &mut self.utterances[place];
             number = Some(utterance.number);
             (began, barge_in, finished) = (utterance.began, utterance.barge_in, utterance.awaited);
+            since = utterance.since;
             if utterance.awaited.is_some() || item_id.is_some() {
                 self.utterances.remove(place);
             } else {
@@ -152,6 +160,7 @@ impl Words {
                 role,
                 text,
                 item_id,
+                since,
                 barge_in,
                 chain_depth,
             };

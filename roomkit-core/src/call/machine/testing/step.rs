@@ -131,6 +131,7 @@ pub(super) fn command(step: &Step) -> Option<Command> {
         Step::Deliver(strategy) => Command::Deliver {
             text: "news".into(),
             strategy: *strategy,
+            taken: None,
         },
         Step::Raw => Command::Raw(Value::Null),
         Step::HandOver => Command::HandOver,

@@ -1,7 +1,10 @@
 //! Greetings, and words that wait until nobody speaks (contract A8).
 
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::{
+    call::machine::given::DELIVERIES,
     provider::{Continuation, ProviderError, ProviderErrorKind, ResumeToken},
     voice::DeliveryStrategy,
 };
@@ -17,7 +20,12 @@ impl Scripted {
 
     fn deliver(&mut self, text: &str, strategy: DeliveryStrategy) -> &mut Self {
         let text = text.into();
-        self.command(Command::Deliver { text, strategy })
+        let taken = None;
+        self.command(Command::Deliver {
+            text,
+            strategy,
+            taken,
+        })
     }
 
     fn given(&self) -> Vec<(String, bool)> {
@@ -96,14 +104,32 @@ fn a8_a_delivery_does_not_wait_for_ever() {
 fn a8_queued_deliveries_go_together_and_others_one_by_one() {
     let mut call = Scripted::new();
     call.response("r1");
-    for text in ["one", "two"] {
-        call.deliver(text, DeliveryStrategy::Queued);
-    }
+    call.deliver("one", DeliveryStrategy::Queued);
     call.deliver("three", DeliveryStrategy::WAIT_FOR_IDLE);
+    call.deliver("two", DeliveryStrategy::Queued);
     call.response_ends("r1", ResponseStatus::Completed);
     assert_eq!(call.texts(), ["one\n\ntwo"]);
     call.answer("r2", "well", ms(100)).pass(ms(400));
     assert_eq!(call.texts(), ["one\n\ntwo", "three"]);
+}
+
+#[test]
+fn r11_a_text_that_finds_too_many_waiting_is_not_taken() {
+    let mut call = Scripted::new();
+    call.response("r1");
+    let mut deliver = || {
+        let (taken, is_taken) = oneshot::channel();
+        call.command(Command::Deliver {
+            text: "news".into(),
+            strategy: DeliveryStrategy::Queued,
+            taken: Some(taken),
+        });
+        is_taken.blocking_recv()
+    };
+    for _ in 0..DELIVERIES {
+        assert_eq!(deliver(), Ok(true));
+    }
+    assert_eq!(deliver(), Ok(false));
 }
 
 #[test]
@@ -166,6 +192,18 @@ fn k7_noise_does_not_keep_words_for_ever() {
     assert_eq!(call.texts(), [""; 0]);
     call.pass(ms(20));
     assert_eq!(call.texts(), ["first", "second"]);
+}
+
+#[test]
+fn k7_words_wait_for_nobody_who_is_not_taken_to_speak_any_more() {
+    let mut call = automatic();
+    call.user_starts("u1");
+    call.deliver("your taxi is here", DeliveryStrategy::Immediate);
+    // He sends nothing: after 3 s that is silence, of which 10 s are made.
+    call.pass(ms(12_900));
+    assert_eq!(call.texts(), [""; 0]);
+    call.pass(ms(100));
+    assert_eq!(call.texts(), ["your taxi is here"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod ids;
 mod owed;
+mod results;
 
 use super::*;
 use crate::{

@@ -1,5 +1,7 @@
 //! What of a call is recorded, and when (contracts V1–V3).
 
+mod late;
+
 use super::*;
 use crate::{
     client_protocol::ServerMessage,

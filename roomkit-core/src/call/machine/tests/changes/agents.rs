@@ -1,6 +1,7 @@
 //! Agents that hand the caller on (contracts S10, K2, K5, K7).
 
 use super::*;
+use crate::voice::DeliveryStrategy;
 
 #[test]
 fn k7_the_next_agent_answers_and_it_is_asked_once() {
@@ -112,6 +113,73 @@ fn k7_h1_an_agent_that_takes_another_connection_answers_there_and_nobody_before(
         call.pass(ms(1));
         assert_eq!(call.agents(), ["billing"]);
     }
+}
+
+/// A text for the caller waits for a quiet moment.
+fn deliver(call: &mut Scripted) {
+    call.command(Command::Deliver {
+        text: "your taxi is here".into(),
+        strategy: DeliveryStrategy::Queued,
+        taken: None,
+    });
+}
+
+#[test]
+fn k7_r11_nothing_is_delivered_by_the_agent_that_hands_the_caller_over() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.tool_call("c1").tool_cleared("c1");
+        deliver(&mut call);
+        call.hands_off("c1", agent("billing", UpdateWay::NewConnection));
+        call.pass(ms(100));
+        assert_eq!(call.order(), [""; 0], "overlaps: {overlaps}");
+        assert_eq!(call.dialled().len(), 1);
+        call.connected(capabilities);
+        assert_eq!(call.order(), ["respond"], "the agent takes over first");
+        call.answer("r1", "this is billing", ms(100)).pass(ms(500));
+        assert_eq!(call.order(), ["respond", "text", "respond"]);
+    }
+}
+
+#[test]
+fn k7_the_agent_that_hands_the_caller_over_is_not_asked_about_another_result() {
+    for overlaps in [false, true] {
+        let mut capabilities = rigid();
+        capabilities.overlaps = overlaps;
+        let mut call = Scripted::with(settings(), capabilities.clone());
+        call.response("r1")
+            .tool_call("c1")
+            .tool_call("c2")
+            .tool_cleared("c1")
+            .tool_cleared("c2")
+            .hands_off("c2", agent("billing", UpdateWay::NewConnection))
+            .tool_answers("c1")
+            .response_ends("r1", ResponseStatus::Completed)
+            .pass(ms(100));
+        assert_eq!(call.order(), ["result"], "overlaps: {overlaps}");
+        assert_eq!(call.dialled().len(), 1);
+        call.connected(capabilities).pass(ms(100));
+        assert_eq!(call.order(), ["result", "respond"]);
+    }
+}
+
+#[test]
+fn k7_h1_a_hand_off_that_is_tried_again_waits_for_no_quiet_moment() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    let mut call = Scripted::with(settings(), overlapping.clone());
+    call.tool_call("c1")
+        .tool_call("c2")
+        .tool_cleared("c1")
+        .tool_cleared("c2")
+        .hands_off("c2", agent("billing", UpdateWay::NewConnection))
+        .tool_answers("c1");
+    call.fails(ProviderErrorKind::Network).pass(ms(500));
+    assert_eq!(call.dialled().len(), 2);
+    call.connected(overlapping);
+    assert_eq!(call.order(), ["result", "respond"]);
 }
 
 #[test]
@@ -261,6 +329,7 @@ fn k7_h2_nobody_is_asked_before_the_agent_that_takes_one_more_connection() {
         let mut capabilities = rigid();
         capabilities.continuation = continuation;
         let mut call = handed_over_meanwhile(&capabilities, UpdateWay::NewConnection);
+        deliver(&mut call);
         call.pass(ms(1));
         assert_eq!(call.order(), [""; 0], "{continuation:?}");
         let setup = call.dialled().pop().unwrap().setup;

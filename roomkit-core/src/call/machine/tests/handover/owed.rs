@@ -124,6 +124,7 @@ fn r11_h4_a_delivery_does_not_overtake_an_answer_that_was_owed_by_a_lost_connect
     call.command(Command::Deliver {
         text: "your taxi is here".into(),
         strategy: DeliveryStrategy::WAIT_FOR_IDLE,
+        taken: None,
     });
     let from = call.log.len();
     call.connects(resuming()).pass(ms(5000));
@@ -301,7 +302,7 @@ fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
 }
 
 /// How often it was asked for a response, by words too.
-fn requests(told: &[ProviderCommand]) -> usize {
+pub(super) fn requests(told: &[ProviderCommand]) -> usize {
     let asks = |command: &&ProviderCommand| {
         matches!(
             command,
