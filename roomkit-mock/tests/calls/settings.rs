@@ -1,15 +1,21 @@
-//! The vendor's settings of channel, agent and session, and how they go together (contracts S5, S10),
-//! through the public API.
+//! The vendor's settings of channel, agent and session: how they go together, and what is refused
+//! (contracts S5, S10), through the public API.
+
+use std::sync::Arc;
 
 use roomkit_core::{
-    SessionOptions,
+    RealtimeVoiceChannel, SessionOptions,
+    error::StartError,
     provider::{HistorySupport, RealtimeVoiceProvider, UpdateSupport, UpdateWay},
-    voice::{Agent, Updated},
+    voice::{Agent, RealtimeVoiceChannelBuilder, Updated},
 };
-use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+use roomkit_mock::{
+    MockConnection, MockRealtimeProvider, MockRealtimeTransport,
+    echo::{EchoConfig, EchoProvider},
+};
 use serde_json::{Map, Value, json};
 
-use crate::support::{House, settle, soon};
+use crate::support::{House, ROOM, VOICE, lobby, settle, soon};
 
 fn map(settings: Value) -> Map<String, Value> {
     settings.as_object().cloned().unwrap()
@@ -74,4 +80,43 @@ async fn s5_the_settings_of_a_session_are_a_layer_over_those_of_channel_and_agen
         json!({"input_codec": "pcm"}),
     ];
     assert_eq!(layers(&house.provider), [expected]);
+}
+
+fn echo(transport: &MockRealtimeTransport) -> RealtimeVoiceChannelBuilder {
+    let provider = EchoProvider::new(EchoConfig::default()).unwrap();
+    RealtimeVoiceChannel::builder(VOICE, Arc::new(provider), Arc::new(transport.clone()))
+}
+
+#[test]
+fn s5_what_can_be_seen_to_be_wrong_with_a_channel_is_refused_when_it_is_built() {
+    let wrong = |change: fn(RealtimeVoiceChannelBuilder) -> RealtimeVoiceChannelBuilder| {
+        let built = change(echo(&MockRealtimeTransport::new())).build();
+        built.unwrap_err().to_string()
+    };
+    let error = wrong(|voice| voice.provider_config(map(json!({"top_pp": 0.9}))));
+    assert!(error.starts_with("provider_config.top_pp: "), "{error}");
+    assert!(wrong(|voice| voice.voice(" ")).contains("voice"));
+    assert!(wrong(|voice| voice.temperature(9.0)).contains("temperature"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_what_can_be_seen_to_be_wrong_with_a_session_is_refused_before_its_client_is_accepted() {
+    let transport = MockRealtimeTransport::new();
+    let voice = echo(&transport).build().unwrap();
+    let _kit = lobby(&voice).await;
+    for (options, named) in [
+        (
+            SessionOptions::new().provider_config("top_pp", 0.9),
+            "top_pp",
+        ),
+        (SessionOptions::new().voice(""), "voice"),
+        (SessionOptions::new().temperature(-1.0), "temperature"),
+    ] {
+        let start = voice.start_session_with(ROOM, "ann", MockConnection::new(), options);
+        let error = soon(start).await.unwrap_err();
+        assert!(matches!(error, StartError::Config(_)), "{error:?}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    assert!(transport.clients().is_empty());
+    assert_eq!(voice.sessions(), []);
 }
