@@ -212,24 +212,24 @@ enum Line<'a> {
 impl Files {
     fn create(sink: &FileSink, info: &RecordingInfo) -> io::Result<Self> {
         let id = info.session_id.as_str();
-        let (name, sidecar) = files::create_sidecar(&sink.directory, id)?;
-        let name = format!("{name}.{}", sink.format.extension());
-        let file = files::create(&sink.directory.join(&name))?;
-        let audio = match &sink.format {
-            Format::Wav { rate } => Audio::Wav(Wav::new(file, *rate)?),
-            Format::OggOpus(config) => {
-                let serial = RandomState::new().hash_one(id) as u32;
-                Audio::OggOpus(Box::new(OggOpus::new(file, serial, config)?))
-            }
-        };
-        let mut files = Self { audio, sidecar };
-        files.note(&Line::Session {
-            format: sink.format.name(),
-            audio: &name,
-            channels: ["caller", "ai"],
-            info,
-        })?;
-        Ok(files)
+        files::create_pair(&sink.directory, id, sink.format.extension(), |new| {
+            let audio = match &sink.format {
+                Format::Wav { rate } => Audio::Wav(Wav::new(new.audio, *rate)?),
+                Format::OggOpus(config) => {
+                    let serial = RandomState::new().hash_one(id) as u32;
+                    Audio::OggOpus(Box::new(OggOpus::new(new.audio, serial, config)?))
+                }
+            };
+            let sidecar = new.sidecar;
+            let mut files = Self { audio, sidecar };
+            files.note(&Line::Session {
+                format: sink.format.name(),
+                audio: &new.audio_name,
+                channels: ["caller", "ai"],
+                info,
+            })?;
+            Ok(files)
+        })
     }
 
     /// Writes a line of the sidecar, in one piece.
