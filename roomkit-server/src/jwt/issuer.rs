@@ -46,6 +46,8 @@ struct Inner {
     keys: RwLock<Keys>,
     /// When the keys were last asked for because of a token. Held while they are.
     asked: Arc<Mutex<Option<Instant>>>,
+    /// Held while keys are read, so that of two sets the one that was asked for later is taken.
+    reading: Mutex<()>,
 }
 
 /// The keys of the issuer's set. Cheap to clone.
@@ -157,6 +159,7 @@ impl Jwt {
 
     /// Reads the keys as they are now.
     pub(crate) async fn fetch(&self) -> Result<(), ConfigError> {
+        let _reading = self.0.reading.lock().await;
         let Some(source) = self.source() else {
             return Ok(());
         };
@@ -166,21 +169,16 @@ impl Jwt {
         Ok(())
     }
 
-    /// Takes what was read since of the same configuration: a file's keys, or an address's authorities,
-    /// by which its keys are fetched; if that fails, those known stay.
+    /// Reads the keys anew where the same configuration has them now, by an address's authorities as
+    /// they are now; if that fails, those known stay.
     pub(crate) async fn read_as(&self, read: &Self) {
         let source = read.source();
-        let is_file = source.as_ref().is_some_and(|source| source.is_file());
         *self
             .0
             .source
             .write()
             .unwrap_or_else(PoisonError::into_inner) = source;
-        if is_file {
-            self.take(read.keys().now.to_vec());
-        } else {
-            self.try_fetch().await;
-        }
+        self.try_fetch().await;
     }
 
     /// Reads the keys again and again; what cannot be read leaves those there are. Never returns.
@@ -348,6 +346,7 @@ impl Inner {
                 withdrawn: Arc::default(),
             }),
             asked: Arc::default(),
+            reading: Mutex::default(),
         }
     }
 }

@@ -152,6 +152,36 @@ async fn x2_who_hangs_up_neither_has_the_keys_asked_for_again_nor_keeps_them_fro
 }
 
 #[tokio::test]
+async fn x7_keys_that_were_asked_for_before_a_reload_do_not_replace_those_it_read() {
+    let (old, new) = (Signer::es256(), Signer::es256());
+    let (before, since) = (
+        Site::start(set(&[old.jwk("old")])).await,
+        Site::start(set(&[new.jwk("new")])).await,
+    );
+    let at = |site: &Site| Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    let (jwt, reloaded) = (at(&before), at(&since));
+    let hold = before.held.write().await;
+    let (refreshed, reread) = (jwt.clone(), jwt.clone());
+    let refresh = tokio::spawn(async move { refreshed.fetch().await });
+    while before.asked() == 0 {
+        yield_now().await;
+    }
+    let reload = tokio::spawn(async move { reread.read_as(&reloaded).await });
+    // Time enough to be answered, if it did not wait.
+    for _ in 0..100_000 {
+        if reload.is_finished() {
+            break;
+        }
+        yield_now().await;
+    }
+    drop(hold);
+    refresh.await.unwrap().unwrap();
+    reload.await.unwrap();
+    assert!(admits(&jwt, &token(&new, "new")).await);
+    assert!(!admits(&jwt, &token(&old, "old")).await);
+}
+
+#[tokio::test]
 async fn x2_an_address_that_fails_leaves_the_keys_there_are() {
     let signer = Signer::es256();
     let site = Site::start(set(&[signer.jwk("a")])).await;
