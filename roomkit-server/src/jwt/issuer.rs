@@ -15,7 +15,7 @@ use roomkit_dial::secret_from_env;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, watch},
     time::{Instant, sleep},
 };
 
@@ -44,6 +44,8 @@ struct Inner {
     source: RwLock<Option<Arc<Source>>>,
     refresh: Duration,
     keys: RwLock<Keys>,
+    /// Says that they were read, and some may be withdrawn.
+    read_again: watch::Sender<()>,
     /// When the keys were last asked for because of a token. Held while they are.
     asked: Arc<Mutex<Option<Instant>>>,
     /// Held while keys are read, so that of two sets the one that was asked for later is taken.
@@ -222,6 +224,11 @@ impl Jwt {
         self.0.expected.identity(&payload, purpose, now)
     }
 
+    /// Says that keys were read, and some may be withdrawn.
+    pub(crate) fn read_again(&self) -> watch::Sender<()> {
+        self.0.read_again.clone()
+    }
+
     /// Whether a token that was taken still would be, had it not expired meanwhile: its key has not
     /// been withdrawn.
     pub(crate) fn still_takes(&self, token: &str) -> bool {
@@ -317,8 +324,11 @@ impl Jwt {
     }
 
     fn take(&self, read: Vec<Key>) {
-        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *keys = keys.replaced_by(read);
+        {
+            let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+            *keys = keys.replaced_by(read);
+        }
+        self.0.read_again.send_replace(());
     }
 
     fn source(&self) -> Option<Arc<Source>> {
@@ -345,6 +355,7 @@ impl Inner {
                 now: keys.into(),
                 withdrawn: Arc::default(),
             }),
+            read_again: watch::Sender::default(),
             asked: Arc::default(),
             reading: Mutex::default(),
         }
