@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{House, ROOM, VOICE, lobby, settle, soon};
 
-fn map(settings: Value) -> Map<String, Value> {
+fn map(settings: &Value) -> Map<String, Value> {
     settings.as_object().cloned().unwrap()
 }
 
@@ -42,7 +42,7 @@ async fn s10_a_session_begins_as_an_agent_with_the_settings_of_one_that_becomes_
     let house = House::of(provider, MockRealtimeTransport::new(), |voice| {
         let vad = json!({"type": "server_vad", "threshold": 0.7});
         voice
-            .provider_config(map(json!({ "turn_detection": vad })))
+            .provider_config(map(&json!({ "turn_detection": vad })))
             .agents([Agent::new("slow", "take your time").provider_config("turn_detection", slow)])
     })
     .await;
@@ -65,7 +65,7 @@ async fn s10_a_session_begins_as_an_agent_with_the_settings_of_one_that_becomes_
 async fn s5_the_settings_of_a_session_are_a_layer_over_those_of_channel_and_agent() {
     let house = House::with(|voice| {
         voice
-            .provider_config(map(json!({"codec": "pcmu"})))
+            .provider_config(map(&json!({"codec": "pcmu"})))
             .agents([Agent::new("slow", "take your time").provider_config("speed", 0.9)])
     })
     .await;
@@ -93,7 +93,7 @@ fn s5_what_can_be_seen_to_be_wrong_with_a_channel_is_refused_when_it_is_built() 
         let built = change(echo(&MockRealtimeTransport::new())).build();
         built.unwrap_err().to_string()
     };
-    let error = wrong(|voice| voice.provider_config(map(json!({"top_pp": 0.9}))));
+    let error = wrong(|voice| voice.provider_config(map(&json!({"top_pp": 0.9}))));
     assert!(error.starts_with("provider_config.top_pp: "), "{error}");
     assert!(wrong(|voice| voice.voice(" ")).contains("voice"));
     assert!(wrong(|voice| voice.temperature(9.0)).contains("temperature"));
