@@ -179,8 +179,9 @@ async fn x7_keys_that_were_asked_for_before_a_reload_do_not_replace_those_it_rea
     drop(hold);
     refresh.await.unwrap().unwrap();
     reload.await.unwrap();
-    assert!(admits(&jwt, &token(&new, "new")).await);
-    assert!(!admits(&jwt, &token(&old, "old")).await);
+    let withdrawn = read(&jwt, &token(&old, "old"));
+    assert_eq!(withdrawn, Err(Refused::UnknownKey));
+    assert!(read(&jwt, &token(&new, "new")).is_ok());
 }
 
 #[tokio::test]
