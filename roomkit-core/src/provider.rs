@@ -39,9 +39,9 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     /// What a connection can do when a session overrides nothing.
     fn capabilities(&self) -> ProviderCapabilities;
 
-    /// Checks a change of a session that is set up with `setup`, without sending anything, and says
-    /// how it can be made; what it does not change is not looked at. Unless implemented every value
-    /// is taken, in the ways of [`ProviderCapabilities::updates`].
+    /// Checks what a session is set up with and a change of that, without sending anything, and says
+    /// how the change can be made. When a channel is built or a session starts, it changes nothing.
+    /// Unless implemented every value is taken, in the ways of [`ProviderCapabilities::updates`].
     ///
     /// # Errors
     /// A value that can be seen to be wrong; the error names the field.

@@ -149,7 +149,10 @@ impl RealtimeSession {
         self.live().recording = state;
     }
 
-    pub(crate) fn recording_granted(&self) -> bool {
+    /// Whether the host has consented to its recording, by its settings or later. One that is about to
+    /// begin is then recorded as soon as it has, unless that is
+    /// [paused](crate::RealtimeVoiceChannel::pause_recording) by then.
+    pub fn recording_granted(&self) -> bool {
         self.live().recording_granted
     }
 

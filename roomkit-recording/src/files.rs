@@ -31,8 +31,21 @@ pub(crate) fn check_directory(directory: &Path) -> Result<(), ConfigError> {
         })
 }
 
-/// A new sidecar, and the name that its recording's files share.
-pub(crate) fn create_sidecar(directory: &Path, id: &str) -> io::Result<(String, File)> {
+/// The new files of a recording.
+pub(crate) struct Pair {
+    pub(crate) audio_name: String,
+    pub(crate) audio: File,
+    pub(crate) sidecar: File,
+}
+
+/// Makes the files of a recording, called after the first name of which neither is there, and begins
+/// them. What cannot be begun is not left behind.
+pub(crate) fn create_pair<T>(
+    directory: &Path,
+    id: &str,
+    extension: &str,
+    begin: impl FnOnce(Pair) -> io::Result<T>,
+) -> io::Result<T> {
     let stem = stem(id);
     for number in 1..=MOST {
         let name = if number == 1 {
@@ -40,12 +53,38 @@ pub(crate) fn create_sidecar(directory: &Path, id: &str) -> io::Result<(String, 
         } else {
             format!("{stem}-{number}")
         };
-        match create(&directory.join(format!("{name}.jsonl"))) {
+        let audio_name = format!("{name}.{extension}");
+        let sidecar = directory.join(format!("{name}.jsonl"));
+        let audio = directory.join(&audio_name);
+        match create_both(&sidecar, &audio) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            created => return created.map(|file| (name, file)),
+            Err(error) => return Err(error),
+            Ok((sidecar_file, audio_file)) => {
+                let pair = Pair {
+                    audio_name,
+                    audio: audio_file,
+                    sidecar: sidecar_file,
+                };
+                return begin(pair).inspect_err(|_| {
+                    remove(&sidecar);
+                    remove(&audio);
+                });
+            }
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Both of these files, or none.
+fn create_both(one: &Path, other: &Path) -> io::Result<(File, File)> {
+    let first = create(one)?;
+    let second = create(other).inspect_err(|_| remove(one))?;
+    Ok((first, second))
+}
+
+/// Removes what was just made. If that fails, what made it superfluous is what is told.
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
 }
 
 /// A new file, which nobody but its owner may read.
@@ -87,5 +126,20 @@ mod tests {
             assert_eq!(stem(id), expected);
         }
         assert_eq!(stem(&"x".repeat(1000)).len(), LONGEST);
+    }
+
+    #[test]
+    fn v5_what_cannot_be_begun_is_not_left_behind() {
+        let name = format!("roomkit-recording-{}-begun", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let full = |pair: Pair| {
+            assert_eq!(pair.audio_name, "a.wav");
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let error = create_pair(&directory, "a", "wav", full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir(&directory).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use roomkit_core::{
     },
 };
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::{
     config::{OggOpusConfig, WavConfig},
@@ -25,11 +27,16 @@ use crate::{
     wav::Wav,
 };
 
+/// Threads of the process that may wait for a sink's disk. One that hangs gives back none, and others
+/// need some too, such as who looks up a name.
+const THREADS: usize = 64;
+
 /// Keeps recordings in a directory, two files for each.
 #[derive(Debug, Clone)]
 pub struct FileSink {
     directory: PathBuf,
     format: Format,
+    threads: Threads,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +72,7 @@ impl FileSink {
         Ok(Self {
             directory: directory.to_owned(),
             format,
+            threads: Threads::new(),
         })
     }
 }
@@ -84,8 +92,11 @@ impl RecordingSink for FileSink {
 
     async fn open(&self, info: RecordingInfo) -> Result<Box<dyn RecordingWriter>, RecordingError> {
         let sink = self.clone();
-        let files = elsewhere(move || Files::create(&sink, &info)).await?;
-        Ok(Box::new(FileWriter(Some(files))))
+        let files = self.threads.run(move || Files::create(&sink, &info));
+        Ok(Box::new(FileWriter {
+            files: Some(files.await?),
+            threads: self.threads.clone(),
+        }))
     }
 }
 
@@ -105,8 +116,12 @@ impl Format {
     }
 }
 
-/// The files of one recording; absent while they are worked on, and after something went wrong.
-struct FileWriter(Option<Files>);
+/// Writes one recording.
+struct FileWriter {
+    /// Absent while they are worked on, and after something went wrong.
+    files: Option<Files>,
+    threads: Threads,
+}
 
 impl FileWriter {
     async fn work(
@@ -114,11 +129,11 @@ impl FileWriter {
         work: impl FnOnce(&mut Files) -> io::Result<()> + Send + 'static,
     ) -> Result<(), RecordingError> {
         let mut files = self
-            .0
+            .files
             .take()
             .ok_or_else(|| RecordingError::new("the recording has failed before"))?;
-        let files = elsewhere(move || work(&mut files).map(|()| files)).await?;
-        self.0 = Some(files);
+        let done = self.threads.run(move || work(&mut files).map(|()| files));
+        self.files = Some(done.await?);
         Ok(())
     }
 }
@@ -142,15 +157,32 @@ impl RecordingWriter for FileWriter {
     }
 }
 
-/// Runs what may wait for a disk on a thread that may wait.
-async fn elsewhere<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, RecordingError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(|error| RecordingError::new(format!("the file: {error}")))
+/// The threads that may wait for a disk.
+#[derive(Debug, Clone)]
+struct Threads(Arc<Semaphore>);
+
+impl Threads {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(THREADS)))
+    }
+
+    /// Runs what may wait for the disk on one of them, as soon as one is free. Nobody waits for that
+    /// longer than for the disk itself: the engine gives both up together.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, RecordingError> {
+        let failed = |error| RecordingError::new(format!("the file: {error}"));
+        let free = Arc::clone(&self.0).acquire_owned().await;
+        let busy = free.map_err(|error| failed(io::Error::other(error)))?;
+        let working = tokio::task::spawn_blocking(move || {
+            // Whoever asked may have given up; the thread is free when the disk has answered.
+            let _busy = busy;
+            work()
+        });
+        let done = working.await.map_err(io::Error::other).flatten();
+        done.map_err(failed)
+    }
 }
 
 struct Files {
@@ -180,24 +212,24 @@ enum Line<'a> {
 impl Files {
     fn create(sink: &FileSink, info: &RecordingInfo) -> io::Result<Self> {
         let id = info.session_id.as_str();
-        let (name, sidecar) = files::create_sidecar(&sink.directory, id)?;
-        let name = format!("{name}.{}", sink.format.extension());
-        let file = files::create(&sink.directory.join(&name))?;
-        let audio = match &sink.format {
-            Format::Wav { rate } => Audio::Wav(Wav::new(file, *rate)?),
-            Format::OggOpus(config) => {
-                let serial = RandomState::new().hash_one(id) as u32;
-                Audio::OggOpus(Box::new(OggOpus::new(file, serial, config)?))
-            }
-        };
-        let mut files = Self { audio, sidecar };
-        files.note(&Line::Session {
-            format: sink.format.name(),
-            audio: &name,
-            channels: ["caller", "ai"],
-            info,
-        })?;
-        Ok(files)
+        files::create_pair(&sink.directory, id, sink.format.extension(), |new| {
+            let audio = match &sink.format {
+                Format::Wav { rate } => Audio::Wav(Wav::new(new.audio, *rate)?),
+                Format::OggOpus(config) => {
+                    let serial = RandomState::new().hash_one(id) as u32;
+                    Audio::OggOpus(Box::new(OggOpus::new(new.audio, serial, config)?))
+                }
+            };
+            let sidecar = new.sidecar;
+            let mut files = Self { audio, sidecar };
+            files.note(&Line::Session {
+                format: sink.format.name(),
+                audio: &new.audio_name,
+                channels: ["caller", "ai"],
+                info,
+            })?;
+            Ok(files)
+        })
     }
 
     /// Writes a line of the sidecar, in one piece.
@@ -221,6 +253,51 @@ impl Audio {
             // It is whole after each block.
             Self::Wav(_) => Ok(()),
             Self::OggOpus(file) => file.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::RwLock, task::Poll, time::Duration};
+
+    use tokio::{net::lookup_host, runtime::Builder, time::timeout};
+
+    use super::*;
+
+    #[test]
+    fn v4_a_disk_that_hangs_leaves_threads_to_others() {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(THREADS + 1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (threads, disk) = (Threads::new(), Arc::new(RwLock::new(())));
+        let hangs = disk.write().unwrap();
+        let mut recordings: Vec<_> = (0..2 * THREADS)
+            .map(|_| {
+                let disk = Arc::clone(&disk);
+                Box::pin(threads.run(move || {
+                    drop(disk.read());
+                    Ok(())
+                }))
+            })
+            .collect();
+        runtime.block_on(async {
+            poll_fn(|context| {
+                for recording in &mut recordings {
+                    assert!(recording.as_mut().poll(context).is_pending());
+                }
+                Poll::Ready(())
+            })
+            .await;
+            // As every dial does.
+            let found = timeout(Duration::from_secs(30), lookup_host("localhost:1")).await;
+            assert!(found.expect("a thread is left").unwrap().count() > 0);
+        });
+        drop(hangs);
+        for recording in recordings {
+            runtime.block_on(recording).unwrap();
         }
     }
 }

@@ -290,6 +290,28 @@ async fn nothing_is_written_over_and_nobody_else_may_read_it() {
 }
 
 #[tokio::test]
+async fn v5_a_name_is_taken_if_either_of_its_files_is_there() {
+    let directory = Directory::new();
+    let sink = FileSink::ogg_opus(&OggOpusConfig::new(directory.path())).unwrap();
+    let session = RealtimeSession::new("lobby", "ann", "voice", serde_json::Map::new());
+    let id = session.id();
+    let audio = directory.path().join(format!("{id}.opus"));
+    fs::write(&audio, "the sidecar was moved").unwrap();
+    fs::write(directory.path().join(format!("{id}-2.jsonl")), "").unwrap();
+    sink.open(RecordingInfo::new(&session, 24_000))
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(&audio).unwrap(), "the sidecar was moved");
+    let name = format!("{id}-3");
+    assert_eq!(
+        sidecar(directory.path(), &name)[0]["audio"],
+        format!("{name}.opus")
+    );
+    // Nothing is left of what was tried.
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+}
+
+#[tokio::test]
 async fn v4_a_directory_that_goes_away_is_an_error_with_words() {
     let directory = Directory::new();
     let inner = directory.path().join("recordings");

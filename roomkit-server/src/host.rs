@@ -173,13 +173,15 @@ impl Host {
         client: Option<IpAddr>,
     ) -> Result<(), StartError> {
         let App { kit, makers, .. } = &self.app;
-        let claim = makers.claim(id, client).ok_or_else(|| StartError::Busy {
+        let mut claim = makers.claim(id, client).ok_or_else(|| StartError::Busy {
             code: TOO_MANY_OF_ADDRESS,
             message: too_many_of_address(makers.most()),
         })?;
         if self.is_full() {
             self.make_way(&claim).await;
         }
+        // It is made even if its caller is gone meanwhile.
+        claim.stays();
         match kit.create_room(options).await {
             Ok(_room) => {
                 claim.made();
@@ -311,12 +313,13 @@ fn anonymous() -> ParticipantId {
 mod tests {
     use std::pin::pin;
 
-    use futures_util::poll;
+    use futures_util::{FutureExt, poll};
     use roomkit::{
         framework::FrameworkEventKind,
         http::{Identity, StartFailure, StartFailureKind},
         mock::Counters,
     };
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::config::Config;
@@ -383,6 +386,32 @@ mod tests {
             Err(StartError::Room(RoomError::TooManyRooms(1)))
         ));
         assert!(!app.makers.can_make_way(client, &HashSet::new()));
+    }
+
+    #[tokio::test]
+    async fn c5_who_is_gone_meanwhile_has_made_a_room_only_if_it_is_made() {
+        let config =
+            "[metrics]\nenabled = false\n[limits]\nmax_rooms = 1\nmax_rooms_per_address = 1";
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let host = Host::new(&app);
+        let [first, second] = [1, 2].map(|n| Some(IpAddr::from([192, 0, 2, n])));
+        host.named_room(&"one".into(), first).await.unwrap();
+        // It is dropped at once: while a room makes way, and then while its own is made.
+        let starts = |room: &'static str| {
+            let room = RoomId::from(room);
+            host.make_room(&room, (&room).into(), second).now_or_never()
+        };
+        assert!(starts("two").is_none());
+        assert!(app.makers.may_make(second), "there is no such room");
+        while app.kit.open_rooms() > 0 {
+            yield_now().await;
+        }
+        assert!(starts("three").is_none());
+        while app.kit.room("three").await.is_err() {
+            yield_now().await;
+        }
+        assert!(!app.makers.may_make(second));
     }
 
     #[test]

@@ -16,15 +16,17 @@ pub(crate) struct Keys(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     tokens: RwLock<Tokens>,
-    /// Says that some may have been taken away.
+    /// Says that some may have been taken away, by a reload or by their issuer: there is no other while the
+    /// server runs.
     changed: watch::Sender<()>,
 }
 
 impl Keys {
     pub(crate) fn new(tokens: Tokens) -> Self {
+        let changed = tokens.jwt.as_ref().map(Jwt::read_again);
         Self(Arc::new(Inner {
             tokens: RwLock::new(tokens),
-            changed: watch::Sender::default(),
+            changed: changed.unwrap_or_default(),
         }))
     }
 
@@ -41,11 +43,6 @@ impl Keys {
             let tokens = tokens.unwrap_or_else(|| Tokens::only_minted(current.minted.clone()));
             *current = tokens.replacing(&current);
         }
-        self.look_again();
-    }
-
-    /// Has what is open looked at again: an issuer's keys may have been withdrawn.
-    pub(crate) fn look_again(&self) {
         self.0.changed.send_replace(());
     }
 

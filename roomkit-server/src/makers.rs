@@ -85,6 +85,7 @@ impl Makers {
             makers: self.clone(),
             room: room.clone(),
             of_client,
+            stays: false,
         })
     }
 
@@ -177,7 +178,8 @@ impl Makers {
     }
 }
 
-/// A room that is about to be made. It is to be said what came of it.
+/// A room that is about to be made. When this is dropped before that [begins](Self::stays), the claim to it
+/// is withdrawn.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Claim {
@@ -185,11 +187,13 @@ pub(crate) struct Claim {
     room: RoomId,
     /// Its place among the rooms of the client, if that is known.
     of_client: Option<Arc<OfClient>>,
+    stays: bool,
 }
 
 impl Claim {
     /// The room was made by this client, whoever else has claimed it.
-    pub(crate) fn made(self) {
+    pub(crate) fn made(mut self) {
+        self.stays = true;
         let mut rooms = self.makers.rooms();
         match &self.of_client {
             Some(of_client) if !self.counts(&rooms) => {
@@ -202,12 +206,14 @@ impl Claim {
         }
     }
 
-    /// It was not: another's claim stays.
-    pub(crate) fn withdraw(self) {
-        let mut rooms = self.makers.rooms();
-        if self.counts(&rooms) {
-            rooms.made.remove(&self.room);
-        }
+    /// It was not.
+    pub(crate) fn withdraw(mut self) {
+        self.stays = false;
+    }
+
+    /// From here on the room is made, whether or not anybody waits to say so.
+    pub(crate) fn stays(&mut self) {
+        self.stays = true;
     }
 
     /// Whether this client counts as the maker by this claim.
@@ -216,6 +222,16 @@ impl Claim {
         let of_client = self.of_client.as_ref();
         made.zip(of_client)
             .is_some_and(|(made, of_client)| Arc::ptr_eq(made, of_client))
+    }
+}
+
+impl Drop for Claim {
+    /// Another's claim stays.
+    fn drop(&mut self) {
+        let mut rooms = self.makers.rooms();
+        if !self.stays && self.counts(&rooms) {
+            rooms.made.remove(&self.room);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 31] = [
+const METRICS: [(&str, Kind, &str); 32] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -171,6 +171,11 @@ const METRICS: [(&str, Kind, &str); 31] = [
         "roomkit_server_rooms_evicted_total",
         Kind::Counter,
         "Empty rooms that were closed because somebody needed one",
+    ),
+    (
+        "roomkit_server_dashboards_revoked_total",
+        Kind::Counter,
+        "Events sockets that were closed because their token was taken away",
     ),
     ("roomkit_server_info", Kind::Gauge, "1, with the version"),
 ];

@@ -69,7 +69,8 @@ async fn serve(settings: Settings) -> Result<ExitCode, ServerError> {
     let config = settings.clone().into_config()?;
     let log = crate::observe(&config)?;
     let mut signals = Signals::listen()?;
-    // Without a file there is nothing to read again, and a hang-up ends the program as it always did.
+    // Where neither the configuration nor the certificate is in a file there is nothing to read again, and
+    // a hang-up ends the program as it always did.
     let reads_files = settings.config.is_some() || settings.tls_cert.is_some();
     let hang_ups = reads_files.then(HangUps::listen).transpose()?;
     let server = tokio::select! {

@@ -154,11 +154,10 @@ impl Reload {
         if let Some(log) = &self.log {
             log.set_filter(&config.log)?;
         }
-        if let (Some(keys), Some(issuer), Some(read)) = (&self.keys, issuer, read)
+        if let (Some(issuer), Some(read)) = (issuer, read)
             && config.auth.jwt == self.started.auth.jwt
         {
             issuer.read_as(&read).await;
-            keys.look_again();
         }
         Ok(Reloaded {
             needs_restart,

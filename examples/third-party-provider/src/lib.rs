@@ -82,7 +82,11 @@ impl RealtimeVoiceProvider for TinCanProvider {
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
-        if let Some(key) = setup.provider_config.keys().next() {
+        if let Some(key) = setup
+            .provider_layers()
+            .flat_map(serde_json::Map::keys)
+            .next()
+        {
             return Err(ProviderError::new(
                 ProviderErrorKind::InvalidConfig,
                 format!("`provider_config.{key}`: Tin Can has no settings for a session"),

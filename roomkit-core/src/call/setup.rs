@@ -63,15 +63,16 @@ struct State {
 
 impl Setup {
     pub(crate) fn new(
-        setup: SessionSetup,
+        mut setup: SessionSetup,
         toolbox: Arc<Toolbox>,
         tools_of: ToolsOf,
         agent: Option<Arc<str>>,
     ) -> Self {
+        let layers = std::mem::take(&mut setup.provider_changes);
         Self {
             accepted: State {
                 setup,
-                vendor: VendorChanges::default(),
+                vendor: VendorChanges::over_the_channels(&layers),
                 toolbox,
                 tools_of,
                 agent,

@@ -1,4 +1,5 @@
-//! The changes a host has made to the vendor's own settings of a live session.
+//! What a session has of the vendor's own settings besides the channel's: what it began with, and the
+//! changes since.
 
 use std::collections::VecDeque;
 
@@ -17,6 +18,15 @@ const CAPACITY: usize = 128;
 pub(super) struct VendorChanges(VecDeque<Map<String, Value>>);
 
 impl VendorChanges {
+    /// What a session begins with.
+    pub(super) fn over_the_channels(layers: &[Map<String, Value>]) -> Self {
+        let mut changes = Self::default();
+        for layer in layers {
+            changes.push(layer);
+        }
+        changes
+    }
+
     /// Keeps a change. False: in place of the oldest one, which no new connection is told any more.
     pub(super) fn push(&mut self, change: &Map<String, Value>) -> bool {
         self.0.push_back(change.clone());

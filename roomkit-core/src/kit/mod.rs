@@ -256,12 +256,14 @@ impl RoomKit {
         Ok(())
     }
 
-    /// Removes the hooks of this name that are for all rooms; false when there is none.
+    /// Removes the hooks of this name that are for all rooms; false when there is none. Hooks that were
+    /// given no name have their trigger's, all of one trigger the same.
     pub fn remove_hook(&self, name: &str) -> bool {
         self.hooks().remove(None, name)
     }
 
-    /// Removes the hooks of this name from one room; false when there is none.
+    /// Removes the hooks of this name from one room; false when there is none. As with
+    /// [`remove_hook`](Self::remove_hook), hooks without a name of their own go together.
     pub fn remove_room_hook(&self, room: impl Into<RoomId>, name: &str) -> bool {
         self.hooks().remove(Some(&room.into()), name)
     }

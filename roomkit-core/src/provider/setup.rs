@@ -30,10 +30,11 @@ pub struct SessionSetup {
     pub interruptions: bool,
     /// Tools the model may call.
     pub tools: Vec<ToolDefinition>,
-    /// The vendor's own settings for this session, checked by the provider.
+    /// The vendor's own settings of the channel, checked by the provider.
     pub provider_config: Map<String, Value>,
-    /// What was changed of these since the session began, oldest first. How settings go together
-    /// only the provider knows, so it lays them over each other, in this order.
+    /// What the session has besides: its first agent's settings, its own, and what was changed since it
+    /// began, in this order. How settings go together only the provider knows, so it lays them over
+    /// each other; [`provider_layers`](Self::provider_layers) gives all.
     pub provider_changes: Vec<Map<String, Value>>,
     /// Take up the conversation this token stands for. Given only to a provider that
     /// [`resumes`](ProviderCapabilities::resumes). When the vendor refuses it, `connect` fails and
@@ -62,7 +63,7 @@ impl SessionSetup {
         }
     }
 
-    /// The vendor's own settings and the changes of them, each a layer over the one before.
+    /// The vendor's own settings of the channel and the session, each a layer over the one before.
     pub fn provider_layers(&self) -> impl Iterator<Item = &Map<String, Value>> {
         std::iter::once(&self.provider_config).chain(&self.provider_changes)
     }
@@ -88,7 +89,7 @@ impl SessionSetup {
 impl fmt::Debug for SessionSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tools: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
-        let settings: Vec<&String> = self.provider_config.keys().collect();
+        let settings: Vec<&String> = self.provider_layers().flat_map(Map::keys).collect();
         f.debug_struct("SessionSetup")
             .field("session_id", &self.session_id)
             .field("voice", &self.voice)

@@ -232,8 +232,7 @@ impl Known {
             ..self.update.clone()
         };
         setup.update(&update);
-        let settings = self.update.provider_config.clone();
-        setup.provider_config.extend(settings.unwrap_or_default());
+        setup.provider_changes.extend(update.provider_config);
     }
 
     fn change(&self, toolbox: Arc<Toolbox>, tools_from: ToolsFrom) -> Change {

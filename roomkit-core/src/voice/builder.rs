@@ -10,7 +10,7 @@ use crate::{
     call::{CallSettings, Shared},
     error::ConfigError,
     id::{ChannelId, SessionId},
-    provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup, SessionUpdate},
+    provider::{HistorySupport, RealtimeVoiceProvider, SessionSetup},
     recording::Recording,
     tool::{Tool, ToolHandler, ToolSearch, ToolSource},
     transport::RealtimeAudioTransport,
@@ -90,7 +90,7 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
-    /// The provider's own settings for every session.
+    /// The provider's own settings for every session. [`build`](Self::build) asks it about them.
     pub fn provider_config(mut self, config: Map<String, Value>) -> Self {
         self.setup.provider_config = config;
         self
@@ -355,8 +355,6 @@ impl RealtimeVoiceChannelBuilder {
             );
             return Err(ConfigError::field("interruptions", problem));
         }
-        // Its own settings may say the opposite.
-        provider.check_update(&self.setup, &SessionUpdate::default())?;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use super::{
     observers::Observers,
     seed::HistorySeed,
     sources::Sources,
+    update::check_setup,
 };
 use crate::{
     call::{CallSettings, Command, ENDING, PermissionCell, Shared, Toolbox, telling},
@@ -92,7 +93,7 @@ impl RealtimeVoiceChannel {
     pub(super) fn new(builder: RealtimeVoiceChannelBuilder) -> Result<Self, ConfigError> {
         let RealtimeVoiceChannelBuilder {
             id,
-            setup,
+            mut setup,
             tools,
             tool_sources,
             tool_handler,
@@ -104,6 +105,8 @@ impl RealtimeVoiceChannel {
         let tool_search = builder.tool_search.filter(|_| is_told);
         let toolbox = Toolbox::new(tools.clone(), tool_handler.as_ref())?;
         let toolbox = Arc::new(toolbox.searched(tool_search.as_ref())?);
+        setup.tools = toolbox.definitions().to_vec();
+        check_setup(&setup, &*shared.provider)?;
         let ground = Ground {
             setup: &setup,
             provider: &*shared.provider,

@@ -54,7 +54,8 @@ impl SessionOptions {
         self
     }
 
-    /// One of the provider's own settings; those of the channel with other keys stay.
+    /// One of the provider's own settings. The provider lays it over those of the channel and the
+    /// agent, as it does with a change of a live session.
     #[must_use]
     pub fn provider_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.provider_config.insert(key.into(), value.into());
@@ -102,7 +103,9 @@ impl SessionOptions {
         if let Some(temperature) = self.temperature {
             setup.temperature = Some(temperature);
         }
-        setup.provider_config.extend(self.provider_config.clone());
+        if !self.provider_config.is_empty() {
+            setup.provider_changes.push(self.provider_config.clone());
+        }
     }
 }
 

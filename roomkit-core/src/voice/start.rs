@@ -17,6 +17,7 @@ use super::{
     in_room::permissions_of,
     options::SessionOptions,
     recording::recording_of,
+    update::check_setup,
 };
 use crate::{
     call::{Command, NewCall, Opening, PermissionCell, Setup, ToolsOf},
@@ -127,6 +128,7 @@ impl RealtimeVoiceChannel {
         }
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
+        check_setup(&setup, &*inner.shared.provider)?;
         let greeting = options.greeting.clone();
         let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
         session.set_agent(name.clone());

@@ -6,7 +6,7 @@ use super::{agent::AgentRef, channel::RealtimeVoiceChannel};
 use crate::{
     call::{Change, Command},
     error::{ConfigError, UpdateError},
-    provider::SessionUpdate,
+    provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate},
     session::RealtimeSession,
     tool::Tool,
 };
@@ -79,19 +79,29 @@ impl RealtimeVoiceChannel {
     }
 }
 
+/// What can be seen to be wrong with what a session of this provider is to be.
+pub(super) fn check_setup(
+    setup: &SessionSetup,
+    provider: &dyn RealtimeVoiceProvider,
+) -> Result<(), ConfigError> {
+    check_values(setup.voice.as_deref(), setup.temperature)?;
+    provider.check_update(setup, &SessionUpdate::default())?;
+    Ok(())
+}
+
 /// What can be seen to be wrong without knowing the provider, but for the tools.
 pub(super) fn check(update: &SessionUpdate) -> Result<(), ConfigError> {
-    if update
-        .voice
-        .as_ref()
-        .is_some_and(|voice| voice.trim().is_empty())
-    {
+    check_values(update.voice.as_deref(), update.temperature)
+}
+
+fn check_values(voice: Option<&str>, temperature: Option<f32>) -> Result<(), ConfigError> {
+    if voice.is_some_and(|voice| voice.trim().is_empty()) {
         return Err(ConfigError::field(
             "voice",
             "is empty; name one, or leave it out",
         ));
     }
-    if let Some(temperature) = update.temperature
+    if let Some(temperature) = temperature
         && !(0.0..=2.0).contains(&temperature)
     {
         let problem = format!("is {temperature}; use 0 to 2");

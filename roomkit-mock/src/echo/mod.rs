@@ -33,6 +33,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
+use serde_json::{Map, Value};
 
 pub use config::EchoConfig;
 
@@ -65,7 +66,7 @@ impl EchoProvider {
 impl EchoProvider {
     fn config_of(&self, setup: &SessionSetup) -> Result<EchoConfig, ConfigError> {
         let mut layers = setup.provider_layers().cloned();
-        layers.try_fold(self.config.clone(), |config, layer| config.with(layer))
+        layers.try_fold(self.config.clone(), with)
     }
 }
 
@@ -89,7 +90,10 @@ impl RealtimeVoiceProvider for EchoProvider {
         update: &SessionUpdate,
     ) -> Result<UpdateSupport, ConfigError> {
         let now = self.config_of(setup)?;
-        let changed = now.with(update.provider_config.clone().unwrap_or_default())?;
+        let changed = with(
+            now.clone(),
+            update.provider_config.clone().unwrap_or_default(),
+        )?;
         let mut support = capabilities(&changed).updates;
         if changed.sample_rate != now.sample_rate {
             support.provider_config = UpdateWay::Never;
@@ -107,6 +111,12 @@ impl RealtimeVoiceProvider for EchoProvider {
         let (sink, events) = shell::open(Engine::new(config, tools, setup.interruptions));
         Ok(ProviderConnection { info, sink, events })
     }
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `try_fold` wants it.
+fn with(config: EchoConfig, layer: Map<String, Value>) -> Result<EchoConfig, ConfigError> {
+    let changed = config.with(layer);
+    changed.map_err(|error| error.in_section("provider_config"))
 }
 
 fn capabilities(config: &EchoConfig) -> ProviderCapabilities {

@@ -19,6 +19,7 @@ mod observers;
 mod rates;
 mod recording;
 mod rooms;
+mod settings;
 mod spans;
 mod starts;
 mod stats;

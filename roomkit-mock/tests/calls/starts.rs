@@ -474,7 +474,8 @@ async fn s5_a_session_differs_from_its_channel_where_it_says_so() {
     assert_eq!(second.system_prompt.as_deref(), Some("be kind"));
     assert_eq!(second.voice.as_deref(), Some("bass"));
     assert_eq!(second.temperature, Some(0.9));
-    assert_eq!(json!(second.provider_config), json!({"a": 1, "b": 3}));
+    let layers: Vec<_> = second.provider_layers().map(|layer| json!(layer)).collect();
+    assert_eq!(layers, [json!({"a": 1, "b": 2}), json!({"b": 3})]);
     assert_eq!(names(second), ["clock"]);
     assert_eq!(
         json!(other.session.metadata()),

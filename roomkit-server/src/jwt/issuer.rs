@@ -15,7 +15,7 @@ use roomkit_dial::secret_from_env;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, watch},
     time::{Instant, sleep},
 };
 
@@ -44,8 +44,12 @@ struct Inner {
     source: RwLock<Option<Arc<Source>>>,
     refresh: Duration,
     keys: RwLock<Keys>,
+    /// Says that they were read, and some may be withdrawn.
+    read_again: watch::Sender<()>,
     /// When the keys were last asked for because of a token. Held while they are.
     asked: Arc<Mutex<Option<Instant>>>,
+    /// Held while keys are read, so that of two sets the one that was asked for later is taken.
+    reading: Mutex<()>,
 }
 
 /// The keys of the issuer's set. Cheap to clone.
@@ -157,6 +161,7 @@ impl Jwt {
 
     /// Reads the keys as they are now.
     pub(crate) async fn fetch(&self) -> Result<(), ConfigError> {
+        let _reading = self.0.reading.lock().await;
         let Some(source) = self.source() else {
             return Ok(());
         };
@@ -166,21 +171,16 @@ impl Jwt {
         Ok(())
     }
 
-    /// Takes what was read since of the same configuration: a file's keys, or an address's authorities,
-    /// by which its keys are fetched; if that fails, those known stay.
+    /// Reads the keys anew where the same configuration has them now, by an address's authorities as
+    /// they are now; if that fails, those known stay.
     pub(crate) async fn read_as(&self, read: &Self) {
         let source = read.source();
-        let is_file = source.as_ref().is_some_and(|source| source.is_file());
         *self
             .0
             .source
             .write()
             .unwrap_or_else(PoisonError::into_inner) = source;
-        if is_file {
-            self.take(read.keys().now.to_vec());
-        } else {
-            self.try_fetch().await;
-        }
+        self.try_fetch().await;
     }
 
     /// Reads the keys again and again; what cannot be read leaves those there are. Never returns.
@@ -222,6 +222,11 @@ impl Jwt {
             payload.and_then(Result::ok).ok_or(refused)
         })?;
         self.0.expected.identity(&payload, purpose, now)
+    }
+
+    /// Says that keys were read, and some may be withdrawn.
+    pub(crate) fn read_again(&self) -> watch::Sender<()> {
+        self.0.read_again.clone()
     }
 
     /// Whether a token that was taken still would be, had it not expired meanwhile: its key has not
@@ -319,8 +324,11 @@ impl Jwt {
     }
 
     fn take(&self, read: Vec<Key>) {
-        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *keys = keys.replaced_by(read);
+        {
+            let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+            *keys = keys.replaced_by(read);
+        }
+        self.0.read_again.send_replace(());
     }
 
     fn source(&self) -> Option<Arc<Source>> {
@@ -347,7 +355,9 @@ impl Inner {
                 now: keys.into(),
                 withdrawn: Arc::default(),
             }),
+            read_again: watch::Sender::default(),
             asked: Arc::default(),
+            reading: Mutex::default(),
         }
     }
 }

@@ -54,11 +54,6 @@ impl Source {
         Ok(Self::Url(url, client))
     }
 
-    /// Whether nobody has to be asked for the keys.
-    pub(super) fn is_file(&self) -> bool {
-        matches!(self, Self::File(_))
-    }
-
     /// The keys as they are now; the error says what is wrong with them.
     pub(super) async fn read(&self) -> Result<Vec<Key>, String> {
         match self {

@@ -299,9 +299,8 @@ impl Dashboard {
             }
             End::Closed(reason) => (reason.as_str(), close_code::NORMAL),
             End::Revoked => {
-                let reason = "token_revoked";
-                counter!("roomkit_admission_refused_total", "reason" => reason).increment(1);
-                (reason, close_code::POLICY)
+                counter!("roomkit_server_dashboards_revoked_total").increment(1);
+                ("token_revoked", close_code::POLICY)
             }
             End::Failed(error) => {
                 tracing::error!(%error, room_id = %self.room, "a dashboard could not be shown");

@@ -43,8 +43,7 @@ pub(super) async fn change(
     let room = app.kit.room(&id).await;
     room.map_err(|error| room_rejection(&error))?;
     let mut all = app.voice.room_sessions(&id);
-    // One that is about to begin is not recorded yet, so nothing of it is paused or goes on.
-    all.retain(|session| session.state() == RealtimeSessionState::Active);
+    all.retain(|session| session.state() != RealtimeSessionState::Ended);
     let mut sessions = 0;
     let mut busy = None;
     // All of them, whatever becomes of one, and those that seem to wait for consent: it may be on its
@@ -55,7 +54,7 @@ pub(super) async fn change(
             Wished::Paused => app.voice.pause_recording(session),
         };
         match asked {
-            Ok(()) if session.recording() == RecordingState::Waiting => {}
+            Ok(()) if awaits_consent(session) => {}
             Ok(()) => sessions += 1,
             Err(error @ SessionError::Busy(_)) => busy = Some(error),
             // Nothing is kept of it: it is not recorded, nobody has consented, or it is over.
@@ -73,8 +72,12 @@ pub(super) async fn change(
     }
 }
 
+/// One that has consent and is about to begin does not.
+fn awaits_consent(session: &RealtimeSession) -> bool {
+    session.recording() == RecordingState::Waiting && !session.recording_granted()
+}
+
 fn nothing_to_change(sessions: &[RealtimeSession]) -> Rejection {
-    let awaits_consent = |session: &RealtimeSession| session.recording() == RecordingState::Waiting;
     let (code, problem) = if sessions.is_empty() {
         ("no_session", "nobody is on the line in this room")
     } else if sessions.iter().any(awaits_consent) {

@@ -160,8 +160,9 @@ async fn x7_a_dashboard_whose_token_is_taken_away_is_closed_and_the_others_go_on
         assert_eq!(dashboard.close_code, Some(1008));
     }
     drop(counting);
-    let counted = counters.get("roomkit_admission_refused_total", "token_revoked");
-    assert_eq!(counted, 2);
+    let counted = counters.all("roomkit_server_dashboards_revoked_total");
+    assert_eq!(counted.into_values().collect::<Vec<_>>(), [2]);
+    assert!(counters.all("roomkit_admission_refused_total").is_empty());
     let note = json!({"text": "still here?", "visibility": "none"});
     server
         .post("/rooms/lobby/messages?token=caller", note)

@@ -185,6 +185,11 @@ async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
             "transports[0].config.udp_port: ",
         ),
         ("agent", "[channel]\nfirst_agent = 'nobody'", "nobody"),
+        (
+            "setting",
+            "[channel]\nprovider_config = { silence = 5 }",
+            "channel.provider_config.silence",
+        ),
         ("mcp", "[[mcp]]\nurl = 'crm'", "mcp[0].url"),
         (
             "source",

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use roomkit::mock::fake_openai::{FakeOpenAi, Fault, FaultAction, FaultPoint};
 use roomkit_server::{Server, config::Config};
 use serde_json::{Value, json};
 use tokio::{
@@ -191,6 +192,34 @@ async fn v1_whoever_may_write_to_a_room_pauses_its_recordings() {
 
     let text = fs::read_to_string(&directory.files("jsonl")[0]).unwrap();
     assert!(text.contains("thanks") && !text.contains("4111"), "{text}");
+}
+
+#[tokio::test]
+async fn v1_a_call_that_is_about_to_begin_is_paused_too() {
+    // A vendor that never says that the call may begin.
+    let silent = Fault::new(
+        FaultPoint::BeforeSessionCreated,
+        FaultAction::IgnoreSessionUpdates,
+    );
+    let vendor = FakeOpenAi::builder().api_key("sk-test").fault(silent);
+    let vendor = vendor.start().await.unwrap();
+    let provider = format!(
+        "[provider]\nname = 'openai'\nconfig = {{ api_key = 'sk-test', base_url = '{}' }}",
+        vendor.url()
+    );
+    let directory = Directory::new("beginning");
+    let settings = directory.settings(&format!("consent = \"given\"\n{provider}"));
+    let server = TestServer::start(&settings).await;
+    let _caller = server.call("?room=lobby").await;
+    soon(async {
+        while server.get("/rooms/lobby").await.json()["sessions"][0]["recording"] != "off" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let wish = json!({"state": "paused"});
+    let asked = server.post("/rooms/lobby/recording", wish).await;
+    assert_eq!((asked.status, asked.json()), (202, json!({"sessions": 1})));
 }
 
 #[tokio::test]

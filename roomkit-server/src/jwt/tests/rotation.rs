@@ -16,10 +16,12 @@ use tokio::{
     net::TcpListener,
     sync::RwLock,
     task::yield_now,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::{auth::Tokens, minted::Minted};
 
 fn token(signer: &Signer, kid: &str) -> String {
     signer.token(&json!({"alg": "ES256", "kid": kid}), &claims())
@@ -149,6 +151,55 @@ async fn x2_who_hangs_up_neither_has_the_keys_asked_for_again_nor_keeps_them_fro
     assert!(waiting.await);
     assert!(!admits(&jwt, &unknown).await);
     assert_eq!(site.asked(), 1);
+}
+
+#[tokio::test]
+async fn x7_keys_that_were_asked_for_before_a_reload_do_not_replace_those_it_read() {
+    let (old, new) = (Signer::es256(), Signer::es256());
+    let (before, since) = (
+        Site::start(set(&[old.jwk("old")])).await,
+        Site::start(set(&[new.jwk("new")])).await,
+    );
+    let at = |site: &Site| Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    let (jwt, reloaded) = (at(&before), at(&since));
+    let hold = before.held.write().await;
+    let (refreshed, reread) = (jwt.clone(), jwt.clone());
+    let refresh = tokio::spawn(async move { refreshed.fetch().await });
+    while before.asked() == 0 {
+        yield_now().await;
+    }
+    let reload = tokio::spawn(async move { reread.read_as(&reloaded).await });
+    // Time enough to be answered, if it did not wait.
+    for _ in 0..100_000 {
+        if reload.is_finished() {
+            break;
+        }
+        yield_now().await;
+    }
+    drop(hold);
+    refresh.await.unwrap().unwrap();
+    reload.await.unwrap();
+    let withdrawn = read(&jwt, &token(&old, "old"));
+    assert_eq!(withdrawn, Err(Refused::UnknownKey));
+    assert!(read(&jwt, &token(&new, "new")).is_ok());
+}
+
+#[tokio::test]
+async fn x7_what_a_key_has_opened_is_closed_when_its_issuer_withdraws_it() {
+    let (old, new, stranger) = (Signer::es256(), Signer::es256(), Signer::es256());
+    let site = Site::start(set(&[old.jwk("old"), new.jwk("new")])).await;
+    let jwt = Jwt::new(&config(&format!("jwks = '{}'", site.address))).unwrap();
+    jwt.fetch().await.unwrap();
+    let tokens = Tokens::only_minted(Minted::with_drawn_key().unwrap());
+    let doors = crate::keys::Keys::new(tokens.with_issuer(Some(jwt.clone())));
+    let pass = |signer: &Signer, kid| doors.pass(&token(signer, kid), Scope::Watch);
+    let (mut goes, mut stays) = (pass(&old, "old"), pass(&new, "new"));
+    site.answers(StatusCode::OK, set(&[new.jwk("new")]));
+    // A name that is not known has the keys read again.
+    assert!(!admits(&jwt, &token(&stranger, "stranger")).await);
+    let revoked = timeout(Duration::from_secs(30), goes.revoked()).await;
+    assert!(revoked.is_ok(), "it stays open");
+    assert_eq!(stays.revoked().now_or_never(), None);
 }
 
 #[tokio::test]
