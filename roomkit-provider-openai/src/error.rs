@@ -139,6 +139,14 @@ impl VendorError<'_> {
         (!is_of_field || !is_of_account).then_some(kind)
     }
 
+    /// Whether it is about a change of the session, as far as can be seen without the change's id.
+    pub(crate) fn is_of_session(&self) -> bool {
+        let param = self.param.unwrap_or_default();
+        param == "session"
+            || param.starts_with("session.")
+            || self.code == Some("cannot_update_voice")
+    }
+
     /// Whether nothing is wrong: the request came too late or too early and changed nothing.
     pub(crate) fn is_benign(&self) -> bool {
         match self.code.filter(|code| !code.is_empty()) {

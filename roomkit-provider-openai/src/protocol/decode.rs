@@ -26,8 +26,8 @@ use super::{
         ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
         WireUsage, kind_of, text_of,
     },
+    notes::Notes,
     remember,
-    verdicts::Verdicts,
 };
 use crate::{
     config::{AudioCodec, Dialect},
@@ -49,7 +49,7 @@ pub struct Decoder {
     codec: AudioCodec,
     redactor: Redactor,
     calls: Calls,
-    verdicts: Verdicts,
+    notes: Notes,
     /// Responses outside the conversation; nobody is to hear them.
     out_of_band: VecDeque<String>,
     /// Whose audio came last: most of it belongs to the same.
@@ -65,7 +65,7 @@ impl Decoder {
             codec,
             redactor,
             calls: Calls::default(),
-            verdicts: Verdicts::default(),
+            notes: Notes::default(),
             out_of_band: VecDeque::new(),
             of_audio: (None, None),
             cumulative: (dialect == Dialect::XAi).then(Cumulative::default),
@@ -73,8 +73,8 @@ impl Decoder {
     }
 
     /// The same, which tells the encoder what became of changes.
-    pub(super) fn with_verdicts(self, verdicts: Verdicts) -> Self {
-        Self { verdicts, ..self }
+    pub(super) fn with_notes(self, notes: Notes) -> Self {
+        Self { notes, ..self }
     }
 
     /// Reads one text frame and adds what it means to `events`.
@@ -175,13 +175,13 @@ impl Decoder {
                 events.extend(self.arguments_done(&read(frame)?));
             }
             "session.updated" => {
-                if self.verdicts.taken() {
+                if self.notes.taken() {
                     events.push_back(ProviderEvent::Updated);
                 }
             }
             "error" => {
                 let event: ErrorEvent<'a> = read(frame)?;
-                events.extend(self.error(&event.error.unwrap_or_default()));
+                self.error(&event.error.unwrap_or_default(), events);
             }
             kind if is_meaningless(kind) => {}
             kind => {
@@ -307,25 +307,30 @@ impl Decoder {
         self.calls.item_done(event.item.as_ref()?)
     }
 
-    fn error(&self, body: &ErrorBody<'_>) -> Option<ProviderEvent> {
+    fn error(&self, body: &ErrorBody<'_>, events: &mut VecDeque<ProviderEvent>) {
         let vendor_error = body.as_vendor_error();
         if vendor_error.code == Some("conversation_already_has_active_response") {
-            return Some(ProviderEvent::ResponseRefused);
+            return events.push_back(ProviderEvent::ResponseRefused);
         }
         let error = vendor_error.classify(&self.redactor);
         if vendor_error.is_benign() {
             tracing::debug!(%error, "the vendor had nothing to do");
-            return None;
+            return;
         }
-        let event_id = body.event_id.as_ref().map(Text::as_str);
-        if event_id.is_some_and(|id| self.verdicts.refused_host(id)) {
-            return Some(ProviderEvent::Error(error));
-        }
-        if event_id.is_some_and(|id| id.starts_with(UPDATE)) {
-            self.verdicts.refused();
-            return Some(ProviderEvent::UpdateRefused(error));
-        }
-        Some(ProviderEvent::Error(error))
+        let is_of_change = match text_of(body.event_id.as_ref()) {
+            "" => vendor_error.is_of_session() && self.notes.refused_next(),
+            id if self.notes.refused_host(id) => false,
+            id if id.starts_with(UPDATE) => {
+                self.notes.refused();
+                true
+            }
+            _ => false,
+        };
+        events.push_back(if is_of_change {
+            ProviderEvent::UpdateRefused(error)
+        } else {
+            ProviderEvent::Error(error)
+        });
     }
 
     fn is_out_of_band(&self, response_id: Option<&Text<'_>>) -> bool {

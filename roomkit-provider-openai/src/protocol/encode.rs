@@ -17,9 +17,9 @@ use serde::Serialize;
 use super::{
     Decoder,
     message::{ClientEvent, Content, Item},
+    notes::Notes,
     remember,
     session::{self, Common},
-    verdicts::Verdicts,
 };
 use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 
@@ -34,9 +34,9 @@ pub struct Encoder {
     session: OpenAISessionConfig,
     /// As the vendor has said that it is.
     taken: OpenAISessionConfig,
-    /// After each change that the vendor has not answered.
-    asked: VecDeque<OpenAISessionConfig>,
-    verdicts: Verdicts,
+    /// What is told here of each change that the vendor has not answered.
+    asked: VecDeque<SessionUpdate>,
+    notes: Notes,
     /// The user's speech may stop a response.
     interruptions: bool,
     last_event: u64,
@@ -70,7 +70,7 @@ impl Encoder {
             taken: session.clone(),
             session,
             asked: VecDeque::new(),
-            verdicts: Verdicts::default(),
+            notes: Notes::default(),
             interruptions,
             last_event: 0,
         })
@@ -79,7 +79,7 @@ impl Encoder {
     /// The decoder of the same connection. What the vendor refuses there is undone here.
     pub fn decoder(&self, redactor: Redactor) -> Decoder {
         let codec = self.session.output_codec;
-        Decoder::new(self.dialect, codec, redactor).with_verdicts(self.verdicts.clone())
+        Decoder::new(self.dialect, codec, redactor).with_notes(self.notes.clone())
     }
 
     /// The settings the session has now.
@@ -229,39 +229,60 @@ impl Encoder {
             .map_err(|error| error.in_section("provider_config"))?;
         let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
-        if changed.capabilities() != self.session.capabilities() {
-            // The engine relies on what it was told of a connection.
+        // The engine relies on what it was told of a connection, and the vendor's documentation has
+        // the speed change only between turns, whose end nobody can foresee.
+        if changed.capabilities() != self.session.capabilities()
+            || changed.speed != self.session.speed
+        {
             support.provider_config = UpdateWay::NewConnection;
         }
         Ok(support)
     }
 
-    /// Takes note of what the vendor has said of changes.
+    /// Takes note of what the vendor has said of changes. One that it refused is in none that came after
+    /// it.
     fn settle(&mut self) {
-        for is_taken in self.verdicts.take() {
+        for is_taken in self.notes.take() {
             if let Some(asked) = self.asked.pop_front()
                 && is_taken
             {
-                self.taken = asked;
+                self.taken = taken;
             }
         }
-        if self.asked.is_empty() {
-            self.session = self.taken.clone();
+        self.session = self.taken.clone();
+        for asked in &self.asked {
+            if let Ok((session, _)) = self.changed(&self.session, asked) {
+                self.session = session;
+            }
         }
+    }
+
+    /// The settings after a change of them, and which it names.
+    fn changed(
+        &self,
+        session: &OpenAISessionConfig,
+        update: &SessionUpdate,
+    ) -> Result<(OpenAISessionConfig, Vec<String>), ConfigError> {
+        let nothing = serde_json::Map::new();
+        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
+        let (changed, mut names) = session
+            .with_update(overrides)
+            .map_err(|error| error.in_section("provider_config"))?;
+        let mut changed = settled(changed, self.dialect, self.interruptions)?;
+        // Said again while a response runs, it might be refused, and all else with it.
+        names.retain(|name| name != "speed" || changed.speed != session.speed);
+        if let Some(voice) = &update.voice {
+            changed.voice = Some(Voice::from(voice.as_str()));
+            names.push("voice".to_owned());
+        }
+        Ok((changed, names))
     }
 
     fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
         self.settle();
-        let nothing = serde_json::Map::new();
-        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
-        let refused = |error: ConfigError| {
+        let (session, names) = self.changed(&self.session, update).map_err(|error| {
             ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
-        };
-        let (session, mut names) = self
-            .session
-            .with_update(overrides)
-            .map_err(|error| refused(error.in_section("provider_config")))?;
-        let mut session = settled(session, self.dialect, self.interruptions).map_err(refused)?;
+        })?;
         // The engine was told the capabilities when the connection was made, and relies on them.
         if session.capabilities() != self.session.capabilities() {
             return Err(ProviderError::new(
@@ -270,10 +291,6 @@ impl Encoder {
                  off are fixed for a connection; they take another one",
             ));
         }
-        if let Some(voice) = &update.voice {
-            session.voice = Some(Voice::from(voice.as_str()));
-            names.push("voice".to_owned());
-        }
         let common = Common {
             model: None,
             instructions: update.system_prompt.as_deref(),
@@ -281,10 +298,16 @@ impl Encoder {
         };
         let frame =
             self.session_update(session::partial(self.dialect, &session, &names, common))?;
-        remember(&mut self.asked, session.clone());
-        self.verdicts.ask();
+        let asked = SessionUpdate {
+            voice: update.voice.clone(),
+            provider_config: update.provider_config.clone(),
+            ..SessionUpdate::default()
+        };
+        remember(&mut self.asked, asked);
+        self.notes.ask();
         self.session = session;
         Ok(frame)
+                && let Ok((taken, _)) = self.changed(&self.taken, &asked)
     }
 
     /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it
@@ -297,7 +320,7 @@ impl Encoder {
         if !event["event_id"].is_string() {
             event["event_id"] = self.event_id("host_").into();
         }
-        self.verdicts
+        self.notes
             .ask_for_host(event["event_id"].as_str().unwrap_or_default());
         to_frame(&event)
     }

@@ -317,7 +317,8 @@ fn s5_how_a_setting_of_a_live_session_changes_depends_on_what_the_engine_was_tol
         let support = encoder.check_update(&update);
         support.map(|support| support.provider_config)
     };
-    assert_eq!(way(json!({"speed": 1.2})), Ok(UpdateWay::Live));
+    assert_eq!(way(json!({"speed": 1.2})), Ok(UpdateWay::NewConnection));
+    assert_eq!(way(json!({"speed": null})), Ok(UpdateWay::Live));
     assert_eq!(way(json!({"eagerness": "low"})), Ok(UpdateWay::Live));
     assert_eq!(way(json!({"codec": "pcmu"})), Ok(UpdateWay::NewConnection));
     let off = way(json!({"turn_detection": null}));

@@ -1,5 +1,5 @@
-//! What became of changes of a connection's settings. The vendor answers them in their order, and the
-//! decoder reads that; the encoder has to know what the next change is made to.
+//! What the two halves of a connection must know of each other: the decoder, what was asked for, and
+//! the encoder, what became of it.
 
 use std::{
     collections::VecDeque,
@@ -9,15 +9,16 @@ use std::{
 
 use super::remember;
 
-/// Whether each change was taken, as the decoder tells the encoder of one connection.
+/// Notes that encoder and decoder of one connection leave each other.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Verdicts(Arc<Mutex<State>>);
+pub(super) struct Notes(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Changes without an answer: the engine's, and by their ids those that the host wrote itself.
+    /// Changes without an answer, which come in their order: the engine's, and by their ids those that
+    /// the host wrote itself.
     open: VecDeque<Change>,
-    /// Answers to the engine's.
+    /// Answers to the engine's: whether each was taken.
     told: VecDeque<bool>,
 }
 
@@ -27,7 +28,7 @@ enum Change {
     Hosts(String),
 }
 
-impl Verdicts {
+impl Notes {
     /// A change of the engine's is sent.
     pub(super) fn ask(&self) {
         remember(&mut self.state().open, Change::Engines);
@@ -48,6 +49,17 @@ impl Verdicts {
         true
     }
 
+    /// The vendor has refused a change and does not say which: it is the next, since answers come in
+    /// order. Whether it is the engine's.
+    pub(super) fn refused_next(&self) -> bool {
+        let mut state = self.state();
+        if state.open.pop_front() != Some(Change::Engines) {
+            return false;
+        }
+        remember(&mut state.told, false);
+        true
+    }
+
     /// The vendor has refused a change of the engine's.
     pub(super) fn refused(&self) {
         let mut state = self.state();
@@ -65,7 +77,7 @@ impl Verdicts {
         place.and_then(|place| open.remove(place)).is_some()
     }
 
-    /// Those since the last time.
+    /// Answers to the engine's changes since the last time.
     pub(super) fn take(&self) -> VecDeque<bool> {
         mem::take(&mut self.state().told)
     }
