@@ -313,6 +313,16 @@ impl Decoder {
             return events.push_back(ProviderEvent::ResponseRefused);
         }
         let error = vendor_error.classify(&self.redactor);
+        if vendor_error.code == Some("input_audio_buffer_commit_empty")
+            && let Some(passes) = self.notes.take_short_turn()
+        {
+            events.push_back(ProviderEvent::TranscriptFailed {
+                item_id: None,
+                message: error.to_string(),
+            });
+            events.extend(passes.then_some(ProviderEvent::TurnPassed));
+            return;
+        }
         if vendor_error.is_benign() {
             tracing::debug!(%error, "the vendor had nothing to do");
             return;

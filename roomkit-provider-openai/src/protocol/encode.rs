@@ -1,6 +1,6 @@
 //! Commands to client events.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use roomkit_core::{
@@ -25,6 +25,8 @@ use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
+/// The vendor takes no turn that is shorter than this.
+const SHORTEST_TURN_MS: usize = 100;
 
 /// Turns commands into the vendor's client events.
 #[derive(Debug, Clone)]
@@ -39,6 +41,12 @@ pub struct Encoder {
     notes: Notes,
     /// The user's speech may stop a response.
     interruptions: bool,
+    /// Bytes of audio since the host said that the user speaks.
+    turn_bytes: usize,
+    /// The model was given something since it was last asked to respond.
+    has_given: bool,
+    /// The next response is only for a turn that the vendor does not take.
+    skips_response: bool,
     last_event: u64,
 }
 
@@ -72,6 +80,9 @@ impl Encoder {
             asked: VecDeque::new(),
             notes: Notes::default(),
             interruptions,
+            turn_bytes: 0,
+            has_given: false,
+            skips_response: false,
             last_event: 0,
         })
     }
@@ -113,6 +124,14 @@ impl Encoder {
     /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for an update that does not fit,
     /// [`Unsupported`](ProviderErrorKind::Unsupported) for one that a live connection cannot take.
     pub fn encode(&mut self, command: &ProviderCommand) -> Result<Option<String>, ProviderError> {
+        if let ProviderCommand::Text { .. }
+        | ProviderCommand::Image { .. }
+        | ProviderCommand::ToolResult { .. } = command
+        {
+            self.has_given = true;
+            self.skips_response = false;
+            self.notes.given();
+        }
         let event = match command {
             ProviderCommand::Audio(pcm) => return Ok(self.audio(pcm)),
             ProviderCommand::Raw(event) => return self.raw(event).map(Some),
@@ -139,9 +158,15 @@ impl Encoder {
                     output,
                 },
             },
-            ProviderCommand::Respond => ClientEvent::ResponseCreate {
-                event_id: self.event_id("respond_"),
-            },
+            ProviderCommand::Respond => {
+                self.has_given = false;
+                if mem::take(&mut self.skips_response) {
+                    return Ok(None);
+                }
+                ClientEvent::ResponseCreate {
+                    event_id: self.event_id("respond_"),
+                }
+            }
             ProviderCommand::CancelResponse => ClientEvent::ResponseCancel,
             ProviderCommand::Truncate {
                 item_id,
@@ -158,13 +183,18 @@ impl Encoder {
                     audio_end_ms,
                 },
             },
-            ProviderCommand::ActivityEnd => ClientEvent::Commit,
+            ProviderCommand::ActivityEnd => {
+                self.end_turn();
+                ClientEvent::Commit
+            }
             // Where the host says when the user speaks, what was heard before is no part of that:
             // the vendor would take all since the last turn for this one.
-            ProviderCommand::ActivityStart => match self.session.turn_detection {
-                TurnDetection::None {} => ClientEvent::Clear,
-                _ => return Ok(None),
-            },
+            ProviderCommand::ActivityStart if self.is_manual() => {
+                self.turn_bytes = 0;
+                self.skips_response = false;
+                ClientEvent::Clear
+            }
+            ProviderCommand::ActivityStart => return Ok(None),
             _ => {
                 return Err(ProviderError::new(
                     ProviderErrorKind::Unsupported,
@@ -175,14 +205,28 @@ impl Encoder {
         to_frame(&event).map(Some)
     }
 
+    fn is_manual(&self) -> bool {
+        matches!(self.session.turn_detection, TurnDetection::None {})
+    }
+
+    /// The vendor refuses a turn that is too short, but would respond all the same, to what came before.
+    fn end_turn(&mut self) {
+        let rate = self.session.capabilities().input_rate as usize;
+        if self.is_manual() && self.turn_bytes / 2 * 1000 < SHORTEST_TURN_MS * rate {
+            self.skips_response = !self.has_given;
+            self.notes.short_turn(self.skips_response);
+        }
+    }
+
     /// Fifty times a second for each call: written by hand into one allocation.
-    fn audio(&self, pcm: &[u8]) -> Option<String> {
+    fn audio(&mut self, pcm: &[u8]) -> Option<String> {
         const HEAD: &str = r#"{"type":"input_audio_buffer.append","audio":""#;
         const TAIL: &str = r#""}"#;
 
         if pcm.is_empty() {
             return None;
         }
+        self.turn_bytes = self.turn_bytes.saturating_add(pcm.len());
         let compressed;
         let bytes = if let Some(law) = self.session.input_codec.law() {
             compressed = g711::encode(law, pcm);
@@ -245,6 +289,7 @@ impl Encoder {
         for is_taken in self.notes.take() {
             if let Some(asked) = self.asked.pop_front()
                 && is_taken
+                && let Ok((taken, _)) = self.changed(&self.taken, &asked)
             {
                 self.taken = taken;
             }
@@ -307,7 +352,6 @@ impl Encoder {
         self.notes.ask();
         self.session = session;
         Ok(frame)
-                && let Ok((taken, _)) = self.changed(&self.taken, &asked)
     }
 
     /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it

@@ -20,6 +20,8 @@ struct State {
     open: VecDeque<Change>,
     /// Answers to the engine's: whether each was taken.
     told: VecDeque<bool>,
+    /// The user's last turn was too short for the vendor, and whether nothing else is to be answered.
+    short_turn: Option<bool>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +82,24 @@ impl Notes {
     /// Answers to the engine's changes since the last time.
     pub(super) fn take(&self) -> VecDeque<bool> {
         mem::take(&mut self.state().told)
+    }
+
+    /// The user's turn is too short for the vendor to take. `passes`: nobody is to answer.
+    pub(super) fn short_turn(&self, passes: bool) {
+        self.state().short_turn = Some(passes);
+    }
+
+    /// The model was given something else to answer.
+    pub(super) fn given(&self) {
+        if let Some(passes) = &mut self.state().short_turn {
+            *passes = false;
+        }
+    }
+
+    /// The vendor has refused a turn of the user: whether nobody is to answer it, if it was known to be
+    /// too short.
+    pub(super) fn take_short_turn(&self) -> Option<bool> {
+        self.state().short_turn.take()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
