@@ -238,8 +238,7 @@ impl Decoder {
 
     fn response_created(&mut self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
         let response = event.response.as_ref()?;
-        // Only OpenAI is known to mean something by the null.
-        if response.is_out_of_band && self.cumulative.is_none() {
+        if self.is_aside(response) {
             let id = text_of(response.id.as_ref());
             remember(&mut self.out_of_band, id.to_owned());
             return None;
@@ -254,8 +253,7 @@ impl Decoder {
         let response = event.response.as_ref().unwrap_or(&none);
         let usages = [response.usage.as_ref(), event.usage.as_ref()];
         let usage = usages.into_iter().flatten().find_map(WireUsage::tokens);
-        let is_null = response.is_out_of_band && self.cumulative.is_none();
-        if is_null || self.is_out_of_band(response.id.as_ref()) {
+        if self.is_aside(response) || self.is_out_of_band(response.id.as_ref()) {
             events.extend(usage.map(ProviderEvent::Usage));
             return;
         }
@@ -341,6 +339,12 @@ impl Decoder {
         } else {
             ProviderEvent::Error(error)
         });
+    }
+
+    /// Whether a response is outside the conversation. The null says so only where the host has asked for
+    /// such a response, and only with OpenAI: other servers may write it for each.
+    fn is_aside(&self, response: &ResponseBody<'_>) -> bool {
+        response.has_no_conversation && self.cumulative.is_none() && self.notes.has_asides()
     }
 
     fn is_out_of_band(&self, response_id: Option<&Text<'_>>) -> bool {

@@ -357,6 +357,9 @@ impl Encoder {
     /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it
     /// has none.
     fn raw(&mut self, event: &serde_json::Value) -> Result<String, ProviderError> {
+        if event["response"]["conversation"] == "none" {
+            self.notes.ask_aside();
+        }
         if event["type"] != "session.update" {
             return to_frame(event);
         }

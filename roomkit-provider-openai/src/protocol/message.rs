@@ -251,10 +251,10 @@ pub(crate) struct ResponseBody<'a> {
     pub(crate) status: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) status_details: Option<&'a RawValue>,
-    /// The response answers a question of its own and is not part of the conversation: its
-    /// `conversation_id` is null. Servers that know no such responses leave the field out.
+    /// Its `conversation_id` is null, rather than left out: that of a response which answers a question
+    /// of its own and is not part of the conversation.
     #[serde(rename = "conversation_id", deserialize_with = "is_null")]
-    pub(crate) is_out_of_band: bool,
+    pub(crate) has_no_conversation: bool,
     #[serde(deserialize_with = "object")]
     pub(crate) usage: Option<WireUsage>,
 }

@@ -20,6 +20,8 @@ struct State {
     open: VecDeque<Change>,
     /// Answers to the engine's: whether each was taken.
     told: VecDeque<bool>,
+    /// The host has asked for a response outside the conversation.
+    has_asides: bool,
     /// The user's last turn was too short for the vendor, and whether nothing else is to be answered.
     short_turn: Option<bool>,
 }
@@ -82,6 +84,16 @@ impl Notes {
     /// Answers to the engine's changes since the last time.
     pub(super) fn take(&self) -> VecDeque<bool> {
         mem::take(&mut self.state().told)
+    }
+
+    /// The host asks for a response outside the conversation.
+    pub(super) fn ask_aside(&self) {
+        self.state().has_asides = true;
+    }
+
+    /// Whether the host has asked for such responses.
+    pub(super) fn has_asides(&self) -> bool {
+        self.state().has_asides
     }
 
     /// The user's turn is too short for the vendor to take. `passes`: nobody is to answer.
