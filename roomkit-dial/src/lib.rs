@@ -83,7 +83,7 @@ mod socket;
 pub use connection::{Decode, Encode};
 pub use deadline::Deadline;
 pub use dialer::{DialOptions, Dialer};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, shown_url};
 pub use error_table::ErrorTable;
 pub use redactor::Redactor;
 pub use roots::Roots;

@@ -9,7 +9,7 @@ mod vocabulary;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
+use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env, shown_url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -293,14 +293,7 @@ impl GeminiConfig {
 
 impl fmt::Debug for GeminiConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base_url = self.base_url.as_ref().map(|url| {
-            let shown = url.split(['?', '#']).next().unwrap_or_default();
-            // What stands before the host may be a password.
-            shown
-                .rsplit_once('@')
-                .map_or(shown, |(_, host)| host)
-                .to_owned()
-        });
+        let base_url = self.base_url.as_deref().map(shown_url);
         f.debug_struct("GeminiConfig")
             .field("api_key", &self.api_key)
             .field("api_key_env", &self.api_key_env)

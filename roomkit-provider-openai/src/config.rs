@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use preset::Preset;
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
+use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env, shown_url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ pub use vocabulary::{
 /// with what those want. In JSON, `preset` does the same, and `resource` belongs to Azure's.
 ///
 /// [`OpenAIRealtimeProvider::new`](crate::OpenAIRealtimeProvider::new) checks it. `Debug` shows
-/// neither the key nor header values nor the query of `base_url` (contract X1).
+/// neither the key nor header values nor a password or the query in `base_url` (contract X1).
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct OpenAIConfig {
@@ -209,12 +209,11 @@ impl OpenAIConfig {
 
 impl fmt::Debug for OpenAIConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base_url = self.base_url.split(['?', '#']).next().unwrap_or_default();
         f.debug_struct("OpenAIConfig")
             .field("api_key", &self.api_key)
             .field("api_key_env", &self.api_key_env)
             .field("model", &self.model)
-            .field("base_url", &base_url)
+            .field("base_url", &shown_url(&self.base_url))
             .field("auth_header", &self.auth_header)
             .field("headers", &self.headers)
             .field("model_in_query", &self.model_in_query)

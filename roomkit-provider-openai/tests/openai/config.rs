@@ -280,6 +280,11 @@ fn x1_debug_shows_no_secret() {
         assert!(shown.contains("wss://host/realtime"), "{shown}");
         assert!(!shown.contains("secret-"), "{shown}");
     }
+    let config = json!({ "base_url": "wss://user:secret-4@host/path?key=secret-5" });
+    let config: OpenAIConfig = serde_json::from_value(config).unwrap();
+    let shown = format!("{config:?}");
+    assert!(shown.contains("\"wss://host/path\""), "{shown}");
+    assert!(!shown.contains("secret-"), "{shown}");
 }
 
 #[test]
