@@ -16,7 +16,7 @@ use roomkit_dial::{Deadline, Dialer};
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
     connection,
-    error::ERRORS,
+    error::{self, ERRORS},
     protocol::Encoder,
 };
 
@@ -126,7 +126,8 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let deadline = Deadline::after(self.config.connect_timeout, "connect_timeout_ms");
         let dialer = self.dialer(encoder.session(), &setup, &deadline).await?;
         let mut decoder = encoder.decoder(dialer.redactor().clone());
-        let mut socket = dialer.dial(&deadline).await?;
+        let dialled = dialer.dial(&deadline).await;
+        let mut socket = dialled.map_err(error::before_setup)?;
         let ready = connection::establish(
             &mut socket,
             &deadline,
