@@ -21,7 +21,8 @@ use super::{
         Transcription, VadSignal, VoiceActivity, text_of,
     },
     ours::Ours,
-    turn::{Turns, status},
+    reason::status,
+    turn::Turns,
     usage::Tally,
 };
 use crate::{
