@@ -257,8 +257,17 @@ async fn k7_where_the_vendor_allows_it_the_agent_changes_on_the_same_connection(
 /// OpenAI changes the speed only between turns, and a call is answered before the turn ends that makes it.
 #[tokio::test]
 async fn s5_k7_an_agent_that_speaks_faster_takes_over_while_the_model_still_speaks() {
-    let triage = Agent::new("triage", "Find out what they need.").hands_off_to(["billing"]);
-    let billing = Agent::new("billing", "Talk about invoices.").provider_config("speed", 1.2);
+    // The second speed may be that of the channel, and is another all the same.
+    for (first, second) in [(1.0, 1.2), (1.2, 1.0)] {
+        faster_agent(first, second).await;
+    }
+}
+
+async fn faster_agent(first: f64, second: f64) {
+    let triage = Agent::new("triage", "Find out what they need.")
+        .provider_config("speed", first)
+        .hands_off_to(["billing"]);
+    let billing = Agent::new("billing", "Talk about invoices.").provider_config("speed", second);
     let calls =
         Reply::tool_call("hand_off", r#"{"agent":"billing"}"#).then_speech("One moment.", 400);
     let house = Setup::new(Vendor::OpenAi)
@@ -266,6 +275,7 @@ async fn s5_k7_an_agent_that_speaks_faster_takes_over_while_the_model_still_spea
             fake.reply(Reply::speech("What do you need?", 200))
                 .reply(calls)
         })
+        .provider("session", json!({"speed": 1.0}))
         .channel(move |channel| channel.agents([triage, billing]).first_agent("triage"))
         .open()
         .await;
@@ -278,7 +288,7 @@ async fn s5_k7_an_agent_that_speaks_faster_takes_over_while_the_model_still_spea
     assert_eq!(call.session.agent().as_deref(), Some("billing"));
     let peer = house.fake.peer(1).await;
     assert_eq!(prompt_of(Vendor::OpenAi, &peer), "Talk about invoices.");
-    assert_eq!(peer.session()["audio"]["output"]["speed"], 1.2);
+    assert_eq!(peer.session()["audio"]["output"]["speed"], second);
     assert_eq!(house.errors.all(), Vec::<String>::new());
     call.end(house).await;
 }
