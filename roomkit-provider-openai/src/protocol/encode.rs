@@ -26,7 +26,7 @@ use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
 /// The vendor takes no turn that is shorter than this.
-const SHORTEST_TURN_MS: usize = 100;
+const SHORTEST_TURN_MS: u64 = 100;
 
 /// Turns commands into the vendor's client events.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub struct Encoder {
     /// The user's speech may stop a response.
     interruptions: bool,
     /// Bytes of audio since the host said that the user speaks.
-    turn_bytes: usize,
+    turn_bytes: u64,
     /// The model was given something since it was last asked to respond.
     has_given: bool,
     /// The next response is only for a turn that the vendor does not take.
@@ -211,8 +211,8 @@ impl Encoder {
 
     /// The vendor refuses a turn that is too short, but would respond all the same, to what came before.
     fn end_turn(&mut self) {
-        let rate = self.session.capabilities().input_rate as usize;
-        if self.is_manual() && self.turn_bytes / 2 * 1000 < SHORTEST_TURN_MS * rate {
+        let samples = SHORTEST_TURN_MS * u64::from(self.session.capabilities().input_rate) / 1000;
+        if self.is_manual() && self.turn_bytes / 2 < samples {
             self.skips_response = !self.has_given;
             self.notes.short_turn(self.skips_response);
         }
@@ -226,7 +226,7 @@ impl Encoder {
         if pcm.is_empty() {
             return None;
         }
-        self.turn_bytes = self.turn_bytes.saturating_add(pcm.len());
+        self.turn_bytes = self.turn_bytes.saturating_add(pcm.len() as u64);
         let compressed;
         let bytes = if let Some(law) = self.session.input_codec.law() {
             compressed = g711::encode(law, pcm);
