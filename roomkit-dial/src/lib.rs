@@ -78,7 +78,9 @@ mod error_table;
 mod redactor;
 mod roots;
 mod secret;
+mod settings;
 mod socket;
+mod wire;
 
 pub use connection::{Decode, Encode};
 pub use deadline::Deadline;
@@ -88,4 +90,6 @@ pub use error_table::ErrorTable;
 pub use redactor::Redactor;
 pub use roots::Roots;
 pub use secret::{secret, secret_from_env, secrets};
+pub use settings::{api_key, check_connection, check_voice};
 pub use socket::{Frame, Socket};
+pub use wire::{Text, decode_base64, malformed, place_of, text_of};

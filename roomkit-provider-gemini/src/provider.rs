@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer};
+use roomkit_dial::{Deadline, Dialer, check_voice};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
@@ -96,16 +96,7 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         setup: &SessionSetup,
         update: &SessionUpdate,
     ) -> Result<UpdateSupport, ConfigError> {
-        if update
-            .provider_config
-            .as_ref()
-            .is_some_and(|config| config.contains_key("voice"))
-        {
-            return Err(ConfigError::field(
-                "provider_config.voice",
-                "is not changed here; set `voice` of the update, or of the agent",
-            ));
-        }
+        check_voice(update)?;
         let mut changed = setup.clone();
         changed
             .provider_changes

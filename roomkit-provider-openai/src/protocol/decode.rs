@@ -4,18 +4,13 @@ mod cumulative;
 
 use std::collections::VecDeque;
 
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use roomkit_core::{
     audio::g711,
     id::{ItemId, ResponseId},
-    provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Role},
+    provider::{ProviderEvent, ResponseStatus, Role},
 };
-use roomkit_dial::{Decode, Redactor};
+use roomkit_dial::{Decode, Redactor, Text, decode_base64, place_of, text_of};
 use serde::Deserialize;
 
 use self::cumulative::Cumulative;
@@ -23,8 +18,8 @@ use super::{
     calls::Calls,
     encode::UPDATE,
     message::{
-        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
-        WireUsage, kind_of, text_of,
+        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails,
+        WireUsage, kind_of,
     },
     notes::Notes,
     remember,
@@ -33,12 +28,6 @@ use crate::{
     config::{AudioCodec, Dialect},
     error::VendorError,
 };
-
-/// Base64 as the vendor writes it; servers that leave out the padding are understood too.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Turns the vendor's server events into the core's.
 ///
@@ -199,7 +188,7 @@ impl Decoder {
             return None;
         }
         let delta = flat.delta.as_ref()?;
-        let mut bytes = match BASE64.decode(delta.as_str()) {
+        let mut bytes = match decode_base64(delta.as_str()) {
             Ok(bytes) => bytes,
             Err(error) => return Some(malformed("audio", &error)),
         };
@@ -405,18 +394,8 @@ where
     last.clone()
 }
 
-/// Where the JSON is wrong. What serde says of it would repeat the content.
-fn place_of(error: &serde_json::Error) -> String {
-    format!("{:?} error at column {}", error.classify(), error.column())
-}
-
 pub(super) fn malformed(what: &str, problem: &dyn std::fmt::Display) -> ProviderEvent {
-    metrics::counter!("roomkit_provider_malformed_events_total", "provider" => "openai")
-        .increment(1);
-    ProviderEvent::Error(ProviderError::new(
-        ProviderErrorKind::Protocol,
-        format!("the vendor sent {what} that cannot be read: {problem}"),
-    ))
+    roomkit_dial::malformed("openai", &format!("{what} that cannot be read: {problem}"))
 }
 
 /// Events that are known and tell nothing the core does not learn from others.

@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::{Encode, Redactor};
+use roomkit_dial::{Encode, Redactor, check_voice};
 use serde::Serialize;
 
 use super::{
@@ -258,14 +258,9 @@ impl Encoder {
     /// # Errors
     /// When `update.provider_config` does not fit; the error names the field.
     pub fn check_update(&self, update: &SessionUpdate) -> Result<UpdateSupport, ConfigError> {
+        check_voice(update)?;
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
-        if overrides.contains_key("voice") {
-            return Err(ConfigError::field(
-                "provider_config.voice",
-                "is not changed here; set `voice` of the update, or of the agent",
-            ));
-        }
         let changed = self
             .session
             .with_overrides(overrides)

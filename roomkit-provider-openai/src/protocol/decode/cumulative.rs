@@ -7,10 +7,11 @@ use roomkit_core::{
     id::ItemId,
     provider::{ProviderEvent, Role, Usage},
 };
+use roomkit_dial::text_of;
 
 use super::{
     super::{
-        message::{Flat, ItemBody, OutputItem, WireUsage, text_of},
+        message::{Flat, ItemBody, OutputItem, WireUsage},
         remember,
     },
     Decoder, read,
