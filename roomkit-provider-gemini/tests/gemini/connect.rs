@@ -298,9 +298,11 @@ async fn h3_an_http_refusal_says_more_than_its_status() {
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream
         };
-        let mut config = GeminiConfig::default();
-        config.api_key = Some(KEY.into());
-        config.base_url = Some(format!("ws://{address}"));
+        let config = GeminiConfig {
+            api_key: Some(KEY.into()),
+            base_url: Some(format!("ws://{address}")),
+            ..GeminiConfig::default()
+        };
         let provider = GeminiLiveProvider::new(config).unwrap();
         let (_stream, attempt) = tokio::join!(serve, provider.connect(setup(json!({}))));
         let error = attempt.map(|_| ()).unwrap_err();

@@ -477,24 +477,15 @@ fn a3_an_interruption_of_our_own_making_is_no_speech() {
 fn what_the_host_writes_itself_counts_like_commands() {
     let raw = |input: Value| ProviderCommand::Raw(json!({ "realtimeInput": input }));
     let mut manual = encoder(LIVE_38, json!({ "server_vad": false }));
-    let start = json!({ "realtimeInput": { "activityStart": {} } });
-    let end = json!({ "realtimeInput": { "activityEnd": {} } });
-    let starts = frames(&mut manual, &raw(json!({ "activityStart": {} })));
-    assert_eq!(starts, [start.clone()]);
-    assert_eq!(
-        frames(&mut manual, &ProviderCommand::ActivityStart),
-        [json!(0); 0]
-    );
-    let ends = frames(&mut manual, &raw(json!({ "activityEnd": {} })));
-    assert_eq!(ends, [end]);
-    assert_eq!(
-        frames(&mut manual, &ProviderCommand::ActivityEnd),
-        [json!(0); 0]
-    );
-    assert_eq!(
-        frames(&mut manual, &ProviderCommand::ActivityStart),
-        [start]
-    );
+    frame(&mut manual, &raw(json!({ "activityStart": {} })));
+    // Said already.
+    let again = frames(&mut manual, &ProviderCommand::ActivityStart);
+    assert_eq!(again, Vec::<Value>::new());
+    frame(&mut manual, &raw(json!({ "activityEnd": {} })));
+    let again = frames(&mut manual, &ProviderCommand::ActivityEnd);
+    assert_eq!(again, Vec::<Value>::new());
+    let next = frame(&mut manual, &ProviderCommand::ActivityStart);
+    assert_eq!(next, json!({ "realtimeInput": { "activityStart": {} } }));
 
     let mut encoder = encoder(NATIVE_25, json!({}));
     let told = frames(&mut encoder, &text(Role::User, "Hi.", true));
