@@ -170,6 +170,19 @@ impl Endpoint {
     }
 }
 
+/// As much of a URL as may be shown, whatever was given for one: neither what stands before the host,
+/// which may be a password, nor the query, which may hold a key (contract X1).
+pub fn shown_url(url: &str) -> String {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    match shown.rsplit_once('@') {
+        None => shown.to_owned(),
+        Some((before, after)) => match before.split_once("://") {
+            None => after.to_owned(),
+            Some((scheme, _)) => format!("{scheme}://{after}"),
+        },
+    }
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();

@@ -42,6 +42,7 @@ pub struct ErrorTable {
     codes: &'static [(&'static str, ProviderErrorKind)],
     wording: &'static [(&'static str, ProviderErrorKind)],
     close_codes: &'static [(u16, ProviderErrorKind)],
+    wording_first: bool,
 }
 
 impl ErrorTable {
@@ -51,6 +52,7 @@ impl ErrorTable {
             codes: &[],
             wording: &[],
             close_codes: &[],
+            wording_first: false,
         }
     }
 
@@ -77,6 +79,13 @@ impl ErrorTable {
         self
     }
 
+    /// The vendor's codes stand for so much that its wording counts first.
+    #[must_use]
+    pub const fn wording_first(mut self) -> Self {
+        self.wording_first = true;
+        self
+    }
+
     /// What one of the vendor's codes means.
     pub fn by_code(&self, code: &str) -> Option<ProviderErrorKind> {
         let row = self.codes.iter().find(|(known, _)| *known == code);
@@ -90,18 +99,29 @@ impl ErrorTable {
         row.map(|(_, kind)| *kind)
     }
 
-    /// What the end of a socket means: by the reason's codes, then its wording, then the close
-    /// code. `code` is `None` where the socket broke without a close frame. Without a code of the
-    /// vendor's in the reason, the error's code is `ws_` and the number.
+    /// What a failure means that has one of the vendor's codes, a text or both.
+    fn by_code_and_wording(&self, code: Option<&str>, text: &str) -> Option<ProviderErrorKind> {
+        let by_code = code.and_then(|code| self.by_code(code));
+        let by_wording = || self.by_wording(text);
+        if self.wording_first {
+            by_wording().or(by_code)
+        } else {
+            by_code.or_else(by_wording)
+        }
+    }
+
+    /// What the end of a socket means: by the reason's codes, then its wording (or the other way
+    /// round, see [`wording_first`](Self::wording_first)), then the close code. `code` is `None` where
+    /// the socket broke without a close frame. Without a code of the vendor's in the reason, the
+    /// error's code is `ws_` and the number.
     pub fn closed(&self, code: Option<u16>, reason: &str, redactor: &Redactor) -> ProviderError {
         let number = code.unwrap_or(1006);
         let vendor_code = reason
             .split(['.', ' ', ':', ','])
             .rev()
             .find(|word| self.by_code(word).is_some());
-        let kind = vendor_code
-            .and_then(|code| self.by_code(code))
-            .or_else(|| self.by_wording(reason))
+        let kind = self
+            .by_code_and_wording(vendor_code, reason)
             .or_else(|| {
                 let mut rows = self.close_codes.iter().chain(CLOSE_CODES);
                 rows.find(|(known, _)| *known == number)
@@ -121,9 +141,9 @@ impl ErrorTable {
             .with_code(vendor_code.map_or_else(|| format!("ws_{number}"), str::to_owned))
     }
 
-    /// What an HTTP answer means that is no upgrade: by the codes of its JSON, then the wording,
-    /// then the status. `field` is the setting that holds the URL. Without a code of the vendor's,
-    /// the error's code is `http_` and the status.
+    /// What an HTTP answer means that is no upgrade: by the codes of its JSON, then the wording (or the
+    /// other way round), then the status. `field` is the setting that holds the URL. Without a code of
+    /// the vendor's, the error's code is `http_` and the status.
     pub fn refused(
         &self,
         status: StatusCode,
@@ -145,9 +165,8 @@ impl ErrorTable {
             .flatten()
             .filter_map(Value::as_str)
             .find(|code| self.by_code(code).is_some());
-        let kind = vendor_code
-            .and_then(|code| self.by_code(code))
-            .or_else(|| text.and_then(|text| self.by_wording(text)))
+        let kind = self
+            .by_code_and_wording(vendor_code, text.unwrap_or_default())
             .unwrap_or(match status.as_u16() {
                 401 | 403 | 407 => Authentication,
                 402 => Quota,
@@ -210,6 +229,11 @@ mod tests {
             let error = TABLE.closed(*code, reason, &Redactor::default());
             assert_eq!(error.kind(), *kind, "{code:?} {reason}");
             assert_eq!(error.code(), *vendor_code, "{code:?} {reason}");
+        }
+        let reason = "bad_model: you exceeded your current quota";
+        for (table, kind) in [(TABLE, InvalidConfig), (TABLE.wording_first(), Quota)] {
+            let error = table.closed(Some(1008), reason, &Redactor::default());
+            assert_eq!((error.kind(), error.code()), (kind, "bad_model"));
         }
         let plain = ErrorTable::new().closed(Some(1008), "", &Redactor::default());
         assert_eq!(plain.kind(), Policy);

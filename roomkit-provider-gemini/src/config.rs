@@ -9,8 +9,8 @@ mod vocabulary;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
-use secrecy::{ExposeSecret, SecretString};
+use roomkit_dial::{DialOptions, Endpoint, api_key, check_connection, shown_url};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -118,27 +118,8 @@ impl GeminiConfig {
     /// Checks every field and finds the key. Gives the endpoint of a session that overrides
     /// nothing, without what `auth.token` will give.
     pub(crate) fn check(&self) -> Result<Endpoint, ConfigError> {
-        if self.model.trim().is_empty() {
-            return Err(ConfigError::field(
-                "model",
-                "is empty; name a model, such as `gemini-3.8-live`",
-            ));
-        }
-        if self.connect_timeout.is_zero() {
-            return Err(ConfigError::field(
-                "connect_timeout_ms",
-                "is 0, so that no connection could ever be made; 30000 is usual",
-            ));
-        }
-        if self.max_message_bytes < 64 * 1024 {
-            return Err(ConfigError::field(
-                "max_message_bytes",
-                format!(
-                    "is {}, less than the vendor's larger events; use 65536 or more",
-                    self.max_message_bytes
-                ),
-            ));
-        }
+        let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
+        check_connection(&self.model, "gemini-3.8-live", timeout, size)?;
         self.auth.check()?;
         self.check_version()?;
         let session = self.session.check();
@@ -150,12 +131,7 @@ impl GeminiConfig {
 
     /// How endpoints are dialled. Reads `ca_file`.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        let mut options = DialOptions::default();
-        options.max_message_bytes = self.max_message_bytes;
-        if let Some(path) = &self.ca_file {
-            options.roots = Roots::public().with_file("ca_file", path)?;
-        }
-        Ok(options)
+        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
     }
 
     fn check_version(&self) -> Result<(), ConfigError> {
@@ -196,7 +172,10 @@ impl GeminiConfig {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
         match (&self.auth, token) {
-            (Auth::ApiKey {}, _) => endpoint.with_header("api_key", "x-goog-api-key", self.key()?),
+            (Auth::ApiKey {}, _) => {
+                let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+                endpoint.with_header("api_key", "x-goog-api-key", key)
+            }
             (Auth::EphemeralToken { .. }, Some(token)) => {
                 endpoint.with_credential("auth.token", "authorization", "Token", token)
             }
@@ -263,44 +242,11 @@ impl GeminiConfig {
             Auth::ApiKey {} => ApiVersion::V1Beta,
         })
     }
-
-    fn key(&self) -> Result<SecretString, ConfigError> {
-        let (field, key) = if let Some(key) = &self.api_key {
-            ("api_key", key.clone())
-        } else {
-            let key = secret_from_env("api_key_env", &self.api_key_env)?;
-            ("api_key_env", key.unwrap_or_default())
-        };
-        let trimmed = key.expose_secret().trim();
-        if trimmed.is_empty() {
-            return Err(ConfigError::field(
-                "api_key",
-                format!(
-                    "there is no key; set `api_key`, or the environment variable `{}`",
-                    self.api_key_env
-                ),
-            ));
-        }
-        if !trimmed.bytes().all(|byte| (0x21..0x7F).contains(&byte)) {
-            return Err(ConfigError::field(
-                field,
-                "the key holds characters that no key has; copy it again, without line breaks",
-            ));
-        }
-        Ok(trimmed.to_owned().into())
-    }
 }
 
 impl fmt::Debug for GeminiConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base_url = self.base_url.as_ref().map(|url| {
-            let shown = url.split(['?', '#']).next().unwrap_or_default();
-            // What stands before the host may be a password.
-            shown
-                .rsplit_once('@')
-                .map_or(shown, |(_, host)| host)
-                .to_owned()
-        });
+        let base_url = self.base_url.as_deref().map(shown_url);
         f.debug_struct("GeminiConfig")
             .field("api_key", &self.api_key)
             .field("api_key_env", &self.api_key_env)

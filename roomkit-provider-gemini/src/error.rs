@@ -13,7 +13,8 @@ use ProviderErrorKind::{
 pub(crate) const ERRORS: ErrorTable = ErrorTable::new()
     .codes(CODES)
     .wording(WORDING)
-    .close_codes(CLOSE_CODES);
+    .close_codes(CLOSE_CODES)
+    .wording_first();
 
 /// Google's words for a status, and reasons in the details of its errors.
 const CODES: &[(&str, ProviderErrorKind)] = &[
@@ -135,6 +136,7 @@ pub(crate) fn before_setup(error: ProviderError) -> ProviderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_tungstenite::tungstenite::http::StatusCode;
 
     const CLOSES: &[(u16, &str, ProviderErrorKind)] = &[
         (
@@ -238,6 +240,36 @@ mod tests {
             };
             assert_eq!(error.kind(), expected, "{code} {reason}");
             assert_eq!(error.code(), format!("ws_{code}"));
+        }
+    }
+
+    #[test]
+    fn h3_http_refusals_are_classified_by_wording_then_status() {
+        for (status, body, kind) in [
+            (
+                400,
+                r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid. Please pass a valid API key."}}"#,
+                Authentication,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"status":"FAILED_PRECONDITION","message":"User location is not supported for the API use."}}"#,
+                Policy,
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota"}}"#,
+                Quota,
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Slow down."}}"#,
+                RateLimited,
+            ),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = ERRORS.refused(status, body.as_bytes(), "base_url", &Redactor::default());
+            assert_eq!(before_setup(error).kind(), kind, "{body}");
         }
     }
 

@@ -11,12 +11,12 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer};
+use roomkit_dial::{Deadline, Dialer, check_voice};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
     connection,
-    error::ERRORS,
+    error::{self, ERRORS},
     protocol::Encoder,
 };
 
@@ -96,16 +96,7 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         setup: &SessionSetup,
         update: &SessionUpdate,
     ) -> Result<UpdateSupport, ConfigError> {
-        if update
-            .provider_config
-            .as_ref()
-            .is_some_and(|config| config.contains_key("voice"))
-        {
-            return Err(ConfigError::field(
-                "provider_config.voice",
-                "is not changed here; set `voice` of the update, or of the agent",
-            ));
-        }
+        check_voice(update)?;
         let mut changed = setup.clone();
         changed
             .provider_changes
@@ -126,7 +117,8 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let deadline = Deadline::after(self.config.connect_timeout, "connect_timeout_ms");
         let dialer = self.dialer(encoder.session(), &setup, &deadline).await?;
         let mut decoder = encoder.decoder(dialer.redactor().clone());
-        let mut socket = dialer.dial(&deadline).await?;
+        let dialled = dialer.dial(&deadline).await;
+        let mut socket = dialled.map_err(error::before_setup)?;
         let ready = connection::establish(
             &mut socket,
             &deadline,

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use preset::Preset;
 use roomkit_core::registry::ConfigError;
-use roomkit_dial::{DialOptions, Endpoint, Roots, secret_from_env};
-use secrecy::{ExposeSecret, SecretString};
+use roomkit_dial::{DialOptions, Endpoint, api_key, check_connection, shown_url};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ pub use vocabulary::{
 /// with what those want. In JSON, `preset` does the same, and `resource` belongs to Azure's.
 ///
 /// [`OpenAIRealtimeProvider::new`](crate::OpenAIRealtimeProvider::new) checks it. `Debug` shows
-/// neither the key nor header values nor the query of `base_url` (contract X1).
+/// neither the key nor header values nor a password or the query in `base_url` (contract X1).
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct OpenAIConfig {
@@ -108,7 +108,8 @@ impl Default for OpenAIConfig {
 impl OpenAIConfig {
     /// Checks every field and finds the key.
     pub(crate) fn endpoint(&self) -> Result<Endpoint, ConfigError> {
-        self.check_numbers()?;
+        let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
+        check_connection(&self.model, "gpt-realtime-2.1", timeout, size)?;
         self.session
             .check(self.dialect)
             .map_err(|error| error.in_section("session"))?;
@@ -120,44 +121,15 @@ impl OpenAIConfig {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
         if let Some((name, prefix)) = self.auth_scheme()? {
-            endpoint = endpoint.with_credential("auth_header", name, prefix, self.key()?)?;
+            let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+            endpoint = endpoint.with_credential("auth_header", name, prefix, key)?;
         }
         Ok(endpoint)
     }
 
     /// How the endpoint is dialled. Reads `ca_file`.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        let mut options = DialOptions::default();
-        options.max_message_bytes = self.max_message_bytes;
-        if let Some(path) = &self.ca_file {
-            options.roots = Roots::public().with_file("ca_file", path)?;
-        }
-        Ok(options)
-    }
-
-    fn check_numbers(&self) -> Result<(), ConfigError> {
-        if self.model.trim().is_empty() {
-            return Err(ConfigError::field(
-                "model",
-                "is empty; name a model, such as `gpt-realtime-2.1`",
-            ));
-        }
-        if self.connect_timeout.is_zero() {
-            return Err(ConfigError::field(
-                "connect_timeout_ms",
-                "is 0, so that no connection could ever be made; 30000 is usual",
-            ));
-        }
-        if self.max_message_bytes < 64 * 1024 {
-            return Err(ConfigError::field(
-                "max_message_bytes",
-                format!(
-                    "is {}, less than the vendor's larger events; use 65536 or more",
-                    self.max_message_bytes
-                ),
-            ));
-        }
-        Ok(())
+        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
     }
 
     /// The header for the key and what precedes the key in it; none when no key is wanted.
@@ -179,42 +151,15 @@ impl OpenAIConfig {
         }
         Ok(Some((name, prefix)))
     }
-
-    fn key(&self) -> Result<SecretString, ConfigError> {
-        let (field, key) = if let Some(key) = &self.api_key {
-            ("api_key", key.clone())
-        } else {
-            let key = secret_from_env("api_key_env", &self.api_key_env)?;
-            ("api_key_env", key.unwrap_or_default())
-        };
-        let trimmed = key.expose_secret().trim();
-        if trimmed.is_empty() {
-            return Err(ConfigError::field(
-                "api_key",
-                format!(
-                    "there is no key; set `api_key`, or the environment variable `{}`",
-                    self.api_key_env
-                ),
-            ));
-        }
-        if !is_header_value(trimmed) {
-            return Err(ConfigError::field(
-                field,
-                "the key holds characters that no key has; copy it again, without line breaks",
-            ));
-        }
-        Ok(trimmed.to_owned().into())
-    }
 }
 
 impl fmt::Debug for OpenAIConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base_url = self.base_url.split(['?', '#']).next().unwrap_or_default();
         f.debug_struct("OpenAIConfig")
             .field("api_key", &self.api_key)
             .field("api_key_env", &self.api_key_env)
             .field("model", &self.model)
-            .field("base_url", &base_url)
+            .field("base_url", &shown_url(&self.base_url))
             .field("auth_header", &self.auth_header)
             .field("headers", &self.headers)
             .field("model_in_query", &self.model_in_query)

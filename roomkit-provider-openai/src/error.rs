@@ -25,10 +25,8 @@ pub(crate) const ERRORS: ErrorTable = ErrorTable::new()
         ("insufficient_quota", Quota),
         ("billing_hard_limit_reached", Quota),
         ("billing_not_active", Quota),
-        // Permanent: the account and what is said.
+        // Permanent: the account.
         ("account_deactivated", Policy),
-        ("content_policy_violation", Policy),
-        ("content_filter", Policy),
         ("unsupported_country_region_territory", Policy),
         // Permanent: what was asked for.
         ("invalid_model", InvalidConfig),
@@ -51,7 +49,9 @@ pub(crate) const ERRORS: ErrorTable = ErrorTable::new()
         ("internal_server_error", Server),
         ("service_unavailable", Server),
         ("overloaded_error", Server),
-        // One request was wrong; the connection goes on.
+        // One request was wrong, or its content; the connection goes on.
+        ("content_policy_violation", InvalidRequest),
+        ("content_filter", InvalidRequest),
         ("conversation_already_has_active_response", InvalidRequest),
         ("response_cancel_not_active", InvalidRequest),
         ("input_audio_buffer_commit_empty", InvalidRequest),
@@ -137,6 +137,14 @@ impl VendorError<'_> {
             && self.param.is_some_and(|param| !param.is_empty());
         let is_of_account = matches!(kind, Authentication | Quota | Policy);
         (!is_of_field || !is_of_account).then_some(kind)
+    }
+
+    /// Whether it is about a change of the session, as far as can be seen without the change's id.
+    pub(crate) fn is_of_session(&self) -> bool {
+        let param = self.param.unwrap_or_default();
+        param == "session"
+            || param.starts_with("session.")
+            || self.code == Some("cannot_update_voice")
     }
 
     /// Whether nothing is wrong: the request came too late or too early and changed nothing.
@@ -238,6 +246,8 @@ mod tests {
         (REQUEST, Some("unknown_parameter"), None, InvalidRequest),
         (None, Some("unknown_parameter"), None, InvalidRequest),
         (REQUEST, Some("cannot_update_voice"), None, InvalidRequest),
+        (None, Some("content_policy_violation"), None, InvalidRequest),
+        (None, Some("content_filter"), None, InvalidRequest),
         (REQUEST, Some(""), Some(""), InvalidRequest),
         (
             Some("server_error"),

@@ -89,7 +89,8 @@ pub enum ProviderEvent {
     ResponseRefused,
     /// A turn is over in which the model said nothing: no response comes to what it was told before.
     /// For providers that [go on by themselves](super::Continuation::Automatic), so that a model that
-    /// keeps silent is not taken for one that is stuck (contract H5).
+    /// keeps silent is not taken for one that is stuck (contract H5). Another provider's model does
+    /// not respond to what it was asked before this, so it is not asked again.
     TurnPassed,
     /// The model is not done with what it was told last: another response follows by itself, or
     /// [`TurnPassed`](Self::TurnPassed). From vendors that say so, right before the

@@ -21,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) common: CommonOptions,
     pub(crate) transcript: UserTranscript,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) anonymous_errors: bool,
 }
 
 impl Options {
@@ -55,6 +56,7 @@ impl Default for FakeOpenAiBuilder {
                 },
                 transcript: UserTranscript::completed("hello from the caller"),
                 faults: Vec::new(),
+                anonymous_errors: false,
             },
             replies: VecDeque::new(),
             transcripts: VecDeque::new(),
@@ -94,6 +96,12 @@ impl FakeOpenAiBuilder {
     /// Accepts one more model name in the URL; of Azure also as a deployment that transcribes.
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.options.models.push(name.into());
+        self
+    }
+
+    /// No `error` says which of the client's events it is about: its `event_id` is null.
+    pub fn anonymous_errors(mut self) -> Self {
+        self.options.anonymous_errors = true;
         self
     }
 

@@ -203,6 +203,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, error: &WireError, client_event_id: Option<&str>) {
+        let client_event_id = client_event_id.filter(|_| !self.hub.options.anonymous_errors);
         self.emit("error", &json!({"error": error.to_json(client_event_id)}));
         self.record
             .change(|state| state.violations.push(violation(error, client_event_id)));
@@ -269,6 +270,7 @@ impl Engine {
             return Ok(());
         }
         self.check_transcription_model(session)?;
+        self.check_speed(session)?;
         let locked = self.conversation.has_assistant_audio();
         self.settings.update(session, locked)?;
         self.input
@@ -296,6 +298,20 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// "This value can only be changed in between model turns, not while a response is in progress", says
+    /// the vendor's documentation, and not how it is refused.
+    fn check_speed(&self, session: &Value) -> Result<(), WireError> {
+        let speed = &session["audio"]["output"]["speed"];
+        let now = &self.settings.json()["audio"]["output"]["speed"];
+        if speed.is_null() || speed.as_f64() == now.as_f64() || self.active_response().is_none() {
+            return Ok(());
+        }
+        Err(WireError::invalid_value(
+            "session.audio.output.speed",
+            "Cannot update the speed while a response is in progress.",
+        ))
     }
 
     fn append(&mut self, audio: &str) -> Result<(), WireError> {

@@ -1,10 +1,11 @@
 //! Function calls.
 
 use roomkit_core::{id::CallId, provider::ProviderEvent};
+use roomkit_dial::text_of;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::message::{FunctionCall, text_of};
+use super::message::FunctionCall;
 
 /// How ids begin that are ours. The vendor must not see them.
 const OURS: &str = "roomkit-call-";

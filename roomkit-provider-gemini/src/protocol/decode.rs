@@ -2,26 +2,22 @@
 
 use std::collections::VecDeque;
 
-use base64::{
-    Engine,
-    alphabet::{STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use roomkit_core::{
     id::CallId,
-    provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResumeToken, Usage},
+    provider::{ProviderError, ProviderEvent, ResumeToken, Usage},
 };
-use roomkit_dial::Redactor;
+use roomkit_dial::{Redactor, Text, decode_base64, place_of, text_of};
 
 use super::{
     calls::Calls,
     message::{
-        InlineData, ModelTurn, ResumptionUpdate, ServerContent, ServerMessage, Text, ToolCall,
-        Transcription, VadSignal, VoiceActivity, text_of,
+        InlineData, ModelTurn, ResumptionUpdate, ServerContent, ServerMessage, ToolCall,
+        Transcription, VadSignal, VoiceActivity,
     },
     ours::Ours,
-    turn::{Turns, status},
+    reason::status,
+    turn::Turns,
     usage::Tally,
 };
 use crate::{
@@ -31,14 +27,6 @@ use crate::{
 
 /// Where events are added.
 pub(super) type Events = VecDeque<ProviderEvent>;
-
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-/// Base64 as the vendor writes it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
-/// Base64 as proxies may write it.
-const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
 /// Turns the vendor's server messages into the core's events.
 ///
@@ -298,10 +286,7 @@ impl Decoder {
             self.unfit_audio(mime_type, events);
             return;
         }
-        let encoded = text_of(data.data.as_ref());
-        let decoded = BASE64.decode(encoded);
-        let decoded = decoded.or_else(|error| BASE64_URL.decode(encoded).map_err(|_| error));
-        let mut pcm = match decoded {
+        let mut pcm = match decode_base64(text_of(data.data.as_ref())) {
             Ok(pcm) => pcm,
             Err(error) => return events.push_back(malformed("audio", &error)),
         };
@@ -318,13 +303,11 @@ impl Decoder {
 
     /// Audio that would be played wrongly is not played; the core is told once.
     fn unfit_audio(&mut self, mime_type: &str, events: &mut Events) {
-        count_malformed();
+        let mime_type = self.redactor.redact(mime_type);
+        let what = format!("`{mime_type}` instead of PCM at {OUTPUT_RATE} Hz; it is dropped");
+        let event = roomkit_dial::malformed("gemini", &what);
         if !std::mem::replace(&mut self.told_of_audio, true) {
-            let mime_type = self.redactor.redact(mime_type);
-            events.push_back(ProviderEvent::Error(ProviderError::new(
-                ProviderErrorKind::Protocol,
-                format!("the vendor sent `{mime_type}` instead of PCM at {OUTPUT_RATE} Hz; it is dropped"),
-            )));
+            events.push_back(event);
         }
     }
 
@@ -374,24 +357,6 @@ fn error_parts<'a>(error: &'a super::message::VendorError<'_>) -> error::Reporte
     }
 }
 
-/// Where the JSON is wrong. What serde says of it would repeat the content.
-fn place_of(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    format!(
-        "{:?} error at line {line}, column {column}",
-        error.classify()
-    )
-}
-
 fn malformed(what: &str, problem: &dyn std::fmt::Display) -> ProviderEvent {
-    count_malformed();
-    ProviderEvent::Error(ProviderError::new(
-        ProviderErrorKind::Protocol,
-        format!("the vendor sent {what} that cannot be read: {problem}"),
-    ))
-}
-
-fn count_malformed() {
-    metrics::counter!("roomkit_provider_malformed_events_total", "provider" => "gemini")
-        .increment(1);
+    roomkit_dial::malformed("gemini", &format!("{what} that cannot be read: {problem}"))
 }

@@ -13,7 +13,7 @@ use roomkit_core::{
     registry::ConfigError,
 };
 use roomkit_dial::Redactor;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Decoder,
@@ -183,7 +183,10 @@ impl Encoder {
                 }
             }
             ProviderCommand::Update(update) => frames.extend(self.update(update)?),
-            ProviderCommand::Raw(message) => frames.push_back(to_frame(message)?),
+            ProviderCommand::Raw(message) => {
+                self.note_raw(message);
+                frames.push_back(to_frame(message)?);
+            }
             _ => {
                 return Err(unsupported(
                     "Gemini Live has no message for this command".to_owned(),
@@ -354,6 +357,24 @@ impl Encoder {
         .map(Some)
     }
 
+    /// What the host wrote itself has the same effects as what is written here.
+    fn note_raw(&mut self, message: &Value) {
+        if field(message, "clientContent", "client_content").is_some() {
+            self.ours.interrupts();
+        }
+        if let Some(input) = field(message, "realtimeInput", "realtime_input") {
+            let has = |name, snake| field(input, name, snake).is_some();
+            self.has_sent_audio |= has("audio", "audio") || has("mediaChunks", "media_chunks");
+            if has("text", "text") {
+                self.ours.interrupts();
+            }
+            self.is_active |= has("activityStart", "activity_start");
+            if has("activityEnd", "activity_end") && std::mem::take(&mut self.is_active) {
+                self.ours.spoke();
+            }
+        }
+    }
+
     fn takes_content(&self) -> bool {
         let family = self.target.family;
         let is_early = !self.has_sent_audio && !family.takes_content_as_seed_only();
@@ -393,6 +414,11 @@ impl roomkit_dial::Encode for Encoder {
     ) -> Result<(), ProviderError> {
         Self::encode(self, command, frames)
     }
+}
+
+/// A field under either of the names that the vendor takes it by.
+fn field<'a>(message: &'a Value, name: &str, snake: &str) -> Option<&'a Value> {
+    message.get(name).or_else(|| message.get(snake))
 }
 
 fn unsupported(problem: String) -> ProviderError {

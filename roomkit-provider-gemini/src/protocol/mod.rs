@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod message;
 mod ours;
+mod reason;
 mod schema;
 mod setup;
 mod text;

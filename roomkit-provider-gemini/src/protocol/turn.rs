@@ -6,9 +6,7 @@
 //! not say so, with an interruption or with the first words between turns, **and never with words
 //! that come while the model speaks**: they may be late, and a false beginning silences the model.
 
-use roomkit_core::provider::{
-    ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Usage,
-};
+use roomkit_core::provider::{ProviderEvent, ResponseStatus, Usage};
 
 use super::{
     decode::Events,
@@ -29,6 +27,15 @@ enum Model {
     Interrupted,
 }
 
+/// How the vendor says that a turn is over: in one way or the other, or in both, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// `waitingForInput`.
+    Waits,
+    /// `turnComplete`.
+    Completes,
+}
+
 /// How much the model may say before its answer.
 const MAX_EARLY_BYTES: usize = 16 * 1024;
 
@@ -42,6 +49,9 @@ pub(super) struct Turns {
     has_vad: bool,
     /// An interruption's `turnComplete` is due; it ends nobody's speech.
     completes_interruption: bool,
+    /// How the last turn ended, while the other way to say so would be about the same turn. A turn that
+    /// ends in the same way once more is the next.
+    ended: Option<End>,
     /// The vendor has said that the model goes on after its last turn.
     goes_on: bool,
     /// The model began a turn, and nobody has asked yet.
@@ -64,6 +74,7 @@ impl Turns {
             speaking: false,
             has_vad: false,
             completes_interruption: false,
+            ended: None,
             goes_on: false,
             began: false,
             is_manual,
@@ -108,6 +119,7 @@ impl Turns {
         self.has_vad = true;
         // What the model says from now on is about this.
         self.forget_interrupted();
+        self.ended = None;
         self.end_speech(events);
     }
 
@@ -124,6 +136,7 @@ impl Turns {
             self.early.clear();
         }
         self.conclude_speech(events);
+        self.begins_next();
         self.words.user_piece(text, events);
     }
 
@@ -165,12 +178,19 @@ impl Turns {
             return;
         }
         self.speaking = true;
+        self.begins_next();
         self.early.clear();
         self.words.user_ended(events);
         if self.transcribes {
             self.words.user_began();
         }
         events.push_back(ProviderEvent::SpeechStarted { item_id: None });
+    }
+
+    /// The user speaks after the end of a turn. That the model has chosen to wait for that is said before
+    /// the turn is complete, and what completes it may come when the user goes on already.
+    fn begins_next(&mut self) {
+        self.ended.take_if(|end| *end == End::Completes);
     }
 
     fn end_speech(&mut self, events: &mut Events) {
@@ -204,6 +224,7 @@ impl Turns {
         // Notes of what was sent before are about what came before.
         self.ours.take_interruption();
         self.completes_interruption = false;
+        self.ended = None;
         self.model = Model::Answering;
         events.push_back(ProviderEvent::ResponseStarted { response_id: None });
         let early = std::mem::take(&mut self.early);
@@ -231,6 +252,7 @@ impl Turns {
             self.began = true;
             self.settle_user(events);
             self.completes_interruption = false;
+            self.ended = None;
             if !ends {
                 self.model = Model::Working;
             }
@@ -269,6 +291,7 @@ impl Turns {
             self.begin_speech(events);
         }
         self.completes_interruption = true;
+        self.ended = None;
         let rest = match self.model {
             Model::Answering => {
                 self.words.answer_ended(events);
@@ -320,6 +343,10 @@ impl Turns {
         self.early.clear();
         let is_of_interruption = std::mem::take(&mut self.completes_interruption);
         let model = std::mem::replace(&mut self.model, Model::Idle);
+        let ended = self.ended.take();
+        if !self.goes_on && model != Model::Interrupted && !is_of_interruption {
+            self.ended = Some(End::Completes);
+        }
         match model {
             Model::Answering => {
                 self.words.answer_ended(events);
@@ -334,6 +361,11 @@ impl Turns {
             Model::Interrupted => return usage,
             Model::Working => self.words.settle_late(events),
             Model::Idle if is_of_interruption => return usage,
+            // It was told when the model chose to wait.
+            Model::Idle if ended == Some(End::Waits) && status == ResponseStatus::Completed => {
+                self.ended = None;
+                return usage;
+            }
             Model::Idle => {
                 self.let_pass(events);
             }
@@ -352,8 +384,9 @@ impl Turns {
 
     /// The model has nothing to say to what it heard.
     pub(super) fn pass(&mut self, events: &mut Events) {
-        if self.let_pass(events) {
+        if self.ended.take_if(|end| *end == End::Completes).is_none() && self.let_pass(events) {
             events.push_back(ProviderEvent::TurnPassed);
+            self.ended = Some(End::Waits);
         }
     }
 
@@ -403,34 +436,4 @@ fn end_response(status: ResponseStatus, usage: Option<Usage>, events: &mut Event
         status,
         usage,
     });
-}
-
-/// What the end of a turn means, by the vendor's reason for it. An answer refused for its content
-/// fails with [`InvalidRequest`](ProviderErrorKind::InvalidRequest): the conversation goes on.
-pub(super) fn status(reason: &str, redact: impl Fn(&str) -> String) -> ResponseStatus {
-    const REFUSALS: [&str; 12] = [
-        "PROHIBITED",
-        "SAFETY",
-        "BLOCKLIST",
-        "PROMINENT_P",
-        "CELEBRITY",
-        "IDENTIFIABLE_PEOPLE",
-        "CHILD",
-        "MINORS",
-        "NCII",
-        "UNSAFE",
-        "INPUT_OTHER",
-        "GENERATED_OTHER",
-    ];
-    match reason {
-        // The last one: the model asks back.
-        "" | "TURN_COMPLETE_REASON_UNSPECIFIED" | "NEED_MORE_INPUT" => ResponseStatus::Completed,
-        reason if REFUSALS.iter().any(|word| reason.contains(word)) => {
-            let reason = redact(reason);
-            let message = format!("the vendor refused the content of this turn: {reason}");
-            let error = ProviderError::new(ProviderErrorKind::InvalidRequest, message);
-            ResponseStatus::Failed(error.with_code(reason))
-        }
-        reason => ResponseStatus::Incomplete(redact(reason)),
-    }
 }

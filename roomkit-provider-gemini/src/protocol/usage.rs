@@ -2,8 +2,9 @@
 //! what was written; the ticks are part of the report, if one comes.
 
 use roomkit_core::provider::Usage;
+use roomkit_dial::Text;
 
-use super::message::{ModalityTokens, Text, WireUsage};
+use super::message::{ModalityTokens, WireUsage};
 
 /// More than any turn can cost; keeps sums of what is nonsense from overflowing.
 const MOST: u64 = 1 << 40;

@@ -17,7 +17,10 @@ use roomkit_mock::fake_gemini::{
 };
 use roomkit_provider_gemini::{Auth, GeminiConfig, GeminiLiveProvider, Token};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::support::{
     LIVE_31, LIVE_38, NATIVE_25,
@@ -272,6 +275,39 @@ async fn h3_an_http_refusal_is_classified() {
             .map(|_| ())
             .unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn h3_an_http_refusal_says_more_than_its_status() {
+    use ProviderErrorKind::{Authentication, InvalidConfig};
+    for (message, kind) in [
+        ("API key not valid.", Authentication),
+        ("Request contains an invalid argument.", InvalidConfig),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = json!({ "code": 400, "status": "INVALID_ARGUMENT", "message": message });
+        let body = json!({ "error": error }).to_string();
+        let length = body.len();
+        let answer = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {length}\r\n\r\n{body}");
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            assert_ne!(stream.read(&mut head).await.unwrap(), 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let config = GeminiConfig {
+            api_key: Some(KEY.into()),
+            base_url: Some(format!("ws://{address}")),
+            ..GeminiConfig::default()
+        };
+        let provider = GeminiLiveProvider::new(config).unwrap();
+        let (_stream, attempt) = tokio::join!(serve, provider.connect(setup(json!({}))));
+        let error = attempt.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.code(), "INVALID_ARGUMENT");
     }
 }
 

@@ -458,4 +458,39 @@ fn a3_an_interruption_of_our_own_making_is_no_speech() {
     assert!(!feed(&mut encoder, Some(ProviderCommand::Respond)));
     assert!(feed(&mut encoder, None));
     assert!(feed(&mut encoder, Some(audio())));
+    for (raw, is_speech) in [
+        (json!({ "clientContent": { "turnComplete": true } }), false),
+        (
+            json!({ "client_content": { "turn_complete": true } }),
+            false,
+        ),
+        (json!({ "realtimeInput": { "text": "Stop." } }), false),
+        (json!({ "realtimeInput": { "audioStreamEnd": true } }), true),
+    ] {
+        let told = format!("{raw}");
+        let heard = feed(&mut encoder, Some(ProviderCommand::Raw(raw)));
+        assert_eq!(heard, is_speech, "{told}");
+    }
+}
+
+#[test]
+fn what_the_host_writes_itself_counts_like_commands() {
+    let raw = |input: Value| ProviderCommand::Raw(json!({ "realtimeInput": input }));
+    let mut manual = encoder(LIVE_38, json!({ "server_vad": false }));
+    frame(&mut manual, &raw(json!({ "activityStart": {} })));
+    // Said already.
+    let again = frames(&mut manual, &ProviderCommand::ActivityStart);
+    assert_eq!(again, Vec::<Value>::new());
+    frame(&mut manual, &raw(json!({ "activityEnd": {} })));
+    let again = frames(&mut manual, &ProviderCommand::ActivityEnd);
+    assert_eq!(again, Vec::<Value>::new());
+    let next = frame(&mut manual, &ProviderCommand::ActivityStart);
+    assert_eq!(next, json!({ "realtimeInput": { "activityStart": {} } }));
+
+    let mut encoder = encoder(NATIVE_25, json!({}));
+    let told = frames(&mut encoder, &text(Role::User, "Hi.", true));
+    assert!(told[0]["clientContent"].is_object(), "{told:?}");
+    frames(&mut encoder, &raw(json!({ "audio": { "data": "AAA=" } })));
+    let told = frames(&mut encoder, &text(Role::User, "Hi.", true));
+    assert!(told[0]["realtimeInput"].is_object(), "{told:?}");
 }

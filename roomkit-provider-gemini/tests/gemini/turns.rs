@@ -270,10 +270,50 @@ fn a8_a_turn_after_which_the_model_goes_on_says_so() {
 #[test]
 fn h5_the_end_of_a_turn_that_waits_for_the_user_is_told_once() {
     let waits = json!({ "serverContent": { "waitingForInput": true } });
-    let ends = together(&[complete(), waits]);
+    let ends = together(&[complete(), waits.clone()]);
     let said = ["response", "audio 8", "completed"];
     assert_eq!(script(&[audio(), ends.clone()]), said);
     assert_eq!(script(&[ends]), ["passed"]);
+    // In two frames, in either order.
+    assert_eq!(script(&[audio(), complete(), waits.clone()]), said);
+    assert_eq!(script(&[complete(), waits.clone()]), ["passed"]);
+    assert_eq!(script(&[waits.clone(), complete()]), ["passed"]);
+    // What ends in the same way once more is the next turn, and so is what comes after speech.
+    assert_eq!(script(&[waits.clone(), waits.clone()]), ["passed"; 2]);
+    assert_eq!(script(&[complete(), complete()]), ["passed"; 2]);
+    let turns = [waits.clone(), complete(), waits.clone(), complete()];
+    assert_eq!(script(&turns), ["passed"; 2]);
+    let spoken = script(&[complete(), hears("Well"), waits]);
+    assert_eq!(spoken.iter().filter(|told| *told == "passed").count(), 2);
+}
+
+#[test]
+fn h2_a_sentence_that_goes_on_is_not_cut_by_the_end_of_the_turn_before() {
+    let frames = [
+        hears("I would like"),
+        json!({ "serverContent": { "waitingForInput": true } }),
+        hears(" a pizza"),
+        complete(),
+        hears(" with cheese"),
+        audio(),
+    ];
+    assert_eq!(
+        script(&frames),
+        [
+            "speech",
+            "user says \"I would like\"",
+            "silence",
+            "user said \"I would like\"",
+            "passed",
+            "speech",
+            "user says \" a pizza\"",
+            "user says \" with cheese\"",
+            "silence",
+            "user said \"a pizza with cheese\"",
+            "response",
+            "audio 8",
+        ]
+    );
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::{collections::VecDeque, mem};
 
 use roomkit_core::{id::CallId, provider::ProviderEvent};
+use roomkit_dial::{Text, text_of};
 
 use super::{
     decode::malformed,
-    message::{Flat, ItemBody, Text, text_of},
+    message::{Flat, ItemBody},
     remember,
 };
 

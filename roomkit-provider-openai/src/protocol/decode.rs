@@ -4,18 +4,13 @@ mod cumulative;
 
 use std::collections::VecDeque;
 
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use roomkit_core::{
     audio::g711,
     id::{ItemId, ResponseId},
-    provider::{ProviderError, ProviderErrorKind, ProviderEvent, ResponseStatus, Role},
+    provider::{ProviderEvent, ResponseStatus, Role},
 };
-use roomkit_dial::{Decode, Redactor};
+use roomkit_dial::{Decode, Redactor, Text, decode_base64, place_of, text_of};
 use serde::Deserialize;
 
 use self::cumulative::Cumulative;
@@ -23,22 +18,16 @@ use super::{
     calls::Calls,
     encode::UPDATE,
     message::{
-        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails, Text,
-        WireUsage, kind_of, text_of,
+        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails,
+        WireUsage, kind_of,
     },
+    notes::Notes,
     remember,
-    verdicts::Verdicts,
 };
 use crate::{
     config::{AudioCodec, Dialect},
     error::VendorError,
 };
-
-/// Base64 as the vendor writes it; servers that leave out the padding are understood too.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Turns the vendor's server events into the core's.
 ///
@@ -49,7 +38,7 @@ pub struct Decoder {
     codec: AudioCodec,
     redactor: Redactor,
     calls: Calls,
-    verdicts: Verdicts,
+    notes: Notes,
     /// Responses outside the conversation; nobody is to hear them.
     out_of_band: VecDeque<String>,
     /// Whose audio came last: most of it belongs to the same.
@@ -65,7 +54,7 @@ impl Decoder {
             codec,
             redactor,
             calls: Calls::default(),
-            verdicts: Verdicts::default(),
+            notes: Notes::default(),
             out_of_band: VecDeque::new(),
             of_audio: (None, None),
             cumulative: (dialect == Dialect::XAi).then(Cumulative::default),
@@ -73,8 +62,8 @@ impl Decoder {
     }
 
     /// The same, which tells the encoder what became of changes.
-    pub(super) fn with_verdicts(self, verdicts: Verdicts) -> Self {
-        Self { verdicts, ..self }
+    pub(super) fn with_notes(self, notes: Notes) -> Self {
+        Self { notes, ..self }
     }
 
     /// Reads one text frame and adds what it means to `events`.
@@ -175,13 +164,13 @@ impl Decoder {
                 events.extend(self.arguments_done(&read(frame)?));
             }
             "session.updated" => {
-                if self.verdicts.taken() {
+                if self.notes.taken() {
                     events.push_back(ProviderEvent::Updated);
                 }
             }
             "error" => {
                 let event: ErrorEvent<'a> = read(frame)?;
-                events.extend(self.error(&event.error.unwrap_or_default()));
+                self.error(&event.error.unwrap_or_default(), events);
             }
             kind if is_meaningless(kind) => {}
             kind => {
@@ -199,7 +188,7 @@ impl Decoder {
             return None;
         }
         let delta = flat.delta.as_ref()?;
-        let mut bytes = match BASE64.decode(delta.as_str()) {
+        let mut bytes = match decode_base64(delta.as_str()) {
             Ok(bytes) => bytes,
             Err(error) => return Some(malformed("audio", &error)),
         };
@@ -238,8 +227,7 @@ impl Decoder {
 
     fn response_created(&mut self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
         let response = event.response.as_ref()?;
-        // Only OpenAI is known to mean something by the null.
-        if response.is_out_of_band && self.cumulative.is_none() {
+        if self.is_aside(response) {
             let id = text_of(response.id.as_ref());
             remember(&mut self.out_of_band, id.to_owned());
             return None;
@@ -254,8 +242,7 @@ impl Decoder {
         let response = event.response.as_ref().unwrap_or(&none);
         let usages = [response.usage.as_ref(), event.usage.as_ref()];
         let usage = usages.into_iter().flatten().find_map(WireUsage::tokens);
-        let is_null = response.is_out_of_band && self.cumulative.is_none();
-        if is_null || self.is_out_of_band(response.id.as_ref()) {
+        if self.is_aside(response) || self.is_out_of_band(response.id.as_ref()) {
             events.extend(usage.map(ProviderEvent::Usage));
             return;
         }
@@ -307,25 +294,46 @@ impl Decoder {
         self.calls.item_done(event.item.as_ref()?)
     }
 
-    fn error(&self, body: &ErrorBody<'_>) -> Option<ProviderEvent> {
+    fn error(&self, body: &ErrorBody<'_>, events: &mut VecDeque<ProviderEvent>) {
         let vendor_error = body.as_vendor_error();
         if vendor_error.code == Some("conversation_already_has_active_response") {
-            return Some(ProviderEvent::ResponseRefused);
+            return events.push_back(ProviderEvent::ResponseRefused);
         }
         let error = vendor_error.classify(&self.redactor);
+        if vendor_error.code == Some("input_audio_buffer_commit_empty")
+            && let Some(passes) = self.notes.take_short_turn()
+        {
+            events.push_back(ProviderEvent::TranscriptFailed {
+                item_id: None,
+                message: error.to_string(),
+            });
+            events.extend(passes.then_some(ProviderEvent::TurnPassed));
+            return;
+        }
         if vendor_error.is_benign() {
             tracing::debug!(%error, "the vendor had nothing to do");
-            return None;
+            return;
         }
-        let event_id = body.event_id.as_ref().map(Text::as_str);
-        if event_id.is_some_and(|id| self.verdicts.refused_host(id)) {
-            return Some(ProviderEvent::Error(error));
-        }
-        if event_id.is_some_and(|id| id.starts_with(UPDATE)) {
-            self.verdicts.refused();
-            return Some(ProviderEvent::UpdateRefused(error));
-        }
-        Some(ProviderEvent::Error(error))
+        let is_of_change = match text_of(body.event_id.as_ref()) {
+            "" => vendor_error.is_of_session() && self.notes.refused_next(),
+            id if self.notes.refused_host(id) => false,
+            id if id.starts_with(UPDATE) => {
+                self.notes.refused();
+                true
+            }
+            _ => false,
+        };
+        events.push_back(if is_of_change {
+            ProviderEvent::UpdateRefused(error)
+        } else {
+            ProviderEvent::Error(error)
+        });
+    }
+
+    /// Whether a response is outside the conversation. The null says so only where the host has asked for
+    /// such a response, and only with OpenAI: other servers may write it for each.
+    fn is_aside(&self, response: &ResponseBody<'_>) -> bool {
+        response.has_no_conversation && self.cumulative.is_none() && self.notes.has_asides()
     }
 
     fn is_out_of_band(&self, response_id: Option<&Text<'_>>) -> bool {
@@ -386,18 +394,8 @@ where
     last.clone()
 }
 
-/// Where the JSON is wrong. What serde says of it would repeat the content.
-fn place_of(error: &serde_json::Error) -> String {
-    format!("{:?} error at column {}", error.classify(), error.column())
-}
-
 pub(super) fn malformed(what: &str, problem: &dyn std::fmt::Display) -> ProviderEvent {
-    metrics::counter!("roomkit_provider_malformed_events_total", "provider" => "openai")
-        .increment(1);
-    ProviderEvent::Error(ProviderError::new(
-        ProviderErrorKind::Protocol,
-        format!("the vendor sent {what} that cannot be read: {problem}"),
-    ))
+    roomkit_dial::malformed("openai", &format!("{what} that cannot be read: {problem}"))
 }
 
 /// Events that are known and tell nothing the core does not learn from others.

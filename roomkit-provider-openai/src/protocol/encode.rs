@@ -1,6 +1,6 @@
 //! Commands to client events.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use roomkit_core::{
@@ -11,20 +11,22 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::{Encode, Redactor};
+use roomkit_dial::{Encode, Redactor, check_voice};
 use serde::Serialize;
 
 use super::{
     Decoder,
     message::{ClientEvent, Content, Item},
+    notes::Notes,
     remember,
     session::{self, Common},
-    verdicts::Verdicts,
 };
 use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
+/// The vendor takes no turn that is shorter than this.
+const SHORTEST_TURN_MS: u64 = 100;
 
 /// Turns commands into the vendor's client events.
 #[derive(Debug, Clone)]
@@ -34,11 +36,17 @@ pub struct Encoder {
     session: OpenAISessionConfig,
     /// As the vendor has said that it is.
     taken: OpenAISessionConfig,
-    /// After each change that the vendor has not answered.
-    asked: VecDeque<OpenAISessionConfig>,
-    verdicts: Verdicts,
+    /// What is told here of each change that the vendor has not answered.
+    asked: VecDeque<SessionUpdate>,
+    notes: Notes,
     /// The user's speech may stop a response.
     interruptions: bool,
+    /// Bytes of audio since the host said that the user speaks.
+    turn_bytes: u64,
+    /// The model was given something since it was last asked to respond.
+    has_given: bool,
+    /// The next response is only for a turn that the vendor does not take.
+    skips_response: bool,
     last_event: u64,
 }
 
@@ -70,8 +78,11 @@ impl Encoder {
             taken: session.clone(),
             session,
             asked: VecDeque::new(),
-            verdicts: Verdicts::default(),
+            notes: Notes::default(),
             interruptions,
+            turn_bytes: 0,
+            has_given: false,
+            skips_response: false,
             last_event: 0,
         })
     }
@@ -79,7 +90,7 @@ impl Encoder {
     /// The decoder of the same connection. What the vendor refuses there is undone here.
     pub fn decoder(&self, redactor: Redactor) -> Decoder {
         let codec = self.session.output_codec;
-        Decoder::new(self.dialect, codec, redactor).with_verdicts(self.verdicts.clone())
+        Decoder::new(self.dialect, codec, redactor).with_notes(self.notes.clone())
     }
 
     /// The settings the session has now.
@@ -113,6 +124,14 @@ impl Encoder {
     /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for an update that does not fit,
     /// [`Unsupported`](ProviderErrorKind::Unsupported) for one that a live connection cannot take.
     pub fn encode(&mut self, command: &ProviderCommand) -> Result<Option<String>, ProviderError> {
+        if let ProviderCommand::Text { .. }
+        | ProviderCommand::Image { .. }
+        | ProviderCommand::ToolResult { .. } = command
+        {
+            self.has_given = true;
+            self.skips_response = false;
+            self.notes.given();
+        }
         let event = match command {
             ProviderCommand::Audio(pcm) => return Ok(self.audio(pcm)),
             ProviderCommand::Raw(event) => return self.raw(event).map(Some),
@@ -139,9 +158,15 @@ impl Encoder {
                     output,
                 },
             },
-            ProviderCommand::Respond => ClientEvent::ResponseCreate {
-                event_id: self.event_id("respond_"),
-            },
+            ProviderCommand::Respond => {
+                self.has_given = false;
+                if mem::take(&mut self.skips_response) {
+                    return Ok(None);
+                }
+                ClientEvent::ResponseCreate {
+                    event_id: self.event_id("respond_"),
+                }
+            }
             ProviderCommand::CancelResponse => ClientEvent::ResponseCancel,
             ProviderCommand::Truncate {
                 item_id,
@@ -158,13 +183,18 @@ impl Encoder {
                     audio_end_ms,
                 },
             },
-            ProviderCommand::ActivityEnd => ClientEvent::Commit,
+            ProviderCommand::ActivityEnd => {
+                self.end_turn();
+                ClientEvent::Commit
+            }
             // Where the host says when the user speaks, what was heard before is no part of that:
             // the vendor would take all since the last turn for this one.
-            ProviderCommand::ActivityStart => match self.session.turn_detection {
-                TurnDetection::None {} => ClientEvent::Clear,
-                _ => return Ok(None),
-            },
+            ProviderCommand::ActivityStart if self.is_manual() => {
+                self.turn_bytes = 0;
+                self.skips_response = false;
+                ClientEvent::Clear
+            }
+            ProviderCommand::ActivityStart => return Ok(None),
             _ => {
                 return Err(ProviderError::new(
                     ProviderErrorKind::Unsupported,
@@ -175,14 +205,28 @@ impl Encoder {
         to_frame(&event).map(Some)
     }
 
+    fn is_manual(&self) -> bool {
+        matches!(self.session.turn_detection, TurnDetection::None {})
+    }
+
+    /// The vendor refuses a turn that is too short, but would respond all the same, to what came before.
+    fn end_turn(&mut self) {
+        let samples = SHORTEST_TURN_MS * u64::from(self.session.capabilities().input_rate) / 1000;
+        if self.is_manual() && self.turn_bytes / 2 < samples {
+            self.skips_response = !self.has_given;
+            self.notes.short_turn(self.skips_response);
+        }
+    }
+
     /// Fifty times a second for each call: written by hand into one allocation.
-    fn audio(&self, pcm: &[u8]) -> Option<String> {
+    fn audio(&mut self, pcm: &[u8]) -> Option<String> {
         const HEAD: &str = r#"{"type":"input_audio_buffer.append","audio":""#;
         const TAIL: &str = r#""}"#;
 
         if pcm.is_empty() {
             return None;
         }
+        self.turn_bytes = self.turn_bytes.saturating_add(pcm.len() as u64);
         let compressed;
         let bytes = if let Some(law) = self.session.input_codec.law() {
             compressed = g711::encode(law, pcm);
@@ -214,14 +258,9 @@ impl Encoder {
     /// # Errors
     /// When `update.provider_config` does not fit; the error names the field.
     pub fn check_update(&self, update: &SessionUpdate) -> Result<UpdateSupport, ConfigError> {
+        check_voice(update)?;
         let nothing = serde_json::Map::new();
         let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
-        if overrides.contains_key("voice") {
-            return Err(ConfigError::field(
-                "provider_config.voice",
-                "is not changed here; set `voice` of the update, or of the agent",
-            ));
-        }
         let changed = self
             .session
             .with_overrides(overrides)
@@ -229,39 +268,61 @@ impl Encoder {
             .map_err(|error| error.in_section("provider_config"))?;
         let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
-        if changed.capabilities() != self.session.capabilities() {
-            // The engine relies on what it was told of a connection.
+        // The engine relies on what it was told of a connection, and the vendor's documentation has
+        // the speed change only between turns, whose end nobody can foresee.
+        if changed.capabilities() != self.session.capabilities()
+            || changed.speed != self.session.speed
+        {
             support.provider_config = UpdateWay::NewConnection;
         }
         Ok(support)
     }
 
-    /// Takes note of what the vendor has said of changes.
+    /// Takes note of what the vendor has said of changes. One that it refused is in none that came after
+    /// it.
     fn settle(&mut self) {
-        for is_taken in self.verdicts.take() {
+        for is_taken in self.notes.take() {
             if let Some(asked) = self.asked.pop_front()
                 && is_taken
+                && let Ok((taken, _)) = self.changed(&self.taken, &asked)
             {
-                self.taken = asked;
+                self.taken = taken;
             }
         }
-        if self.asked.is_empty() {
-            self.session = self.taken.clone();
+        self.session = self.taken.clone();
+        for asked in &self.asked {
+            if let Ok((session, _)) = self.changed(&self.session, asked) {
+                self.session = session;
+            }
         }
+    }
+
+    /// The settings after a change of them, and which it names.
+    fn changed(
+        &self,
+        session: &OpenAISessionConfig,
+        update: &SessionUpdate,
+    ) -> Result<(OpenAISessionConfig, Vec<String>), ConfigError> {
+        let nothing = serde_json::Map::new();
+        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
+        let (changed, mut names) = session
+            .with_update(overrides)
+            .map_err(|error| error.in_section("provider_config"))?;
+        let mut changed = settled(changed, self.dialect, self.interruptions)?;
+        // Said again while a response runs, it might be refused, and all else with it.
+        names.retain(|name| name != "speed" || changed.speed != session.speed);
+        if let Some(voice) = &update.voice {
+            changed.voice = Some(Voice::from(voice.as_str()));
+            names.push("voice".to_owned());
+        }
+        Ok((changed, names))
     }
 
     fn update(&mut self, update: &SessionUpdate) -> Result<String, ProviderError> {
         self.settle();
-        let nothing = serde_json::Map::new();
-        let overrides = update.provider_config.as_ref().unwrap_or(&nothing);
-        let refused = |error: ConfigError| {
+        let (session, names) = self.changed(&self.session, update).map_err(|error| {
             ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
-        };
-        let (session, mut names) = self
-            .session
-            .with_update(overrides)
-            .map_err(|error| refused(error.in_section("provider_config")))?;
-        let mut session = settled(session, self.dialect, self.interruptions).map_err(refused)?;
+        })?;
         // The engine was told the capabilities when the connection was made, and relies on them.
         if session.capabilities() != self.session.capabilities() {
             return Err(ProviderError::new(
@@ -270,10 +331,6 @@ impl Encoder {
                  off are fixed for a connection; they take another one",
             ));
         }
-        if let Some(voice) = &update.voice {
-            session.voice = Some(Voice::from(voice.as_str()));
-            names.push("voice".to_owned());
-        }
         let common = Common {
             model: None,
             instructions: update.system_prompt.as_deref(),
@@ -281,8 +338,13 @@ impl Encoder {
         };
         let frame =
             self.session_update(session::partial(self.dialect, &session, &names, common))?;
-        remember(&mut self.asked, session.clone());
-        self.verdicts.ask();
+        let asked = SessionUpdate {
+            voice: update.voice.clone(),
+            provider_config: update.provider_config.clone(),
+            ..SessionUpdate::default()
+        };
+        remember(&mut self.asked, asked);
+        self.notes.ask();
         self.session = session;
         Ok(frame)
     }
@@ -290,6 +352,9 @@ impl Encoder {
     /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it
     /// has none.
     fn raw(&mut self, event: &serde_json::Value) -> Result<String, ProviderError> {
+        if event["response"]["conversation"] == "none" {
+            self.notes.ask_aside();
+        }
         if event["type"] != "session.update" {
             return to_frame(event);
         }
@@ -297,7 +362,7 @@ impl Encoder {
         if !event["event_id"].is_string() {
             event["event_id"] = self.event_id("host_").into();
         }
-        self.verdicts
+        self.notes
             .ask_for_host(event["event_id"].as_str().unwrap_or_default());
         to_frame(&event)
     }

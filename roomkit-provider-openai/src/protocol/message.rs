@@ -1,13 +1,11 @@
 //! The messages as types. What comes in borrows from its frame and takes every field as optional:
 //! compatible servers leave out, null and add fields freely.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use roomkit_core::provider::Usage;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use roomkit_dial::{Text, text_of};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
 use crate::{config::ImageDetail, error::VendorError};
@@ -74,76 +72,6 @@ pub(crate) enum Content<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<ImageDetail>,
     },
-}
-
-/// Text that borrows from the frame unless it holds escapes. `Option<Cow<str>>` would always copy.
-/// Anything but text reads as empty or as its digits, rather than failing the whole event.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
-
-impl Text<'_> {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text::default())
-            }
-        }
-
-        deserializer.deserialize_any(TextVisitor)
-    }
-}
-
-/// The text, or nothing where there is none.
-pub(crate) fn text_of<'a>(text: Option<&'a Text<'_>>) -> &'a str {
-    text.map(Text::as_str).unwrap_or_default()
 }
 
 /// The `type` of a frame. It nearly always comes first, so that nothing needs to be parsed for it.
@@ -251,10 +179,10 @@ pub(crate) struct ResponseBody<'a> {
     pub(crate) status: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) status_details: Option<&'a RawValue>,
-    /// The response answers a question of its own and is not part of the conversation: its
-    /// `conversation_id` is null. Servers that know no such responses leave the field out.
+    /// Its `conversation_id` is null, rather than left out: that of a response which answers a question
+    /// of its own and is not part of the conversation.
     #[serde(rename = "conversation_id", deserialize_with = "is_null")]
-    pub(crate) is_out_of_band: bool,
+    pub(crate) has_no_conversation: bool,
     #[serde(deserialize_with = "object")]
     pub(crate) usage: Option<WireUsage>,
 }

@@ -8,8 +8,8 @@ mod decode;
 mod encode;
 mod history;
 mod message;
+mod notes;
 mod session;
-mod verdicts;
 
 use std::collections::VecDeque;
 

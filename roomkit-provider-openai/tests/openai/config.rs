@@ -280,6 +280,11 @@ fn x1_debug_shows_no_secret() {
         assert!(shown.contains("wss://host/realtime"), "{shown}");
         assert!(!shown.contains("secret-"), "{shown}");
     }
+    let config = json!({ "base_url": "wss://user:secret-4@host/path?key=secret-5" });
+    let config: OpenAIConfig = serde_json::from_value(config).unwrap();
+    let shown = format!("{config:?}");
+    assert!(shown.contains("\"wss://host/path\""), "{shown}");
+    assert!(!shown.contains("secret-"), "{shown}");
 }
 
 #[test]
@@ -317,7 +322,8 @@ fn s5_how_a_setting_of_a_live_session_changes_depends_on_what_the_engine_was_tol
         let support = encoder.check_update(&update);
         support.map(|support| support.provider_config)
     };
-    assert_eq!(way(json!({"speed": 1.2})), Ok(UpdateWay::Live));
+    assert_eq!(way(json!({"speed": 1.2})), Ok(UpdateWay::NewConnection));
+    assert_eq!(way(json!({"speed": null})), Ok(UpdateWay::Live));
     assert_eq!(way(json!({"eagerness": "low"})), Ok(UpdateWay::Live));
     assert_eq!(way(json!({"codec": "pcmu"})), Ok(UpdateWay::NewConnection));
     let off = way(json!({"turn_detection": null}));

@@ -2,9 +2,15 @@
 
 use roomkit_core::{
     id::{ItemId, ResponseId},
-    provider::{ProviderErrorKind, ProviderEvent, ResponseStatus, Role, Usage},
+    provider::{
+        ProviderCommand, ProviderErrorKind, ProviderEvent, ResponseStatus, Role, SessionSetup,
+        Usage,
+    },
 };
-use roomkit_provider_openai::{AudioCodec, Dialect, Redactor, protocol::Decoder};
+use roomkit_provider_openai::{
+    AudioCodec, Dialect, OpenAISessionConfig, Redactor,
+    protocol::{Decoder, Encoder},
+};
 use serde_json::json;
 
 use crate::support::{decode, decode_with, decoder};
@@ -310,7 +316,12 @@ fn endings_in_other_spellings() {
 
 #[test]
 fn responses_outside_the_conversation_are_not_heard() {
-    let mut decoder = decoder();
+    let setup = SessionSetup::new("s".into());
+    let defaults = OpenAISessionConfig::default();
+    let mut encoder = Encoder::new(Dialect::OpenAI, &defaults, &setup).unwrap();
+    let mut decoder = encoder.decoder(Redactor::default());
+    let ask = json!({ "type": "response.create", "response": { "conversation": "none" } });
+    encoder.encode(&ProviderCommand::Raw(ask)).unwrap();
     let mut decode = |frame: serde_json::Value| decode_with(&mut decoder, &frame.to_string());
     let response = json!({ "id": "aside", "conversation_id": null, "metadata": { "topic": "x" } });
     assert_eq!(
@@ -341,6 +352,16 @@ fn responses_outside_the_conversation_are_not_heard() {
         [ProviderEvent::ResponseStarted {
             response_id: Some("main".into())
         }]
+    );
+}
+
+#[test]
+fn t6_a_server_that_names_no_conversation_is_heard() {
+    let started = r#"{"type":"response.created","response":{"id":"r","conversation_id":null}}"#;
+    let response_id = Some("r".into());
+    assert_eq!(
+        decode(started),
+        [ProviderEvent::ResponseStarted { response_id }]
     );
 }
 

@@ -9,7 +9,10 @@ use roomkit_core::{
     tool::ToolDefinition,
 };
 use roomkit_dial::Redactor;
-use roomkit_provider_openai::{Dialect, OpenAISessionConfig, protocol::Encoder};
+use roomkit_provider_openai::{
+    Dialect, OpenAISessionConfig,
+    protocol::{Decoder, Encoder},
+};
 use serde_json::{Value, json};
 
 use crate::support::map;
@@ -358,6 +361,81 @@ fn s5_a_change_that_was_refused_is_not_in_the_next() {
     let (_, fifth) = update(json!({ "prefix_padding_ms": 300 }));
     assert_eq!(fourth["prefix_padding_ms"], json!(200));
     assert_eq!(fifth["threshold"], json!(0.6));
+}
+
+/// A change of these settings, and what is said of it.
+fn change(encoder: &mut Encoder, config: Value) -> Value {
+    let update = SessionUpdate {
+        provider_config: Some(map(config)),
+        ..SessionUpdate::default()
+    };
+    json_of(encoder, &ProviderCommand::Update(update))
+}
+
+fn answer(decoder: &mut Decoder, answer: &Value) -> Vec<ProviderEvent> {
+    let mut events = VecDeque::new();
+    decoder.decode(&answer.to_string(), &mut events);
+    events.into()
+}
+
+#[test]
+fn s5_a_refused_change_does_not_live_on_in_one_that_was_on_its_way() {
+    let mut encoder = encoder(json!({}));
+    let mut decoder = encoder.decoder(Redactor::default());
+    let first = change(&mut encoder, json!({ "eagerness": "high", "speed": 1.2 }));
+    change(&mut encoder, json!({ "create_response": false }));
+    let error = json!({ "event_id": first["event_id"] });
+    answer(&mut decoder, &json!({ "type": "error", "error": error }));
+    answer(&mut decoder, &json!({ "type": "session.updated" }));
+    let third = change(&mut encoder, json!({ "interrupt_response": true }));
+    assert_eq!(
+        third["session"]["audio"]["input"]["turn_detection"],
+        json!({ "type": "semantic_vad", "create_response": false, "interrupt_response": true })
+    );
+    assert_eq!(encoder.session().speed, None);
+}
+
+#[test]
+fn s5_a_speed_that_is_said_again_is_not_sent() {
+    let mut encoder = encoder(json!({ "speed": 1.2 }));
+    let frame = change(&mut encoder, json!({ "speed": 1.2, "tool_choice": "none" }));
+    let expected = json!({ "type": "realtime", "tool_choice": "none" });
+    assert_eq!(frame["session"], expected);
+}
+
+#[test]
+fn s5_a_refusal_that_names_no_change_is_that_of_the_oldest() {
+    for (code, param) in [
+        ("unknown_parameter", json!("session.x")),
+        ("invalid_type", json!("session")),
+        ("cannot_update_voice", Value::Null),
+    ] {
+        let mut encoder = encoder(json!({}));
+        let mut decoder = encoder.decoder(Redactor::default());
+        let error = json!({ "type": "invalid_request_error", "code": code, "message": "No.",
+            "param": param, "event_id": null });
+        let refusal = json!({ "type": "error", "error": error });
+        change(&mut encoder, json!({ "eagerness": "high" }));
+        let [ProviderEvent::UpdateRefused(_)] = answer(&mut decoder, &refusal)[..] else {
+            panic!("{code}");
+        };
+        change(&mut encoder, json!({ "tool_choice": "none" }));
+        let updated = answer(&mut decoder, &json!({ "type": "session.updated" }));
+        assert_eq!(updated, [ProviderEvent::Updated]);
+        // Nothing is open: it is about something else.
+        let [ProviderEvent::Error(_)] = answer(&mut decoder, &refusal)[..] else {
+            panic!("{code}");
+        };
+        // The host's own is the host's to look after.
+        let raw = json!({ "type": "session.update", "session": { "x": 1 } });
+        json_of(&mut encoder, &ProviderCommand::Raw(raw));
+        change(&mut encoder, json!({ "tool_choice": "auto" }));
+        let [ProviderEvent::Error(_)] = answer(&mut decoder, &refusal)[..] else {
+            panic!("{code}");
+        };
+        let updated = answer(&mut decoder, &json!({ "type": "session.updated" }));
+        assert_eq!(updated, [ProviderEvent::Updated]);
+    }
 }
 
 #[test]

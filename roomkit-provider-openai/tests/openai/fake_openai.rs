@@ -71,6 +71,42 @@ async fn a_turn_by_push_to_talk() {
 }
 
 #[tokio::test]
+async fn k7_a_tap_on_the_button_is_not_answered() {
+    let server = FakeOpenAi::builder()
+        .reply(Reply::speech("Yes.", 100))
+        .reply(Reply::speech("Both.", 100));
+    let mut call = Call::start(server, with_config(json!({ "turn_detection": null }))).await;
+    for is_given in [false, true] {
+        if is_given {
+            call.send(text("What is it?")).await;
+        }
+        call.send(ProviderCommand::ActivityStart).await;
+        call.send(ProviderCommand::Audio(vec![1; 960].into())).await;
+        call.send(ProviderCommand::ActivityEnd).await;
+        call.send(ProviderCommand::Respond).await;
+        let events = call
+            .until(|event| matches!(event, ProviderEvent::TranscriptFailed { .. }))
+            .await;
+        assert!(!events.contains(&ProviderEvent::TurnPassed));
+        if !is_given {
+            assert_eq!(call.until(|_| true).await, [ProviderEvent::TurnPassed]);
+        }
+    }
+    // The text is answered, and it is the first answer of all.
+    let events = call.until_ended().await;
+    assert_eq!(finals(&events, Role::Assistant), ["Yes."]);
+    call.send(ProviderCommand::ActivityStart).await;
+    call.speak().await;
+    call.send(ProviderCommand::ActivityEnd).await;
+    call.send(ProviderCommand::Respond).await;
+    let events = call.until_ended().await;
+    assert_eq!(finals(&events, Role::Assistant), ["Both."]);
+    let refused = call.peer.violations().into_iter().map(|one| one.code);
+    let empty = Some("input_audio_buffer_commit_empty".to_owned());
+    assert_eq!(refused.collect::<Vec<_>>(), [empty.clone(), empty]);
+}
+
+#[tokio::test]
 async fn a_tool_call_and_its_result() {
     let server = FakeOpenAi::builder()
         .reply(Reply::tool_call("get_weather", r#"{"city":"Oslo"}"#).with_call_id("call_7"))

@@ -150,6 +150,28 @@ fn t3_what_is_said_again_of_the_last_utterance_does_not_end_the_next() {
 }
 
 #[test]
+fn t3_push_to_talk_says_when_the_next_utterance_begins() {
+    for begins in [
+        json!({ "type": "input_audio_buffer.cleared" }),
+        json!({ "type": "input_audio_buffer.committed", "item_id": "i2" }),
+    ] {
+        let mut wire = Wire::new();
+        wire.transcript("completed", "i1", "How");
+        wire.read(&json!({ "type": "response.created", "response": { "id": "r1" } }));
+        assert_eq!(wire.read(&begins), []);
+        let next = ["And", " how", " are you"];
+        let mut text = String::new();
+        for piece in next {
+            text.push_str(piece);
+            let heard = [heard("i2", piece, false)];
+            assert_eq!(wire.transcript("updated", "i2", &text), heard, "{begins}");
+        }
+        let answered = json!({ "type": "response.created", "response": { "id": "r2" } });
+        assert_eq!(wire.read(&answered)[0], heard("i2", &text, true));
+    }
+}
+
+#[test]
 fn t3_a_growing_transcript_is_final_when_another_item_comes() {
     let other = [
         json!({ "type": "conversation.item.added", "previous_item_id": "unknown",

@@ -3,6 +3,7 @@
 
 use roomkit::{
     error::UpdateError,
+    mock::fake_openai::{FakeOpenAiBuilder, Reply},
     provider::{Role, SessionUpdate},
     voice::{Agent, Updated},
 };
@@ -102,7 +103,15 @@ async fn s5_h3_a_change_that_the_vendor_refuses_costs_the_change_and_not_the_cal
 
 #[tokio::test]
 async fn s5_an_update_that_openai_refuses_later_is_told_and_the_call_goes_on() {
-    let house = House::new(Vendor::OpenAi).await;
+    let named = Setup::new(Vendor::OpenAi);
+    // The vendor need not say what it refuses.
+    let anonymous = Setup::new(Vendor::OpenAi).openai(FakeOpenAiBuilder::anonymous_errors);
+    for setup in [named, anonymous] {
+        refused_later(setup.open().await).await;
+    }
+}
+
+async fn refused_later(house: House) {
     let call = house.call().await;
     // Before the AI has spoken its voice can still be changed, but not to this one.
     let update = voice("nobody");
@@ -243,6 +252,45 @@ async fn k7_where_the_vendor_allows_it_the_agent_changes_on_the_same_connection(
         call.end(house).await;
     })
     .await;
+}
+
+/// OpenAI changes the speed only between turns, and a call is answered before the turn ends that makes it.
+#[tokio::test]
+async fn s5_k7_an_agent_that_speaks_faster_takes_over_while_the_model_still_speaks() {
+    // The second speed may be that of the channel, and is another all the same.
+    for (first, second) in [(1.0, 1.2), (1.2, 1.0)] {
+        faster_agent(first, second).await;
+    }
+}
+
+async fn faster_agent(first: f64, second: f64) {
+    let triage = Agent::new("triage", "Find out what they need.")
+        .provider_config("speed", first)
+        .hands_off_to(["billing"]);
+    let billing = Agent::new("billing", "Talk about invoices.").provider_config("speed", second);
+    let calls =
+        Reply::tool_call("hand_off", r#"{"agent":"billing"}"#).then_speech("One moment.", 400);
+    let house = Setup::new(Vendor::OpenAi)
+        .openai(|fake| {
+            fake.reply(Reply::speech("What do you need?", 200))
+                .reply(calls)
+        })
+        .provider("session", json!({"speed": 1.0}))
+        .channel(move |channel| channel.agents([triage, billing]).first_agent("triage"))
+        .open()
+        .await;
+    let call = house.call().await;
+    call.voice.say(ms(400)).await;
+    call.hears("What do you need?").await;
+    house.fake.will_say("This is billing.", 200);
+    call.voice.say(ms(400)).await;
+    call.hears("This is billing.").await;
+    assert_eq!(call.session.agent().as_deref(), Some("billing"));
+    let peer = house.fake.peer(1).await;
+    assert_eq!(prompt_of(Vendor::OpenAi, &peer), "Talk about invoices.");
+    assert_eq!(peer.session()["audio"]["output"]["speed"], second);
+    assert_eq!(house.errors.all(), Vec::<String>::new());
+    call.end(house).await;
 }
 
 #[tokio::test]

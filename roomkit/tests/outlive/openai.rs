@@ -105,3 +105,16 @@ async fn h3_a_quota_that_is_spent_ends_the_call_with_its_code() {
     assert_eq!(house.hand_overs.all(), []);
     call.ends_given_up(house, "insufficient_quota").await;
 }
+
+#[tokio::test]
+async fn h3_an_answer_refused_for_its_content_does_not_end_the_call() {
+    let refused = Reply::failed("content_filter");
+    let setup = Setup::new(Vendor::OpenAi).openai(|fake| fake.reply(refused));
+    let house = setup.open().await;
+    let call = house.call().await;
+    call.voice.say(ms(400)).await;
+    house.errors.wait_for_count("the refusal", 1).await;
+    assert_eq!(house.errors.all(), ["content_filter"]);
+    call.turn(&house, "It is noon.").await;
+    call.end(house).await;
+}

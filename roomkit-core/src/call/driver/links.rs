@@ -9,12 +9,13 @@ use super::{Driver, HANG_UP, LEVEL_EVERY, NEWS, Provider};
 use crate::{
     audio::{Resampler, level_dbfs},
     call::{
+        change::Change,
         io::{Command, Dial, Input},
         outbox::{Outbox, SendFailure},
         publisher::ToPublisher,
     },
     client_protocol::ServerMessage,
-    error::{ProviderError, ProviderErrorKind},
+    error::{ConfigError, ProviderError, ProviderErrorKind},
     event::EndReason,
     framework::{FrameworkEvent, FrameworkEventKind},
     hook::Trigger,
@@ -29,17 +30,20 @@ use crate::{
 impl Driver {
     /// Lets the provider check a change before anything is sent. `None`: it is refused.
     pub(super) fn checked(&mut self, mut command: Command) -> Option<Command> {
-        if let Command::Update(change) = &mut command {
-            let setup = self.call.setup();
-            match self.shared.provider.check_update(&setup, &change.update) {
-                Ok(support) => change.support = support,
-                Err(error) => {
-                    change.answer(Err(error.into()));
-                    return None;
-                }
-            }
+        if let Command::Update(change) = &mut command
+            && let Err(error) = self.check(change)
+        {
+            change.answer(Err(error.into()));
+            return None;
         }
         Some(command)
+    }
+
+    /// How the provider can make a change of what the session is now.
+    pub(super) fn check(&self, change: &mut Change) -> Result<(), ConfigError> {
+        let setup = self.call.setup();
+        change.support = self.shared.provider.check_update(&setup, &change.update)?;
+        Ok(())
     }
 
     pub(super) fn send_to_provider(&mut self, mut command: ProviderCommand) {

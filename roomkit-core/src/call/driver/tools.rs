@@ -10,7 +10,7 @@ use super::Driver;
 use crate::{
     call::{
         gate::{Finished, ToolContext},
-        io::{Input, ToolRequest},
+        io::{Input, ToolAnswer, ToolRequest},
         spans,
     },
     id::CallId,
@@ -87,7 +87,10 @@ impl Driver {
         }
         let Finished { answer, change } = finished;
         self.feed(match change {
-            Some(change) => Input::ToolChanges(call_id, answer, change),
+            Some(mut change) => match self.check(&mut change) {
+                Ok(()) => Input::ToolChanges(call_id, answer, change),
+                Err(error) => Input::ToolFinished(call_id, ToolAnswer::error(&error.to_string())),
+            },
             None => Input::ToolFinished(call_id, answer),
         });
     }

@@ -111,6 +111,7 @@ impl Call {
                 self.awaits_response = false;
                 self.more_to_come = false;
                 self.turn.forget();
+                self.asking_was_for_nothing(now);
             }
             ProviderEvent::MoreToCome => {
                 // The result of a tool is what else may be meant, even of one that nobody waits for, and

@@ -321,6 +321,16 @@ impl Call {
         }
     }
 
+    /// The turn that a response was or is to be asked for is over without one.
+    pub(super) fn asking_was_for_nothing(&mut self, now: Moment) {
+        if !self.continues_by_itself() {
+            self.wanted = match self.wanted {
+                Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
+                _ => Wanted::No,
+            };
+        }
+    }
+
     /// The model was told something that it ought to answer.
     pub(super) fn owes_answer_until(&mut self, until: Moment) {
         self.owes = Some(until);

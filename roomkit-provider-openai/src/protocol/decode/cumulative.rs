@@ -7,10 +7,11 @@ use roomkit_core::{
     id::ItemId,
     provider::{ProviderEvent, Role, Usage},
 };
+use roomkit_dial::text_of;
 
 use super::{
     super::{
-        message::{Flat, ItemBody, OutputItem, WireUsage, text_of},
+        message::{Flat, ItemBody, OutputItem, WireUsage},
         remember,
     },
     Decoder, read,
@@ -22,7 +23,7 @@ pub(super) struct Cumulative {
     open: Option<Utterance>,
     /// Items whose final has been told.
     told: VecDeque<String>,
-    /// A response has begun since the user last began to speak: nothing grows any more.
+    /// A response has begun since the user's last turn did: nothing grows any more.
     is_answered: bool,
 }
 
@@ -61,12 +62,14 @@ impl Decoder {
             "response.created" => words.answered(events),
             "input_audio_buffer.speech_started" => {
                 let flat: Flat<'a> = read(frame)?;
-                words.speech_started(text_of(flat.item_id.as_ref()), events);
+                words.turn_began(text_of(flat.item_id.as_ref()), events);
             }
             "input_audio_buffer.committed" => {
                 let flat: Flat<'a> = read(frame)?;
-                words.item(text_of(flat.item_id.as_ref()), events);
+                words.committed(text_of(flat.item_id.as_ref()), events);
             }
+            // The host says that the user begins to speak.
+            "input_audio_buffer.cleared" => words.turn_began("", events),
             _ => {
                 let event: OutputItem<'a> = read(frame)?;
                 // Text that is added while the user speaks does not end what the user says.
@@ -89,6 +92,7 @@ pub(super) fn concerns(kind: &str) -> bool {
             | "response.created"
             | "input_audio_buffer.speech_started"
             | "input_audio_buffer.committed"
+            | "input_audio_buffer.cleared"
             | "conversation.item.added"
             | "conversation.item.created"
             | "response.output_item.added"
@@ -151,9 +155,16 @@ impl Cumulative {
     }
 
     /// The user begins to speak.
-    pub(super) fn speech_started(&mut self, item_id: &str, events: &mut VecDeque<ProviderEvent>) {
+    pub(super) fn turn_began(&mut self, item_id: &str, events: &mut VecDeque<ProviderEvent>) {
         self.item(item_id, events);
         self.is_answered = false;
+    }
+
+    /// What the user said has become an item. Where nothing says when the user begins to speak, that is
+    /// all there is.
+    pub(super) fn committed(&mut self, item_id: &str, events: &mut VecDeque<ProviderEvent>) {
+        self.item(item_id, events);
+        self.is_answered &= self.is_told(item_id);
     }
 
     /// A response begins.

@@ -239,6 +239,21 @@ fn manual_turns_bracket_the_speech_and_ask_for_the_answer() {
 }
 
 #[test]
+fn k7_a_turn_that_the_vendor_does_not_take_is_not_answered_later() {
+    for is_text_given in [false, true] {
+        let mut call = Scripted::new();
+        call.command(Command::ActivityStart)
+            .command(Command::ActivityEnd);
+        assert_eq!(call.asked(), 1);
+        if is_text_given {
+            call.text("offer 20 %", false);
+        }
+        call.provider(ProviderEvent::TurnPassed).pass(ms(60_000));
+        assert_eq!(call.asked() > 1, is_text_given);
+    }
+}
+
+#[test]
 fn s3_a_call_ends_once_and_says_nothing_after() {
     let mut call = Scripted::new();
     call.answer("r1", "one two three", ms(3000))
