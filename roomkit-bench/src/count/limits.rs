@@ -8,7 +8,7 @@ pub(super) const MARGIN_PERCENT: u64 = 15;
 pub(super) const MEASURED: &[(&str, u64)] = &[
     ("client frame, decode", 14_037),
     ("client frame, encode", 8_886),
-    ("call machine, a frame each way", 2_688),
+    ("call machine, a frame each way", 3_086),
     ("OpenAI frame, encode", 8_845),
     ("OpenAI frame, decode", 17_366),
     ("Gemini frame, encode", 5_786),

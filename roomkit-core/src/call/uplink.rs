@@ -185,12 +185,14 @@ impl Uplink {
         } else {
             self.hurried = Some(now);
         }
-        self.times.note(self.sent, self.waits_since, now);
+        let is_another_time = self.times.note(self.sent, self.waits_since, now);
         self.sent += bytes as u64;
         self.kept.push(&piece);
         self.forget();
-        let asked_about = now.saturating_sub(self.lag + HURRY);
-        self.times.forget(self.kept_from(), asked_about);
+        if is_another_time {
+            let asked_about = now.saturating_sub(self.lag + HURRY);
+            self.times.forget(self.kept_from(), asked_about);
+        }
         Some(piece)
     }
 

@@ -29,24 +29,28 @@ struct Span {
 }
 
 impl Times {
-    /// What is sent now, from this place on, was said since then.
-    pub(super) fn note(&mut self, place: u64, said: Moment, now: Moment) {
+    /// What is sent now, from this place on, was said since then. Gives whether that is told apart from
+    /// what was sent before.
+    pub(super) fn note(&mut self, place: u64, said: Moment, now: Moment) -> bool {
         let waited = said + STEP < now;
-        match self.spans.back_mut() {
-            Some(last) if said < last.said + STEP && waited == last.waited => {
-                last.said = last.said.min(said);
-                last.sent = now;
-            }
-            _ => self.spans.push_back(Span {
-                place,
-                said,
-                sent: now,
-                waited,
-            }),
+        if let Some(last) = self.spans.back_mut()
+            && said < last.said + STEP
+            && waited == last.waited
+        {
+            last.said = last.said.min(said);
+            last.sent = now;
+            return false;
         }
+        self.spans.push_back(Span {
+            place,
+            said,
+            sent: now,
+            waited,
+        });
         if self.spans.len() > MOST {
             self.join_oldest();
         }
+        true
     }
 
     /// What is before this place and was sent before that moment is not asked about any more.
