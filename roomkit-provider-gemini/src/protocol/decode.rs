@@ -81,7 +81,7 @@ impl Decoder {
     /// Reads one frame, text or binary, and adds what it means to `events`.
     ///
     /// A frame that is no message of this protocol becomes a [`ProviderEvent::Error`] of kind
-    /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
+    /// [`Protocol`](roomkit_core::provider::ProviderErrorKind::Protocol), without its content.
     pub fn decode(&mut self, frame: &[u8], events: &mut VecDeque<ProviderEvent>) {
         match serde_json::from_slice(frame) {
             Ok(message) => self.dispatch(&message, events),

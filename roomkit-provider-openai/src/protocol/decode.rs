@@ -69,7 +69,7 @@ impl Decoder {
     /// Reads one text frame and adds what it means to `events`.
     ///
     /// A frame that is no event of this protocol becomes a [`ProviderEvent::Error`] of kind
-    /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
+    /// [`Protocol`](roomkit_core::provider::ProviderErrorKind::Protocol), without its content.
     pub fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
         let kind = match kind_of(frame) {
             Ok(kind) => kind,
