@@ -73,9 +73,8 @@ pub fn api_key(
             format!("there is no key; set `api_key`, or the environment variable `{api_key_env}`");
         return Err(ConfigError::field("api_key", problem));
     }
-    if !key.bytes().all(|byte| (0x20..0x7F).contains(&byte)) {
-        let problem =
-            "the key holds characters that no key has; copy it again, without line breaks";
+    if !key.bytes().all(|byte| (0x21..0x7F).contains(&byte)) {
+        let problem = "the key holds characters that no key has; copy it again, without spaces or line breaks";
         return Err(ConfigError::field(field, problem));
     }
     Ok(key.to_owned().into())

@@ -313,6 +313,7 @@ fn anonymous() -> ParticipantId {
 mod tests {
     use std::pin::pin;
 
+    use axum::Router;
     use futures_util::{FutureExt, poll};
     use roomkit::{
         framework::FrameworkEventKind,
@@ -322,13 +323,17 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::config::Config;
+
+    /// A server with these limits.
+    fn app(limits: &str) -> (App, Router) {
+        let config = format!("[metrics]\nenabled = false\n[limits]\n{limits}");
+        let address = "127.0.0.1:0".parse().unwrap();
+        App::build(&toml::from_str(&config).unwrap(), address, None).unwrap()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn s7_a_room_is_closed_whose_call_was_given_up_while_it_started() {
-        let config: Config = toml::from_str("[metrics]\nenabled = false").unwrap();
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (app, _router) = App::build(&config, address, None).unwrap();
+        let (app, _router) = app("");
         let mut events = app.kit.framework_events();
         let host = Host::new(&app);
         {
@@ -336,7 +341,7 @@ mod tests {
             let mut start = pin!(host.start(request));
             while app.kit.open_rooms() == 0 {
                 assert!(poll!(&mut start).is_pending());
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         }
         while let Some(event) = events.recv().await
@@ -347,16 +352,12 @@ mod tests {
 
     #[tokio::test]
     async fn c5_who_loses_the_race_for_an_addresss_last_room_is_counted_and_may_try_again() {
-        let config = "[metrics]\nenabled = false\n[limits]\nmax_rooms_per_address = 1";
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let (app, _router) = app("max_rooms_per_address = 1");
         let host = Host::new(&app);
-        let client = IpAddr::from([192, 0, 2, 1]);
-        host.named_room(&"first".into(), Some(client))
-            .await
-            .unwrap();
+        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        host.named_room(&"first".into(), client).await.unwrap();
         let mut request = StartRequest::new(Identity::default(), Connection::new(()));
-        request.address = Some(client);
+        request.address = client;
         let refused = host.start(request).await.unwrap_err();
         let counters = Counters::default();
         let counting = counters.here();
@@ -373,9 +374,7 @@ mod tests {
 
     #[tokio::test]
     async fn c5_a_room_that_is_gone_does_not_go_on_to_make_way() {
-        let config = "[metrics]\nenabled = false\n[limits]\nmax_rooms = 1";
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let (app, _router) = app("max_rooms = 1");
         let host = Host::new(&app);
         host.named_room(&"first".into(), None).await.unwrap();
         let client = Some(IpAddr::from([192, 0, 2, 1]));
@@ -390,10 +389,7 @@ mod tests {
 
     #[tokio::test]
     async fn c5_who_is_gone_meanwhile_has_made_a_room_only_if_it_is_made() {
-        let config =
-            "[metrics]\nenabled = false\n[limits]\nmax_rooms = 1\nmax_rooms_per_address = 1";
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (app, _router) = App::build(&toml::from_str(config).unwrap(), address, None).unwrap();
+        let (app, _router) = app("max_rooms = 1\nmax_rooms_per_address = 1");
         let host = Host::new(&app);
         let [first, second] = [1, 2].map(|n| Some(IpAddr::from([192, 0, 2, n])));
         host.named_room(&"one".into(), first).await.unwrap();
