@@ -12,14 +12,41 @@ use std::{
 };
 
 use clap::Parser;
+use nix::time::{ClockId, clock_gettime};
 use roomkit_fuzz::{TARGETS, input, write_seeds};
 
-/// An input that a target works on for longer has found something: milliseconds are usual, and a busy
-/// machine stops a program for less.
-const TOO_LONG: Duration = Duration::from_secs(5);
+/// An input that a target computes for longer has found something: milliseconds are usual.
+const TOO_MUCH: Duration = Duration::from_secs(5);
+/// One that takes longer by the clock waits for something. A busy machine stops a program for a while.
+const TOO_LONG: Duration = Duration::from_secs(120);
 
 /// What is worked on: the target, the input's seed, and since when. One that never returns is told of as well.
-static AT_WORK: Mutex<Option<(&str, u64, Instant)>> = Mutex::new(None);
+static AT_WORK: Mutex<Option<(&str, u64, Since)>> = Mutex::new(None);
+
+#[derive(Clone, Copy)]
+struct Since {
+    clock: Instant,
+    /// What the program had computed by then.
+    computed: Duration,
+}
+
+impl Since {
+    fn now() -> Self {
+        Self {
+            clock: Instant::now(),
+            computed: computed(),
+        }
+    }
+
+    fn is_too_long_ago(self) -> bool {
+        computed().saturating_sub(self.computed) > TOO_MUCH || self.clock.elapsed() > TOO_LONG
+    }
+}
+
+/// How long the program has been on a processor; one thread does all its work.
+fn computed() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
 
 #[derive(Parser)]
 #[command(about = "Throws broken input at every decoder of roomkit")]
@@ -60,7 +87,7 @@ fn main() -> ExitCode {
         let seed = arguments.seed + inputs;
         let input = input(seed);
         for (name, target) in TARGETS {
-            at_work(Some((name, seed, Instant::now())));
+            at_work(Some((name, seed, Since::now())));
             if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
                 found(name, seed, "panicked");
             }
@@ -74,17 +101,17 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn at_work(now: Option<(&'static str, u64, Instant)>) {
+fn at_work(now: Option<(&'static str, u64, Since)>) {
     *AT_WORK.lock().unwrap_or_else(PoisonError::into_inner) = now;
 }
 
 /// Ends the program when an input takes too long.
 fn watch() {
     loop {
-        thread::sleep(TOO_LONG / 20);
+        thread::sleep(TOO_MUCH / 20);
         let now = *AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((name, seed, began)) = now
-            && began.elapsed() > TOO_LONG
+        if let Some((name, seed, since)) = now
+            && since.is_too_long_ago()
         {
             found(name, seed, "takes too long");
         }
