@@ -56,10 +56,12 @@ impl Listing {
         let was_soon = self
             .listed
             .is_some_and(|listed| now < listed + self.stands() * 2);
-        self.changes = match is_another {
-            true if was_soon => self.changes + 1,
-            true => 1,
-            false => 0,
+        self.changes = if !is_another {
+            0
+        } else if was_soon {
+            self.changes.saturating_add(1)
+        } else {
+            1
         };
         self.due = None;
         self.failed = 0;

@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, HeaderValue, Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -119,7 +119,7 @@ impl Server {
     async fn before(&self, request: Request, next: Next) -> Response {
         let headers = request.headers().clone();
         self.headers.lock().unwrap().push(headers.clone());
-        match headers.get("authorization").map(|token| token.as_bytes()) {
+        match headers.get("authorization").map(HeaderValue::as_bytes) {
             Some(b"Bearer wrong-hunter2") => return StatusCode::UNAUTHORIZED.into_response(),
             Some(b"Bearer unknown-hunter2") => {
                 let told = "nobody has the token unknown-hunter2";
