@@ -14,7 +14,7 @@ use roomkit_core::tool::ToolInvocation;
 use crate::{
     check::Checked,
     explain,
-    http_client::{is_expired_session, is_of_the_answer, is_of_the_server},
+    http_client::{is_expired_session, is_of_the_answer, is_of_the_server, is_of_the_session},
     progress::{McpProgress, ProgressBook, Running},
 };
 
@@ -23,11 +23,14 @@ const LAST_PROGRESS: Duration = Duration::from_millis(200);
 
 /// Why a call has no result.
 pub(crate) enum Failure {
-    /// The server refuses it or its answer cannot be used; the connection goes on.
+    /// The server answered, and refuses it; the connection goes on.
     Refused(String),
+    /// What came back is no answer of the server's that could be used, and no sign that it is well.
+    Unusable(String),
     /// The server failed, and nobody knows how far it came; the connection goes on.
     Unclear(String),
-    /// The connection is gone, and nobody knows how far the server came.
+    /// Its connection is gone, and nobody knows how far the server came. Over HTTP that is the way of
+    /// this request alone, as far as one knows.
     Lost(String),
     /// The server is another process now, and has not looked at the call.
     Expired,
@@ -101,11 +104,14 @@ pub(crate) fn failure(server: &Checked, error: &ServiceError) -> Failure {
     match error {
         ServiceError::TransportSend(error) => match explain::http_error(error) {
             Some(http) if is_expired_session(http) => Failure::Expired,
-            Some(http) if is_of_the_answer(http) => Failure::Refused(told()),
+            Some(http) if is_of_the_answer(http) => Failure::Unusable(told()),
             Some(http) if is_of_the_server(http) => Failure::Unclear(told()),
             _ => Failure::Lost(told()),
         },
         ServiceError::TransportClosed => Failure::Lost(told()),
+        ServiceError::McpError(error) if is_of_the_session(&error.message) => {
+            Failure::Unusable(told())
+        }
         _ => Failure::Refused(told()),
     }
 }

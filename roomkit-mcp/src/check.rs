@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use roomkit_core::{registry::ConfigError, tool::ToolRules};
-use roomkit_dial::{Redactor, Roots, secret_from_env};
+use roomkit_dial::{Roots, secret_from_env};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -14,6 +14,7 @@ use crate::{
     connection::Target,
     filter::Filter,
     http_client::{Http, Token},
+    secrets::{Secrets, Tokens, in_arguments},
 };
 
 /// A server whose settings have been checked.
@@ -23,7 +24,7 @@ pub(crate) struct Checked {
     pub(crate) filter: Filter,
     pub(crate) rules: BTreeMap<String, ToolRules>,
     pub(crate) tell_progress: bool,
-    pub(crate) redactor: Redactor,
+    pub(crate) secrets: Secrets,
     pub(crate) required: bool,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -59,8 +60,9 @@ impl McpServer {
         for (tool, rules) in &self.rules {
             rules.check(&format!("rules.{tool}"))?;
         }
+        let tokens = Tokens::default();
         let (name, target) = match (&self.url, &self.command) {
-            (Some(url), None) => self.http_target(url)?,
+            (Some(url), None) => self.http_target(url, &tokens)?,
             (None, Some(command)) => self.process_target(command)?,
             (Some(_), Some(_)) => {
                 let problem = "is given together with `url`; leave one of the two out";
@@ -82,7 +84,7 @@ impl McpServer {
             filter,
             rules: self.rules.clone(),
             tell_progress: self.tell_progress,
-            redactor: Redactor::new(self.secrets()),
+            secrets: Secrets::new(self.secrets(), tokens),
             required: self.required,
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
@@ -92,7 +94,7 @@ impl McpServer {
         })
     }
 
-    fn http_target(&self, text: &str) -> Result<(String, Target), ConfigError> {
+    fn http_target(&self, text: &str, tokens: &Tokens) -> Result<(String, Target), ConfigError> {
         for (field, is_given) in [
             ("args", !self.args.is_empty()),
             ("env", !self.env.is_empty()),
@@ -135,11 +137,17 @@ impl McpServer {
         if let Some(path) = &self.ca_file {
             roots = roots.with_file("ca_file", path)?;
         }
-        let http = Http::new(&url, headers, self.token()?, roots, self.max_message_bytes)?;
+        let http = Http::new(
+            &url,
+            headers,
+            self.token(tokens)?,
+            roots,
+            self.max_message_bytes,
+        )?;
         Ok((host, Target::Http(http)))
     }
 
-    fn token(&self) -> Result<Token, ConfigError> {
+    fn token(&self, tokens: &Tokens) -> Result<Token, ConfigError> {
         let given = [
             self.bearer_token.is_some(),
             self.bearer_token_env.is_some(),
@@ -169,7 +177,7 @@ impl McpServer {
             return usable(field, token.expose_secret());
         }
         Ok(match &self.token_source {
-            Some(source) => Token::Source(Arc::clone(source)),
+            Some(source) => Token::Source(Arc::clone(source), tokens.clone()),
             None => Token::None,
         })
     }
@@ -221,6 +229,7 @@ impl McpServer {
             .chain(variables)
             .chain(inherited.map(SecretString::from))
             .chain(query.map(|(_, query)| SecretString::from(query.to_owned())))
+            .chain(in_arguments(&self.args))
             .collect()
     }
 }
@@ -237,9 +246,9 @@ mod tests {
             inherit_env: vec!["CARGO_PKG_DESCRIPTION".into()],
             ..McpServer::process("tool", [""; 0])
         };
-        let redactor = server.check().unwrap().redactor;
+        let secrets = server.check().unwrap().secrets;
         let key = env!("CARGO_PKG_DESCRIPTION");
-        let told = redactor.redact(&format!("`{key}` was refused"));
+        let told = secrets.redact(&format!("`{key}` was refused"));
         assert!(!told.contains(key), "{told}");
     }
 

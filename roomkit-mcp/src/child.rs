@@ -5,11 +5,13 @@ use std::{
     io,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use roomkit_dial::Redactor;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::AsyncReadExt,
@@ -17,6 +19,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+
+use crate::secrets::Secrets;
 
 /// How long a program may take to end after its input has ended, and again after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,9 +78,17 @@ pub(crate) struct Process {
     child: Child,
     /// Which is also the id of its group.
     id: Option<u32>,
-    last_lines: Arc<Mutex<VecDeque<String>>>,
-    /// Reads them.
+    said: Arc<Said>,
+    /// Reads it.
     reading: Option<JoinHandle<()>>,
+}
+
+/// What a program says on its standard error.
+#[derive(Default)]
+struct Said {
+    last_lines: Mutex<VecDeque<String>>,
+    /// It works for callers, and may say what they say: nobody hears that, but a trace (contract X6).
+    serves: AtomicBool,
 }
 
 impl Program {
@@ -84,7 +96,7 @@ impl Program {
     pub(crate) fn start(
         &self,
         server: &str,
-        redactor: &Redactor,
+        secrets: &Secrets,
     ) -> io::Result<(Process, ChildStdout, ChildStdin)> {
         let mut command = Command::new(&self.command);
         command
@@ -114,15 +126,15 @@ impl Program {
         let pipe = || io::Error::other("the program has no pipes");
         let output = child.stdout.take().ok_or_else(pipe)?;
         let input = child.stdin.take().ok_or_else(pipe)?;
-        let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
+        let said = Arc::<Said>::default();
         let reading = child.stderr.take().map(|errors| {
-            let (server, redactor) = (server.to_owned(), redactor.clone());
-            tokio::spawn(log(errors, server, redactor, Arc::clone(&last_lines)))
+            let (server, secrets) = (server.to_owned(), secrets.clone());
+            tokio::spawn(log(errors, server, secrets, Arc::clone(&said)))
         });
         let process = Process {
             id: child.id(),
             child,
-            last_lines,
+            said,
             reading,
         };
         Ok((process, output, input))
@@ -144,12 +156,15 @@ impl Process {
         }
     }
 
-    /// What it said last on its standard error, to go behind a problem.
+    /// It has become ready, and from now on works for callers.
+    pub(crate) fn serves(&self) {
+        self.said.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// What it said last on its standard error, to go behind the problem it did not start for.
     pub(crate) fn last_words(&self) -> String {
-        let lines = self
-            .last_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let lines = self.said.last_lines.lock();
+        let lines = lines.unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         if lines.is_empty() {
             String::new()
@@ -209,16 +224,18 @@ impl Drop for Process {
 }
 
 /// Passes a program's standard error on to the log.
-async fn log(
-    mut errors: ChildStderr,
-    server: String,
-    redactor: Redactor,
-    last_lines: Arc<Mutex<VecDeque<String>>>,
-) {
+async fn log(mut errors: ChildStderr, server: String, secrets: Secrets, said: Arc<Said>) {
     let tell = |line: &[u8]| {
-        let text = redactor.redact(String::from_utf8_lossy(line).trim_end());
+        let text = secrets.redact(String::from_utf8_lossy(line).trim_end());
+        if said.serves.load(Ordering::Relaxed) {
+            tracing::trace!(server, "{text}");
+            return;
+        }
         tracing::debug!(server, "{text}");
-        let mut last = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = said
+            .last_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         last.push_back(text);
         if last.len() > LAST_LINES {
             last.pop_front();

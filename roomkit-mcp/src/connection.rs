@@ -68,11 +68,11 @@ impl Connection {
         let mut process = None;
         let service = match &server.target {
             Target::Http(http) => handler
-                .serve(http.transport())
+                .serve(http.transport(Arc::clone(&list_changed)))
                 .await
                 .map_err(|error| explain::start(server, &error))?,
             Target::Process(program) => {
-                let started = program.start(&server.name, &server.redactor);
+                let started = program.start(&server.name, &server.secrets);
                 let (running, output, input) = started.map_err(|error| {
                     format!(
                         "the program `{}` cannot be started: {error}",
@@ -83,7 +83,10 @@ impl Connection {
                     .with_max_line_length(program.max_message_bytes);
                 let running = process.insert(running);
                 match handler.serve(transport).await {
-                    Ok(service) => service,
+                    Ok(service) => {
+                        running.serves();
+                        service
+                    }
                     Err(error) => {
                         // Its status says more than the pipe that broke.
                         let ended = timeout(Duration::from_millis(200), running.ended()).await;
@@ -147,10 +150,7 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            how = ended => {
-                let words = self.process.as_ref().map(Process::last_words);
-                News::Over(format!("{how}{}", words.unwrap_or_default()))
-            }
+            how = ended => News::Over(how),
             () = self.over.clone() => News::Over("the connection is closed".into()),
             () = self.list_changed.notified() => News::ListChanged,
         }

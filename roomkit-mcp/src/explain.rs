@@ -21,7 +21,7 @@ pub(crate) fn start(server: &Checked, error: &ClientInitializeError) -> String {
             "it closed the connection instead of answering; is it an MCP server?".into()
         }
         ClientInitializeError::JsonRpcError(error) => server
-            .redactor
+            .secrets
             .redact(&format!("it refuses: {}", error.message)),
         other => chain(server, other),
     }
@@ -32,7 +32,7 @@ pub(crate) fn request(server: &Checked, error: &ServiceError) -> String {
     match error {
         ServiceError::TransportSend(error) => transport(server, error),
         ServiceError::TransportClosed => "the connection is closed".into(),
-        ServiceError::McpError(error) => server.redactor.redact(&error.message),
+        ServiceError::McpError(error) => server.secrets.redact(&error.message),
         other => chain(server, other),
     }
 }
@@ -94,5 +94,5 @@ fn chain(server: &Checked, error: &(dyn Error + 'static)) -> String {
         }
         source = cause.source();
     }
-    server.redactor.redact(&text)
+    server.secrets.redact(&text)
 }

@@ -8,15 +8,18 @@ mod child;
 mod config;
 mod connection;
 mod error;
+mod events;
 mod explain;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http_client;
+mod listing;
 mod live;
 mod outcome;
 mod progress;
 mod schema;
+mod secrets;
 mod server;
 mod token;
 mod tools;

@@ -1,12 +1,16 @@
 //! A connection in use, and how a server that has fallen silent shows.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rmcp::{
-    model::{ClientRequest, Extensions, PingRequest, PingRequestMethod},
+    ErrorData,
+    model::{ClientRequest, ErrorCode, Extensions, PingRequest, PingRequestMethod},
     service::{Peer, RoleClient, ServiceError},
 };
 use tokio::{
@@ -17,13 +21,14 @@ use tokio::{
 use crate::{
     call::{self, Failure},
     check::Checked,
-    connection::Connection,
+    connection::{Connection, Target},
     explain,
+    http_client::is_of_the_session,
     progress::ProgressBook,
 };
 
 /// How many pings in a row a server may leave without an answer. While it works on calls they do not
-/// count, because many servers work on one thread, unless one of those calls has taken too long.
+/// count, because many servers work on one thread, unless it has owed an answer for too long.
 const SILENT_PINGS: u32 = 3;
 
 /// A connection in use.
@@ -32,13 +37,54 @@ pub(crate) struct Live {
     pub(crate) book: Arc<ProgressBook>,
     /// A call found it broken.
     broken: Notify,
+    /// A call gives reason to ask whether it is there.
+    doubted: Notify,
     /// A call was answered.
     worked: AtomicBool,
-    running: AtomicUsize,
-    /// A call has taken too long since the server was last heard from.
-    overdue: AtomicBool,
-    /// Pings without an answer since then.
-    silent_pings: AtomicU32,
+    debts: Mutex<Debts>,
+}
+
+/// What a server owes.
+#[derive(Default)]
+struct Debts {
+    running: usize,
+    /// Since when it owes an answer to some call: one that runs, or one that was given up.
+    since: Option<Instant>,
+    /// The longest time that a call had.
+    longest: Duration,
+    /// Pings without an answer since it was last heard.
+    silent_pings: u32,
+}
+
+impl Debts {
+    fn begun(&mut self, limit: Duration) {
+        self.running += 1;
+        self.longest = self.longest.max(limit);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn ended(&mut self) {
+        self.running -= 1;
+    }
+
+    fn heard(&mut self) {
+        self.silent_pings = 0;
+        self.since = (self.running > 0).then(Instant::now);
+    }
+
+    /// Counts a ping without an answer; returns whether that was one too many.
+    fn silent(&mut self) -> bool {
+        let works = self.running > 0;
+        if works
+            && self
+                .since
+                .is_none_or(|since| since.elapsed() < self.longest)
+        {
+            return false;
+        }
+        self.silent_pings += 1;
+        self.silent_pings >= SILENT_PINGS
+    }
 }
 
 impl Live {
@@ -47,16 +93,15 @@ impl Live {
             peer: connection.peer.clone(),
             book: Arc::clone(&connection.book),
             broken: Notify::new(),
+            doubted: Notify::new(),
             worked: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-            overdue: AtomicBool::new(false),
-            silent_pings: AtomicU32::new(0),
+            debts: Mutex::default(),
         }
     }
 
     pub(crate) fn answered_a_call(&self) {
         self.worked.store(true, Ordering::Relaxed);
-        self.is_there();
+        self.with_debts(Debts::heard);
     }
 
     /// A call was answered since it was opened.
@@ -74,18 +119,13 @@ impl Live {
         self.broken.notified().await;
     }
 
-    fn is_there(&self) {
-        self.overdue.store(false, Ordering::Relaxed);
-        self.silent_pings.store(0, Ordering::Relaxed);
+    /// It is asked at once whether it is there.
+    pub(crate) fn doubt(&self) {
+        self.doubted.notify_one();
     }
 
-    /// Counts a ping without an answer; returns whether that was one too many.
-    fn has_fallen_silent(&self) -> bool {
-        let is_busy = self.running.load(Ordering::Relaxed) > 0;
-        if is_busy && !self.overdue.load(Ordering::Relaxed) {
-            return false;
-        }
-        self.silent_pings.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_PINGS
+    fn with_debts<T>(&self, change: impl FnOnce(&mut Debts) -> T) -> T {
+        change(&mut self.debts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -94,57 +134,129 @@ pub(crate) async fn silence(server: &Checked, live: &Live) -> String {
     let period = server.ping;
     let mut pings = interval_at(Instant::now() + period, period);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Over HTTP each request goes its own way: one that breaks says nothing of the next.
+    let is_one_way = matches!(server.target, Target::Process(_));
     loop {
-        pings.tick().await;
+        let is_doubted = tokio::select! {
+            _ = pings.tick() => false,
+            () = live.doubted.notified() => true,
+        };
+        // Calls that fail have it asked more often than this counts.
+        let mut counts = !is_doubted;
         let problem = match timeout(period, ping(&live.peer)).await {
             Ok(Ok(())) => {
-                live.is_there();
+                live.with_debts(Debts::heard);
                 continue;
             }
             Ok(Err(error)) => match call::failure(server, &error) {
                 // Nothing that concerns the calls that run.
-                Failure::Refused(problem) | Failure::Unclear(problem) => problem,
-                Failure::Lost(problem) => return problem,
+                Failure::Refused(problem)
+                | Failure::Unusable(problem)
+                | Failure::Unclear(problem) => problem,
+                Failure::Lost(problem) if is_one_way || is_doubted => return problem,
+                Failure::Lost(_) => {
+                    live.doubt();
+                    continue;
+                }
                 Failure::Expired => return explain::request(server, &error),
             },
-            Err(_) => "it does not answer".into(),
+            Err(_) => {
+                counts = true;
+                "it does not answer".into()
+            }
         };
-        if live.has_fallen_silent() {
+        if counts && live.with_debts(Debts::silent) {
             return problem;
         }
     }
 }
 
-/// Counts a call while it runs, and notes if it ran for too long.
-pub(crate) struct Running<'a> {
-    live: &'a Live,
-    deadline: Instant,
-}
+/// Counts a call while it runs.
+pub(crate) struct Running<'a>(&'a Live);
 
 impl<'a> Running<'a> {
-    pub(crate) fn new(live: &'a Live, deadline: Instant) -> Self {
-        live.running.fetch_add(1, Ordering::Relaxed);
-        Self { live, deadline }
+    /// A call that has so much time.
+    pub(crate) fn new(live: &'a Live, limit: Duration) -> Self {
+        live.with_debts(|debts| debts.begun(limit));
+        Self(live)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.live.running.fetch_sub(1, Ordering::Relaxed);
-        if Instant::now() >= self.deadline {
-            self.live.overdue.store(true, Ordering::Relaxed);
-        }
+        self.0.with_debts(Debts::ended);
     }
 }
 
-/// Whatever a server says to a ping, it is there.
+/// A server that does not know this request is there. Other errors come from whoever stands before
+/// one that is not, or has forgotten us.
 async fn ping(peer: &Peer<RoleClient>) -> Result<(), ServiceError> {
     let request = ClientRequest::PingRequest(PingRequest {
         method: PingRequestMethod,
         extensions: Extensions::default(),
     });
     match peer.send_request(request).await {
-        Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
+        Ok(_) | Err(ServiceError::UnexpectedResponse) => Ok(()),
+        Err(ServiceError::McpError(error)) if is_of_the_request(&error) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+fn is_of_the_request(error: &ErrorData) -> bool {
+    let codes = [
+        ErrorCode::METHOD_NOT_FOUND,
+        ErrorCode::INVALID_REQUEST,
+        ErrorCode::INVALID_PARAMS,
+    ];
+    codes.contains(&error.code) && !is_of_the_session(&error.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(25);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_at_work_may_leave_pings_without_an_answer_as_long_as_a_call_may_take() {
+        let mut debts = Debts::default();
+        debts.begun(LIMIT);
+        for _ in 0..24 {
+            advance(Duration::from_secs(1)).await;
+            assert!(!debts.silent());
+        }
+        // It was heard of: the next call has its whole time.
+        debts.begun(LIMIT);
+        debts.heard();
+        debts.ended();
+        advance(Duration::from_secs(24)).await;
+        assert!((0..5).all(|_| !debts.silent()));
+        advance(Duration::from_secs(1)).await;
+        assert!(!debts.silent() && !debts.silent() && debts.silent());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_given_up_early_are_no_work() {
+        let mut debts = Debts::default();
+        debts.begun(LIMIT);
+        let mut silent = false;
+        for _ in 0..10 {
+            // There is always one, and none is waited for as long as it may take.
+            advance(Duration::from_secs(4)).await;
+            debts.begun(LIMIT);
+            debts.ended();
+            silent |= debts.silent();
+        }
+        assert!(silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_server_owes_its_pings() {
+        let mut debts = Debts::default();
+        assert!(!debts.silent() && !debts.silent());
+        debts.heard();
+        assert!(!debts.silent() && !debts.silent() && debts.silent());
     }
 }

@@ -13,9 +13,14 @@ const DATA: usize = 512;
 pub(crate) fn of(result: CallToolResult, cap: usize) -> Result<ToolOutput, ToolError> {
     let is_error = result.is_error == Some(true);
     let has_more = |block: &ContentBlock| !matches!(block, ContentBlock::Text(_));
+    let has_words = result.content.iter().any(|block| match block {
+        ContentBlock::Text(text) => !text.text.trim().is_empty(),
+        _ => true,
+    });
+    let is_empty = |value: &Value| *value == Value::Null || *value == json!({});
     let value = match result.structured_content {
-        // An error is told in words, which the structure rarely has.
-        Some(value) if !is_error => {
+        // An error is told in words, which the structure rarely has, if there are any.
+        Some(value) if !is_error || !has_words && !is_empty(&value) => {
             let others: Vec<Value> = result
                 .content
                 .iter()
@@ -235,6 +240,11 @@ mod tests {
     fn an_error_is_an_error_in_words() {
         let error = json!({"isError": true, "content": [{"type": "text", "text": "no such city"}], "structuredContent": {}});
         assert_eq!(result(error), Err("no such city".into()));
+        let structured =
+            json!({"isError": true, "content": [], "structuredContent": {"code": "no_city"}});
+        assert_eq!(result(structured), Err("{\"code\":\"no_city\"}".into()));
+        let silent = json!({"isError": true, "content": [{"type": "text", "text": " "}], "structuredContent": {}});
+        assert!(result(silent).unwrap_err().contains("failed"));
         let silent = json!({"isError": true, "content": []});
         assert!(result(silent).unwrap_err().contains("failed"));
     }

@@ -9,7 +9,7 @@ use std::{
 use roomkit_core::tool::{ToolError, ToolInvocation, ToolOutput};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,8 @@ use crate::{
     call::{self, Failure},
     catalogue::Catalogue,
     check::Checked,
-    connection::{Connection, News},
+    connection::{Connection, News, Target},
+    listing::Listing,
     live::{Live, Running, silence},
     outcome,
     progress::Observers,
@@ -28,8 +29,6 @@ use crate::{
 const STEADY: Duration = Duration::from_secs(10);
 /// How long a call that was not looked at waits for the next connection.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// Servers announce changes in bursts.
-const SETTLE: Duration = Duration::from_millis(50);
 
 /// One server.
 pub(crate) struct Server {
@@ -95,23 +94,24 @@ impl Server {
         let server = &self.checked.name;
         let own_limit = self.catalogue().and_then(|known| known.timeout(name));
         let limit = own_limit.unwrap_or(self.checked.timeout);
-        let deadline = Instant::now() + limit;
-        let answered = timeout_at(deadline, self.call_by(deadline, invocation)).await;
+        let mut counted = Counted {
+            server,
+            outcome: "cancelled",
+        };
+        let answered = timeout(limit, self.call_within(limit, invocation)).await;
         let result = answered.unwrap_or_else(|_| {
             let limit = limit.as_secs_f32();
             let problem =
                 format!("the MCP server `{server}` did not answer `{name}` within {limit} s");
             Err(ToolError::new(problem))
         });
-        let outcome = if result.is_ok() { "ok" } else { "error" };
-        metrics::counter!("roomkit_mcp_calls_total", "server" => server.clone(), "outcome" => outcome)
-            .increment(1);
+        counted.outcome = if result.is_ok() { "ok" } else { "error" };
         result
     }
 
-    async fn call_by(
+    async fn call_within(
         &self,
-        deadline: Instant,
+        limit: Duration,
         invocation: &ToolInvocation,
     ) -> Result<ToolOutput, ToolError> {
         let name = &invocation.name;
@@ -125,7 +125,7 @@ impl Server {
                     "the MCP server `{server}` has no tool `{name}` any more"
                 ))
             })?;
-            let running = Running::new(&live, deadline);
+            let running = Running::new(&live, limit);
             let called = call::call(&self.checked, &live.peer, &live.book, own_name, invocation);
             let called = called.await;
             drop(running);
@@ -141,7 +141,12 @@ impl Server {
                     live.answered_a_call();
                     return Err(ToolError::new(format!("`{name}` failed: {problem}")));
                 }
+                Failure::Unusable(problem) => {
+                    live.doubt();
+                    return Err(ToolError::new(format!("`{name}` failed: {problem}")));
+                }
                 Failure::Unclear(problem) => {
+                    live.doubt();
                     return Err(ToolError::new(format!(
                         "`{name}` failed: {problem}; it may have been done or not"
                     )));
@@ -153,7 +158,11 @@ impl Server {
                         problem,
                         "a call of an MCP server broke off"
                     );
-                    live.mark_broken();
+                    match self.checked.target {
+                        // Another request goes another way, and calls of others may go on.
+                        Target::Http(_) => live.doubt(),
+                        Target::Process(_) => live.mark_broken(),
+                    }
                     return Err(ToolError::new(format!(
                         "the connection to the MCP server `{server}` broke during `{name}`; it may \
                          have been done or not"
@@ -174,7 +183,7 @@ impl Server {
                 }
                 Failure::Expired => {
                     live.mark_broken();
-                    return Err(self.is_down("it was started anew twice"));
+                    return Err(self.is_down(": it was started anew twice"));
                 }
             }
         }
@@ -183,16 +192,17 @@ impl Server {
     fn live(&self) -> Result<Arc<Live>, ToolError> {
         match &*self.link.borrow() {
             Link::Up(live) => Ok(Arc::clone(live)),
-            Link::Starting => Err(self.is_down("it is being connected to")),
-            Link::Down(problem) => Err(self.is_down(problem)),
-            Link::Closed => Err(self.is_down("it is closed")),
+            Link::Starting => Err(self.is_down(": it is being connected to")),
+            // Why is for the host alone: it may have been said in the call of somebody else.
+            Link::Down(_) => Err(self.is_down("")),
+            Link::Closed => Err(self.is_down(": it is closed")),
         }
     }
 
     fn is_down(&self, why: &str) -> ToolError {
         let server = &self.checked.name;
         ToolError::new(format!(
-            "the MCP server `{server}` is not available at the moment: {why}"
+            "the MCP server `{server}` is not available at the moment{why}"
         ))
     }
 
@@ -274,7 +284,8 @@ impl Server {
         })
     }
 
-    async fn list(&self, connection: &Connection) -> Result<(), String> {
+    /// True: it is another list.
+    async fn list(&self, connection: &Connection) -> Result<bool, String> {
         let listed = connection.list(&self.checked).await?;
         let Checked {
             name,
@@ -291,14 +302,15 @@ impl Server {
                 .unwrap_or_else(PoisonError::into_inner);
             catalogue.replace(Arc::clone(&new))
         };
-        if old.as_ref() != Some(&new) {
+        let is_another = old.as_ref() != Some(&new);
+        if is_another {
             if new.left_out > 0 {
                 metrics::counter!("roomkit_mcp_tools_left_out_total", "server" => name.clone())
                     .increment(new.left_out as u64);
             }
             self.changed.send_modify(|changes| *changes += 1);
         }
-        Ok(())
+        Ok(is_another)
     }
 
     /// Watches over a connection until it is over, and closes it; returns why.
@@ -309,8 +321,7 @@ impl Server {
         stop: &CancellationToken,
     ) -> String {
         let mut silence = pin!(silence(&self.checked, live));
-        // When the tools are to be listed again, and how often that has failed.
-        let mut listing: Option<(Instant, u32)> = None;
+        let mut listing = Listing::default();
         let problem = loop {
             let news = tokio::select! {
                 biased;
@@ -318,20 +329,19 @@ impl Server {
                 () = live.broken() => News::Over("the connection broke".into()),
                 problem = &mut silence => News::Over(problem),
                 news = connection.news() => news,
-                failed = due(listing) => {
+                () = listing.due() => {
                     let listed = tokio::select! {
                         biased;
                         () = stop.cancelled() => break None,
                         listed = self.list_again(&connection) => listed,
                     };
-                    let again = || (Instant::now() + backoff::wait(failed), failed + 1);
-                    listing = (!listed).then(again);
+                    listing.listed(listed);
                     continue;
                 }
             };
             match news {
                 News::Over(how) => break Some(how),
-                News::ListChanged => listing = Some((Instant::now() + SETTLE, 0)),
+                News::ListChanged => listing.announced(),
             }
         };
         let down = match &problem {
@@ -347,23 +357,28 @@ impl Server {
         problem.unwrap_or_default()
     }
 
-    /// False: it failed.
-    async fn list_again(&self, connection: &Connection) -> bool {
+    /// Whether it is another list; `None`: that failed.
+    async fn list_again(&self, connection: &Connection) -> Option<bool> {
         let listed = timeout(self.checked.connect_timeout, self.list(connection)).await;
-        if let Err(problem) = listed.unwrap_or_else(|_| Err("no answer".into())) {
+        let listed = listed.unwrap_or_else(|_| Err("no answer".into()));
+        let warn = |problem: &String| {
             let server = &self.checked.name;
             tracing::warn!(server, problem, "the tools cannot be listed again");
-            return false;
-        }
-        true
+        };
+        listed.inspect_err(warn).ok()
     }
 }
 
-/// Returns at that moment, with the number.
-async fn due(listing: Option<(Instant, u32)>) -> u32 {
-    let Some((at, failed)) = listing else {
-        return std::future::pending().await;
-    };
-    tokio::time::sleep_until(at).await;
-    failed
+/// Counts a call when it is over, also when it was given up.
+struct Counted<'a> {
+    server: &'a str,
+    outcome: &'static str,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let server = self.server.to_owned();
+        metrics::counter!("roomkit_mcp_calls_total", "server" => server, "outcome" => self.outcome)
+            .increment(1);
+    }
 }

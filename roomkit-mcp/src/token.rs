@@ -13,7 +13,8 @@ use secrecy::SecretString;
     note = "pass a closure `move || {{ let cache = cache.clone(); async move {{ Ok(cache.token().await) }} }}` or implement `TokenSource`"
 )]
 pub trait TokenSource: Send + Sync + 'static {
-    /// The token as it is now. Asked before every request, so keep it until it expires.
+    /// The token as it is now. Asked before every request, so keep it until it expires. It may take ten
+    /// seconds; if it takes longer or panics, that request fails.
     ///
     /// # Errors
     /// When there is none; the message is told to the host, and must not hold a secret.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     change::Change,
+    entry::Entry,
     io::{ToolAnswer, ToolRequest},
     publisher::as_told,
 };
@@ -33,7 +34,7 @@ pub(crate) struct Toolbox {
     fallback: Option<Arc<dyn ToolHandler>>,
     /// What the model is told.
     definitions: Vec<ToolDefinition>,
-    entries: Arc<HashMap<String, Entry>>,
+    entries: Arc<HashMap<String, Arc<Entry>>>,
     /// What is searched where there are many.
     search: Option<ToolSearch>,
     /// Where the model finds the tools it is not told of, if they are so many.
@@ -42,31 +43,28 @@ pub(crate) struct Toolbox {
     found: Vec<String>,
 }
 
-struct Entry {
-    definition: ToolDefinition,
-    schema: jsonschema::Validator,
-    handler: Option<Arc<dyn ToolHandler>>,
-}
-
 impl Toolbox {
-    /// Collects tools; `fallback` answers those without a handler of their own. Two of one name, a
-    /// schema that is none or not of an object, and rules that allow no call are refused.
+    /// Tools whose schemas are read first. `fallback` answers those without a handler of their own. Two
+    /// of one name, a schema that is none or not of an object, and rules that allow no call are refused.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn new(
         tools: Vec<Tool>,
         fallback: Option<&Arc<dyn ToolHandler>>,
     ) -> Result<Self, ConfigError> {
+        Self::of(Entry::all(tools)?, fallback)
+    }
+
+    /// Tools whose schemas have been read. Two of one name are refused.
+    pub(crate) fn of(
+        tools: Vec<Arc<Entry>>,
+        fallback: Option<&Arc<dyn ToolHandler>>,
+    ) -> Result<Self, ConfigError> {
         let mut definitions = Vec::new();
         let mut entries = HashMap::new();
-        for Tool {
-            definition,
-            handler,
-        } in tools
-        {
-            let handler = handler.or_else(|| fallback.cloned());
-            let entry = Entry::new(definition.clone(), handler)?;
-            if let Some(other) = entries.insert(definition.name.clone(), entry) {
-                let name = other.definition.name;
-                let problem = format!("two tools are called `{name}`; rename one");
+        for entry in tools {
+            let definition = entry.definition().clone();
+            if entries.insert(definition.name.clone(), entry).is_some() {
+                let problem = format!("two tools are called `{}`; rename one", definition.name);
                 return Err(ConfigError::field("tools", problem));
             }
             definitions.push(definition);
@@ -79,11 +77,6 @@ impl Toolbox {
             index: None,
             found: Vec::new(),
         })
-    }
-
-    /// Whether a toolbox could have this tool, if it had no other of its name.
-    pub(crate) fn check(definition: &ToolDefinition) -> Result<(), ConfigError> {
-        Entry::new(definition.clone(), None).map(drop)
     }
 
     /// The same, of which the model is told only where to look for them, if they are many. The name of
@@ -102,9 +95,12 @@ impl Toolbox {
         }
         let index = Arc::new(Index::new(&self.definitions, search.results));
         let finder: Arc<dyn ToolHandler> = Arc::clone(&index) as _;
-        let finder = Entry::new(ToolSearch::definition(), Some(finder))?;
+        let finder = Entry::new(Tool {
+            definition: ToolSearch::definition(),
+            handler: Some(finder),
+        })?;
         let mut entries = Arc::into_inner(self.entries).unwrap_or_default();
-        entries.insert(FIND_TOOLS.to_owned(), finder);
+        entries.insert(FIND_TOOLS.to_owned(), Arc::new(finder));
         self.entries = Arc::new(entries);
         self.index = Some(index);
         Ok(self.showing(&[]))
@@ -118,7 +114,7 @@ impl Toolbox {
             let mut names: Vec<&String> = [&finder].into_iter().chain(&search.keep).collect();
             names.extend(found.iter().filter(|name| !search.keep.contains(name)));
             let entries = names.into_iter().filter_map(|name| self.entries.get(name));
-            shown.definitions = entries.map(|entry| entry.definition.clone()).collect();
+            shown.definitions = entries.map(|entry| entry.definition().clone()).collect();
             shown.found = found.to_vec();
         }
         shown
@@ -138,14 +134,21 @@ impl Toolbox {
 
     /// Other tools in place of these, searched like these; those of a known name keep who answers them.
     pub(crate) fn redeclared(&self, definitions: &[ToolDefinition]) -> Result<Self, ConfigError> {
-        let tools = definitions.iter().map(|definition| Tool {
-            definition: definition.clone(),
-            handler: self
-                .entries
-                .get(&definition.name)
-                .and_then(|entry| entry.handler.clone()),
+        let tools = definitions.iter().map(|definition| {
+            let known = self.entries.get(&definition.name);
+            if let Some(known) = known.filter(|known| known.definition() == definition) {
+                return Ok(Arc::clone(known));
+            }
+            let handler = known.and_then(|known| known.handler().cloned());
+            let definition = definition.clone();
+            let tool = Tool {
+                definition,
+                handler,
+            };
+            Entry::new(tool).map(Arc::new)
         });
-        Self::new(tools.collect(), self.fallback.as_ref())?.searched(self.search.as_ref())
+        let tools = tools.collect::<Result<_, _>>()?;
+        Self::of(tools, self.fallback.as_ref())?.searched(self.search.as_ref())
     }
 
     pub(crate) fn definitions(&self) -> &[ToolDefinition] {
@@ -156,7 +159,7 @@ impl Toolbox {
     pub(crate) fn rules(&self, name: &str) -> ToolRules {
         let entry = self.entries.get(name);
         entry
-            .map(|entry| entry.definition.rules)
+            .map(|entry| entry.definition().rules)
             .unwrap_or_default()
     }
 
@@ -171,7 +174,8 @@ impl Toolbox {
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, Refusal> {
-        self.entries.get(name).ok_or(Refusal::NotDeclared)
+        let entry = self.entries.get(name).ok_or(Refusal::NotDeclared)?;
+        Ok(entry)
     }
 }
 
@@ -180,57 +184,6 @@ impl fmt::Debug for Toolbox {
         f.debug_struct("Toolbox")
             .field("definitions", &self.definitions)
             .finish_non_exhaustive()
-    }
-}
-
-impl Entry {
-    fn new(
-        definition: ToolDefinition,
-        handler: Option<Arc<dyn ToolHandler>>,
-    ) -> Result<Self, ConfigError> {
-        let ToolDefinition {
-            name, parameters, ..
-        } = &definition;
-        if name.is_empty() {
-            let problem = "is empty; give every tool a name";
-            return Err(ConfigError::field("tools.name", problem));
-        }
-        let wrong = |problem| ConfigError::field(format!("tools.{name}.parameters"), problem);
-        let schema = jsonschema::validator_for(parameters)
-            .map_err(|error| wrong(format!("is no JSON Schema: {error}")))?;
-        if let Some(kind) = parameters.get("type")
-            && kind != "object"
-        {
-            let problem = format!("is a schema of {kind}; arguments are an object");
-            return Err(wrong(problem));
-        }
-        definition.rules.check(&format!("tools.{name}"))?;
-        Ok(Self {
-            definition,
-            schema,
-            handler,
-        })
-    }
-
-    /// The arguments, if they are an object and satisfy the schema.
-    fn check(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
-        let problems: Vec<String> = self
-            .schema
-            .iter_errors(&arguments)
-            .take(5)
-            .map(|problem| match problem.instance_path().as_str() {
-                "" => problem.to_string(),
-                path => format!("{path}: {problem}"),
-            })
-            .collect();
-        match arguments {
-            Value::Object(arguments) if problems.is_empty() => Ok(arguments),
-            Value::Object(_) => {
-                let problem = format!("are wrong: {}", problems.join("; "));
-                Err(Refusal::Arguments(problem))
-            }
-            _ => Err(Refusal::Arguments("are not an object".to_owned())),
-        }
     }
 }
 
@@ -368,7 +321,7 @@ impl ToolContext {
         };
         let arguments: Value = serde_json::from_str(arguments)
             .map_err(|error| Refusal::Arguments(format!("are not JSON: {error}")))?;
-        let arguments = entry.check(arguments)?;
+        let arguments = entry.check(arguments).map_err(Refusal::Arguments)?;
 
         let event = RealtimeToolCallEvent {
             session: self.session.clone(),
@@ -382,8 +335,10 @@ impl ToolContext {
             Verdict::Allowed(event) => event,
             Verdict::Blocked { reason, .. } => return Err(Refusal::Hook(reason)),
         };
-        let arguments = entry.check(Value::Object(event.arguments))?;
-        Ok((entry.handler.clone(), arguments))
+        let arguments = entry.check(Value::Object(event.arguments));
+        let arguments = arguments.map_err(Refusal::Arguments)?;
+        let handler = entry.handler().or(self.toolbox.fallback.as_ref());
+        Ok((handler.cloned(), arguments))
     }
 
     async fn answer(&self, handler: Arc<dyn ToolHandler>, call: ToolInvocation) -> Finished {

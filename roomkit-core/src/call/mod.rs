@@ -18,6 +18,7 @@
 
 mod change;
 mod driver;
+mod entry;
 mod gate;
 mod history;
 mod io;
@@ -36,6 +37,7 @@ mod words;
 
 pub(crate) use change::{Change, Resets, ToolsFrom};
 pub(crate) use driver::{ENDING, NewCall, PermissionCell, Shared};
+pub(crate) use entry::Entry;
 pub(crate) use gate::Toolbox;
 pub(crate) use io::{Command, Moment, Permissions, Sound};
 pub(crate) use machine::{CallSettings, Opening, greeting_note};

@@ -2,24 +2,24 @@
 
 use std::{fmt, sync::Arc};
 
-use super::gate::Toolbox;
+use super::{entry::Entry, gate::Toolbox};
 use crate::{
     error::ConfigError,
-    tool::{Tool, ToolHandler, ToolSearch},
+    tool::{ToolHandler, ToolSearch},
 };
 
 /// The channel's tools and those of its sources, as they were at some time.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Listed {
     /// How often the sources had changed when they were asked: of two lists the higher one is newer.
     pub(crate) changes: u64,
-    pub(crate) tools: Vec<Tool>,
+    pub(crate) tools: Vec<Arc<Entry>>,
 }
 
 /// The tools of an agent that has the channel's too.
 pub(crate) struct AgentTools {
     /// Of two tools of one name the agent's own counts.
-    pub(crate) own: Vec<Tool>,
+    pub(crate) own: Vec<Arc<Entry>>,
     pub(crate) tool_handler: Option<Arc<dyn ToolHandler>>,
     pub(crate) tool_search: Option<ToolSearch>,
 }
@@ -32,37 +32,20 @@ pub(crate) struct Redeclared {
 }
 
 impl AgentTools {
-    /// Its own, and of these what has another name.
+    /// Its own, and of these what has another name. Sessions do this in their calls: no schema is read.
     pub(crate) fn beside(&self, channel: &Listed) -> Result<Arc<Toolbox>, ConfigError> {
-        let name = |tool: &Tool| tool.definition.name.clone();
-        let is_own = |tool: &&Tool| self.own.iter().any(|own| name(own) == name(tool));
+        let is_own = |tool: &&Arc<Entry>| self.own.iter().any(|own| own.name() == tool.name());
         let others = channel.tools.iter().filter(|tool| !is_own(tool));
         let tools = self.own.iter().chain(others).cloned().collect();
-        let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
+        let toolbox = Toolbox::of(tools, self.tool_handler.as_ref())?;
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
-    }
-}
-
-impl fmt::Debug for Listed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listed")
-            .field("changes", &self.changes)
-            .field("tools", &names(&self.tools))
-            .finish()
     }
 }
 
 impl fmt::Debug for AgentTools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgentTools")
-            .field("own", &names(&self.own))
+            .field("own", &self.own)
             .finish_non_exhaustive()
     }
-}
-
-fn names(tools: &[Tool]) -> Vec<&str> {
-    let definitions = tools.iter().map(|tool| &tool.definition);
-    definitions
-        .map(|definition| definition.name.as_str())
-        .collect()
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::agent::{Agent, AgentRef, Which};
 use crate::{
-    call::{AgentTools, Change, Listed, Resets, Toolbox, ToolsFrom, ToolsOf, greeting_note},
+    call::{AgentTools, Change, Entry, Listed, Resets, Toolbox, ToolsFrom, ToolsOf, greeting_note},
     error::{ConfigError, UpdateError},
     provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay},
     tool::{ToolHandler, ToolSearch},
@@ -187,8 +187,8 @@ impl Known {
         let place = |error: ConfigError| {
             ConfigError::field(format!("agents.{}", agent.name), error.to_string())
         };
-        let own = agent.all_tools(about);
-        let toolbox = Toolbox::new(own.clone(), ground.tool_handler)
+        let own = Entry::all(agent.all_tools(about)).map_err(place)?;
+        let toolbox = Toolbox::of(own.clone(), ground.tool_handler)
             .and_then(|toolbox| toolbox.searched(ground.tool_search))
             .map_err(place)?;
         let config = &agent.provider_config;

@@ -24,7 +24,7 @@ use super::{
     update::check_setup,
 };
 use crate::{
-    call::{CallSettings, Command, ENDING, PermissionCell, Shared, Toolbox, telling},
+    call::{CallSettings, Command, ENDING, Entry, PermissionCell, Shared, Toolbox, telling},
     error::{ConfigError, UpdateError},
     event::EndReason,
     id::{ChannelId, RoomId, SessionId},
@@ -32,7 +32,7 @@ use crate::{
     provider::{RealtimeVoiceProvider, SessionSetup, UpdateWay},
     recording::Recording,
     session::RealtimeSession,
-    tool::{Tool, ToolHandler, ToolSearch},
+    tool::{ToolHandler, ToolSearch},
     transport::RealtimeAudioTransport,
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Inner {
     pub(super) id: ChannelId,
     pub(super) shared: Arc<Shared>,
     pub(super) setup: SessionSetup,
-    pub(super) tools: Vec<Tool>,
+    pub(super) tools: Vec<Arc<Entry>>,
     pub(super) sources: Sources,
     pub(super) tool_handler: Option<Arc<dyn ToolHandler>>,
     /// Only where the provider can be told of what was found.
@@ -103,7 +103,8 @@ impl RealtimeVoiceChannel {
         let updates = shared.provider.capabilities().updates;
         let is_told = updates.tools == UpdateWay::Live;
         let tool_search = builder.tool_search.filter(|_| is_told);
-        let toolbox = Toolbox::new(tools.clone(), tool_handler.as_ref())?;
+        let tools = Entry::all(tools)?;
+        let toolbox = Toolbox::of(tools.clone(), tool_handler.as_ref())?;
         let toolbox = Arc::new(toolbox.searched(tool_search.as_ref())?);
         setup.tools = toolbox.definitions().to_vec();
         check_setup(&setup, &*shared.provider)?;

@@ -1,24 +1,36 @@
 //! The tools of a session: the channel's own and those of its sources, also when these change.
 
-use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, mpsc::error::TrySendError},
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::channel::Inner;
 use crate::{
-    call::{Command, Listed, Redeclared, Toolbox},
+    call::{Command, Entry, Listed, Redeclared, Toolbox},
     error::ConfigError,
     guard::{self, Failure},
-    tool::{FIND_TOOLS, Tool, ToolDefinition, ToolError, ToolHandler, ToolSource},
+    tool::{FIND_TOOLS, Tool, ToolError, ToolHandler, ToolSource},
 };
+
+/// How long after sessions could not be told of the present list they are told again; twice as long each
+/// time.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often that doubles: up to 32 s.
+const DOUBLES: u32 = 5;
 
 /// The sources of a channel, and who follows their changes.
 pub(super) struct Sources {
@@ -62,14 +74,24 @@ impl Inner {
     }
 
     /// These tools, answered and searched as the channel's.
-    pub(super) fn toolbox(&self, tools: Vec<Tool>) -> Result<Arc<Toolbox>, ConfigError> {
-        let toolbox = Toolbox::new(tools, self.tool_handler.as_ref())?;
+    pub(super) fn toolbox(&self, tools: Vec<Arc<Entry>>) -> Result<Arc<Toolbox>, ConfigError> {
+        let toolbox = Toolbox::of(tools, self.tool_handler.as_ref())?;
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))
     }
 
     /// The channel's tools and those of its sources, which agents may share.
     pub(super) async fn list_tools(&self) -> Result<Arc<Listed>, ConfigError> {
+        self.list(Err).await
+    }
+
+    /// The same. What becomes of a source that cannot say what it has is decided by `fails`: it costs
+    /// the list, or the source stays what it was.
+    async fn list(
+        &self,
+        mut fails: impl FnMut(ConfigError) -> Result<(), ConfigError>,
+    ) -> Result<Arc<Listed>, ConfigError> {
         let changes = self.sources.changes();
+        let known = self.shared.agents.channel_tools();
         let mut tools = self.tools.clone();
         let mut left_out = Vec::new();
         for source in &self.sources.all {
@@ -77,19 +99,26 @@ impl Inner {
             let listed = guard::call(limit, async { source.tools().await })
                 .await
                 .unwrap_or_else(|failure| Err(ToolError::new(failure.to_string())));
-            let listed = listed.map_err(|error| {
-                ConfigError::field("tool_source", format!("cannot list its tools: {error}"))
-            })?;
             let handler: Arc<dyn ToolHandler> = Arc::clone(source) as _;
-            for definition in listed {
-                if let Err(problem) = self.offers(&definition, &tools) {
-                    left_out.push(problem);
-                    continue;
+            let listed = match listed {
+                Ok(listed) => listed,
+                Err(error) => {
+                    let problem = format!("cannot list its tools: {error}");
+                    fails(ConfigError::field("tool_source", problem))?;
+                    let had = known.tools.iter();
+                    let had = had.filter(|tool| tool.is_answered_by(&handler));
+                    had.map(|tool| tool.definition().clone()).collect()
                 }
-                tools.push(Tool {
+            };
+            for definition in listed {
+                let tool = Tool {
                     definition,
                     handler: Some(Arc::clone(&handler)),
-                });
+                };
+                match self.offered(tool, &tools, &known) {
+                    Ok(tool) => tools.push(tool),
+                    Err(problem) => left_out.push(problem),
+                }
             }
         }
         self.leaves_out(left_out);
@@ -98,26 +127,32 @@ impl Inner {
         Ok(listed)
     }
 
-    /// Why a tool of a source cannot stand beside these. A source changes while calls run, so this costs
-    /// the one tool and no call.
-    fn offers(&self, definition: &ToolDefinition, beside: &[Tool]) -> Result<(), String> {
-        let name = &definition.name;
+    /// A tool of a source, or why it cannot stand beside these. A source changes while calls run, so this
+    /// costs the one tool and no call.
+    fn offered(
+        &self,
+        tool: Tool,
+        beside: &[Arc<Entry>],
+        known: &Listed,
+    ) -> Result<Arc<Entry>, String> {
+        let name = &tool.definition.name;
         if self.tool_search.is_some() && name == FIND_TOOLS {
             return Err(format!("`{name}`: this is the name of the search"));
         }
-        if beside.iter().any(|tool| tool.definition.name == *name) {
+        if beside.iter().any(|other| other.name() == name) {
             return Err(format!("`{name}`: another tool has this name"));
         }
         // Its schema costs time, and was read when it was listed last.
-        let known = self.shared.agents.channel_tools();
-        if known
-            .tools
-            .iter()
-            .any(|tool| tool.definition == *definition)
-        {
-            return Ok(());
+        let is_it = |known: &&Arc<Entry>| {
+            let handler = tool.handler.as_ref();
+            *known.definition() == tool.definition
+                && handler.is_some_and(|handler| known.is_answered_by(handler))
+        };
+        if let Some(known) = known.tools.iter().find(is_it) {
+            return Ok(Arc::clone(known));
         }
-        Toolbox::check(definition).map_err(|error| error.to_string())
+        let read = Entry::new(tool).map(Arc::new);
+        read.map_err(|error| error.to_string())
     }
 
     /// Tells what is not offered, once for each list that is another.
@@ -134,18 +169,41 @@ impl Inner {
         *before = left_out;
     }
 
-    /// What live sessions are told of tools that have changed, or once more of the present ones.
-    async fn redeclared(&self, told: Told) -> Result<Redeclared, ConfigError> {
+    /// What live sessions are told of tools that have changed, or once more of the present ones, and why
+    /// that is not all of it: a source that could not be listed keeps what it had.
+    async fn redeclared(
+        &self,
+        told: Told,
+    ) -> Result<(Redeclared, Option<ConfigError>), ConfigError> {
+        let mut missing = None;
         let listed = match told {
             Told::Changed => {
                 self.sources.changes.fetch_add(1, Ordering::AcqRel);
-                self.list_tools().await?
+                let keeps = |error| {
+                    missing = Some(error);
+                    Ok(())
+                };
+                self.list(keeps).await?
             }
             // Sources are not asked for it: starts that overlap would have them asked without end.
             Told::Again => self.shared.agents.channel_tools(),
         };
         let toolbox = self.toolbox(listed.tools.clone())?;
-        Ok(Redeclared { listed, toolbox })
+        Ok((Redeclared { listed, toolbox }, missing))
+    }
+
+    /// Tells live sessions of it; returns whether each took it.
+    fn tell(&self, redeclared: &Redeclared) -> bool {
+        let mut all = true;
+        for live in self.sessions().values() {
+            let command = Command::Redeclare(redeclared.clone());
+            let told = live.mailbox.try_send(Box::new(command));
+            if let Err(TrySendError::Full(_)) = told {
+                tracing::warn!(session_id = %live.session.id(), "a session is too busy for new tools, and is told later");
+                all = false;
+            }
+        }
+        all
     }
 
     /// The changes a source tells of, if it does. A panic in there ends its telling and nothing else.
@@ -186,20 +244,59 @@ impl Inner {
 }
 
 /// Why the sessions are told of the tools.
+#[derive(Clone, Copy)]
 enum Told {
     Changed,
     /// One of them was not there when the others were told.
     Again,
 }
 
+/// What sessions could not be told, and is tried again.
+#[derive(Default)]
+struct Owed {
+    told: Option<(Instant, Told)>,
+    /// So often in a row.
+    times: u32,
+}
+
+impl Owed {
+    /// Returns what is to be told, when it is time.
+    async fn due(&self) -> Told {
+        let Some((at, told)) = self.told else {
+            return std::future::pending().await;
+        };
+        sleep_until(at).await;
+        told
+    }
+
+    fn again(&mut self, told: Told) {
+        let wait = AGAIN * (1 << self.times.min(DOUBLES));
+        self.times = self.times.saturating_add(1);
+        self.told = Some((Instant::now() + wait, told));
+    }
+}
+
 /// Gives live sessions the new tools with each change.
 async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = Told>) {
     let mut changes = std::pin::pin!(changes);
-    while let Some(told) = changes.next().await {
+    let mut owed = Owed::default();
+    loop {
+        let told = tokio::select! {
+            told = changes.next() => match told {
+                Some(told) => told,
+                None => return,
+            },
+            told = owed.due() => {
+                owed.told = None;
+                told
+            }
+        };
         let Some(channel) = channel.upgrade() else {
             return;
         };
-        let redeclared = match channel.redeclared(told).await {
+        // A list that is owed is not paid by the old one.
+        let owes_list = matches!(owed.told, Some((_, Told::Changed)));
+        let (redeclared, missing) = match channel.redeclared(told).await {
             Ok(redeclared) => redeclared,
             Err(error) => {
                 // The sessions keep what they have.
@@ -207,11 +304,16 @@ async fn follow(channel: Weak<Inner>, changes: impl futures_util::Stream<Item = 
                 continue;
             }
         };
-        for live in channel.sessions().values() {
-            let command = Command::Redeclare(redeclared.clone());
-            if live.mailbox.try_send(Box::new(command)).is_err() {
-                tracing::warn!(session_id = %live.session.id(), "a session is too busy for new tools");
+        let all = channel.tell(&redeclared);
+        match (told, missing) {
+            (Told::Changed, Some(error)) => {
+                tracing::warn!(channel_id = %channel.id, %error, "the tools have changed, and a source is asked again");
+                owed.again(Told::Changed);
             }
+            // The sessions are told with it.
+            (Told::Again, _) if owes_list => {}
+            _ if !all => owed.again(Told::Again),
+            _ => owed = Owed::default(),
         }
     }
 }

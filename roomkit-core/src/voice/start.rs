@@ -20,7 +20,7 @@ use super::{
     update::check_setup,
 };
 use crate::{
-    call::{Command, NewCall, Opening, PermissionCell, Setup, ToolsOf},
+    call::{Command, Entry, NewCall, Opening, PermissionCell, Setup, ToolsOf},
     error::{ConfigError, RoomError, StartError},
     event::EndReason,
     id::{ParticipantId, RoomId},
@@ -109,7 +109,7 @@ impl RealtimeVoiceChannel {
             inner.list_tools().await?;
         }
         let (toolbox, tools_of) = match (&options.tools, &agent) {
-            (Some(tools), _) => (inner.toolbox(tools.clone())?, ToolsOf::Session),
+            (Some(tools), _) => (inner.toolbox(Entry::all(tools.clone())?)?, ToolsOf::Session),
             (None, Some(agent)) => agents.tools(agent)?,
             (None, None) => (inner.channel_toolbox().await?, ToolsOf::Channel),
         };

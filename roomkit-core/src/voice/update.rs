@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{agent::AgentRef, channel::RealtimeVoiceChannel};
 use crate::{
-    call::{Change, Command},
+    call::{Change, Command, Entry},
     error::{ConfigError, UpdateError},
     provider::{RealtimeVoiceProvider, SessionSetup, SessionUpdate},
     session::RealtimeSession,
@@ -40,8 +40,8 @@ impl RealtimeVoiceChannel {
     ) -> Result<Updated, UpdateError> {
         check(&update)?;
         if let Some(tools) = &update.tools {
-            self.inner()
-                .toolbox(tools.iter().cloned().map(Tool::from).collect())?;
+            let tools = tools.iter().cloned().map(Tool::from).collect();
+            self.inner().toolbox(Entry::all(tools)?)?;
         }
         let support = self.provider().capabilities().updates;
         self.change(session, Change::new(update, support)).await

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     server::{Http, Server, tool},
-    support::{call, connect, next_change, soon, until_connected, until_lost},
+    support::{call, connect, next_change, soon, until, until_connected, until_lost},
 };
 
 const RECONNECTS: &str = "roomkit_mcp_reconnects_total";
@@ -92,4 +92,23 @@ async fn tools_left_out_are_counted_once_for_each_list() {
     assert_eq!(counters.get(LEFT_OUT, "s"), 2);
     soon(tools.close()).await;
     http.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_counted() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let server = Server::new(&["sleep"]);
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer {
+        name: "s".into(),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    tokio::select! {
+        _ = call(&tools, "sleep", json!({})) => panic!("it sleeps"),
+        () = until(async || server.calls() == 1) => {}
+    }
+    assert_eq!(counters.get("roomkit_mcp_calls_total", "s"), 1);
+    tools.close().await;
 }

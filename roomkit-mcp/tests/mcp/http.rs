@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    server::{Http, Server},
+    server::{Forgets, Http, Server, tool},
     support::{
         call, connect, invocation, names, next_change, soon, until, until_connected, until_lost,
     },
@@ -141,6 +141,114 @@ async fn k1_a_call_that_the_new_process_never_saw_is_made_once() {
     assert_eq!(other.calls(), 1);
     tools.close().await;
     http.stop().await;
+}
+
+/// What a server that was started anew says to a session it does not know.
+async fn forgets(how: Forgets) {
+    let server = Server::new(&["echo"]);
+    let http = Http::start(&server).await;
+    let port = http.port;
+    let tools = connect(McpServer {
+        ping: Duration::from_secs(600),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    http.stop().await;
+    let mut other = Server::new(&["echo"]);
+    other.forgets = how;
+    let http = Http::on(&other, port).await;
+    until(async || call(&tools, "echo", json!({"text": "a"})).await == Ok(json!("a"))).await;
+    assert_eq!(other.calls(), 1);
+    tools.close().await;
+    http.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_session_told_by_an_error_of_no_request_is_replaced() {
+    forgets(Forgets::NoRequest).await;
+}
+
+#[tokio::test]
+async fn an_unknown_session_told_by_an_error_of_the_request_is_replaced() {
+    forgets(Forgets::TheRequest).await;
+}
+
+#[tokio::test]
+async fn an_unknown_session_told_in_words_is_replaced() {
+    forgets(Forgets::InWords).await;
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_ends_no_other() {
+    let server = Server::new(&["echo", "sleep"]);
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer {
+        ping: Duration::from_secs(600),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    let other = running(&tools, &server).await;
+    server.cutting.store(1, Ordering::SeqCst);
+    let error = call(&tools, "echo", json!({"text": "a"})).await;
+    let error = error.unwrap_err();
+    assert!(error.contains("may have been done or not"), "{error}");
+    let said = call(&tools, "echo", json!({"text": "b"})).await;
+    assert_eq!(said, Ok(json!("b")));
+    assert!(!other.is_finished());
+    other.abort();
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn s8_a_token_source_that_panics_costs_the_one_request() {
+    let server = Server::new(&["echo", "sleep"]);
+    let http = Http::start(&server).await;
+    let panics = Arc::new(AtomicBool::new(false));
+    let source = {
+        let panics = Arc::clone(&panics);
+        move || {
+            let panics = panics.load(Ordering::SeqCst);
+            async move {
+                assert!(!panics, "hunter2");
+                Ok("sesame".into())
+            }
+        }
+    };
+    let tools = connect(McpServer {
+        ping: Duration::from_secs(600),
+        token_source: Some(Arc::new(source)),
+        ..McpServer::http(&http.url)
+    })
+    .await;
+    let other = running(&tools, &server).await;
+    panics.store(true, Ordering::SeqCst);
+    let error = call(&tools, "echo", json!({"text": "a"})).await;
+    let error = error.unwrap_err();
+    assert!(error.contains("there is no bearer token"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    panics.store(false, Ordering::SeqCst);
+    let said = call(&tools, "echo", json!({"text": "b"})).await;
+    assert_eq!(said, Ok(json!("b")));
+    assert!(!other.is_finished());
+    other.abort();
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn k8_changes_are_noticed_after_the_stream_of_events_was_away() {
+    let server = Server::new(&["echo"]);
+    let http = Http::start(&server).await;
+    server.mute.store(usize::MAX, Ordering::SeqCst);
+    let tools = connect(McpServer::http(&http.url)).await;
+    until(async || server.mute.load(Ordering::SeqCst) < usize::MAX).await;
+    let mut changes = tools.changes().unwrap();
+    // Nobody hears of it.
+    let late = tool("late", &json!({"type": "object"}));
+    server.tools.lock().unwrap().push(late);
+    server.mute.store(0, Ordering::SeqCst);
+    next_change(&mut changes).await;
+    assert_eq!(names(&tools).await, ["echo", "late"]);
+    tools.close().await;
 }
 
 /// A call that runs until it is aborted.
@@ -279,6 +387,21 @@ async fn x1_a_refused_token_is_told_without_it() {
     let error = soon(McpTools::connect([server])).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     assert!(error.to_string().contains("401"), "{error}");
+}
+
+#[tokio::test]
+async fn x1_a_token_of_a_source_that_the_server_repeats_is_not_told() {
+    let server = Server::new(&["echo"]);
+    let http = Http::start(&server).await;
+    let source = || async { Ok::<_, TokenError>("unknown-hunter2".into()) };
+    let server = McpServer {
+        token_source: Some(Arc::new(source)),
+        ..McpServer::http(&http.url)
+    };
+    let error = soon(McpTools::connect([server])).await.unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("nobody has the token"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
 }
 
 #[tokio::test]

@@ -29,6 +29,14 @@ fn child_server() {
             eprint!("there is no database");
             std::process::exit(7);
         }
+        if what == "once" {
+            let file = std::env::var("FILE").unwrap();
+            if std::fs::exists(&file).unwrap() {
+                eprintln!("I was here before");
+                std::process::exit(7);
+            }
+            std::fs::write(&file, "").unwrap();
+        }
         if what == "deaf" {
             // Neither the end of its input nor a polite word ends it.
             let mut term =
@@ -212,6 +220,69 @@ async fn a_program_that_hangs_is_started_again_however_busy_it_is_kept() {
     assert!(!runs(&id));
     drop(callers);
     tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_hangs_is_started_again_where_callers_give_up_before_it_is_late() {
+    let tools = connect(McpServer {
+        timeout: Duration::from_millis(500),
+        ping: Duration::from_millis(200),
+        ..child("good")
+    })
+    .await;
+    let id = call(&tools, "pid", json!({})).await.unwrap();
+    signal(&id, "-STOP");
+    let mut callers = JoinSet::new();
+    for caller in 0..3 {
+        let tools = tools.clone();
+        callers.spawn(async move {
+            // So that there is one at any time.
+            tokio::time::sleep(Duration::from_millis(35 * caller)).await;
+            loop {
+                // As a channel does whose own limit is shorter.
+                let limit = Duration::from_millis(100);
+                let call = call(&tools, "echo", json!({"text": "a"}));
+                let _ = tokio::time::timeout(limit, call).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+    until(async || {
+        call(&tools, "pid", json!({}))
+            .await
+            .is_ok_and(|next| next != id)
+    })
+    .await;
+    drop(callers);
+    tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x6_what_a_program_said_before_it_crashed_is_for_no_other_caller() {
+    let file = std::env::temp_dir().join(format!("roomkit-mcp-once-{}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let mut server = child("once");
+    server
+        .env
+        .insert("FILE".into(), file.to_str().unwrap().into());
+    let tools = connect(server).await;
+    call(&tools, "crash", json!({})).await.unwrap_err();
+    until_lost(&tools).await;
+    let first = tools.status()[0].problem.clone().unwrap();
+    assert!(!first.contains("4711"), "{first}");
+    let told = "the MCP server `child` is not available at the moment";
+    let error = call(&tools, "echo", json!({})).await.unwrap_err();
+    assert_eq!(error, told);
+    // Why it does not start is for the host, who has no caller on it.
+    until(async || {
+        let problem = tools.status()[0].problem.clone().unwrap_or_default();
+        problem.contains("I was here before")
+    })
+    .await;
+    let error = call(&tools, "echo", json!({})).await.unwrap_err();
+    assert_eq!(error, told);
+    tools.close().await;
+    let _ = std::fs::remove_file(&file);
 }
 
 /// 1 000 calls to a program that is killed every 50: each is answered, and none runs twice.

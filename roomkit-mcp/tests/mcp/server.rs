@@ -10,10 +10,11 @@ use std::{
 
 use axum::{
     Router,
+    body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, HeaderValue, Method, StatusCode},
     middleware::{self, Next},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -40,12 +41,47 @@ pub(crate) struct Server {
     pub(crate) cancelled: watch::Sender<usize>,
     /// Headers that came with requests.
     pub(crate) headers: Arc<Mutex<Vec<HeaderMap>>>,
-    /// How many of the next messages are answered with 503, as by a proxy under load.
     /// How many times the tools are not listed from now on.
     pub(crate) hiding: Arc<AtomicUsize>,
+    /// How many of the next messages are answered with 503, as by a proxy under load.
     pub(crate) failing: Arc<AtomicUsize>,
     /// With this status.
     pub(crate) failure: Arc<AtomicU16>,
+    /// How many of the next messages are answered with a connection that breaks.
+    pub(crate) cutting: Arc<AtomicUsize>,
+    /// How many of the next streams of events are not opened.
+    pub(crate) mute: Arc<AtomicUsize>,
+    /// How a session that it does not know is told.
+    pub(crate) forgets: Forgets,
+}
+
+/// How servers tell that they do not know a session.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Forgets {
+    /// As MCP wants it.
+    NotFound,
+    /// With 400 and an error that belongs to no request.
+    NoRequest,
+    /// With 400 and an error that answers the request.
+    TheRequest,
+    /// With 400 in words.
+    InWords,
+}
+
+impl Forgets {
+    fn answer(self, request: &[u8]) -> Response {
+        let message = "Bad Request: No valid session ID provided";
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let id = match self {
+            Self::NotFound => return StatusCode::NOT_FOUND.into_response(),
+            Self::InWords => return (StatusCode::BAD_REQUEST, message).into_response(),
+            Self::NoRequest => Value::Null,
+            Self::TheRequest => request["id"].clone(),
+        };
+        let error = json!({"code": -32000, "message": message});
+        let body = json!({"jsonrpc": "2.0", "error": error, "id": id});
+        (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+    }
 }
 
 impl Server {
@@ -65,6 +101,9 @@ impl Server {
             hiding: Arc::default(),
             failing: Arc::default(),
             failure: Arc::new(AtomicU16::new(503)),
+            cutting: Arc::default(),
+            mute: Arc::default(),
+            forgets: Forgets::NotFound,
         }
     }
 
@@ -74,6 +113,54 @@ impl Server {
 
     pub(crate) fn requests(&self) -> usize {
         self.headers.lock().unwrap().len()
+    }
+
+    /// What comes before MCP: proxies, credentials, sessions.
+    async fn before(&self, request: Request, next: Next) -> Response {
+        let headers = request.headers().clone();
+        self.headers.lock().unwrap().push(headers.clone());
+        match headers.get("authorization").map(HeaderValue::as_bytes) {
+            Some(b"Bearer wrong-hunter2") => return StatusCode::UNAUTHORIZED.into_response(),
+            Some(b"Bearer unknown-hunter2") => {
+                let told = "nobody has the token unknown-hunter2";
+                return (StatusCode::BAD_REQUEST, told).into_response();
+            }
+            _ => {}
+        }
+        let is_next = |count: &AtomicUsize| {
+            let fewer = |left: usize| left.checked_sub(1);
+            let order = Ordering::SeqCst;
+            count.fetch_update(order, order, fewer).is_ok()
+        };
+        if request.method() != Method::POST {
+            if request.method() == Method::GET && is_next(&self.mute) {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            return next.run(request).await;
+        }
+        if is_next(&self.failing) {
+            let failure = StatusCode::from_u16(self.failure.load(Ordering::SeqCst)).unwrap();
+            let challenge = "Bearer error=\"insufficient_scope\", scope=\"more\"";
+            if failure.is_client_error() {
+                return (failure, [("www-authenticate", challenge)]).into_response();
+            }
+            return failure.into_response();
+        }
+        if is_next(&self.cutting) {
+            let broken = std::io::Error::other("the cable was cut");
+            let body = futures_util::stream::iter([Err::<Vec<u8>, _>(broken)]);
+            let kind = [("content-type", "text/event-stream")];
+            return (kind, Body::from_stream(body)).into_response();
+        }
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let answer = next
+            .run(Request::from_parts(head, body.clone().into()))
+            .await;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return self.forgets.answer(&body);
+        }
+        answer
     }
 
     pub(crate) async fn wait_for_cancelled(&self, count: usize) {
@@ -178,7 +265,10 @@ impl ServerHandler for Server {
                 text(&names.join(" "))
             }
             // In the middle of the call, as a bug would.
-            "crash" => std::process::abort(),
+            "crash" => {
+                eprintln!("Ann's number is 4711");
+                std::process::abort()
+            }
             // A grandchild, which must not outlive us either.
             "spawn" => {
                 let mut child = std::process::Command::new("sleep")
@@ -236,34 +326,10 @@ impl Http {
             Arc::new(LocalSessionManager::default()),
             config,
         );
-        let (headers, failing) = (Arc::clone(&server.headers), Arc::clone(&server.failing));
-        let failure = Arc::clone(&server.failure);
+        let behind = server.clone();
         let seen = move |request: Request, next: Next| {
-            let (headers, failing) = (Arc::clone(&headers), Arc::clone(&failing));
-            let failure = StatusCode::from_u16(failure.load(Ordering::SeqCst)).unwrap();
-            async move {
-                headers.lock().unwrap().push(request.headers().clone());
-                if request
-                    .headers()
-                    .get("authorization")
-                    .is_some_and(|token| token == "Bearer wrong-hunter2")
-                {
-                    return StatusCode::UNAUTHORIZED.into_response();
-                }
-                let fewer = |failing: usize| failing.checked_sub(1);
-                let order = Ordering::SeqCst;
-                if request.method() == Method::POST
-                    && failing.fetch_update(order, order, fewer).is_ok()
-                {
-                    let challenge = "Bearer error=\"insufficient_scope\", scope=\"more\"";
-                    let refuses = failure.is_client_error();
-                    if refuses {
-                        return (failure, [("www-authenticate", challenge)]).into_response();
-                    }
-                    return failure.into_response();
-                }
-                next.run(request).await
-            }
+            let server = behind.clone();
+            async move { server.before(request, next).await }
         };
         let router = Router::new()
             .nest_service("/mcp", service)

@@ -412,6 +412,29 @@ async fn s8_a_source_that_panics_while_it_lists_costs_that_list_and_no_later_one
 }
 
 #[tokio::test(start_paused = true)]
+async fn k8_a_source_that_cannot_be_listed_keeps_back_no_other_and_is_asked_again() {
+    let (source, other) = (Crumbling::new(None), Shelf::new(&["b"]));
+    let house =
+        House::with(|voice| voice.tool_source(source.clone()).tool_source(other.clone())).await;
+    let call = house.call().await;
+    source.breaks(Some(Break::List));
+    other.put(&["c"]);
+    assert_eq!(update(&call).await, ["a", "c"], "it has what it had");
+    source.shelf.put(&["d"]);
+    settle().await;
+    // It tells of its change once, and nobody else does again.
+    source.breaks(None);
+    let is_update = |command: &ProviderCommand| matches!(command, ProviderCommand::Update(_));
+    let told = call.ai.wait_for_commands(2, is_update).await.pop();
+    let Some(ProviderCommand::Update(update)) = told else {
+        unreachable!()
+    };
+    let told = update.tools.unwrap_or_default().into_iter();
+    let told: Vec<String> = told.map(|tool| tool.name).collect();
+    assert_eq!(told, ["d", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn s8_a_source_that_panics_while_it_tells_changes_keeps_no_other_from_it() {
     for at in [Break::Changes, Break::NextChange] {
         let (source, other) = (Crumbling::new(Some(at)), Shelf::new(&["b"]));

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     call::{
         change::ToolsFrom,
+        entry::Entry,
         shared_tools::{AgentTools, Listed, Redeclared},
     },
     tool::{Tool, ToolDefinition},
@@ -22,7 +23,7 @@ fn tools(names: &[&str]) -> Vec<Tool> {
 }
 
 fn listed(changes: u64, names: &[&str]) -> Arc<Listed> {
-    let tools = tools(names);
+    let tools = Entry::all(tools(names)).unwrap();
     Arc::new(Listed { changes, tools })
 }
 
@@ -36,7 +37,7 @@ fn redeclare(changes: u64, names: &[&str]) -> Command {
 /// An agent with the tool `own`, and these of the channel's.
 fn clerk(changes: u64, channel: &[&str]) -> Change {
     let agent_tools = Arc::new(AgentTools {
-        own: tools(&["own"]),
+        own: Entry::all(tools(&["own"])).unwrap(),
         tool_handler: None,
         tool_search: None,
     });
@@ -134,4 +135,21 @@ fn k8_tools_that_an_agent_cannot_have_beside_its_own_are_told_to_the_host() {
     call.command(Command::Redeclare(twice));
     assert_eq!(call.declared(), ["own a"]);
     assert_eq!(call.complaints(), ["tools_unusable"]);
+}
+
+#[test]
+fn a6_an_agents_tools_are_put_together_without_reading_a_schema_again() {
+    let listed = listed(0, &["a"]);
+    let agent_tools = AgentTools {
+        own: Entry::all(tools(&["own"])).unwrap(),
+        tool_handler: None,
+        tool_search: None,
+    };
+    let toolbox = agent_tools.beside(&listed).unwrap();
+    // The same, not others like them.
+    assert_eq!(Arc::strong_count(&listed.tools[0]), 2);
+    assert_eq!(Arc::strong_count(&agent_tools.own[0]), 2);
+    let toolbox = toolbox.redeclared(toolbox.definitions()).unwrap();
+    assert_eq!(Arc::strong_count(&listed.tools[0]), 3);
+    drop(toolbox);
 }
