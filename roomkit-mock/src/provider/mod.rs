@@ -23,7 +23,7 @@ use crate::{Gate, watched::Watched};
 /// A provider that records what it is told and says what the test wants. Clones are the same one.
 ///
 /// Unless [set otherwise](Self::with_capabilities) it takes and gives 24 kHz, is asked for each
-/// response, interrupts itself, truncates, and takes updates and images. It does not promise
+/// response, interrupts itself, truncates, and takes updates, images and manual turns. It does not promise
 /// transcripts of the user, so nothing waits for them.
 #[derive(Clone)]
 pub struct MockRealtimeProvider {
@@ -70,6 +70,7 @@ impl MockRealtimeProvider {
         capabilities.interrupts_itself = true;
         capabilities.heeds_interruptions = true;
         capabilities.truncates = true;
+        capabilities.manual_turns = true;
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.images = true;
         Self {

@@ -1,7 +1,7 @@
 //! Live sessions are changed, or it is said why not (contract S5), through the public API.
 
 use roomkit_core::{
-    error::{ProviderError, ProviderErrorKind, UpdateError},
+    error::{ProviderError, ProviderErrorKind, SessionError, UpdateError},
     provider::{
         HistorySupport, ProviderCommand, ProviderEvent, RealtimeVoiceProvider, SessionUpdate,
         UpdateSupport, UpdateWay,
@@ -138,3 +138,25 @@ async fn s5_h3_a_connection_that_is_refused_as_changed_is_had_as_it_was() {
             .await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn s5_turns_are_the_hosts_only_where_the_session_leaves_them_to_it() {
+    let mut automatic = MockRealtimeProvider::new().capabilities();
+    automatic.manual_turns = false;
+    let provider = MockRealtimeProvider::new().with_connection_capabilities(automatic);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let call = house.call().await;
+    for refused in [
+        house.voice.activity_start(&call.session),
+        house.voice.activity_end(&call.session),
+    ] {
+        let Err(SessionError::Provider(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.kind(), ProviderErrorKind::Unsupported);
+        for part in ["mock", "provider_config"] {
+            assert!(error.to_string().contains(part), "no {part}: {error}");
+        }
+    }
+}
+

@@ -195,6 +195,7 @@ fn capabilities_follow_model_and_settings() {
     let silently = json!({ "tool_behavior": "non_blocking", "tool_scheduling": "silent" });
     assert!(!of(LIVE_38, silently).answers_results);
     assert!(plain.images && !plain.truncates && !plain.overlaps);
+    assert!(!plain.manual_turns);
     let by_hand_over = UpdateSupport::all(UpdateWay::NewConnection);
     assert_eq!(plain.updates, by_hand_over);
     assert!(plain.resumes_changed);
@@ -206,7 +207,8 @@ fn capabilities_follow_model_and_settings() {
     assert!(of(LIVE_31, json!({ "tool_behavior": "non_blocking" })).text_during_tools);
     assert!(!of(LIVE_38, json!({ "no_interruption": true })).interrupts_itself);
     // The beginning of an activity interrupts by itself.
-    assert!(of(LIVE_38, json!({ "server_vad": false })).interrupts_itself);
+    let manual = of(LIVE_38, json!({ "server_vad": false }));
+    assert!(manual.interrupts_itself && manual.manual_turns);
     assert!(!of(LIVE_38, json!({ "input_transcription": false })).transcribes_user);
     assert!(!of(LIVE_38, json!({ "session_resumption": false })).resumes);
     // Speech is noticed by its first words, unless the vendor reports it.

@@ -102,6 +102,7 @@ impl OpenAISessionConfig {
         capabilities.truncates = true;
         capabilities.interrupts_itself = self.turn_detection.interrupts();
         capabilities.heeds_interruptions = true;
+        capabilities.manual_turns = self.turn_detection == TurnDetection::None {};
         capabilities.transcribes_user = self.transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.confirms_updates = true;
