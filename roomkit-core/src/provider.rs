@@ -54,6 +54,17 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
         Ok(self.capabilities().updates)
     }
 
+    /// Checks an image that a host wants to show to the model, before anything is sent. Unless
+    /// implemented every image is taken.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for one that can be seen to be of no use to
+    /// the vendor: of a kind that its models do not see, or empty.
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        let _ = (mime_type, data);
+        Ok(())
+    }
+
     /// Opens one connection and returns when the vendor is ready for audio, not merely when the
     /// socket is open. Dropping the future abandons the attempt and leaves nothing behind.
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError>;

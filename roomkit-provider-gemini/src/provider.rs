@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer, check_voice};
+use roomkit_dial::{Deadline, Dialer, check_voice, image_type};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
@@ -108,6 +108,10 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let encoder = Encoder::new(&self.target, &self.config.session, &changed)?;
         encoder.setup(&changed)?;
         Ok(encoder.capabilities().updates)
+    }
+
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        image_type(mime_type, data).map(|_| ())
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

@@ -17,7 +17,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer};
+use roomkit_dial::{Deadline, Dialer, image_type};
 
 use crate::{
     config::OpenAIConfig,
@@ -85,6 +85,10 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         update: &SessionUpdate,
     ) -> Result<UpdateSupport, ConfigError> {
         Encoder::new(self.config.dialect, &self.config.session, setup)?.check_update(update)
+    }
+
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        image_type(mime_type, data).map(|_| ())
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

@@ -36,6 +36,10 @@ impl RealtimeVoiceChannel {
     }
 
     /// Shows the AI an image, with a question or without.
+    ///
+    /// # Errors
+    /// [`SessionError::Provider`] where the provider takes no images or not this one, such as one that
+    /// is neither JPEG nor PNG.
     pub fn inject_image(
         &self,
         session: &RealtimeSession,
@@ -44,8 +48,10 @@ impl RealtimeVoiceChannel {
         prompt: Option<String>,
         silent: bool,
     ) -> Result<(), SessionError> {
-        self.needs("images", self.inner().shared.provider.capabilities().images)?;
+        let provider = &self.inner().shared.provider;
+        self.needs("images", provider.capabilities().images)?;
         let (mime_type, data) = (mime_type.into(), data.into());
+        provider.check_image(&mime_type, &data)?;
         self.command(
             session,
             Command::Image {

@@ -32,6 +32,7 @@ pub struct MockRealtimeProvider {
     /// Those of its connections, where they are others.
     of_connections: Option<ProviderCapabilities>,
     expires_in: Option<Duration>,
+    refuses_images: Option<ProviderError>,
     script: Script,
     state: Arc<Watched<State>>,
 }
@@ -78,6 +79,7 @@ impl MockRealtimeProvider {
             capabilities,
             of_connections: None,
             expires_in: None,
+            refuses_images: None,
             script: Script::new(),
             state: Arc::default(),
         }
@@ -101,6 +103,13 @@ impl MockRealtimeProvider {
     #[must_use]
     pub fn with_expiry(mut self, life: Duration) -> Self {
         self.expires_in = Some(life);
+        self
+    }
+
+    /// Lets it refuse every image, for this reason.
+    #[must_use]
+    pub fn refusing_images(mut self, error: ProviderError) -> Self {
+        self.refuses_images = Some(error);
         self
     }
 
@@ -213,6 +222,10 @@ impl RealtimeVoiceProvider for MockRealtimeProvider {
 
     fn capabilities(&self) -> ProviderCapabilities {
         self.capabilities.clone()
+    }
+
+    fn check_image(&self, _: &str, _: &[u8]) -> Result<(), ProviderError> {
+        self.refuses_images.clone().map_or(Ok(()), Err)
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

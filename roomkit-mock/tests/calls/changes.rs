@@ -160,3 +160,16 @@ async fn s5_turns_are_the_hosts_only_where_the_session_leaves_them_to_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_image_that_the_provider_cannot_use_is_refused_and_nothing_is_answered() {
+    let blind = ProviderError::new(ProviderErrorKind::InvalidRequest, "no picture");
+    let provider = MockRealtimeProvider::new().refusing_images(blind.clone());
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let call = house.call().await;
+    let shown = house
+        .voice
+        .inject_image(&call.session, "image/heic", vec![1], None, false);
+    assert_eq!(shown, Err(SessionError::Provider(blind)));
+    settle().await;
+    assert_eq!(call.ai.commands(), []);
+}

@@ -12,7 +12,7 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::Redactor;
+use roomkit_dial::{Redactor, image_type};
 use serde_json::{Value, json};
 
 use super::{
@@ -134,7 +134,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Unsupported`](ProviderErrorKind::Unsupported) for what the model or the session cannot do,
-    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for an image of a kind it cannot see,
+    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for an image it cannot see,
     /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for tools it cannot be given.
     pub fn encode(
         &mut self,
@@ -252,17 +252,7 @@ impl Encoder {
         frames: &mut VecDeque<String>,
     ) -> Result<(), ProviderError> {
         self.check_converses()?;
-        let mime_type = match mime_type.to_ascii_lowercase().as_str() {
-            "image/jpeg" | "image/jpg" => "image/jpeg",
-            "image/png" => "image/png",
-            _ => {
-                let shown: String = mime_type.chars().take(64).collect();
-                return Err(ProviderError::new(
-                    ProviderErrorKind::InvalidRequest,
-                    format!("the image is `{shown}`; the model sees `image/jpeg` and `image/png`"),
-                ));
-            }
-        };
+        let mime_type = image_type(mime_type, data)?;
         let data = BASE64_STANDARD.encode(data);
         let image = Blob { data, mime_type };
         if !self.has_sent_audio && self.takes_content() {
