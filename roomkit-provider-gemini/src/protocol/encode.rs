@@ -232,6 +232,9 @@ impl Encoder {
             };
         };
         self.ours.interrupts();
+        if respond {
+            self.ours.gives();
+        }
         let message = if self.takes_content() {
             let part = Part::Text(text.into());
             content(wire_setup::role_of(role), vec![part], respond)
@@ -257,6 +260,9 @@ impl Encoder {
         let image = Blob { data, mime_type };
         if !self.has_sent_audio && self.takes_content() {
             self.ours.interrupts();
+            if respond {
+                self.ours.gives();
+            }
             let question = prompt.and_then(fit).map(|text| Part::Text(text.into()));
             let parts = [Part::InlineData(image)]
                 .into_iter()
@@ -287,6 +293,9 @@ impl Encoder {
         if scheduling == Some(ToolScheduling::Interrupt) {
             self.ours.interrupts();
         }
+        if scheduling != Some(ToolScheduling::Silent) {
+            self.ours.gives();
+        }
         to_frame(&ClientMessage::ToolResponse {
             function_responses: [FunctionResponse {
                 id: vendors_id(call_id),
@@ -300,6 +309,7 @@ impl Encoder {
     fn respond(&self, frames: &mut VecDeque<String>) -> Result<(), ProviderError> {
         self.check_converses()?;
         self.ours.interrupts();
+        self.ours.gives();
         let message = if self.takes_content() {
             ClientMessage::ClientContent {
                 turns: Vec::new(),
