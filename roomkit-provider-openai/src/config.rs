@@ -114,6 +114,7 @@ impl OpenAIConfig {
             .check(self.dialect)
             .map_err(|error| error.in_section("session"))?;
         let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
+        self.check_protocol(&endpoint)?;
         if self.model_in_query {
             endpoint = endpoint.with_query("model", &self.model);
         }
@@ -125,6 +126,22 @@ impl OpenAIConfig {
             endpoint = endpoint.with_credential("auth_header", name, prefix, key)?;
         }
         Ok(endpoint)
+    }
+
+    /// OpenAI serves GPT-Live by another protocol, at another address. Whoever else is asked may name a
+    /// deployment as they like.
+    fn check_protocol(&self, endpoint: &Endpoint) -> Result<(), ConfigError> {
+        let is_openai = endpoint.url().host_str() == Some("api.openai.com");
+        if is_openai && self.model.starts_with("gpt-live") {
+            let problem = format!(
+                "is `{}`, which OpenAI does not serve as a Realtime model; GPT-Live, whose models hear and \
+                 speak at once, has a protocol of its own, which is not spoken here: use a `gpt-realtime` \
+                 model, such as `gpt-realtime-2.1`",
+                self.model
+            );
+            return Err(ConfigError::field("model", problem));
+        }
+        Ok(())
     }
 
     /// How the endpoint is dialled. Reads `ca_file`.
