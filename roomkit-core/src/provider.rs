@@ -31,6 +31,12 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     /// The name it is registered by, such as `openai`.
     fn name(&self) -> &str;
 
+    /// The vendor as OpenTelemetry's conventions for generative AI name it, such as `gcp.gemini`; for
+    /// traces. Unless implemented it is the [`name`](Self::name).
+    fn telemetry_name(&self) -> &str {
+        self.name()
+    }
+
     /// The model it talks to, where that is known.
     fn model(&self) -> Option<&str> {
         None

@@ -83,6 +83,13 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         NAME
     }
 
+    fn telemetry_name(&self) -> &str {
+        match self.config.auth {
+            Auth::Vertex { .. } => "gcp.vertex_ai",
+            Auth::ApiKey {} | Auth::EphemeralToken { .. } => "gcp.gemini",
+        }
+    }
+
     fn model(&self) -> Option<&str> {
         Some(&self.target.id)
     }

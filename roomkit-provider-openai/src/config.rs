@@ -144,6 +144,16 @@ impl OpenAIConfig {
         Ok(())
     }
 
+    /// Who serves it, as OpenTelemetry's conventions name them.
+    pub(crate) fn service(&self, endpoint: &Endpoint) -> &'static str {
+        let host = endpoint.url().host_str().unwrap_or_default();
+        match self.dialect {
+            Dialect::XAi => "x_ai",
+            Dialect::OpenAI if host.ends_with(".azure.com") => "azure.ai.openai",
+            Dialect::OpenAI => "openai",
+        }
+    }
+
     /// How the endpoint is dialled. Reads `ca_file`.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
         DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())

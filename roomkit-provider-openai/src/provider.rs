@@ -41,6 +41,7 @@ inventory::submit! {
 pub struct OpenAIRealtimeProvider {
     config: OpenAIConfig,
     dialer: Dialer,
+    telemetry_name: &'static str,
     warned_of_temperature: AtomicBool,
 }
 
@@ -50,8 +51,10 @@ impl OpenAIRealtimeProvider {
     /// # Errors
     /// When a field holds something it must not, or no key is found; the error names the field.
     pub fn new(config: OpenAIConfig) -> Result<Self, ConfigError> {
+        let endpoint = config.endpoint()?;
         Ok(Self {
-            dialer: Dialer::new(NAME, config.endpoint()?, ERRORS, config.dial_options()?)?,
+            telemetry_name: config.service(&endpoint),
+            dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
             config,
             warned_of_temperature: AtomicBool::new(false),
         })
@@ -69,6 +72,10 @@ impl OpenAIRealtimeProvider {
 impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn telemetry_name(&self) -> &str {
+        self.telemetry_name
     }
 
     fn model(&self) -> Option<&str> {

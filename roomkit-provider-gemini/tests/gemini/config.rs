@@ -260,6 +260,15 @@ fn what_is_not_in_the_settings_is_checked_too() {
 }
 
 #[test]
+fn traces_name_who_serves_it() {
+    let api = build(json!({ "api_key": "k" })).unwrap();
+    assert_eq!(api.telemetry_name(), "gcp.gemini");
+    let auth = json!({ "kind": "vertex", "project": "p", "location": "us-central1", "token": "t" });
+    let vertex = build(json!({ "auth": auth, "model": "gemini-live-2.5-flash-native-audio" }));
+    assert_eq!(vertex.unwrap().telemetry_name(), "gcp.vertex_ai");
+}
+
+#[test]
 fn x1_debug_shows_no_secret() {
     let mut config: GeminiConfig = serde_json::from_value(json!({
         "api_key": "hunter2", "headers": { "x-proxy": "hunter2" },

@@ -147,6 +147,26 @@ fn a_preset_says_what_it_misses_and_which_there_are() {
 }
 
 #[test]
+fn traces_name_who_serves_it() {
+    for (settings, name) in [
+        (json!({}), "openai"),
+        (json!({ "base_url": "wss://gateway.example.com" }), "openai"),
+        (
+            json!({ "preset": "azure", "resource": "mine", "model": "m" }),
+            "azure.ai.openai",
+        ),
+        (json!({ "preset": "xai" }), "x_ai"),
+    ] {
+        let config = OpenAIConfig {
+            api_key: Some(KEY.into()),
+            ..config(settings)
+        };
+        let provider = OpenAIRealtimeProvider::new(config).unwrap();
+        assert_eq!(provider.telemetry_name(), name);
+    }
+}
+
+#[test]
 fn a_model_of_another_protocol_is_refused_where_it_is_certain() {
     let live = |base_url: Option<&str>| {
         let mut config = OpenAIConfig {
