@@ -3,6 +3,7 @@
 mod overrides;
 mod preset;
 mod session;
+mod vendor_tool;
 mod vocabulary;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use preset::Dialect;
 pub use session::OpenAISessionConfig;
+pub use vendor_tool::VendorTool;
 pub use vocabulary::{
     AudioCodec, Eagerness, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
     ReasoningEffort, Retention, TokenLimits, ToolChoice, ToolMode, ToolTarget, Tracing,

@@ -275,10 +275,12 @@ impl Encoder {
             .map_err(|error| error.in_section("provider_config"))?;
         let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
-        // The engine relies on what it was told of a connection, and the vendor's documentation has
-        // the speed change only between turns, whose end nobody can foresee.
+        // The engine relies on what it was told of a connection, the vendor's documentation has the
+        // speed change only between turns, whose end nobody can foresee, and the vendor's tools are
+        // told together with the session's own, which are not known here.
         if changed.capabilities() != self.session.capabilities()
             || changed.speed != self.session.speed
+            || changed.vendor_tools != self.session.vendor_tools
         {
             support.provider_config = UpdateWay::NewConnection;
         }
@@ -331,11 +333,13 @@ impl Encoder {
             ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
         })?;
         // The engine was told the capabilities when the connection was made, and relies on them.
-        if session.capabilities() != self.session.capabilities() {
+        if session.capabilities() != self.session.capabilities()
+            || session.vendor_tools != self.session.vendor_tools
+        {
             return Err(ProviderError::new(
                 ProviderErrorKind::Unsupported,
-                "codecs, the kind of turn detection, `interrupt_response` and transcription on or \
-                 off are fixed for a connection; they take another one",
+                "codecs, the kind of turn detection, `interrupt_response`, transcription on or off and \
+                 `vendor_tools` are fixed for a connection; they take another one",
             ));
         }
         let common = Common {
