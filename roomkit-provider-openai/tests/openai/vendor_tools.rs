@@ -22,7 +22,7 @@ fn crm() -> Value {
         "allowed_tools": ["lookup"], "require_approval": "never" })
 }
 
-fn with(tools: Value) -> SessionSetup {
+fn with(tools: &Value) -> SessionSetup {
     let mut setup = setup();
     setup.tools = vec![ToolDefinition::new(
         "book",
@@ -33,7 +33,7 @@ fn with(tools: Value) -> SessionSetup {
     setup
 }
 
-fn refusal(tools: Value) -> String {
+fn refusal(tools: &Value) -> String {
     let settings = map(json!({ "vendor_tools": tools }));
     let refused = OpenAISessionConfig::default().with_overrides(&settings);
     refused.unwrap_err().to_string()
@@ -41,7 +41,7 @@ fn refusal(tools: Value) -> String {
 
 #[tokio::test]
 async fn they_are_declared_behind_the_sessions_own() {
-    let mut setup = with(json!([crm()]));
+    let mut setup = with(&json!([crm()]));
     setup.provider_config.insert(
         "tool_choice".into(),
         json!({ "type": "mcp", "server_label": "crm" }),
@@ -49,7 +49,7 @@ async fn they_are_declared_behind_the_sessions_own() {
     let call = Call::start(FakeOpenAi::builder(), setup).await;
     call.end().await;
 
-    let search = with(json!([{ "type": "web_search" }, { "type": "x_search" }]));
+    let search = with(&json!([{ "type": "web_search" }, { "type": "x_search" }]));
     let mut encoder = Encoder::new(Dialect::XAi, &OpenAIConfig::xai().session, &search).unwrap();
     let frame: Value = serde_json::from_str(&encoder.setup(&search, None).unwrap()).unwrap();
     let tools = frame["session"]["tools"].as_array().unwrap();
@@ -59,7 +59,7 @@ async fn they_are_declared_behind_the_sessions_own() {
 
 #[test]
 fn k5_other_tools_of_a_live_session_take_them_along() {
-    let setup = with(json!([crm()]));
+    let setup = with(&json!([crm()]));
     let mut encoder =
         Encoder::new(Dialect::OpenAI, &OpenAISessionConfig::default(), &setup).unwrap();
     let update = SessionUpdate {
@@ -74,7 +74,7 @@ fn k5_other_tools_of_a_live_session_take_them_along() {
 
 #[test]
 fn s5_others_of_a_live_session_take_another_connection() {
-    let setup = with(json!([crm()]));
+    let setup = with(&json!([crm()]));
     let mut encoder =
         Encoder::new(Dialect::OpenAI, &OpenAISessionConfig::default(), &setup).unwrap();
     let update = |tools: Value| SessionUpdate {
@@ -109,7 +109,7 @@ fn x1_what_is_none_is_refused_without_being_shown() {
             "`require_approval` to `never`",
         ),
     ] {
-        let error = refusal(tools);
+        let error = refusal(&tools);
         assert!(error.contains(problem), "no {problem}: {error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
