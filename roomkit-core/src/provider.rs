@@ -31,6 +31,12 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     /// The name it is registered by, such as `openai`.
     fn name(&self) -> &str;
 
+    /// The vendor as OpenTelemetry's conventions for generative AI name it, such as `gcp.gemini`; for
+    /// traces. Unless implemented it is the [`name`](Self::name).
+    fn telemetry_name(&self) -> &str {
+        self.name()
+    }
+
     /// The model it talks to, where that is known.
     fn model(&self) -> Option<&str> {
         None
@@ -52,6 +58,17 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     ) -> Result<UpdateSupport, ConfigError> {
         let _ = (setup, update);
         Ok(self.capabilities().updates)
+    }
+
+    /// Checks an image that a host wants to show to the model, before anything is sent. Unless
+    /// implemented every image is taken.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for one that can be seen to be of no use to
+    /// the vendor: of a kind that its models do not see, or empty.
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        let _ = (mime_type, data);
+        Ok(())
     }
 
     /// Opens one connection and returns when the vendor is ready for audio, not merely when the

@@ -45,6 +45,7 @@ struct Inner {
 struct Live {
     state: RealtimeSessionState,
     provider_session_id: Option<String>,
+    manual_turns: Option<bool>,
     metadata: Map<String, Value>,
     stats: SessionStats,
     recording: RecordingState,
@@ -73,6 +74,7 @@ impl RealtimeSession {
             live: Mutex::new(Live {
                 state: RealtimeSessionState::Connecting,
                 provider_session_id: None,
+                manual_turns: None,
                 metadata,
                 stats: SessionStats::default(),
                 recording: RecordingState::Off,
@@ -162,6 +164,15 @@ impl RealtimeSession {
 
     pub(crate) fn set_provider_session_id(&self, id: Option<String>) {
         self.live().provider_session_id = id;
+    }
+
+    /// Whether the host may say when the user speaks, once a connection has told.
+    pub(crate) fn manual_turns(&self) -> Option<bool> {
+        self.live().manual_turns
+    }
+
+    pub(crate) fn set_manual_turns(&self, are_manual: bool) {
+        self.live().manual_turns = Some(are_manual);
     }
 
     pub(crate) fn merge_metadata(&self, more: Map<String, Value>) {

@@ -90,6 +90,6 @@ pub use error_table::ErrorTable;
 pub use redactor::Redactor;
 pub use roots::Roots;
 pub use secret::{secret, secret_from_env, secrets};
-pub use settings::{api_key, check_connection, check_voice};
+pub use settings::{api_key, check_connection, check_voice, image_type};
 pub use socket::{Frame, Socket};
 pub use wire::{Text, decode_base64, malformed, place_of, text_of};

@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use roomkit_core::{provider::SessionUpdate, registry::ConfigError};
+use roomkit_core::{
+    provider::{ProviderError, ProviderErrorKind, SessionUpdate},
+    registry::ConfigError,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{DialOptions, Roots, secret_from_env};
@@ -22,6 +25,32 @@ impl DialOptions {
             roots,
         })
     }
+}
+
+/// The type of an image as both vendors spell it, where they take the image: a JPEG or PNG with
+/// something in it.
+///
+/// # Errors
+/// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for any other.
+pub fn image_type(mime_type: &str, data: &[u8]) -> Result<&'static str, ProviderError> {
+    let known = match mime_type.to_ascii_lowercase().as_str() {
+        "image/jpeg" | "image/jpg" => "image/jpeg",
+        "image/png" => "image/png",
+        _ => {
+            let shown: String = mime_type.chars().take(64).collect();
+            return Err(ProviderError::new(
+                ProviderErrorKind::InvalidRequest,
+                format!("the image is `{shown}`; the model sees `image/jpeg` and `image/png`"),
+            ));
+        }
+    };
+    if data.is_empty() {
+        return Err(ProviderError::new(
+            ProviderErrorKind::InvalidRequest,
+            "the image is empty; give the bytes of a JPEG or PNG file",
+        ));
+    }
+    Ok(known)
 }
 
 /// Checks the settings `model`, `connect_timeout_ms` and `max_message_bytes`; `example` is the name of

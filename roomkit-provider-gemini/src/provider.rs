@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer, check_voice};
+use roomkit_dial::{Deadline, Dialer, check_voice, image_type};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
@@ -83,6 +83,13 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         NAME
     }
 
+    fn telemetry_name(&self) -> &str {
+        match self.config.auth {
+            Auth::Vertex { .. } => "gcp.vertex_ai",
+            Auth::ApiKey {} | Auth::EphemeralToken { .. } => "gcp.gemini",
+        }
+    }
+
     fn model(&self) -> Option<&str> {
         Some(&self.target.id)
     }
@@ -108,6 +115,10 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let encoder = Encoder::new(&self.target, &self.config.session, &changed)?;
         encoder.setup(&changed)?;
         Ok(encoder.capabilities().updates)
+    }
+
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        image_type(mime_type, data).map(|_| ())
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

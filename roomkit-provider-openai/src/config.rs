@@ -3,6 +3,7 @@
 mod overrides;
 mod preset;
 mod session;
+mod vendor_tool;
 mod vocabulary;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use preset::Dialect;
 pub use session::OpenAISessionConfig;
+pub use vendor_tool::VendorTool;
 pub use vocabulary::{
     AudioCodec, Eagerness, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
     ReasoningEffort, Retention, TokenLimits, ToolChoice, ToolMode, ToolTarget, Tracing,
@@ -114,6 +116,7 @@ impl OpenAIConfig {
             .check(self.dialect)
             .map_err(|error| error.in_section("session"))?;
         let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
+        self.check_protocol(&endpoint)?;
         if self.model_in_query {
             endpoint = endpoint.with_query("model", &self.model);
         }
@@ -125,6 +128,32 @@ impl OpenAIConfig {
             endpoint = endpoint.with_credential("auth_header", name, prefix, key)?;
         }
         Ok(endpoint)
+    }
+
+    /// OpenAI serves GPT-Live by another protocol, at another address. Whoever else is asked may name a
+    /// deployment as they like.
+    fn check_protocol(&self, endpoint: &Endpoint) -> Result<(), ConfigError> {
+        let is_openai = endpoint.url().host_str() == Some("api.openai.com");
+        if is_openai && self.model.starts_with("gpt-live") {
+            let problem = format!(
+                "is `{}`, which OpenAI does not serve as a Realtime model; GPT-Live, whose models hear and \
+                 speak at once, has a protocol of its own, which is not spoken here: use a `gpt-realtime` \
+                 model, such as `gpt-realtime-2.1`",
+                self.model
+            );
+            return Err(ConfigError::field("model", problem));
+        }
+        Ok(())
+    }
+
+    /// Who serves it, as OpenTelemetry's conventions name them.
+    pub(crate) fn service(&self, endpoint: &Endpoint) -> &'static str {
+        let host = endpoint.url().host_str().unwrap_or_default();
+        match self.dialect {
+            Dialect::XAi => "x_ai",
+            Dialect::OpenAI if host.ends_with(".azure.com") => "azure.ai.openai",
+            Dialect::OpenAI => "openai",
+        }
     }
 
     /// How the endpoint is dialled. Reads `ca_file`.

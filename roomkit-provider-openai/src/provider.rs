@@ -17,10 +17,10 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer};
+use roomkit_dial::{Deadline, Dialer, image_type};
 
 use crate::{
-    config::OpenAIConfig,
+    config::{OpenAIConfig, VendorTool},
     connection::{Accepted, await_session},
     error::ERRORS,
     protocol::{Encoder, replay},
@@ -41,6 +41,7 @@ inventory::submit! {
 pub struct OpenAIRealtimeProvider {
     config: OpenAIConfig,
     dialer: Dialer,
+    telemetry_name: &'static str,
     warned_of_temperature: AtomicBool,
 }
 
@@ -50,8 +51,10 @@ impl OpenAIRealtimeProvider {
     /// # Errors
     /// When a field holds something it must not, or no key is found; the error names the field.
     pub fn new(config: OpenAIConfig) -> Result<Self, ConfigError> {
+        let endpoint = config.endpoint()?;
         Ok(Self {
-            dialer: Dialer::new(NAME, config.endpoint()?, ERRORS, config.dial_options()?)?,
+            telemetry_name: config.service(&endpoint),
+            dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
             config,
             warned_of_temperature: AtomicBool::new(false),
         })
@@ -71,6 +74,10 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         NAME
     }
 
+    fn telemetry_name(&self) -> &str {
+        self.telemetry_name
+    }
+
     fn model(&self) -> Option<&str> {
         Some(&self.config.model)
     }
@@ -87,6 +94,10 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         Encoder::new(self.config.dialect, &self.config.session, setup)?.check_update(update)
     }
 
+    fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {
+        image_type(mime_type, data).map(|_| ())
+    }
+
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
         self.warn_of_temperature(&setup);
         let config = &self.config;
@@ -99,8 +110,12 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         let history = replay(&setup.history)?;
 
         let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
-        let redactor = self.dialer.redactor();
-        let mut socket = self.dialer.dial(&deadline).await?;
+        let vendors = encoder.session().vendor_tools.iter();
+        let dialer = self
+            .dialer
+            .with_secrets(vendors.flat_map(VendorTool::secrets));
+        let redactor = dialer.redactor();
+        let mut socket = dialer.dial(&deadline).await?;
         // Accepted is only who has a session: the refusal of a key comes over the open socket.
         let created = await_session(&mut socket, "session.created", redactor);
         let Accepted { id, expires_at } = deadline.within("`session.created`", created).await?;

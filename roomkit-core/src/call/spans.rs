@@ -27,7 +27,7 @@ pub(crate) fn session(
     info_span!(
         target: TARGET,
         "roomkit.session",
-        gen_ai.provider.name = provider.name(),
+        gen_ai.provider.name = provider.telemetry_name(),
         gen_ai.request.model = provider.model(),
         gen_ai.conversation.id = session.id().as_str(),
         roomkit.room.id = session.room_id().as_str(),
@@ -91,7 +91,7 @@ impl Spans {
                 let span = std::mem::replace(&mut self.hand_over, Span::none());
                 span.record("roomkit.hand_over.outcome", outcome.as_str());
                 span.record("roomkit.hand_over.held_ms", milliseconds(held));
-                span.record("roomkit.hand_over.attempts", attempts);
+                span.record("roomkit.hand_over.attempts", i64::from(attempts));
             }
         }
     }
@@ -102,7 +102,7 @@ impl Spans {
             parent: &self.whole,
             "roomkit.response",
             gen_ai.operation.name = "chat",
-            gen_ai.provider.name = self.provider.name(),
+            gen_ai.provider.name = self.provider.telemetry_name(),
             gen_ai.request.model = self.provider.model(),
             gen_ai.conversation.id = self.session.id().as_str(),
             gen_ai.agent.name = self.session.agent().as_deref(),
@@ -113,6 +113,8 @@ impl Spans {
             roomkit.turn.sent_ms = Empty,
             roomkit.response.status = Empty,
             "error.type" = Empty,
+            otel.name = operation("chat", self.provider.model()),
+            otel.kind = "client",
             otel.status_code = Empty,
         )
     }
@@ -160,7 +162,7 @@ impl Spans {
             target: TARGET,
             parent: parent,
             "roomkit.connect",
-            gen_ai.provider.name = self.provider.name(),
+            gen_ai.provider.name = self.provider.telemetry_name(),
             gen_ai.request.model = self.provider.model(),
             gen_ai.conversation.id = self.session.id().as_str(),
             "error.type" = Empty,
@@ -189,6 +191,7 @@ impl Spans {
             gen_ai.tool.call.id = call_id.as_str(),
             roomkit.tool.outcome = Empty,
             "error.type" = Empty,
+            otel.name = operation("execute_tool", declared),
             otel.status_code = Empty,
         )
     }
@@ -202,8 +205,11 @@ impl Spans {
     ) {
         let span = &self.whole;
         span.record("roomkit.session.end_reason", reason.as_str());
-        span.record("roomkit.session.turns", stats.turns);
-        span.record("roomkit.session.interruptions", stats.interruptions);
+        span.record("roomkit.session.turns", i64::from(stats.turns));
+        span.record(
+            "roomkit.session.interruptions",
+            i64::from(stats.interruptions),
+        );
         match (failure, reason) {
             (Some(error), _) => fail(span, error.code()),
             (None, EndReason::Provider(code)) => fail(span, code),
@@ -213,10 +219,15 @@ impl Spans {
     }
 }
 
+/// What OpenTelemetry's conventions have as a span's name.
+fn operation(name: &str, of: Option<&str>) -> String {
+    of.map_or_else(|| name.to_owned(), |of| format!("{name} {of}"))
+}
+
 fn note_end(response: &Span, phase: &ResponsePhase, usage: Option<Usage>) {
     if let Some(usage) = usage {
-        response.record("gen_ai.usage.input_tokens", usage.input_tokens);
-        response.record("gen_ai.usage.output_tokens", usage.output_tokens);
+        response.record("gen_ai.usage.input_tokens", count(usage.input_tokens));
+        response.record("gen_ai.usage.output_tokens", count(usage.output_tokens));
     }
     let status = match phase {
         // It never ends with that.
@@ -261,6 +272,11 @@ fn fail(span: &Span, why: &str) {
     span.record("otel.status_code", "ERROR");
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
+fn milliseconds(duration: Duration) -> i64 {
+    duration.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+/// Exporters make text of unsigned numbers: `tracing-opentelemetry` knows none, as OpenTelemetry does not.
+fn count(number: u64) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }

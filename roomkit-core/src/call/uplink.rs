@@ -243,10 +243,13 @@ impl Uplink {
         held.any(|said| said.number == number)
     }
 
-    /// A new connection that can do this much knows nothing: what was kept goes first. Gives how
-    /// many pieces were too old to be heard again.
+    /// A new connection that can do this much knows nothing: what was kept goes first, without marks
+    /// of turns where it takes none. Gives how many pieces were too old to be heard again.
     pub(super) fn open(&mut self, now: Moment, provider: &ProviderCapabilities) -> usize {
         self.rewind();
+        if !provider.manual_turns {
+            self.waiting.forget_marks();
+        }
         let dropped = match self.line {
             Line::Early => {
                 self.holds_early = !self.waiting.is_empty();

@@ -28,6 +28,9 @@ pub struct ProviderCapabilities {
     pub heeds_interruptions: bool,
     /// It can forget the part of an answer that nobody heard ([`ProviderCommand::Truncate`]).
     pub truncates: bool,
+    /// It takes [`ProviderCommand::ActivityStart`] and [`ProviderCommand::ActivityEnd`]: the host says
+    /// when the user speaks. Otherwise neither is sent, and a host that asks for them is refused.
+    pub manual_turns: bool,
     /// A final transcript (or [`ProviderEvent::TranscriptFailed`]) follows each user utterance, so
     /// the engine may wait a moment for it before it publishes the answer (contract T1).
     pub transcribes_user: bool,
@@ -79,6 +82,7 @@ impl ProviderCapabilities {
             interrupts_itself: false,
             heeds_interruptions: false,
             truncates: false,
+            manual_turns: false,
             transcribes_user: false,
             updates: UpdateSupport::all(UpdateWay::NewConnection),
             confirms_updates: false,

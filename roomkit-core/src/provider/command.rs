@@ -65,9 +65,11 @@ pub enum ProviderCommand {
         /// What the user heard of it; never more than the provider sent of it.
         heard: Duration,
     },
-    /// The user starts to speak (only with manual turns).
+    /// The user starts to speak (only with
+    /// [`manual_turns`](ProviderCapabilities::manual_turns)).
     ActivityStart,
-    /// The user has finished (only with manual turns).
+    /// The user has finished (only with
+    /// [`manual_turns`](ProviderCapabilities::manual_turns)).
     ActivityEnd,
     /// Changes the live session; `None` keeps what is. Only what
     /// [`updates`](ProviderCapabilities::updates) allows. A provider that can tell

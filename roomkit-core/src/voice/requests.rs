@@ -36,6 +36,10 @@ impl RealtimeVoiceChannel {
     }
 
     /// Shows the AI an image, with a question or without.
+    ///
+    /// # Errors
+    /// [`SessionError::Provider`] where the provider takes no images or not this one, such as one that
+    /// is neither JPEG nor PNG.
     pub fn inject_image(
         &self,
         session: &RealtimeSession,
@@ -44,8 +48,10 @@ impl RealtimeVoiceChannel {
         prompt: Option<String>,
         silent: bool,
     ) -> Result<(), SessionError> {
-        self.needs("images", self.inner().shared.provider.capabilities().images)?;
+        let provider = &self.inner().shared.provider;
+        self.needs("images", provider.capabilities().images)?;
         let (mime_type, data) = (mime_type.into(), data.into());
+        provider.check_image(&mime_type, &data)?;
         self.command(
             session,
             Command::Image {
@@ -63,12 +69,21 @@ impl RealtimeVoiceChannel {
     }
 
     /// With manual turns: the user begins to speak.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unsupported`] where the session's provider finds out by itself when the user
+    /// speaks.
     pub fn activity_start(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.needs_manual_turns(session)?;
         self.command(session, Command::ActivityStart)
     }
 
     /// With manual turns: the user has finished, and an answer is wanted.
+    ///
+    /// # Errors
+    /// As those of [`activity_start`](Self::activity_start).
     pub fn activity_end(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        self.needs_manual_turns(session)?;
         self.command(session, Command::ActivityEnd)
     }
 
@@ -106,6 +121,19 @@ impl RealtimeVoiceChannel {
         }
         let provider = self.inner().shared.provider.name();
         let problem = format!("the provider `{provider}` does not take {what}");
+        Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
+    }
+
+    /// Before there is a connection nobody knows; the call passes over what it cannot use then.
+    fn needs_manual_turns(&self, session: &RealtimeSession) -> Result<(), SessionError> {
+        if session.manual_turns() != Some(false) {
+            return Ok(());
+        }
+        let provider = self.inner().shared.provider.name();
+        let problem = format!(
+            "the provider `{provider}` finds out by itself when the user of this session speaks; turn its \
+             detection off in `provider_config` to say so yourself"
+        );
         Err(ProviderError::new(ProviderErrorKind::Unsupported, problem).into())
     }
 

@@ -125,6 +125,7 @@ fn capabilities(config: &EchoConfig) -> ProviderCapabilities {
     capabilities.interrupts_itself = true;
     capabilities.heeds_interruptions = true;
     capabilities.truncates = true;
+    capabilities.manual_turns = true;
     capabilities.transcribes_user = true;
     capabilities.updates = UpdateSupport::all(UpdateWay::Live);
     capabilities.confirms_updates = true;

@@ -97,6 +97,7 @@ pub(crate) fn plan(reply: Reply, delivery: &Delivery<'_>, random: &mut Random) -
             steps.push_back(Step::Finish(None));
         }
         Ending::Abnormal { reason } => steps.push_back(Step::Finish(Some(reason))),
+        Ending::Untold => {}
         Ending::Abrupt | Ending::Unanswered => steps.push_back(Step::Finish(None)),
     }
     steps

@@ -56,6 +56,8 @@ pub(crate) enum Ending {
     },
     /// `turnComplete` without `generationComplete`.
     Abrupt,
+    /// Nothing after the parts.
+    Untold,
     /// No answer at all.
     Unanswered,
 }
@@ -204,10 +206,18 @@ impl Reply {
         self
     }
 
-    /// Leaves `generationComplete` out.
+    /// Leaves `generationComplete` out. Of [`silence`](Self::silence) that makes a turn that is passed
+    /// over: `turnComplete` alone.
     #[must_use]
     pub fn without_generation_complete(mut self) -> Self {
         self.ending = Ending::Abrupt;
+        self
+    }
+
+    /// Leaves `turnComplete` out too: of [`waiting`](Self::waiting) only `waitingForInput` is left.
+    #[must_use]
+    pub fn without_turn_complete(mut self) -> Self {
+        self.ending = Ending::Untold;
         self
     }
 

@@ -23,7 +23,7 @@ use crate::{Gate, watched::Watched};
 /// A provider that records what it is told and says what the test wants. Clones are the same one.
 ///
 /// Unless [set otherwise](Self::with_capabilities) it takes and gives 24 kHz, is asked for each
-/// response, interrupts itself, truncates, and takes updates and images. It does not promise
+/// response, interrupts itself, truncates, and takes updates, images and manual turns. It does not promise
 /// transcripts of the user, so nothing waits for them.
 #[derive(Clone)]
 pub struct MockRealtimeProvider {
@@ -32,6 +32,7 @@ pub struct MockRealtimeProvider {
     /// Those of its connections, where they are others.
     of_connections: Option<ProviderCapabilities>,
     expires_in: Option<Duration>,
+    refuses_images: Option<ProviderError>,
     script: Script,
     state: Arc<Watched<State>>,
 }
@@ -70,6 +71,7 @@ impl MockRealtimeProvider {
         capabilities.interrupts_itself = true;
         capabilities.heeds_interruptions = true;
         capabilities.truncates = true;
+        capabilities.manual_turns = true;
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.images = true;
         Self {
@@ -77,6 +79,7 @@ impl MockRealtimeProvider {
             capabilities,
             of_connections: None,
             expires_in: None,
+            refuses_images: None,
             script: Script::new(),
             state: Arc::default(),
         }
@@ -100,6 +103,13 @@ impl MockRealtimeProvider {
     #[must_use]
     pub fn with_expiry(mut self, life: Duration) -> Self {
         self.expires_in = Some(life);
+        self
+    }
+
+    /// Lets it refuse every image, for this reason.
+    #[must_use]
+    pub fn refusing_images(mut self, error: ProviderError) -> Self {
+        self.refuses_images = Some(error);
         self
     }
 
@@ -212,6 +222,10 @@ impl RealtimeVoiceProvider for MockRealtimeProvider {
 
     fn capabilities(&self) -> ProviderCapabilities {
         self.capabilities.clone()
+    }
+
+    fn check_image(&self, _: &str, _: &[u8]) -> Result<(), ProviderError> {
+        self.refuses_images.clone().map_or(Ok(()), Err)
     }
 
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {

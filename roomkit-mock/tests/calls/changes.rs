@@ -1,7 +1,7 @@
 //! Live sessions are changed, or it is said why not (contract S5), through the public API.
 
 use roomkit_core::{
-    error::{ProviderError, ProviderErrorKind, UpdateError},
+    error::{ProviderError, ProviderErrorKind, SessionError, UpdateError},
     provider::{
         HistorySupport, ProviderCommand, ProviderEvent, RealtimeVoiceProvider, SessionUpdate,
         UpdateSupport, UpdateWay,
@@ -137,4 +137,39 @@ async fn s5_h3_a_connection_that_is_refused_as_changed_is_had_as_it_was() {
         ai.wait_for_command(|c| *c == ProviderCommand::Respond)
             .await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_turns_are_the_hosts_only_where_the_session_leaves_them_to_it() {
+    let mut automatic = MockRealtimeProvider::new().capabilities();
+    automatic.manual_turns = false;
+    let provider = MockRealtimeProvider::new().with_connection_capabilities(automatic);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let call = house.call().await;
+    for refused in [
+        house.voice.activity_start(&call.session),
+        house.voice.activity_end(&call.session),
+    ] {
+        let Err(SessionError::Provider(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.kind(), ProviderErrorKind::Unsupported);
+        for part in ["mock", "provider_config"] {
+            assert!(error.to_string().contains(part), "no {part}: {error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_the_provider_cannot_use_is_refused_and_nothing_is_answered() {
+    let blind = ProviderError::new(ProviderErrorKind::InvalidRequest, "no picture");
+    let provider = MockRealtimeProvider::new().refusing_images(blind.clone());
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let call = house.call().await;
+    let shown = house
+        .voice
+        .inject_image(&call.session, "image/heic", vec![1], None, false);
+    assert_eq!(shown, Err(SessionError::Provider(blind)));
+    settle().await;
+    assert_eq!(call.ai.commands(), []);
 }

@@ -163,6 +163,11 @@ impl Visit for Values<'_> {
         self.0.insert(field.name(), value.to_owned());
     }
 
+    /// To exporters of OpenTelemetry a number that has no sign is none.
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name(), format!("\"{value}\""));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.0.insert(field.name(), format!("{value:?}"));
     }

@@ -151,6 +151,8 @@ async fn a_calls_spans_say_what_happened_and_how_it_ended() {
         &seen[2],
         &[
             ("gen_ai.operation.name", "chat"),
+            ("otel.name", "chat"),
+            ("otel.kind", "client"),
             ("gen_ai.response.id", "r1"),
             ("gen_ai.usage.input_tokens", "30"),
             ("gen_ai.usage.output_tokens", "12"),
@@ -163,15 +165,22 @@ async fn a_calls_spans_say_what_happened_and_how_it_ended() {
         .iter()
         .map(|span| {
             let outcome = span.value("roomkit.tool.outcome");
-            (span.value("gen_ai.tool.name"), outcome)
+            let names = ["gen_ai.tool.name", "otel.name"].map(|name| span.value(name));
+            (names, outcome)
         })
         .collect();
     assert_eq!(
         tools,
         [
-            (Some("weather"), Some("completed")),
-            (Some("broken"), Some("failed")),
-            (None, Some("failed")),
+            (
+                [Some("weather"), Some("execute_tool weather")],
+                Some("completed")
+            ),
+            (
+                [Some("broken"), Some("execute_tool broken")],
+                Some("failed")
+            ),
+            ([None, Some("execute_tool")], Some("failed")),
         ]
     );
     assert_eq!(seen[3].value("gen_ai.tool.call.id"), Some("c1"));

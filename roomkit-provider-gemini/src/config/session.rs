@@ -163,6 +163,7 @@ impl GeminiSessionConfig {
         // Also with manual turns: the beginning of an activity stops the answer.
         capabilities.interrupts_itself = !self.is_uninterrupted();
         capabilities.heeds_interruptions = true;
+        capabilities.manual_turns = !self.server_vad;
         capabilities.transcribes_user = self.input_transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::NewConnection);
         if target.family.updates() {

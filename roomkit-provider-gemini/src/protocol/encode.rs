@@ -12,7 +12,7 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::Redactor;
+use roomkit_dial::{Redactor, image_type};
 use serde_json::{Value, json};
 
 use super::{
@@ -134,7 +134,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Unsupported`](ProviderErrorKind::Unsupported) for what the model or the session cannot do,
-    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for an image of a kind it cannot see,
+    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for an image it cannot see,
     /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for tools it cannot be given.
     pub fn encode(
         &mut self,
@@ -232,6 +232,9 @@ impl Encoder {
             };
         };
         self.ours.interrupts();
+        if respond {
+            self.ours.gives();
+        }
         let message = if self.takes_content() {
             let part = Part::Text(text.into());
             content(wire_setup::role_of(role), vec![part], respond)
@@ -252,21 +255,14 @@ impl Encoder {
         frames: &mut VecDeque<String>,
     ) -> Result<(), ProviderError> {
         self.check_converses()?;
-        let mime_type = match mime_type.to_ascii_lowercase().as_str() {
-            "image/jpeg" | "image/jpg" => "image/jpeg",
-            "image/png" => "image/png",
-            _ => {
-                let shown: String = mime_type.chars().take(64).collect();
-                return Err(ProviderError::new(
-                    ProviderErrorKind::InvalidRequest,
-                    format!("the image is `{shown}`; the model sees `image/jpeg` and `image/png`"),
-                ));
-            }
-        };
+        let mime_type = image_type(mime_type, data)?;
         let data = BASE64_STANDARD.encode(data);
         let image = Blob { data, mime_type };
         if !self.has_sent_audio && self.takes_content() {
             self.ours.interrupts();
+            if respond {
+                self.ours.gives();
+            }
             let question = prompt.and_then(fit).map(|text| Part::Text(text.into()));
             let parts = [Part::InlineData(image)]
                 .into_iter()
@@ -297,6 +293,9 @@ impl Encoder {
         if scheduling == Some(ToolScheduling::Interrupt) {
             self.ours.interrupts();
         }
+        if scheduling != Some(ToolScheduling::Silent) {
+            self.ours.gives();
+        }
         to_frame(&ClientMessage::ToolResponse {
             function_responses: [FunctionResponse {
                 id: vendors_id(call_id),
@@ -310,6 +309,7 @@ impl Encoder {
     fn respond(&self, frames: &mut VecDeque<String>) -> Result<(), ProviderError> {
         self.check_converses()?;
         self.ours.interrupts();
+        self.ours.gives();
         let message = if self.takes_content() {
             ClientMessage::ClientContent {
                 turns: Vec::new(),

@@ -49,8 +49,8 @@ pub(super) struct Turns {
     has_vad: bool,
     /// An interruption's `turnComplete` is due; it ends nobody's speech.
     completes_interruption: bool,
-    /// How the last turn ended, while the other way to say so would be about the same turn. A turn that
-    /// ends in the same way once more is the next.
+    /// How the last turn ended, while the other way to say so would be about the same turn: until somebody
+    /// speaks. A turn that ends in the same way once more is the next.
     ended: Option<End>,
     /// The vendor has said that the model goes on after its last turn.
     goes_on: bool,
@@ -343,9 +343,10 @@ impl Turns {
         self.early.clear();
         let is_of_interruption = std::mem::take(&mut self.completes_interruption);
         let model = std::mem::replace(&mut self.model, Model::Idle);
-        let ended = self.ended.take();
+        let was_told = self.has_ended(End::Waits);
+        self.ended = None;
         if !self.goes_on && model != Model::Interrupted && !is_of_interruption {
-            self.ended = Some(End::Completes);
+            self.end_with(End::Completes);
         }
         match model {
             Model::Answering => {
@@ -362,7 +363,7 @@ impl Turns {
             Model::Working => self.words.settle_late(events),
             Model::Idle if is_of_interruption => return usage,
             // It was told when the model chose to wait.
-            Model::Idle if ended == Some(End::Waits) && status == ResponseStatus::Completed => {
+            Model::Idle if was_told && status == ResponseStatus::Completed => {
                 self.ended = None;
                 return usage;
             }
@@ -384,10 +385,23 @@ impl Turns {
 
     /// The model has nothing to say to what it heard.
     pub(super) fn pass(&mut self, events: &mut Events) {
-        if self.ended.take_if(|end| *end == End::Completes).is_none() && self.let_pass(events) {
+        if self.has_ended(End::Completes) {
+            self.ended = None;
+        } else if self.let_pass(events) {
             events.push_back(ProviderEvent::TurnPassed);
-            self.ended = Some(End::Waits);
+            self.end_with(End::Waits);
         }
+    }
+
+    /// Whether the last turn was told to be over in this way, and nothing was given since that a new one
+    /// would answer.
+    fn has_ended(&self, end: End) -> bool {
+        self.ended == Some(end) && !self.ours.has_given()
+    }
+
+    fn end_with(&mut self, end: End) {
+        self.ours.forget_given();
+        self.ended = Some(end);
     }
 
     fn let_pass(&mut self, events: &mut Events) -> bool {

@@ -195,6 +195,7 @@ fn capabilities_follow_model_and_settings() {
     let silently = json!({ "tool_behavior": "non_blocking", "tool_scheduling": "silent" });
     assert!(!of(LIVE_38, silently).answers_results);
     assert!(plain.images && !plain.truncates && !plain.overlaps);
+    assert!(!plain.manual_turns);
     let by_hand_over = UpdateSupport::all(UpdateWay::NewConnection);
     assert_eq!(plain.updates, by_hand_over);
     assert!(plain.resumes_changed);
@@ -206,7 +207,8 @@ fn capabilities_follow_model_and_settings() {
     assert!(of(LIVE_31, json!({ "tool_behavior": "non_blocking" })).text_during_tools);
     assert!(!of(LIVE_38, json!({ "no_interruption": true })).interrupts_itself);
     // The beginning of an activity interrupts by itself.
-    assert!(of(LIVE_38, json!({ "server_vad": false })).interrupts_itself);
+    let manual = of(LIVE_38, json!({ "server_vad": false }));
+    assert!(manual.interrupts_itself && manual.manual_turns);
     assert!(!of(LIVE_38, json!({ "input_transcription": false })).transcribes_user);
     assert!(!of(LIVE_38, json!({ "session_resumption": false })).resumes);
     // Speech is noticed by its first words, unless the vendor reports it.
@@ -255,6 +257,15 @@ fn what_is_not_in_the_settings_is_checked_too() {
         error,
         format!("tools: are set, but `{TRANSLATE}` calls none; leave them out")
     );
+}
+
+#[test]
+fn traces_name_who_serves_it() {
+    let api = build(json!({ "api_key": "k" })).unwrap();
+    assert_eq!(api.telemetry_name(), "gcp.gemini");
+    let auth = json!({ "kind": "vertex", "project": "p", "location": "us-central1", "token": "t" });
+    let vertex = build(json!({ "auth": auth, "model": "gemini-live-2.5-flash-native-audio" }));
+    assert_eq!(vertex.unwrap().telemetry_name(), "gcp.vertex_ai");
 }
 
 #[test]

@@ -206,6 +206,15 @@ fn images_are_video_once_there_was_audio() {
             message,
             "the image is `image/gif`; the model sees `image/jpeg` and `image/png`"
         );
+        let nothing = ProviderCommand::Image {
+            mime_type: "image/png".into(),
+            data: Bytes::new(),
+            prompt: None,
+            respond: true,
+        };
+        let (kind, message) = refusal(&mut encoder, &nothing);
+        assert_eq!(kind, ProviderErrorKind::InvalidRequest);
+        assert!(message.contains("the image is empty"), "{message}");
     }
     let mut newest = encoder(LIVE_38, json!({}));
     frames(&mut newest, &audio());

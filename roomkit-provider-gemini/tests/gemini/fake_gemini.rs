@@ -460,6 +460,36 @@ async fn h5_a_ping_comes_back() {
 }
 
 #[tokio::test]
+async fn h5_a_text_that_the_model_passes_over_is_not_waited_for() {
+    // The end of an answer, or of a turn without one, is said in one way; that of the text in the other.
+    let passes = Reply::silence().without_generation_complete();
+    let waits = Reply::waiting().without_turn_complete();
+    let orders = [
+        [Reply::speech("Hi.", 200), waits.clone(), passes.clone()],
+        [passes.clone(), waits.clone(), passes.clone()],
+        [waits.clone(), passes, waits],
+    ];
+    for order in orders {
+        let mut server = FakeGemini::builder();
+        for reply in order {
+            server = server.reply(reply);
+        }
+        let mut call = Call::start(server, LIVE_38, setup(json!({}))).await;
+        for given in ["Hello", "Make it short", "Shorter"] {
+            call.send(text(given)).await;
+            let is_over = |event: &ProviderEvent| {
+                matches!(
+                    event,
+                    ProviderEvent::TurnPassed | ProviderEvent::ResponseEnded { .. }
+                )
+            };
+            call.until(is_over).await;
+        }
+        call.end().await;
+    }
+}
+
+#[tokio::test]
 async fn t6_a_turn_that_is_refused_fails_and_the_call_goes_on() {
     let server = FakeGemini::builder()
         .reply(Reply::refused("PROHIBITED_INPUT_CONTENT"))

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     preset::Dialect,
+    vendor_tool::{self, VendorTool},
     vocabulary::{
         AudioCodec, ImageDetail, MaxOutputTokens, Modality, NoiseReduction, PromptReference,
         ReasoningEffort, Retention, ToolChoice, Tracing, Transcription, Truncation, TurnDetection,
@@ -35,6 +36,9 @@ pub struct OpenAISessionConfig {
     pub transcription: Option<Transcription>,
     /// What is filtered from the microphone; `None`: nothing.
     pub noise_reduction: Option<NoiseReduction>,
+    /// Tools that the vendor runs itself, beside the session's own.
+    #[serde(deserialize_with = "vendor_tool::list")]
+    pub vendor_tools: Vec<VendorTool>,
     /// Whether and which tools the model calls.
     pub tool_choice: Option<ToolChoice>,
     /// Whether it may call several tools at once (`gpt-realtime-2` and later).
@@ -73,6 +77,7 @@ impl Default for OpenAISessionConfig {
             turn_detection: TurnDetection::default(),
             transcription: Some(Transcription::default()),
             noise_reduction: Some(NoiseReduction::FarField),
+            vendor_tools: Vec::new(),
             tool_choice: None,
             parallel_tool_calls: None,
             max_output_tokens: None,
@@ -102,6 +107,7 @@ impl OpenAISessionConfig {
         capabilities.truncates = true;
         capabilities.interrupts_itself = self.turn_detection.interrupts();
         capabilities.heeds_interruptions = true;
+        capabilities.manual_turns = self.turn_detection == TurnDetection::None {};
         capabilities.transcribes_user = self.transcription.is_some();
         capabilities.updates = UpdateSupport::all(UpdateWay::Live);
         capabilities.confirms_updates = true;

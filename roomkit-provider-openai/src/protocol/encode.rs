@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use roomkit_dial::{Encode, Redactor, check_voice};
+use roomkit_dial::{Encode, Redactor, check_voice, image_type};
 use serde::Serialize;
 
 use super::{
@@ -122,6 +122,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`InvalidConfig`](ProviderErrorKind::InvalidConfig) for an update that does not fit,
+    /// [`InvalidRequest`](ProviderErrorKind::InvalidRequest) for an image it cannot see,
     /// [`Unsupported`](ProviderErrorKind::Unsupported) for one that a live connection cannot take.
     pub fn encode(&mut self, command: &ProviderCommand) -> Result<Option<String>, ProviderError> {
         if let ProviderCommand::Text { .. }
@@ -148,7 +149,7 @@ impl Encoder {
                 data,
                 prompt,
                 ..
-            } => message(Role::User, self.image(mime_type, data, prompt.as_deref())),
+            } => message(Role::User, self.image(mime_type, data, prompt.as_deref())?),
             ProviderCommand::ToolResult {
                 call_id, output, ..
             } => ClientEvent::ItemCreate {
@@ -242,7 +243,13 @@ impl Encoder {
         Some(frame)
     }
 
-    fn image<'a>(&self, mime_type: &str, data: &[u8], prompt: Option<&'a str>) -> Vec<Content<'a>> {
+    fn image<'a>(
+        &self,
+        mime_type: &str,
+        data: &[u8],
+        prompt: Option<&'a str>,
+    ) -> Result<Vec<Content<'a>>, ProviderError> {
+        let mime_type = image_type(mime_type, data)?;
         let mut image_url = format!("data:{mime_type};base64,");
         BASE64_STANDARD.encode_string(data, &mut image_url);
         let image = Content::InputImage {
@@ -250,7 +257,7 @@ impl Encoder {
             detail: self.session.image_detail,
         };
         let question = prompt.map(|text| Content::InputText { text });
-        question.into_iter().chain([image]).collect()
+        Ok(question.into_iter().chain([image]).collect())
     }
 
     /// Checks a change of this session: gives how it can be made.
@@ -268,10 +275,12 @@ impl Encoder {
             .map_err(|error| error.in_section("provider_config"))?;
         let changed = settled(changed, self.dialect, self.interruptions)?;
         let mut support = self.session.capabilities().updates;
-        // The engine relies on what it was told of a connection, and the vendor's documentation has
-        // the speed change only between turns, whose end nobody can foresee.
+        // The engine relies on what it was told of a connection, the vendor's documentation has the
+        // speed change only between turns, whose end nobody can foresee, and the vendor's tools are
+        // told together with the session's own, which are not known here.
         if changed.capabilities() != self.session.capabilities()
             || changed.speed != self.session.speed
+            || changed.vendor_tools != self.session.vendor_tools
         {
             support.provider_config = UpdateWay::NewConnection;
         }
@@ -324,11 +333,13 @@ impl Encoder {
             ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
         })?;
         // The engine was told the capabilities when the connection was made, and relies on them.
-        if session.capabilities() != self.session.capabilities() {
+        if session.capabilities() != self.session.capabilities()
+            || session.vendor_tools != self.session.vendor_tools
+        {
             return Err(ProviderError::new(
                 ProviderErrorKind::Unsupported,
-                "codecs, the kind of turn detection, `interrupt_response` and transcription on or \
-                 off are fixed for a connection; they take another one",
+                "codecs, the kind of turn detection, `interrupt_response`, transcription on or off and \
+                 `vendor_tools` are fixed for a connection; they take another one",
             ));
         }
         let common = Common {

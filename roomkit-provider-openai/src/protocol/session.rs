@@ -3,7 +3,7 @@
 use roomkit_core::tool::ToolDefinition;
 use serde_json::{Map, Value, json};
 
-use crate::config::{AudioCodec, Dialect, OpenAISessionConfig};
+use crate::config::{AudioCodec, Dialect, OpenAISessionConfig, VendorTool};
 
 /// Where each of our settings has its place in the vendor's session.
 const PLACES: [(&str, &[&str]); 16] = [
@@ -81,7 +81,9 @@ fn build(
         session.insert("instructions".into(), instructions.into());
     }
     if let Some(tools) = common.tools {
-        session.insert("tools".into(), tools.iter().map(function).collect());
+        let vendors = config.vendor_tools.iter().map(VendorTool::to_value);
+        let tools = tools.iter().map(function).chain(vendors).collect();
+        session.insert("tools".into(), tools);
     }
     let mut settings = config.to_map();
     let rates = config.capabilities();

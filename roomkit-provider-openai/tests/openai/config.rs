@@ -262,6 +262,7 @@ fn a2_capabilities_follow_the_settings() {
     assert!(plain.truncates && plain.transcribes_user);
     assert_eq!(plain.updates.voice, UpdateWay::LiveUntilVoice);
     assert!(plain.updates.tools == UpdateWay::Live && plain.images);
+    assert!(!plain.manual_turns && of(json!({ "turn_detection": null })).manual_turns);
     let mixed = of(json!({ "output_codec": "pcmu" }));
     assert_eq!((mixed.input_rate, mixed.output_rate), (24_000, 8_000));
     assert!(!of(json!({ "turn_detection": null })).interrupts_itself);

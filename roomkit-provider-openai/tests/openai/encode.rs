@@ -92,6 +92,25 @@ fn text_has_the_content_type_of_its_role() {
 }
 
 #[test]
+fn an_image_that_the_vendor_does_not_take_is_refused() {
+    for (mime_type, data, problem) in [
+        ("image/heic", vec![1], "the image is `image/heic`"),
+        ("", vec![1], "the image is ``"),
+        ("image/png", vec![], "the image is empty"),
+    ] {
+        let refused = encoder(json!({})).encode(&ProviderCommand::Image {
+            mime_type: mime_type.into(),
+            data: data.into(),
+            prompt: None,
+            respond: false,
+        });
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::InvalidRequest);
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn an_image_and_its_question_are_one_item() {
     let image = |prompt: Option<&str>| ProviderCommand::Image {
         mime_type: "image/png".into(),

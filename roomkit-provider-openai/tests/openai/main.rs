@@ -14,4 +14,5 @@ mod nulls;
 mod presets;
 mod support;
 mod tls;
+mod vendor_tools;
 mod xai;

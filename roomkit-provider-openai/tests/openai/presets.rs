@@ -147,6 +147,50 @@ fn a_preset_says_what_it_misses_and_which_there_are() {
 }
 
 #[test]
+fn traces_name_who_serves_it() {
+    for (settings, name) in [
+        (json!({}), "openai"),
+        (json!({ "base_url": "wss://gateway.example.com" }), "openai"),
+        (
+            json!({ "preset": "azure", "resource": "mine", "model": "m" }),
+            "azure.ai.openai",
+        ),
+        (json!({ "preset": "xai" }), "x_ai"),
+    ] {
+        let config = OpenAIConfig {
+            api_key: Some(KEY.into()),
+            ..config(settings)
+        };
+        let provider = OpenAIRealtimeProvider::new(config).unwrap();
+        assert_eq!(provider.telemetry_name(), name);
+    }
+}
+
+#[test]
+fn a_model_of_another_protocol_is_refused_where_it_is_certain() {
+    let live = |base_url: Option<&str>| {
+        let mut config = OpenAIConfig {
+            api_key: Some(KEY.into()),
+            model: "gpt-live-1".into(),
+            ..OpenAIConfig::default()
+        };
+        if let Some(url) = base_url {
+            config.base_url = url.into();
+        }
+        OpenAIRealtimeProvider::new(config).map(|_| ())
+    };
+    let error = live(None).unwrap_err().to_string();
+    for part in [
+        "model: is `gpt-live-1`",
+        "protocol of its own",
+        "gpt-realtime-2.1",
+    ] {
+        assert!(error.contains(part), "no {part}: {error}");
+    }
+    assert_eq!(live(Some("wss://gateway.example.com/v1/realtime")), Ok(()));
+}
+
+#[test]
 fn x1_no_secret_of_a_wrong_configuration_is_repeated() {
     let error = refusal(json!({ "preset": "azure", "api_key": "secret-1",
         "headers": { "x": "secret-2" } }));

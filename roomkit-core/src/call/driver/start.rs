@@ -223,6 +223,8 @@ impl Driver {
         self.recorder_expects(&info.capabilities);
         self.session
             .set_provider_session_id(info.provider_session_id.clone());
+        self.session
+            .set_manual_turns(info.capabilities.manual_turns);
         let outbox = Outbox::new(ProviderWire(sink));
         let events = Events::new(events, &self.task);
         self.provider = Some(Provider { outbox, events });

@@ -48,6 +48,9 @@ impl Call {
         }
 
         self.playout.set_rate(capabilities.output_rate);
+        if !capabilities.manual_turns {
+            self.leave_manual_turns(now);
+        }
         let hears_speech = self.uplink.holds_speech();
         if hears_speech {
             // What he was saying is heard again: it is still his turn.
@@ -89,6 +92,14 @@ impl Call {
         }
         let held = self.uplink.held();
         self.finish_hand_over(now, None, held);
+    }
+
+    /// From here on the vendor says when the user speaks, also of a sentence that the host had begun: it
+    /// is heard again.
+    fn leave_manual_turns(&mut self, now: Moment) {
+        if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
+            self.words.tell(now, News::UserSpeaking(false));
+        }
     }
 
     /// While this connection was dialled, the one before it was still used.

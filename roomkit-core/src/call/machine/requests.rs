@@ -127,6 +127,9 @@ impl Call {
                 }
             }
             Command::Interrupt => self.interrupt(now, false),
+            Command::ActivityStart | Command::ActivityEnd if !self.has_manual_turns() => {
+                self.out.push_back(Action::Dropped("automatic_turns"));
+            }
             Command::ActivityStart => {
                 self.manual_turn = true;
                 self.user_began(now, None);
@@ -167,6 +170,12 @@ impl Call {
             }
             Command::End(reason) => self.end(now, reason),
         }
+    }
+
+    /// Whether the host may say when the user speaks. Before there is a connection that is not known.
+    fn has_manual_turns(&self) -> bool {
+        let provider = self.provider.as_ref();
+        provider.is_none_or(|provider| provider.manual_turns)
     }
 
     /// Gives the model what was told right before.

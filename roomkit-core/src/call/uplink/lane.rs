@@ -65,6 +65,10 @@ impl Lane {
         Some(piece)
     }
 
+    pub(super) fn forget_marks(&mut self) {
+        self.pieces.retain(|piece| matches!(piece, Piece::Audio(_)));
+    }
+
     /// Drops the oldest audio until no more than `limit` bytes are left; marks stay. Gives how
     /// many pieces were dropped.
     pub(super) fn shrink_to(&mut self, limit: usize) -> usize {

@@ -17,6 +17,7 @@ fn piece(number: u16) -> Piece {
 fn provider() -> ProviderCapabilities {
     let mut provider = ProviderCapabilities::new(RATE, RATE);
     provider.pings = true;
+    provider.manual_turns = true;
     provider
 }
 

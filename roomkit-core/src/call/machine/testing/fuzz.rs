@@ -80,6 +80,7 @@ fn world(bytes: &mut Reader<'_>) -> World {
             HistorySupport::Full,
         ][usize::from(more >> 1 & 3)],
         resumes_changed: has(more, 3),
+        manual_turns: !has(more, 7),
         ..capabilities()
     };
     let greeting = has(more, 4).then(|| "Welcome!".into());

@@ -64,6 +64,7 @@ pub(super) fn capabilities() -> ProviderCapabilities {
     let mut capabilities = ProviderCapabilities::new(RATE, RATE);
     capabilities.interrupts_itself = true;
     capabilities.truncates = true;
+    capabilities.manual_turns = true;
     capabilities.transcribes_user = true;
     capabilities
 }

@@ -965,6 +965,25 @@ fn a3_an_interruption_truncates_nothing_that_the_connection_does_not_know() {
 }
 
 #[test]
+fn a_manual_turn_goes_over_without_its_marks_to_who_finds_turns_by_itself() {
+    let mut call = replaying_call();
+    call.command(Command::ActivityStart);
+    for n in 0..10 {
+        call.speak(n).pass(ms(20));
+    }
+    let from = call.log.len();
+    let mut finds = replaying();
+    finds.manual_turns = false;
+    call.lost().connects(finds).pass(ms(1000));
+    let sent = call.to_new_provider(from);
+    assert_eq!(numbers(&sent), (0..10).collect::<Vec<u8>>());
+    let is_voice =
+        |c: &ProviderCommand| matches!(c, ProviderCommand::Audio(_) | ProviderCommand::Ping);
+    assert!(sent.iter().all(is_voice), "{sent:?}");
+    assert!(!call.call.manual_turn && !call.call.user_speaking);
+}
+
+#[test]
 fn a_manual_turn_goes_on_where_it_was() {
     let mut call = replaying_call();
     call.command(Command::ActivityStart);

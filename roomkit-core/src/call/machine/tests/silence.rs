@@ -80,6 +80,14 @@ fn a7_a_client_that_stops_sending_in_mid_sentence_is_silent_after_three_seconds(
     let mut manual = Scripted::new();
     manual.command(Command::ActivityStart).pass(ms(5_000));
     assert_eq!(manual.silences(), [], "the host says when it ends");
+    let mut finds = capabilities();
+    finds.manual_turns = false;
+    let mut automatic = Scripted::with(settings(), finds);
+    automatic
+        .command(Command::ActivityStart)
+        .user_starts("u1")
+        .pass(ms(5_000));
+    assert_ne!(automatic.silences(), [], "the vendor finds the end");
 }
 
 #[test]

@@ -239,6 +239,20 @@ fn manual_turns_bracket_the_speech_and_ask_for_the_answer() {
 }
 
 #[test]
+fn a_vendor_that_finds_turns_by_itself_is_told_of_none() {
+    let mut finds = capabilities();
+    finds.manual_turns = false;
+    let mut call = Scripted::with(settings(), finds);
+    call.answer("r1", "one two three", ms(3000)).pass(ms(500));
+    let from = call.to_provider().len();
+    call.command(Command::ActivityStart)
+        .command(Command::ActivityEnd);
+    assert_eq!(call.to_provider()[from..], [], "nothing is cut off");
+    let dropped = |(_, action): &&(Moment, Action)| *action == Action::Dropped("automatic_turns");
+    assert_eq!(call.log.iter().filter(dropped).count(), 2);
+}
+
+#[test]
 fn k7_a_turn_that_the_vendor_does_not_take_is_not_answered_later() {
     for is_text_given in [false, true] {
         let mut call = Scripted::new();
