@@ -192,14 +192,30 @@ impl Held {
         )
     }
 
-    /// The model is to say something about it; about results of tools only where it does.
+    fn is_result(&self) -> bool {
+        matches!(self.what, Given::Result { .. })
+    }
+
+    /// Another agent is to take the caller over with it.
+    fn hands_over(&self) -> bool {
+        matches!(
+            self.what,
+            Given::Result {
+                hands_over: true,
+                ..
+            }
+        )
+    }
+
+    /// The model is to say something about it; about results of tools only where it does, but for
+    /// the agent that takes the caller over.
     fn wants_answer(&self, answers_results: bool) -> bool {
         match &self.what {
             Given::Command(
                 ProviderCommand::Text { respond, .. } | ProviderCommand::Image { respond, .. },
             ) => *respond,
             Given::Command(_) => false,
-            Given::Result(..) => answers_results,
+            Given::Result { hands_over, .. } => answers_results || *hands_over,
         }
     }
 }
@@ -208,7 +224,11 @@ impl Held {
 enum Given {
     Command(ProviderCommand),
     /// The form of a result depends on what the connection knows of the call.
-    Result(Closed, ToolAnswer),
+    Result {
+        closed: Closed,
+        answer: ToolAnswer,
+        hands_over: bool,
+    },
 }
 
 /// Whether a response is to be asked for (contract K7).

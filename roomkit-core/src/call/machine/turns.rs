@@ -293,11 +293,15 @@ impl Call {
         let waits_for_connection = !self.connection.is_open();
         let answers_results = self.answers_results();
         let wants_answer = |held: &Held| held.wants_answer(answers_results);
-        self.wanted != Wanted::No
-            || self.awaits_response
-            || self.more_to_come
+        self.awaits_answer()
             || waits_for_connection && self.held.iter().any(wants_answer)
             || self.deferred.iter().any(wants_answer)
+    }
+
+    /// A response to what the present connection was given is to be asked for, was, or comes by
+    /// itself.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.wanted != Wanted::No || self.awaits_response || self.more_to_come
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then
