@@ -108,6 +108,7 @@ pub(crate) struct Call {
     greeting: Option<String>,
     /// Texts that wait until nobody speaks.
     deliveries: VecDeque<given::Waiting>,
+    guard: given::Guard,
     stats: SessionStats,
     /// What of it the world knows.
     told_stats: SessionStats,
@@ -277,6 +278,7 @@ impl Call {
             calls: HashMap::new(),
             greeting,
             deliveries: VecDeque::new(),
+            guard: given::Guard::default(),
             stats: SessionStats::default(),
             told_stats: SessionStats::default(),
             turn: TurnClock::default(),

@@ -32,7 +32,7 @@ impl Call {
             response.spoken_over = true;
         }
         let mut barge_in = false;
-        if self.settings.interruptions {
+        if self.settings.interruptions && !self.guards_greeting() {
             barge_in = self.is_audible(now);
             self.interrupt(now, true);
             self.gate_closed = true;
@@ -81,6 +81,7 @@ impl Call {
             self.on_response_ended(now, None, ResponseStatus::Completed, None);
         }
         self.takes_changes_tacitly();
+        self.greeting_may_begin();
         self.gate_closed = false;
         self.user_stopped = None;
         self.awaits_response = false;
