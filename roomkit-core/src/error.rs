@@ -329,7 +329,7 @@ pub enum SessionError {
     /// The provider cannot do it.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// What is to be changed cannot be used.
+    /// What was given cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// It is no message that can be sent to a client.

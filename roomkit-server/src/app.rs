@@ -247,6 +247,9 @@ fn configured(
     if let Some(allowed) = config.interruptions {
         voice = voice.interruptions(allowed);
     }
+    if let Some(allowed) = config.greeting_interruptions {
+        voice = voice.greeting_interruptions(allowed);
+    }
     if let Some(emit) = config.emit_partials {
         voice = voice.emit_partials(emit);
     }

@@ -255,6 +255,8 @@ pub struct ChannelConfig {
     pub playout_lead_ms: Option<u64>,
     /// Whether callers can interrupt the AI by speaking; default true.
     pub interruptions: Option<bool>,
+    /// Whether they can interrupt the greeting so; default true.
+    pub greeting_interruptions: Option<bool>,
     /// Whether words are shown while they are being spoken; default true.
     pub emit_partials: Option<bool>,
     /// Whether callers are told what their call has come to: turns and their latency, tokens. The page

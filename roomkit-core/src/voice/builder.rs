@@ -170,8 +170,17 @@ impl RealtimeVoiceChannelBuilder {
     /// settings of the provider that say the opposite, are refused by [`build`](Self::build). What
     /// [interrupts](RealtimeVoiceChannel::interrupt) the AI without speech still does.
     pub fn interruptions(mut self, allowed: bool) -> Self {
-        self.call.interruptions = allowed;
         self.setup.interruptions = allowed;
+        self
+    }
+
+    /// Whether the user can interrupt a greeting by speaking; they can unless this is set to false.
+    /// Until the greeting has been heard, or has not begun within 10 s, the AI then hears nothing of
+    /// the user, as if muted: neither an echo nor a cough cuts off what has to be said. What
+    /// [interrupts](RealtimeVoiceChannel::interrupt) the AI without speech still does. An agent that
+    /// another's model hands the caller to greets with its first answer, which can be interrupted.
+    pub fn greeting_interruptions(mut self, allowed: bool) -> Self {
+        self.call.greeting_interruptions = allowed;
         self
     }
 
@@ -328,9 +337,6 @@ impl RealtimeVoiceChannelBuilder {
         if let Some(recording) = &self.recording {
             audio::check_client_rate("recording", recording.sink.sample_rate())?;
         }
-        if !self.call.interruptions {
-            self.check_nothing_interrupts()?;
-        }
         if self.seed.is_some() {
             let provider = &self.shared.provider;
             if provider.capabilities().history == HistorySupport::None {
@@ -342,19 +348,5 @@ impl RealtimeVoiceChannelBuilder {
             }
         }
         RealtimeVoiceChannel::new(self)
-    }
-
-    /// Whether the vendor can be kept from what the caller is not to do either.
-    fn check_nothing_interrupts(&self) -> Result<(), ConfigError> {
-        let provider = &self.shared.provider;
-        let capabilities = provider.capabilities();
-        if capabilities.interrupts_itself && !capabilities.heeds_interruptions {
-            let name = provider.name();
-            let problem = format!(
-                "is false, but the provider `{name}` stops an answer by itself when the user speaks, and cannot be told otherwise; leave it out, or use another provider"
-            );
-            return Err(ConfigError::field("interruptions", problem));
-        }
-        Ok(())
     }
 }

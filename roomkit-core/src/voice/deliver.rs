@@ -11,7 +11,7 @@ use crate::{
     error::{DeliverError, RoomError, SessionError},
     id::RoomId,
     room::RoomStatus,
-    session::RealtimeSession,
+    session::{RealtimeSession, RealtimeSessionState},
 };
 
 /// When a text is given to the AI.
@@ -44,8 +44,9 @@ impl Default for DeliveryStrategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// How many sessions took it. Each delivers it when its own moment has come. One in which 256 texts
-    /// wait already takes no further one that would have to wait.
+    /// How many sessions took it. Each delivers it when its own moment has come, and one that is still
+    /// starting when it has started. One in which 256 texts wait already takes no further one that would
+    /// have to wait.
     pub sessions: usize,
 }
 
@@ -100,16 +101,17 @@ impl RealtimeVoiceChannel {
         text: String,
         strategy: DeliveryStrategy,
     ) -> Result<(), SessionError> {
+        let deliver = |taken| Command::Deliver {
+            text,
+            strategy,
+            taken,
+        };
+        if session.state() == RealtimeSessionState::Connecting {
+            // It reads this when its client is accepted, for which nobody waits here.
+            return self.command(session, deliver(None));
+        }
         let (taken, is_taken) = oneshot::channel();
-        let taken = Some(taken);
-        self.command(
-            session,
-            Command::Deliver {
-                text,
-                strategy,
-                taken,
-            },
-        )?;
+        self.command(session, deliver(Some(taken)))?;
         match is_taken.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(SessionError::Busy(session.id().clone())),

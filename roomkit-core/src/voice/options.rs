@@ -12,6 +12,7 @@ pub struct SessionOptions {
     pub(super) system_prompt: Option<String>,
     pub(super) voice: Option<String>,
     pub(super) temperature: Option<f32>,
+    pub(super) interruptions: Option<bool>,
     pub(super) tools: Option<Vec<Tool>>,
     pub(super) provider_config: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
@@ -44,6 +45,15 @@ impl SessionOptions {
     #[must_use]
     pub fn temperature(mut self, temperature: f32) -> Self {
         self.temperature = Some(temperature);
+        self
+    }
+
+    /// Whether the user can interrupt the AI by speaking, as
+    /// [`interruptions`](super::RealtimeVoiceChannelBuilder::interruptions) of the channel says for
+    /// all. What the provider cannot be told is refused when the session starts.
+    #[must_use]
+    pub fn interruptions(mut self, allowed: bool) -> Self {
+        self.interruptions = Some(allowed);
         self
     }
 
@@ -102,6 +112,9 @@ impl SessionOptions {
         }
         if let Some(temperature) = self.temperature {
             setup.temperature = Some(temperature);
+        }
+        if let Some(allowed) = self.interruptions {
+            setup.interruptions = allowed;
         }
         if !self.provider_config.is_empty() {
             setup.provider_changes.push(self.provider_config.clone());

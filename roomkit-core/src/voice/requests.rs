@@ -8,7 +8,7 @@ use super::channel::RealtimeVoiceChannel;
 use crate::{
     call::Command,
     client_protocol,
-    error::{ProviderError, ProviderErrorKind, SessionError},
+    error::{ConfigError, ProviderError, ProviderErrorKind, SessionError},
     provider::Role,
     session::{RealtimeSession, RealtimeSessionState},
 };
@@ -16,6 +16,9 @@ use crate::{
 impl RealtimeVoiceChannel {
     /// Gives text to the AI. Unless `silent`, it is asked to answer: at once, or after the
     /// response that is running.
+    ///
+    /// # Errors
+    /// When the text is empty or only blanks, or the session is over or busy.
     pub fn inject_text(
         &self,
         session: &RealtimeSession,
@@ -24,6 +27,10 @@ impl RealtimeVoiceChannel {
         silent: bool,
     ) -> Result<(), SessionError> {
         let text = text.into();
+        if text.trim().is_empty() {
+            let problem = "is empty; give it words";
+            return Err(ConfigError::field("text", problem).into());
+        }
         self.command(
             session,
             Command::Text {

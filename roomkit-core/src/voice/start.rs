@@ -129,6 +129,7 @@ impl RealtimeVoiceChannel {
         setup.tools = toolbox.definitions().to_vec();
         options.apply(&mut setup);
         check_setup(&setup, &*inner.shared.provider)?;
+        let interruptions = setup.interruptions;
         let greeting = options.greeting.clone();
         let name = agent.as_ref().map(|agent| Arc::clone(&agent.name));
         session.set_agent(name.clone());
@@ -189,6 +190,7 @@ impl RealtimeVoiceChannel {
         })?;
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
+        call.interruptions = interruptions;
         call.lead = inner.lead.unwrap_or(link.info.lead);
         call.jitter_buffer = link.info.jitter_buffer;
         call.input_rate = link.info.input_rate;

@@ -85,7 +85,23 @@ pub(super) fn check_setup(
     provider: &dyn RealtimeVoiceProvider,
 ) -> Result<(), ConfigError> {
     check_values(setup.voice.as_deref(), setup.temperature)?;
+    if !setup.interruptions {
+        check_nothing_interrupts(provider)?;
+    }
     provider.check_update(setup, &SessionUpdate::default())?;
+    Ok(())
+}
+
+/// Whether the vendor can be kept from what the caller is not to do either.
+fn check_nothing_interrupts(provider: &dyn RealtimeVoiceProvider) -> Result<(), ConfigError> {
+    let capabilities = provider.capabilities();
+    if capabilities.interrupts_itself && !capabilities.heeds_interruptions {
+        let name = provider.name();
+        let problem = format!(
+            "is false, but the provider `{name}` stops an answer by itself when the user speaks, and cannot be told otherwise; leave it out, or use another provider"
+        );
+        return Err(ConfigError::field("interruptions", problem));
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use roomkit_core::{
+    SessionOptions,
     audio::duration_of,
     client_protocol::ServerMessage,
     hook::Hook,
@@ -14,7 +15,7 @@ use roomkit_core::{
     voice::{RealtimeVoiceChannel, RealtimeVoiceChannelBuilder},
 };
 use roomkit_mock::{
-    Gate, MockRealtimeProvider, MockRealtimeTransport,
+    Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport,
     provider::{Truncation, answer},
 };
 
@@ -231,6 +232,30 @@ async fn a3_a_provider_is_told_that_the_user_interrupts_nothing() {
     call.client.wait_for_audio(pcm(ms(1000)).len()).await;
     assert!(!call.client.commands().contains(&ClientCommand::Clear));
     assert_eq!(call.ai.commands(), []);
+
+    let other = SessionOptions::new().interruptions(true);
+    let other = house.call_with(other).await;
+    assert!(setups.connects()[1].interruptions);
+    speak(&other, "a", ms(1000));
+    tokio::time::sleep(ms(500)).await;
+    other.ai.simulate_speech_start(None);
+    let is_clear = |command: &ClientCommand| *command == ClientCommand::Clear;
+    other.client.wait_for_command(is_clear).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_session_that_cannot_be_kept_from_being_interrupted_is_refused() {
+    let mut capabilities = RealtimeVoiceProvider::capabilities(&MockRealtimeProvider::new());
+    capabilities.heeds_interruptions = false;
+    let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
+    let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+    let options = SessionOptions::new().interruptions(false);
+    let error = house
+        .voice
+        .start_session_with(ROOM, "ann", MockConnection::new(), options)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("interruptions"), "{error}");
 }
 
 #[tokio::test]

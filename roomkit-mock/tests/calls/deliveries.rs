@@ -8,7 +8,9 @@ use roomkit_core::{
     room::{Access, BindingOptions, NewEvent},
     voice::{DeliveryStrategy, HistorySeed},
 };
-use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+use roomkit_mock::{
+    Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport, transport::AcceptOutcome,
+};
 
 use crate::support::{Call, DESK, House, ROOM, VOICE, settle, soon};
 
@@ -135,4 +137,28 @@ async fn r2_a_session_is_told_nothing_of_the_past_that_it_could_not_have_seen() 
     assert_eq!(told(Access::ReadWrite).await, 2);
     note("for machines", "intelligence").await;
     assert_eq!(told(Access::ReadWrite).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_nobody_waits_for_a_call_whose_client_is_still_being_accepted() {
+    let house = House::new().await;
+    let gate = Gate::closed();
+    house
+        .transport
+        .next_accept(AcceptOutcome::Hold(gate.clone()));
+    let voice = house.voice.clone();
+    let start = tokio::spawn(async move {
+        voice
+            .start_session(ROOM, "ann", MockConnection::new())
+            .await
+    });
+    house.transport.wait_for_attempts(1).await;
+    let strategy = DeliveryStrategy::Queued;
+    let delivered = house.voice.deliver(ROOM, "your taxi is here", strategy);
+    assert_eq!(soon(delivered).await.unwrap().sessions, 1);
+    gate.open();
+    let session = soon(start).await.unwrap().unwrap();
+    settle().await;
+    let given = house.provider.session(session.id()).injected_texts();
+    assert_eq!(given.len(), 1);
 }

@@ -71,6 +71,7 @@ impl Call {
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
+            self.greeting_wake(),
             self.deferred_wake(now),
             self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),

@@ -81,7 +81,12 @@ impl Call {
             // The present connection would answer the result: it is for the next one.
             Ok(Updated::OnHandOver) => {
                 let answer = self.note_answer(now, &closed, answer);
-                self.hold(self.words.order(), Given::Result(closed, answer));
+                let result = Given::Result {
+                    closed,
+                    answer,
+                    hands_over: change.agent.is_some(),
+                };
+                self.hold(self.words.order(), result);
                 self.setup.wait(change);
                 if self.connection.state == State::Open {
                     self.connection.plan_at_once(now, HandOverReason::Changed);
@@ -149,8 +154,21 @@ impl Call {
         }
     }
 
-    /// There is a connection for what has waited for one.
-    pub(super) fn make_waiting_changes(&mut self, now: Moment) {
+    /// There is a connection for what has waited for one. True: a change takes one more, so that the
+    /// answer of the tool that made it is for whom the session becomes there, and nobody here is asked
+    /// (contract K7).
+    pub(super) fn take_up_what_waits(&mut self, now: Moment) -> bool {
+        self.make_waiting_changes(now);
+        let moves_on = self.setup.has_waiting() && self.holds_results();
+        if moves_on {
+            self.connection.plan_at_once(now, HandOverReason::Changed);
+        } else {
+            self.send_held(now, u64::MAX);
+        }
+        moves_on
+    }
+
+    fn make_waiting_changes(&mut self, now: Moment) {
         for change in self.setup.take_waiting() {
             match self.route(&change) {
                 Ok(route) => self.make(now, change, route),
@@ -242,8 +260,9 @@ impl Call {
     pub(super) fn give_up_changes(&mut self, now: Moment, error: &ProviderError) {
         let is_open = self.connection.is_open();
         if is_open {
-            // The answers that were meant for another one.
-            self.send_held(now);
+            // The answers that were meant for the other one. What came since its dial has a change of
+            // its own, which waits.
+            self.send_held(now, self.connection.told_until);
         }
         let refused = self.setup.give_up(is_open);
         self.tell_refusal(now, &refused, error, false);

@@ -62,7 +62,8 @@ impl Call {
     }
 
     /// What waits and is part of what the new connection is told, by its dial or when it is there,
-    /// waits no more. What its token stands for and still waits has never been given.
+    /// waits no more. What its token stands for and still waits has never been given. And the answer of a
+    /// tool whose change came after the dial waits with that change.
     pub(super) fn forget_what_is_told(&mut self) {
         let Connection {
             told_until,
@@ -73,8 +74,15 @@ impl Call {
         if told_until == u64::MAX {
             return;
         }
-        let told_until = told_until.max(left_at);
-        let is_told = |held: &Held| resumed_at < held.order && held.order <= told_until;
+        let has_waiting = self.setup.has_waiting();
+        let is_told = |held: &Held| {
+            let until = if has_waiting && held.is_result() {
+                told_until
+            } else {
+                told_until.max(left_at)
+            };
+            resumed_at < held.order && held.order <= until
+        };
         // After the last of them.
         let answers_results = self.answers_results() && self.tools.is_settled();
         let owes_answer = |held: &Held| held.wants_answer(answers_results) && is_told(held);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Call;
+use super::{Call, RESPOND_PATIENCE};
 use crate::{
     call::io::{Action, Moment, News},
     provider::Role,
@@ -22,6 +22,17 @@ pub(super) struct Waiting {
     joins: bool,
 }
 
+/// A greeting that speech is not to cut short (contract A3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Guard {
+    #[default]
+    Off,
+    /// The greeting was asked for; if it has not begun by then, the user is heard all the same.
+    Asked(Moment),
+    /// It is being said.
+    Begun,
+}
+
 impl Call {
     /// Gives the model text that somebody wrote.
     pub(super) fn inject(&mut self, now: Moment, text: String, role: Role, silent: bool) {
@@ -36,7 +47,42 @@ impl Call {
 
     /// Has the model speak first.
     pub(super) fn greet(&mut self, now: Moment, greeting: &str) {
+        if self.settings.interruptions && !self.settings.greeting_interruptions {
+            self.guard = Guard::Asked(now + RESPOND_PATIENCE);
+        }
         self.inject(now, greeting_note(greeting), Role::System, false);
+    }
+
+    /// A greeting is to be heard to its end: what the user says meanwhile counts for nothing.
+    pub(super) fn guards_greeting(&self) -> bool {
+        self.guard != Guard::Off
+    }
+
+    /// The response that begins after a greeting was asked for is that greeting.
+    pub(super) fn greeting_may_begin(&mut self) {
+        if self.guards_greeting() {
+            self.guard = Guard::Begun;
+        }
+    }
+
+    /// Listens to the user again when the greeting was heard, was stopped, or does not come.
+    pub(super) fn watch_greeting(&mut self, now: Moment) {
+        let is_over = match self.guard {
+            Guard::Off => return,
+            Guard::Asked(until) => now >= until,
+            Guard::Begun => !self.is_answering() && self.playout.is_silent(now),
+        };
+        if is_over {
+            self.guard = Guard::Off;
+        }
+    }
+
+    /// When that is to be looked at, if nothing happens. Silence in the room wakes the machine anyhow.
+    pub(super) fn greeting_wake(&self) -> Option<Moment> {
+        match self.guard {
+            Guard::Asked(until) => Some(until),
+            Guard::Off | Guard::Begun => None,
+        }
     }
 
     /// Gives whether the text is taken.

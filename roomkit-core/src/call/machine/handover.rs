@@ -63,15 +63,7 @@ impl Call {
         }
         self.tell_what_came_meanwhile(now);
         let made = self.setup.opened();
-        self.make_waiting_changes(now);
-        // A change that takes one more connection: the answer of the tool that made it is for whom the
-        // session becomes there, and nobody here is asked (contract K7).
-        let moves_on = self.setup.has_waiting() && self.holds_results();
-        if moves_on {
-            self.connection.plan_at_once(now, HandOverReason::Changed);
-        } else {
-            self.send_held(now);
-        }
+        let moves_on = self.take_up_what_waits(now);
         self.greet_as(now, made);
         if is_first {
             self.last_busy = now;
@@ -102,7 +94,8 @@ impl Call {
         }
     }
 
-    /// While this connection was dialled, the one before it was still used.
+    /// While this connection was dialled, the one before it was still used. What is held is not for
+    /// this one, or goes out later.
     fn tell_what_came_meanwhile(&mut self, now: Moment) {
         let Connection {
             told_until,
@@ -111,9 +104,10 @@ impl Call {
             ..
         } = &self.connection;
         let untold = self.words.untold();
-        let came = self
+        let mut came = self
             .history
             .between(untold, (*told_until, *left_at), told_calls);
+        came.retain(|(order, _)| self.held.iter().all(|held| held.order != *order));
         for (order, item) in came {
             match item {
                 HistoryItem::Message { role, text } => {
@@ -144,15 +138,23 @@ impl Call {
         }
     }
 
-    /// What waited goes out, except for audio, which has a pace. Results of calls that this
-    /// connection does not know become words.
-    pub(super) fn send_held(&mut self, now: Moment) {
-        let holds_results = self.holds_results();
-        for held in std::mem::take(&mut self.held) {
+    /// What waited, up to this order, goes out, except for audio, which has a pace. Results of calls
+    /// that this connection does not know become words.
+    pub(super) fn send_held(&mut self, now: Moment, until: u64) {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let (sent, kept): (Vec<Held>, Vec<Held>) = held.partition(|held| held.order <= until);
+        self.held = kept;
+        let gives_results = sent.iter().any(Held::is_result);
+        let hands_over = sent.iter().any(Held::hands_over);
+        for held in sent {
             self.offer(now, held);
         }
-        if holds_results {
+        if gives_results {
             self.results_are_given(now);
+        }
+        if hands_over && !self.answers_results() {
+            // Nobody else would speak to the caller.
+            self.wanted = Wanted::NotBefore(now);
         }
     }
 
@@ -162,9 +164,8 @@ impl Call {
         self.connection.is_open() && self.holds_results()
     }
 
-    fn holds_results(&self) -> bool {
-        let is_result = |held: &Held| matches!(held.what, Given::Result(..));
-        self.held.iter().any(is_result)
+    pub(super) fn holds_results(&self) -> bool {
+        self.held.iter().any(Held::is_result)
     }
 
     /// Answers a call in the form that the present connection takes (contract K2). `order` is the
@@ -177,7 +178,13 @@ impl Call {
         answer: ToolAnswer,
     ) {
         if !self.connection.is_open() {
-            return self.hold(order, Given::Result(closed, answer));
+            let hands_over = false;
+            let result = Given::Result {
+                closed,
+                answer,
+                hands_over,
+            };
+            return self.hold(order, result);
         }
         let call_id = &closed.request.call_id;
         let is_known = closed.connection == self.connection.number
@@ -301,7 +308,7 @@ impl Call {
             self.connection.plan_anew(now, Some((at, reason)));
         } else {
             self.give_up_changes(now, &error);
-            self.make_waiting_changes(now);
+            self.take_up_what_waits(now);
             self.connection.owed = false;
             self.connection.plan_anew(now, None);
         }
@@ -407,10 +414,7 @@ impl Call {
             .response
             .as_ref()
             .is_some_and(|response| !response.interrupted && !response.said);
-        lost || self.wanted != Wanted::No
-            || self.awaits_response
-            || self.more_to_come
-            || self.owes.is_some_and(|until| now < until)
+        lost || self.awaits_answer() || self.owes.is_some_and(|until| now < until)
     }
 }
 

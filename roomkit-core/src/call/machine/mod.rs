@@ -108,6 +108,7 @@ pub(crate) struct Call {
     greeting: Option<String>,
     /// Texts that wait until nobody speaks.
     deliveries: VecDeque<given::Waiting>,
+    guard: given::Guard,
     stats: SessionStats,
     /// What of it the world knows.
     told_stats: SessionStats,
@@ -192,14 +193,30 @@ impl Held {
         )
     }
 
-    /// The model is to say something about it; about results of tools only where it does.
+    fn is_result(&self) -> bool {
+        matches!(self.what, Given::Result { .. })
+    }
+
+    /// Another agent is to take the caller over with it.
+    fn hands_over(&self) -> bool {
+        matches!(
+            self.what,
+            Given::Result {
+                hands_over: true,
+                ..
+            }
+        )
+    }
+
+    /// The model is to say something about it; about results of tools only where it does, but for
+    /// the agent that takes the caller over.
     fn wants_answer(&self, answers_results: bool) -> bool {
         match &self.what {
             Given::Command(
                 ProviderCommand::Text { respond, .. } | ProviderCommand::Image { respond, .. },
             ) => *respond,
             Given::Command(_) => false,
-            Given::Result(..) => answers_results,
+            Given::Result { hands_over, .. } => answers_results || *hands_over,
         }
     }
 }
@@ -208,7 +225,11 @@ impl Held {
 enum Given {
     Command(ProviderCommand),
     /// The form of a result depends on what the connection knows of the call.
-    Result(Closed, ToolAnswer),
+    Result {
+        closed: Closed,
+        answer: ToolAnswer,
+        hands_over: bool,
+    },
 }
 
 /// Whether a response is to be asked for (contract K7).
@@ -257,6 +278,7 @@ impl Call {
             calls: HashMap::new(),
             greeting,
             deliveries: VecDeque::new(),
+            guard: given::Guard::default(),
             stats: SessionStats::default(),
             told_stats: SessionStats::default(),
             turn: TurnClock::default(),

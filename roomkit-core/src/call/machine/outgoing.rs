@@ -125,13 +125,15 @@ impl Call {
 
     pub(super) fn give(&mut self, now: Moment, held: Held) {
         // What comes of results is seen where they are given.
-        self.awaits_response |= held.wants_answer(false);
         if held.is_words() {
+            self.awaits_response |= held.wants_answer(false);
             self.history.gave(held.order);
         }
         match held.what {
             Given::Command(command) => self.send_to_provider(command),
-            Given::Result(closed, answer) => self.send_tool_result(now, held.order, closed, answer),
+            Given::Result { closed, answer, .. } => {
+                self.send_tool_result(now, held.order, closed, answer);
+            }
         }
     }
 

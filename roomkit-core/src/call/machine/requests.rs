@@ -46,6 +46,10 @@ impl Call {
         if !self.permissions.microphone {
             return;
         }
+        if text.trim().is_empty() {
+            // The AI would answer what nobody has said.
+            return self.out.push_back(Action::Dropped("empty_text"));
+        }
         if let Err(Dropped { tell }) = self.typing.take(now, &text) {
             return self.drop_from_client(DropReason::TooFast, tell);
         }

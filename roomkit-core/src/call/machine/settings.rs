@@ -19,6 +19,8 @@ pub(crate) struct CallSettings {
     pub(crate) tool_timeout: Duration,
     pub(crate) tool_result_cap: usize,
     pub(crate) interruptions: bool,
+    /// Whether the user's speech can cut a greeting short, where it can cut anything short.
+    pub(crate) greeting_interruptions: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_duration: Option<Duration>,
     /// How much of the user's audio is held while there is no provider connection.
@@ -46,6 +48,7 @@ impl Default for CallSettings {
             tool_timeout: Duration::from_secs(30),
             tool_result_cap: 16_384,
             interruptions: true,
+            greeting_interruptions: true,
             idle_timeout: None,
             max_duration: None,
             hold: Duration::from_secs(30),

@@ -26,6 +26,7 @@ impl Call {
         self.ask_for_response(now);
         self.play(now);
         self.record_heard(now);
+        self.watch_greeting(now);
         self.deliver(now);
         self.watch_connection(now);
         if self.ended {

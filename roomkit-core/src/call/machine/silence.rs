@@ -108,7 +108,10 @@ impl Call {
     }
 
     fn takes_microphone(&self) -> bool {
-        self.permissions.microphone && !self.client_muted && !self.tools.mutes()
+        self.permissions.microphone
+            && !self.client_muted
+            && !self.tools.mutes()
+            && !self.guards_greeting()
     }
 
     fn send_silence(&mut self, now: Moment, bytes: usize) {

@@ -61,7 +61,7 @@ impl Call {
     /// The call whose answer cannot be given yet.
     fn waiting_result(&mut self, call_id: &CallId) -> Option<&mut Closed> {
         self.held.iter_mut().find_map(|held| match &mut held.what {
-            Given::Result(closed, _) if closed.request.call_id == *call_id => Some(closed),
+            Given::Result { closed, .. } if closed.request.call_id == *call_id => Some(closed),
             _ => None,
         })
     }

@@ -32,7 +32,7 @@ impl Call {
             response.spoken_over = true;
         }
         let mut barge_in = false;
-        if self.settings.interruptions {
+        if self.settings.interruptions && !self.guards_greeting() {
             barge_in = self.is_audible(now);
             self.interrupt(now, true);
             self.gate_closed = true;
@@ -81,6 +81,7 @@ impl Call {
             self.on_response_ended(now, None, ResponseStatus::Completed, None);
         }
         self.takes_changes_tacitly();
+        self.greeting_may_begin();
         self.gate_closed = false;
         self.user_stopped = None;
         self.awaits_response = false;
@@ -293,11 +294,15 @@ impl Call {
         let waits_for_connection = !self.connection.is_open();
         let answers_results = self.answers_results();
         let wants_answer = |held: &Held| held.wants_answer(answers_results);
-        self.wanted != Wanted::No
-            || self.awaits_response
-            || self.more_to_come
+        self.awaits_answer()
             || waits_for_connection && self.held.iter().any(wants_answer)
             || self.deferred.iter().any(wants_answer)
+    }
+
+    /// A response to what the present connection was given is to be asked for, was, or comes by
+    /// itself.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.wanted != Wanted::No || self.awaits_response || self.more_to_come
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then

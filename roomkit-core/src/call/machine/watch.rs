@@ -119,7 +119,7 @@ impl Call {
     }
 
     fn is_response_due(&self) -> bool {
-        let asked = self.is_response_owed() && !self.user_speaks();
+        let asked = self.is_response_owed() && !self.user_speaks() && !self.answers_elsewhere();
         (self.is_answering() || asked) && self.tools.is_settled()
     }
 

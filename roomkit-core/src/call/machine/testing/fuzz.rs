@@ -50,6 +50,7 @@ fn world(bytes: &mut Reader<'_>) -> World {
     let (call, provider, more) = (bytes.next(), bytes.next(), bytes.next());
     let mut settings = CallSettings {
         interruptions: !has(call, 0),
+        greeting_interruptions: !has(more, 7),
         idle_timeout: has(call, 1).then(|| ms(20_000)),
         max_duration: has(call, 2).then(|| ms(300_000)),
         max_connection_age: has(call, 3).then(|| ms(90_000)),

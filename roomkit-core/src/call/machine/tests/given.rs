@@ -10,10 +10,17 @@ use crate::{
 };
 
 impl Scripted {
-    fn greeting(capabilities: ProviderCapabilities) -> Self {
+    pub(super) fn greeting(capabilities: ProviderCapabilities) -> Self {
+        Self::greeting_with(settings(), capabilities)
+    }
+
+    pub(super) fn greeting_with(
+        settings: CallSettings,
+        capabilities: ProviderCapabilities,
+    ) -> Self {
         let mut opening = opening();
         opening.greeting = Some("Welcome!".into());
-        let mut call = Self::opened(settings(), opening);
+        let mut call = Self::opened(settings, opening);
         call.feed(Input::Connected(ConnectionInfo::new(capabilities)));
         call
     }

@@ -7,6 +7,7 @@ mod changes_random;
 mod extremes;
 mod faults;
 mod given;
+mod greeting;
 mod handover;
 mod random;
 mod recording;

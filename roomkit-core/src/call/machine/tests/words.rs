@@ -445,3 +445,14 @@ fn t3_the_ids_of_another_connection_are_others() {
     let said: Vec<String> = call.finals().into_iter().filter_map(user).collect();
     assert_eq!(said, ["hello", "what time is it?"]);
 }
+
+#[test]
+fn c5_typed_text_without_words_is_dropped() {
+    let mut call = Scripted::new();
+    for blank in ["", " ", "\r\n\t"] {
+        call.client(ClientEvent::Text(blank.into())).pass(ms(500));
+    }
+    assert!(call.finals().is_empty() && call.to_provider().is_empty());
+    let dropped = |(_, action): &(Moment, Action)| matches!(action, Action::Dropped("empty_text"));
+    assert_eq!(call.log.iter().filter(|it| dropped(it)).count(), 3);
+}

@@ -201,12 +201,107 @@ fn k2_h1_a_hand_off_while_a_connection_is_dialled_is_answered_there_once() {
         if is_lost {
             call.provider(ProviderEvent::Closed(None));
         }
-        call.connected(overlapping.clone());
-        let result =
-            |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
-        let results = call.to_provider().into_iter().filter(result);
-        assert_eq!(results.count(), 1, "lost meanwhile: {is_lost}, {way:?}");
-        assert_eq!(call.order().last(), Some(&"respond"));
+        call.connected(overlapping.clone()).pass(ms(100));
+        if way == UpdateWay::Live {
+            let asked = ["update", "result", "respond"];
+            assert_eq!(call.order(), asked, "lost meanwhile: {is_lost}");
+            continue;
+        }
+        assert_eq!(call.order(), [""; 0], "nor there: {is_lost}");
+        let dialled = call.dialled();
+        assert_eq!(dialled.len(), 2, "and it waits for no quiet moment");
+        assert_tells_result(&dialled[1]);
+        call.connected(overlapping.clone()).pass(ms(30_000));
+        assert_eq!(call.order().first(), Some(&"respond"));
+        assert_eq!(call.agents(), ["billing"]);
+        assert_eq!(call.dialled().len(), 2);
+    }
+}
+
+fn assert_tells_result(dial: &Dial) {
+    let told = &dial.setup.history;
+    assert!(
+        matches!(told.last(), Some(HistoryItem::ToolResult { call_id, .. }) if call_id.as_str() == "c1"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn k7_h1_a_hand_off_outlives_a_connection_that_could_not_be_had() {
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    for way in [UpdateWay::NewConnection, UpdateWay::Live] {
+        let mut call = Scripted::with(settings(), overlapping.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .command(Command::HandOver)
+            .pass(ms(20_000))
+            .hands_off("c1", agent("billing", way));
+        call.fails(ProviderErrorKind::Unsupported).pass(ms(100));
+        if way == UpdateWay::Live {
+            assert_eq!(call.order(), ["update", "result", "respond"]);
+            continue;
+        }
+        assert_eq!(call.order(), [""; 0], "the agent of before is not asked");
+        let dialled = call.dialled();
+        assert_eq!(dialled.len(), 2);
+        assert_tells_result(&dialled[1]);
+        call.connected(overlapping.clone()).pass(ms(100));
+        assert_eq!(call.order(), ["respond"]);
+    }
+}
+
+#[test]
+fn k7_who_takes_over_is_asked_even_where_results_are_not_answered() {
+    for (overlaps, continuation) in [
+        (false, Continuation::Automatic),
+        (true, Continuation::Automatic),
+        (true, Continuation::Explicit),
+    ] {
+        let mut silent = rigid();
+        silent.overlaps = overlaps;
+        silent.continuation = continuation;
+        silent.answers_results = false;
+        let mut call = Scripted::with(settings(), silent.clone());
+        call.tool_call("c1")
+            .tool_cleared("c1")
+            .hands_off("c1", agent("billing", UpdateWay::NewConnection))
+            .connected(silent.clone())
+            .pass(ms(5000));
+        assert_eq!(call.order(), ["respond"], "{overlaps}, {continuation:?}");
+
+        let mut lost = Scripted::with(settings(), silent.clone());
+        lost.tool_call("c1")
+            .tool_cleared("c1")
+            .provider(ProviderEvent::Closed(None))
+            .hands_off("c1", agent("billing", UpdateWay::Live))
+            .connected(silent)
+            .pass(ms(5000));
+        assert_eq!(lost.order(), ["update", "result", "respond"]);
+    }
+}
+
+#[test]
+fn h5_k7_what_the_next_agent_is_to_answer_is_not_due_from_the_one_before() {
+    let mut patient = settings();
+    patient.reconnect_attempts = 100;
+    let mut overlapping = rigid();
+    overlapping.overlaps = true;
+    let mut call = Scripted::with(patient, overlapping);
+    call.tool_call("c1")
+        .tool_call("c2")
+        .tool_cleared("c1")
+        .tool_cleared("c2")
+        .hands_off("c2", agent("billing", UpdateWay::NewConnection))
+        .tool_answers("c1");
+    for _ in 0..30 {
+        call.fails(ProviderErrorKind::Network).pass(ms(4000));
+    }
+    let outcomes = call.outcomes();
+    assert_eq!(outcomes.len(), 30);
+    for outcome in outcomes {
+        let kept = (HandOverReason::Changed, HandOverOutcome::Kept);
+        assert_eq!(outcome, kept);
     }
 }
 
@@ -223,7 +318,9 @@ fn k2_a_call_that_is_made_again_while_its_answer_waits_is_answered_once() {
         .pass(ms(20_000))
         .hands_off("c1", agent("billing", UpdateWay::NewConnection))
         .tool_call("c1");
-    call.fails(ProviderErrorKind::Unsupported);
+    // The host's connection, and then the other agent's.
+    call.fails(ProviderErrorKind::Unsupported)
+        .fails(ProviderErrorKind::Unsupported);
     let result = |command: &ProviderCommand| matches!(command, ProviderCommand::ToolResult { .. });
     let results = call.to_provider().into_iter().filter(result);
     assert_eq!(results.count(), 1);
