@@ -55,12 +55,16 @@ pub trait Channel: Send + Sync + 'static {
         let _ = binding;
     }
 
-    /// It was, or is about to be, taken out of a room; returns when it has let go of it.
+    /// It was, or is about to be, taken out of a room; returns when it has let go of it. Where the room
+    /// or the kit is closed, [`on_event`](Self::on_event) may follow with what is on its way still: the
+    /// last words of others.
     async fn on_detached(&self, room: &RoomId, why: DetachReason) {
         let _ = (room, why);
     }
 
-    /// The kit closes, or the channel was unregistered.
+    /// The kit closes, or the channel was unregistered. What was on its way to it has been delivered by
+    /// then, where the kit closes and that took no longer than the kit waits for it
+    /// ([`delivery_timeout`](crate::RoomKitBuilder::delivery_timeout)).
     async fn close(&self) {}
 
     /// How long it may take to let go of a room, or to close, before the kit goes on without it; the

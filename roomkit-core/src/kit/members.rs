@@ -368,7 +368,8 @@ impl Shared {
     }
 
     fn close_timeout(&self, channel: &Arc<dyn Channel>) -> Duration {
-        channel.close_timeout().unwrap_or(self.lifecycle_timeout)
+        let own = guard::call_sync(|| channel.close_timeout());
+        own.ok().flatten().unwrap_or(self.lifecycle_timeout)
     }
 
     pub(super) fn report_channel(

@@ -90,6 +90,10 @@ impl Channel for RealtimeVoiceChannel {
         self.inner()
             .end_all(reason, |session| session.room_id() == room)
             .await;
+        if why == DetachReason::Shutdown {
+            // What hooks let through until their own end are last words, too; later the room takes none.
+            self.close().await;
+        }
     }
 
     async fn close(&self) {
