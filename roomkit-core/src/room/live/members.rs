@@ -55,13 +55,16 @@ impl LiveRoom {
         if state.phase != Phase::Open {
             return Err(RoomError::Closed(self.id.clone()));
         }
-        let stopped = state.take_stopped(&binding.channel_id);
-        let Some(member) = state
-            .member_mut(&binding.channel_id)
-            .filter(|member| member.stage != Stage::Leaving && member.is(channel))
+        let Some(place) = state
+            .members
+            .iter()
+            .position(|member| member.stage != Stage::Leaving && member.is(channel))
         else {
             return Err(self.not_attached(&binding.channel_id));
         };
+        // Only now that there is somebody to wait for it: it may be in a call still (contract R1).
+        let stopped = state.take_stopped(&binding.channel_id);
+        let member = &mut state.members[place];
         let was_in = std::mem::replace(&mut member.stage, Stage::Present) == Stage::Present;
         let told = was_in.then(|| Arc::clone(&member.channel));
         member.binding = Arc::clone(binding);
