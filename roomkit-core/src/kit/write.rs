@@ -102,31 +102,19 @@ impl Block {
 }
 
 impl Shared {
-    /// Writes a record of the room's own life. That the store failed is reported, not returned: what
-    /// the record tells of has happened.
-    pub(super) async fn record_change(
-        self: &Arc<Self>,
-        room: &Arc<LiveRoom>,
-        binding: &Arc<ChannelBinding>,
-        code: &str,
-        body: String,
-        data: Value,
-    ) {
-        let content = Content::System {
-            body,
-            code: code.to_owned(),
-            data,
-        };
-        let event = NewEvent::new(content)
-            .kind(EventKind::System)
-            .visibility(Visibility::Internal);
-        let draft = Draft {
-            event: assemble_as(event, binding, None),
-            blocked: None,
-            is_record: true,
-        };
-        if let Err(error) = self.commit(room, draft).await {
-            tracing::warn!(room = %room.id, code, "a record of the room was not written: {error}");
+    /// Writes the records of the room's own life that wait for it. That the store failed is reported, not
+    /// returned: what a record tells of has happened.
+    pub(super) async fn write_records(&self, room: &LiveRoom) {
+        let _turn = room.records.turn.lock().await;
+        while let Some(event) = room.records.next() {
+            let draft = Draft {
+                event,
+                blocked: None,
+                is_record: true,
+            };
+            if let Err(error) = self.commit(room, draft).await {
+                tracing::warn!(room = %room.id, "a record of the room was not written: {error}");
+            }
         }
     }
 
@@ -326,6 +314,24 @@ impl Shared {
 fn mark_blocked(event: &mut RoomEvent, block: Block) {
     event.status = EventStatus::Blocked;
     event.blocked_by = Some(block.by);
+/// A record of the room's own life.
+pub(super) fn record_of(
+    binding: &ChannelBinding,
+    code: &str,
+    body: String,
+    data: Value,
+) -> RoomEvent {
+    let content = Content::System {
+        body,
+        code: code.to_owned(),
+        data,
+    };
+    let event = NewEvent::new(content)
+        .kind(EventKind::System)
+        .visibility(Visibility::Internal);
+    assemble_as(event, binding, None)
+}
+
     if let Some(reason) = block.reason {
         let metadata = &mut event.metadata;
         metadata.insert("blocked_reason".to_owned(), Value::String(reason));

@@ -16,7 +16,7 @@ use roomkit_core::{
     error::RoomError,
     framework::FrameworkEventKind,
     id::RoomId,
-    room::{Access, BindingOptions, Content, EventStatus, NewEvent, Visibility},
+    room::{Access, BindingOptions, Content, EventStatus, NewEvent, TimelineQuery, Visibility},
     subscriber::{CloseReason, RoomUpdate, SubscribeOptions, SubscriberChannel, Subscription},
 };
 use tokio::sync::Semaphore;
@@ -643,4 +643,40 @@ async fn r1_a_channel_is_in_one_call_at_a_time_also_when_it_was_taken_out_while_
     assert!(received.now().is_none(), "it is still at the first");
     gate.add_permits(1);
     assert_eq!(received.text().await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a7_records_of_changes_are_in_the_order_of_the_changes() {
+    let kit = kit_with_room().await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    for _ in 0..500 {
+        let changes = [true, false].map(|mute| {
+            let kit = kit.clone();
+            tokio::spawn(async move {
+                if mute {
+                    kit.mute("room", "ann").await.unwrap();
+                } else {
+                    kit.unmute("room", "ann").await.unwrap();
+                }
+            })
+        });
+        for change in changes {
+            soon(change).await.unwrap();
+        }
+        let is_muted = kit.binding("room", "ann").await.unwrap().muted;
+        let last = kit
+            .timeline("room", TimelineQuery::latest(1))
+            .await
+            .unwrap();
+        let Content::System { code, .. } = &last[0].content else {
+            panic!("{last:?}");
+        };
+        let expected = if is_muted {
+            "channel_muted"
+        } else {
+            "channel_"
+        };
+        assert!(code.starts_with(expected), "{code}, muted: {is_muted}");
+        assert!(is_muted || code != "channel_muted", "{code}");
+    }
 }

@@ -193,20 +193,20 @@ impl LiveRoom {
         }
     }
 
-    /// Changes a binding and calls `tell` with it, in one order for everybody. The binding before
-    /// and after; the same one twice when nothing changed.
+    /// Changes a binding and calls `tell` with it as it was and as it is, in one order for everybody. The
+    /// binding it is; `false` when nothing changed.
     pub(crate) fn change(
         &self,
         channel: &ChannelId,
         change: impl FnOnce(&mut ChannelBinding),
-        tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding),
-    ) -> Result<(Arc<ChannelBinding>, Arc<ChannelBinding>), RoomError> {
+        tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding, &Arc<ChannelBinding>),
+    ) -> Result<(Arc<ChannelBinding>, bool), RoomError> {
         let _in_order = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.binding(channel)?;
         let mut after = ChannelBinding::clone(&before);
         change(&mut after);
         if after == *before {
-            return Ok((Arc::clone(&before), before));
+            return Ok((before, false));
         }
         let after = Arc::new(after);
         let told = {
@@ -216,8 +216,8 @@ impl LiveRoom {
             member.binding = Arc::clone(&after);
             Arc::clone(&member.channel)
         };
-        tell(&told, &after);
-        Ok((before, after))
+        tell(&told, &before, &after);
+        Ok((after, true))
     }
 
     pub(super) fn not_attached(&self, channel: &ChannelId) -> RoomError {
