@@ -292,9 +292,10 @@ impl RoomStore for FailingStore {
     async fn event_by_key(
         &self,
         room: &RoomId,
+        writer: &ChannelId,
         key: &str,
     ) -> Result<Option<RoomEvent>, StoreError> {
-        self.inner.event_by_key(room, key).await
+        self.inner.event_by_key(room, writer, key).await
     }
 
     async fn timeline(
