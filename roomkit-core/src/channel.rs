@@ -30,9 +30,11 @@ pub trait Channel: Send + Sync + 'static {
         None
     }
 
-    /// It was registered with a kit, which it may keep (weakly, or it would keep the kit alive).
-    fn on_registered(&self, kit: WeakRoomKit) {
+    /// It is being registered with a kit, which it may keep (weakly, or it would keep the kit alive); an
+    /// error refuses that.
+    fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
         let _ = kit;
+        Ok(())
     }
 
     /// It is being attached to a room; an error refuses that.
@@ -97,7 +99,7 @@ pub enum ChannelCategory {
     Intelligence,
 }
 
-/// A channel could not take an event, or refused to be attached.
+/// A channel could not take an event, or refused to be registered or attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelError(pub String);
 
