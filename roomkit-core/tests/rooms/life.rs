@@ -461,7 +461,7 @@ async fn s8_host_code_that_hangs_and_then_panics_when_it_is_dropped_keeps_no_kit
     let kit = kit_with_room().await;
     let brittle = Recorder::build("brittle").when_detached(async |_, _| {
         let _brittle = Brittle;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     let _ = brittle.attach(&kit, "room").await;
     let mut reports = kit.framework_events();
