@@ -30,9 +30,11 @@ pub trait Channel: Send + Sync + 'static {
         None
     }
 
-    /// It was registered with a kit, which it may keep (weakly, or it would keep the kit alive).
-    fn on_registered(&self, kit: WeakRoomKit) {
+    /// It is being registered with a kit, which it may keep (weakly, or it would keep the kit alive); an
+    /// error refuses that.
+    fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
         let _ = kit;
+        Ok(())
     }
 
     /// It is being attached to a room; an error refuses that.
@@ -55,12 +57,16 @@ pub trait Channel: Send + Sync + 'static {
         let _ = binding;
     }
 
-    /// It was, or is about to be, taken out of a room; returns when it has let go of it.
+    /// It was, or is about to be, taken out of a room; returns when it has let go of it. Where the room
+    /// or the kit is closed, [`on_event`](Self::on_event) may follow with what is on its way still: the
+    /// last words of others.
     async fn on_detached(&self, room: &RoomId, why: DetachReason) {
         let _ = (room, why);
     }
 
-    /// The kit closes, or the channel was unregistered.
+    /// The kit closes, or the channel was unregistered. What was on its way to it has been delivered by
+    /// then, where the kit closes and that took no longer than the kit waits for it
+    /// ([`delivery_timeout`](crate::RoomKitBuilder::delivery_timeout)).
     async fn close(&self) {}
 
     /// How long it may take to let go of a room, or to close, before the kit goes on without it; the
@@ -93,7 +99,7 @@ pub enum ChannelCategory {
     Intelligence,
 }
 
-/// A channel could not take an event, or refused to be attached.
+/// A channel could not take an event, or refused to be registered or attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelError(pub String);
 

@@ -382,7 +382,7 @@ pub enum RoomError {
     /// There is no such event.
     #[error("there is no event `{0}`")]
     EventNotFound(EventId),
-    /// The channel refused to be attached.
+    /// The channel refused to be registered or attached.
     #[error("channel `{channel}` refused: {reason}")]
     Refused {
         /// The channel.

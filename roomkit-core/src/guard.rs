@@ -1,8 +1,8 @@
 //! Calls host code so that neither a panic nor a standstill in it reaches further (contract S8).
 
-use std::{any::Any, fmt, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, fmt, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, future::OptionFuture};
 
 /// How a call of host code failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,18 @@ pub(crate) async fn call<T>(
     limit: Duration,
     host: impl Future<Output = T> + Send,
 ) -> Result<T, Failure> {
-    let caught = AssertUnwindSafe(host).catch_unwind();
-    match tokio::time::timeout(limit, caught).await {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(payload)) => Err(Failure::Panic(panic_message(&*payload))),
-        Err(_) => Err(Failure::Timeout(limit)),
+    let mut host = pin!(OptionFuture::from(Some(host)));
+    let caught = AssertUnwindSafe(host.as_mut()).catch_unwind();
+    let failure = match tokio::time::timeout(limit, caught).await {
+        Ok(Ok(Some(output))) => return Ok(output),
+        Ok(Err(payload)) => Failure::Panic(panic_message(&*payload)),
+        Ok(Ok(None)) | Err(_) => Failure::Timeout(limit),
+    };
+    // What it holds is the host's as well, and may panic when it is dropped.
+    if let Err(again) = call_sync(|| host.set(None.into())) {
+        tracing::error!("host code that failed was dropped: {again}");
     }
+    Err(failure)
 }
 
 /// What a stream of host code gives; a panic in it is the last item.

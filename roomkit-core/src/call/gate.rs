@@ -17,9 +17,9 @@ use crate::{
     event::{RealtimeToolCallEvent, RealtimeToolResultEvent},
     framework::{FrameworkEvent, FrameworkEventKind},
     guard,
-    hook::{HookScope, Verdict},
+    hook::{HookScope, Hooks, Verdict},
     id::CallId,
-    kit::RoomKit,
+    kit::WeakRoomKit,
     session::RealtimeSession,
     tool::{
         FIND_TOOLS, Index, Reporter, Tool, ToolDefinition, ToolHandler, ToolInvocation, ToolOutput,
@@ -197,7 +197,9 @@ impl From<ToolAnswer> for Finished {
 /// What a tool call needs of its session.
 #[derive(Clone)]
 pub(crate) struct ToolContext {
-    pub(crate) kit: RoomKit,
+    /// Weakly: a tool that runs keeps no kit that everybody else has let go of (contract S7).
+    pub(crate) kit: WeakRoomKit,
+    pub(crate) hooks: Hooks,
     pub(crate) scope: HookScope,
     pub(crate) session: RealtimeSession,
     pub(crate) toolbox: Arc<Toolbox>,
@@ -298,16 +300,18 @@ impl ToolContext {
     /// The gate, and what is told of it. Gives who answers, if that is not left to a hook, and what.
     async fn admit(&self, call_id: &CallId, name: &str, arguments: &str) -> Admitted {
         let admitted = self.check(call_id, name, arguments).await;
-        self.kit.emit(
-            FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
-                .room(self.session.room_id())
-                .channel(self.session.channel_id())
-                .session(self.session.id())
-                .data("tool_call_id", call_id.as_str())
-                .data("tool_name", self.toolbox.declared(name))
-                .data("allowed", admitted.is_ok())
-                .data("reason", admitted.as_ref().err().map(Refusal::code)),
-        );
+        if let Some(kit) = self.kit.upgrade() {
+            kit.emit(
+                FrameworkEvent::new(FrameworkEventKind::BeforeToolUse)
+                    .room(self.session.room_id())
+                    .channel(self.session.channel_id())
+                    .session(self.session.id())
+                    .data("tool_call_id", call_id.as_str())
+                    .data("tool_name", self.toolbox.declared(name))
+                    .data("allowed", admitted.is_ok())
+                    .data("reason", admitted.as_ref().err().map(Refusal::code)),
+            );
+        }
         admitted
     }
 
@@ -330,7 +334,7 @@ impl ToolContext {
             arguments,
             timestamp: Timestamp::now(),
         };
-        let verdict = self.kit.hooks().before_tool_use(&self.scope, event).await;
+        let verdict = self.hooks.before_tool_use(&self.scope, event).await;
         let event = match verdict {
             Verdict::Allowed(event) => event,
             Verdict::Blocked { reason, .. } => return Err(Refusal::Hook(reason)),
@@ -390,7 +394,7 @@ impl ToolContext {
             is_error: answer.is_error,
             timestamp: Timestamp::now(),
         };
-        match self.kit.hooks().tool_result(&self.scope, event).await {
+        match self.hooks.tool_result(&self.scope, event).await {
             Verdict::Allowed(event) => ToolAnswer {
                 output: event.result,
                 is_error: event.is_error,

@@ -3,13 +3,15 @@
 use std::sync::PoisonError;
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{RoomKit, shared::Shared};
 use crate::{call::telling, channel::DetachReason};
 
 impl RoomKit {
     /// Ends everything in order: no new rooms and channels; every channel lets go of its rooms and
-    /// may still write its last words; channels are closed; what is on its way is delivered;
+    /// may still write its last words; what is on its way is delivered, as far as that takes no longer
+    /// than [one delivery](crate::RoomKitBuilder::delivery_timeout) may; channels are closed;
     /// subscribers and [framework events](Self::framework_events) read the end. Bounded in time by
     /// the settings, and, where hooks of voice sessions do not return, by what these are given
     /// (contract R5), some 85 s. Afterwards no task of the kit is left. Rooms stay as they are in the
@@ -33,32 +35,32 @@ impl RoomKit {
 
 impl Shared {
     async fn close(&self) {
+        // Whoever waits for the end is let go of in any case, be it by a panic in a drop of the host's.
+        let _closed = self.closed.clone().drop_guard();
         let rooms = self.all_live();
         let leaving = rooms.iter().map(|room| async {
             // One that is being closed at this moment may finish that.
-            let _closing = tokio::time::timeout(self.lifecycle_timeout, room.closing.lock()).await;
+            let _closing = timeout(self.lifecycle_timeout, room.closing.lock()).await;
             let places = room.begin_leaving_all();
             self.tell_detached(&room.id, &places, DetachReason::Shutdown)
                 .await;
             self.others_left(room, &places).await;
         });
         join_all(leaving).await;
+        self.end_writing(self.lifecycle_timeout).await;
+        self.retire();
+        // The lanes and the hooks that are still at it: a channel is closed after its last event.
+        let limit = self.lanes.delivery_timeout;
+        if timeout(limit, self.lanes.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks of the kit did not finish in time and are stopped");
+            self.lanes.stop.cancel();
+        }
         let channels = {
             let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
             channels.values().cloned().collect::<Vec<_>>()
         };
         join_all(channels.iter().map(|channel| self.close_channel(channel))).await;
-        self.retire();
-        // The lanes and the hooks that are still at it.
-        let limit = self.lanes.delivery_timeout;
-        if tokio::time::timeout(limit, self.lanes.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some tasks of the kit did not finish in time and are stopped");
-        }
         self.abandon();
         self.lanes.tasks.wait().await;
-        self.closed.cancel();
     }
 }

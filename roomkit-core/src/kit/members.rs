@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{RoomKit, shared::Shared};
+use super::{RoomKit, shared::Shared, write::record_of};
 use crate::{
     call::telling,
     channel::{Channel, DetachReason},
@@ -201,20 +201,23 @@ impl RoomKit {
     ) -> Result<Arc<ChannelBinding>, RoomError> {
         let shared = self.shared();
         let live = shared.live(&room).await?;
-        let tell = |told: &_, binding: &_| shared.tell_changed(told, binding);
-        let (before, after) = live.change(&channel, change, tell)?;
-        if !Arc::ptr_eq(&before, &after)
-            && let Some((code, data)) = record(&before, &after)
-        {
-            let (owned, binding) = (Arc::clone(shared), Arc::clone(&after));
-            let body = format!("{channel}: {}", code.replace('_', " "));
+        let tell = |told: &_, before: &_, after: &Arc<_>| {
+            shared.tell_changed(told, after);
+            if let Some((code, data)) = record(before, after) {
+                let body = format!("{channel}: {}", code.replace('_', " "));
+                live.records.add(record_of(after, code, body, data));
+            }
+        };
+        let (binding, has_changed) = live.change(&channel, change, tell)?;
+        if has_changed {
+            let owned = Arc::clone(shared);
             let work = async move {
-                owned.record_change(&live, &binding, code, body, data).await;
+                owned.write_records(&live).await;
                 Ok(())
             };
             shared.run(work).await?;
         }
-        Ok(after)
+        Ok(binding)
     }
 }
 
@@ -280,8 +283,9 @@ impl Shared {
             return Err(error);
         }
         let body = format!("{id} was attached");
-        self.record_change(&live, &binding, "channel_attached", body, Value::Null)
-            .await;
+        let record = record_of(&binding, "channel_attached", body, Value::Null);
+        live.records.add(record);
+        self.write_records(&live).await;
         self.emit(
             FrameworkEvent::new(FrameworkEventKind::ChannelAttached)
                 .room(room)
@@ -299,10 +303,12 @@ impl Shared {
         let binding = Arc::clone(&place.1);
         self.tell_detached(&room.id, &[place], DetachReason::Detached)
             .await;
-        room.leave(id);
+        // Before it is out, and may be attached again.
         let body = format!("{id} was detached");
-        self.record_change(room, &binding, "channel_detached", body, Value::Null)
-            .await;
+        let record = record_of(&binding, "channel_detached", body, Value::Null);
+        room.records.add(record);
+        room.leave(id);
+        self.write_records(room).await;
         self.emit(
             FrameworkEvent::new(FrameworkEventKind::ChannelDetached)
                 .room(&room.id)
@@ -368,7 +374,8 @@ impl Shared {
     }
 
     fn close_timeout(&self, channel: &Arc<dyn Channel>) -> Duration {
-        channel.close_timeout().unwrap_or(self.lifecycle_timeout)
+        let own = guard::call_sync(|| channel.close_timeout());
+        own.ok().flatten().unwrap_or(self.lifecycle_timeout)
     }
 
     pub(super) fn report_channel(

@@ -50,7 +50,7 @@ use crate::{
     ephemeral::EphemeralEvent,
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind, FrameworkEvents},
-    guard,
+    guard::{self, Failure},
     hook::{Hook, Hooks},
     id::{ChannelId, RoomId},
     subscriber::{OnDrop, SubscribeOptions, Subscription, UpdateQueue},
@@ -125,7 +125,8 @@ impl RoomKit {
     ///
     /// # Errors
     ///
-    /// [`RoomError::ChannelExists`] when its id is taken.
+    /// [`RoomError::ChannelExists`] when its id is taken; [`RoomError::Refused`] when the channel refuses
+    /// or fails, as a voice channel does that was registered before, with this kit or another.
     pub fn register_channel<C: Channel>(&self, channel: C) -> Result<(), RoomError> {
         let shared = self.shared();
         let channel = Arc::new(channel) as Arc<dyn Channel>;
@@ -142,8 +143,19 @@ impl RoomKit {
             channels.insert(id.clone(), Arc::clone(&channel));
         }
         let weak = self.downgrade();
-        if let Err(failure) = guard::call_sync(|| channel.on_registered(weak)) {
-            shared.report_channel(&id, None, "on_registered", &failure);
+        let agreed = guard::call_sync(|| channel.on_registered(weak))
+            .and_then(|agreed| agreed.map_err(|error| Failure::Error(error.to_string())));
+        if let Err(failure) = agreed {
+            let mut channels = shared
+                .channels
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            channels.remove(&id);
+            drop(channels);
+            return Err(RoomError::Refused {
+                channel: id,
+                reason: failure.to_string(),
+            });
         }
         shared.emit(
             FrameworkEvent::new(FrameworkEventKind::ChannelRegistered)

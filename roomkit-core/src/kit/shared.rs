@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -243,6 +244,19 @@ impl Shared {
     /// `open → closing`; false when somebody else was first.
     pub(super) fn begin_closing(&self) -> bool {
         self.phase.fetch_max(CLOSING, Ordering::AcqRel) == 0
+    }
+
+    /// `→ closed` for writers, and then waits, for so long at most, until what the store has of them at
+    /// this moment is shown, too.
+    pub(super) async fn end_writing(&self, limit: Duration) {
+        self.phase.store(CLOSED, Ordering::Release);
+        let rooms = self.all_live();
+        let writes = rooms.iter().map(|room| async {
+            if timeout(limit, room.commit.lock()).await.is_err() {
+                tracing::warn!(room = %room.id, "the store does not finish a write");
+            }
+        });
+        join_all(writes).await;
     }
 
     /// `→ closed`: writes are refused, lanes finish what they hold, subscribers read the end.

@@ -1,7 +1,7 @@
 //! How an event gets onto the timeline, and from there to everybody who may see it.
 //!
 //! 1. The room is open and the channel is in it.
-//! 2. An event with this idempotency key is there already: that one is the answer.
+//! 2. An event of this channel with this idempotency key is there already: that one is the answer.
 //! 3. The before-broadcast hooks look at it, without any lock.
 //! 4. Under the room's lock: 1 and 2 again, permissions, chain depth; commit; fan-out.
 //!
@@ -39,8 +39,8 @@ impl RoomKit {
     /// The event comes back with its place on the timeline. Its
     /// [`status`](RoomEvent::status) is [`Blocked`](EventStatus::Blocked) when it was stored but
     /// shown to nobody: by a hook, because the channel is muted or may not write, or because the
-    /// chain of automatic answers is too long (contracts R2, R4, R5). A repeated idempotency key
-    /// gives the first event back (contract R8). Delivery goes on after this returns.
+    /// chain of automatic answers is too long (contracts R2, R4, R5). An idempotency key
+    /// that this channel has used in this room gives the first event back (contract R8). Delivery goes on after this returns.
     ///
     /// Can be called from within [`Channel::on_event`] and from hooks, for the same room too.
     ///
@@ -60,7 +60,7 @@ impl RoomKit {
         let live = shared.live(&room).await?;
         let (writer, binding) = live.writer(&channel)?;
         let key = event.idempotency_key.as_deref();
-        if let Some(first) = shared.repeated(&room, key).await? {
+        if let Some(first) = shared.repeated(&room, &channel, key).await? {
             if first.index >= live.next_index() {
                 // The store had said that it failed, and nobody was shown it.
                 let owned = Arc::clone(shared);
@@ -102,43 +102,32 @@ impl Block {
 }
 
 impl Shared {
-    /// Writes a record of the room's own life. That the store failed is reported, not returned: what
-    /// the record tells of has happened.
-    pub(super) async fn record_change(
-        self: &Arc<Self>,
-        room: &Arc<LiveRoom>,
-        binding: &Arc<ChannelBinding>,
-        code: &str,
-        body: String,
-        data: Value,
-    ) {
-        let content = Content::System {
-            body,
-            code: code.to_owned(),
-            data,
-        };
-        let event = NewEvent::new(content)
-            .kind(EventKind::System)
-            .visibility(Visibility::Internal);
-        let draft = Draft {
-            event: assemble_as(event, binding, None),
-            blocked: None,
-            is_record: true,
-        };
-        if let Err(error) = self.commit(room, draft).await {
-            tracing::warn!(room = %room.id, code, "a record of the room was not written: {error}");
+    /// Writes the records of the room's own life that wait for it. That the store failed is reported, not
+    /// returned: what a record tells of has happened.
+    pub(super) async fn write_records(&self, room: &LiveRoom) {
+        let _turn = room.records.turn.lock().await;
+        while let Some(event) = room.records.next() {
+            let draft = Draft {
+                event,
+                blocked: None,
+                is_record: true,
+            };
+            if let Err(error) = self.commit(room, draft).await {
+                tracing::warn!(room = %room.id, "a record of the room was not written: {error}");
+            }
         }
     }
 
     async fn repeated(
         &self,
         room: &RoomId,
+        writer: &ChannelId,
         key: Option<&str>,
     ) -> Result<Option<RoomEvent>, RoomError> {
         let Some(key) = key else {
             return Ok(None);
         };
-        let call = self.store.event_by_key(room, key);
+        let call = self.store.event_by_key(room, writer, key);
         let found = self.stored("event_by_key", Some(room), call).await;
         found.map_err(room_error)
     }
@@ -193,7 +182,8 @@ impl Shared {
         }
         let mut event = draft.event;
         let key = event.idempotency_key.as_deref();
-        if let Some(first) = self.repeated(&room.id, key).await? {
+        let writer = &event.source.channel_id;
+        if let Some(first) = self.repeated(&room.id, writer, key).await? {
             self.catch_up(room, first.index + 1).await;
             return Ok(first);
         }
@@ -293,7 +283,8 @@ impl Shared {
                 Err(StoreError::IndexTaken { next: length }) if attempt < COMMIT_ATTEMPTS => {
                     *next = Some(length);
                     let key = event.idempotency_key.as_deref();
-                    if let Some(first) = self.repeated(room, key).await? {
+                    let writer = &event.source.channel_id;
+                    if let Some(first) = self.repeated(room, writer, key).await? {
                         return Ok(Some(first));
                     }
                 }
@@ -321,6 +312,24 @@ impl Shared {
             self.emit(report(FrameworkEventKind::ChainDepthExceeded).data("chain_depth", depth));
         }
     }
+}
+
+/// A record of the room's own life.
+pub(super) fn record_of(
+    binding: &ChannelBinding,
+    code: &str,
+    body: String,
+    data: Value,
+) -> RoomEvent {
+    let content = Content::System {
+        body,
+        code: code.to_owned(),
+        data,
+    };
+    let event = NewEvent::new(content)
+        .kind(EventKind::System)
+        .visibility(Visibility::Internal);
+    assemble_as(event, binding, None)
 }
 
 fn mark_blocked(event: &mut RoomEvent, block: Block) {

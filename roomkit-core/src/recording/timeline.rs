@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::track::Track;
+use super::track::{LATEST, Track};
 use crate::{
     audio::BYTES_PER_SAMPLE,
     call::{Moment, Sound},
@@ -76,9 +76,13 @@ impl Timeline {
         (self.taken + block <= settled).then(|| self.take(block))
     }
 
-    /// At the end: the next block of what is left before that moment.
+    /// At the end: the next block of what is left before that moment, and of what was said before it and
+    /// is behind because it came too late for its place.
     pub(super) fn last_block(&mut self, end: Moment) -> Option<Bytes> {
-        let left = samples_in(self.time(end), self.rate).saturating_sub(self.taken);
+        let end = samples_in(self.time(end), self.rate);
+        let behind = self.caller.end().max(self.ai.end());
+        let last = behind.clamp(end, end + samples_in(LATEST, self.rate));
+        let left = last.saturating_sub(self.taken);
         let block = left.min(samples_in(BLOCK, self.rate));
         (block > 0).then(|| self.take(block))
     }

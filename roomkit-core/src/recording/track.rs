@@ -17,7 +17,7 @@ const JITTER: Duration = Duration::from_millis(60);
 const FOLLOWING: Duration = Duration::from_secs(1);
 /// Audio is recorded so late at most; what is later is left out. Transports let no more than this
 /// through at once (contract C5).
-const LATEST: Duration = Duration::from_secs(5);
+pub(super) const LATEST: Duration = Duration::from_secs(5);
 /// What is less loud than this is a pause, in dBFS.
 const QUIET: f32 = -50.0;
 
@@ -96,7 +96,8 @@ impl Track {
         self.samples.drain(..there).chain(silence)
     }
 
-    fn end(&self) -> u64 {
+    /// The place after the last sample.
+    pub(super) fn end(&self) -> u64 {
         self.start + self.samples.len() as u64
     }
 

@@ -104,7 +104,8 @@ impl NewEvent {
         self.chain_depth(depth)
     }
 
-    /// Writing it again with this key, in the same room, gives the first event back (contract R8).
+    /// Writing it again with this key, by the same channel in the same room, gives the first event back
+    /// (contract R8).
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{RoomStore, StoreError};
 use crate::{
-    id::{ParticipantId, RoomId},
+    id::{ChannelId, ParticipantId, RoomId},
     room::{Content, Room, RoomEvent, TimelineQuery, Visibility},
 };
 
@@ -44,8 +44,8 @@ struct Entry {
     events: VecDeque<RoomEvent>,
     /// About the memory of those events.
     bytes: usize,
-    /// The index of the event with a key.
-    keys: HashMap<String, u64>,
+    /// The index of the event that a channel wrote with a key.
+    keys: HashMap<(ChannelId, String), u64>,
 }
 
 impl Entry {
@@ -60,8 +60,8 @@ impl Entry {
     }
 
     fn push(&mut self, event: RoomEvent) {
-        if let Some(key) = &event.idempotency_key {
-            self.keys.entry(key.clone()).or_insert(event.index);
+        if let Some(key) = key_of(&event) {
+            self.keys.entry(key).or_insert(event.index);
         }
         self.bytes += bytes_of(&event);
         self.events.push_back(event);
@@ -75,10 +75,10 @@ impl Entry {
             };
             self.first += 1;
             self.bytes -= bytes_of(&event);
-            if let Some(key) = &event.idempotency_key
-                && self.keys.get(key) == Some(&event.index)
+            if let Some(key) = key_of(&event)
+                && self.keys.get(&key) == Some(&event.index)
             {
-                self.keys.remove(key);
+                self.keys.remove(&key);
             }
         }
     }
@@ -194,10 +194,12 @@ impl RoomStore for MemoryStore {
     async fn event_by_key(
         &self,
         room: &RoomId,
+        writer: &ChannelId,
         key: &str,
     ) -> Result<Option<RoomEvent>, StoreError> {
+        let key = (writer.clone(), key.to_owned());
         self.read(room, |entry| {
-            let index = entry.keys.get(key)?;
+            let index = entry.keys.get(&key)?;
             entry.event(*index).cloned()
         })
     }
@@ -213,6 +215,12 @@ impl RoomStore for MemoryStore {
                 .collect()
         })
     }
+}
+
+/// Whose key it is, and which.
+fn key_of(event: &RoomEvent) -> Option<(ChannelId, String)> {
+    let key = event.idempotency_key.clone()?;
+    Some((event.source.channel_id.clone(), key))
 }
 
 /// About the memory that an event takes, its key beside it included.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 pub use memory::MemoryStore;
 
 use crate::{
-    id::RoomId,
+    id::{ChannelId, RoomId},
     room::{Room, RoomEvent, TimelineQuery},
 };
 
@@ -54,9 +54,14 @@ pub trait RoomStore: Send + Sync + 'static {
     /// How many events a room's timeline has had: the index of the next.
     async fn length(&self, room: &RoomId) -> Result<u64, StoreError>;
 
-    /// The event that was written with this idempotency key (contract R8), unless it is forgotten.
-    async fn event_by_key(&self, room: &RoomId, key: &str)
-    -> Result<Option<RoomEvent>, StoreError>;
+    /// The event that this channel wrote with this idempotency key (contract R8), unless it is forgotten.
+    /// Another channel's event of that key is another.
+    async fn event_by_key(
+        &self,
+        room: &RoomId,
+        writer: &ChannelId,
+        key: &str,
+    ) -> Result<Option<RoomEvent>, StoreError>;
 
     /// A page of a room's timeline, in ascending order; see
     /// [`TimelineQuery::range`] for the indices it consists of, and

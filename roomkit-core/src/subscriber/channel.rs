@@ -96,8 +96,9 @@ impl Channel for SubscriberChannel {
         "websocket"
     }
 
-    fn on_registered(&self, kit: WeakRoomKit) {
+    fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
         *self.kit() = Some(kit);
+        Ok(())
     }
 
     /// Nothing to do: the room hands each subscription its events itself, so that a slow one costs

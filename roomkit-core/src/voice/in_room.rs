@@ -35,10 +35,10 @@ impl Channel for RealtimeVoiceChannel {
         Some(self.inner().shared.transport.name().to_owned())
     }
 
-    fn on_registered(&self, kit: WeakRoomKit) {
-        if self.inner().kit.set(kit).is_err() {
-            tracing::error!(channel_id = %self.inner().id, "a voice channel belongs to one kit only");
-        }
+    fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
+        let had_one = "a voice channel is registered once, with one kit; build a new one";
+        let kept = self.inner().kit.set(kit);
+        kept.map_err(|_| ChannelError::new(had_one))
     }
 
     /// Text of others becomes words for the AI, in every session of the room (contract R3).
@@ -90,6 +90,10 @@ impl Channel for RealtimeVoiceChannel {
         self.inner()
             .end_all(reason, |session| session.room_id() == room)
             .await;
+        if why == DetachReason::Shutdown {
+            // What hooks let through until their own end are last words, too; later the room takes none.
+            self.close().await;
+        }
     }
 
     async fn close(&self) {

@@ -16,7 +16,7 @@ use roomkit_core::{
     error::RoomError,
     framework::FrameworkEventKind,
     id::RoomId,
-    room::{Access, BindingOptions, Content, EventStatus, NewEvent, Visibility},
+    room::{Access, BindingOptions, Content, EventStatus, NewEvent, TimelineQuery, Visibility},
     subscriber::{CloseReason, RoomUpdate, SubscribeOptions, SubscriberChannel, Subscription},
 };
 use tokio::sync::Semaphore;
@@ -608,4 +608,75 @@ async fn registering_and_attaching_say_what_is_wrong() {
     assert!(kit.channel("ann").is_none());
     let mut received: Received = Recorder::build("ann").register(&kit).1;
     assert!(received.now().is_none(), "its id is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_channel_is_in_one_call_at_a_time_also_when_it_was_taken_out_while_it_was_asked() {
+    let kit = kit_with_room().await;
+    let (gate, permits) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1)));
+    let held = Arc::clone(&gate);
+    let slow = Recorder::build("slow")
+        .agreeing_with(&permits)
+        .reacting(move |_| {
+            let gate = Arc::clone(&held);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(())
+            }
+        });
+    let (_, mut received) = slow.attach(&kit, "room").await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    kit.send_event("room", "ann", "first").await.unwrap();
+    assert_eq!(received.text().await, "first");
+    let other = kit.clone();
+    let again = tokio::spawn(async move { other.attach_channel("room", "slow").await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    kit.detach_channel("room", "slow").await.unwrap();
+    permits.add_permits(2);
+    assert!(matches!(
+        soon(again).await.unwrap(),
+        Err(RoomError::NotAttached { .. })
+    ));
+    kit.attach_channel("room", "slow").await.unwrap();
+    kit.send_event("room", "ann", "second").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(received.now().is_none(), "it is still at the first");
+    gate.add_permits(1);
+    assert_eq!(received.text().await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a7_records_of_changes_are_in_the_order_of_the_changes() {
+    let kit = kit_with_room().await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    for _ in 0..500 {
+        let changes = [true, false].map(|mute| {
+            let kit = kit.clone();
+            tokio::spawn(async move {
+                if mute {
+                    kit.mute("room", "ann").await.unwrap();
+                } else {
+                    kit.unmute("room", "ann").await.unwrap();
+                }
+            })
+        });
+        for change in changes {
+            soon(change).await.unwrap();
+        }
+        let is_muted = kit.binding("room", "ann").await.unwrap().muted;
+        let last = kit
+            .timeline("room", TimelineQuery::latest(1))
+            .await
+            .unwrap();
+        let Content::System { code, .. } = &last[0].content else {
+            panic!("{last:?}");
+        };
+        let expected = if is_muted {
+            "channel_muted"
+        } else {
+            "channel_"
+        };
+        assert!(code.starts_with(expected), "{code}, muted: {is_muted}");
+        assert!(is_muted || code != "channel_muted", "{code}");
+    }
 }

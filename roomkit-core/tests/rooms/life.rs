@@ -1,6 +1,9 @@
 //! How rooms and kits end (contracts R6, S7).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
 use roomkit_core::{
     RoomKit,
@@ -384,4 +387,85 @@ async fn s7_the_kit_can_be_closed_from_within_a_delivery() {
     kit.send_event("room", "ann", "close").await.unwrap();
     while soon(reports.recv()).await.is_some() {}
     soon(kit.close()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_what_the_store_takes_while_the_kit_closes_is_still_shown() {
+    let store = Arc::new(FailingStore::default());
+    let kit = RoomKit::builder().store(Arc::clone(&store) as _).build();
+    kit.create_room("room").await.unwrap();
+    let (_, mut received) = Recorder::build("log").attach(&kit, "room").await;
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    let mut updates = kit
+        .subscribe("room", SubscribeOptions::new())
+        .await
+        .unwrap();
+    store.set(Fault::Hold);
+    let (writer, closer) = (kit.clone(), kit.clone());
+    let writing = tokio::spawn(async move { writer.send_event("room", "ann", "last").await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let closing = tokio::spawn(async move { closer.close().await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    store.release();
+    let written = soon(writing).await.unwrap().unwrap();
+    soon(closing).await.unwrap();
+    assert_eq!(received.text().await, "last");
+    let shown = RoomUpdate::Event(Arc::new(written));
+    assert_eq!(soon(updates.recv()).await, Some(shown));
+    let end = RoomUpdate::Closed(CloseReason::Shutdown);
+    assert_eq!(soon(updates.recv()).await, Some(end));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_a_channel_is_closed_after_the_events_that_were_on_their_way_to_it() {
+    let kit = kit_with_room().await;
+    let closed_after = Arc::new(Mutex::new(Vec::new()));
+    let (taken, log) = (
+        Arc::clone(&closed_after),
+        Arc::new(OnceLock::<Recorder>::new()),
+    );
+    let itself = Arc::clone(&log);
+    let slow = Recorder::build("log").reacting(move |event| {
+        let (taken, itself) = (Arc::clone(&taken), Arc::clone(&itself));
+        async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let is_closed = itself.get().unwrap().log().contains(&"closed".to_owned());
+            taken.lock().unwrap().push((event.index, is_closed));
+            Ok(())
+        }
+    });
+    let (recorder, _) = slow.register(&kit);
+    let _ = log.set(recorder);
+    let _ = Recorder::build("ann").attach(&kit, "room").await;
+    kit.attach_channel("room", "log").await.unwrap();
+    let mut written = Vec::new();
+    for number in 0..5 {
+        let event = kit.send_event("room", "ann", number.to_string()).await;
+        written.push((event.unwrap().index, false));
+    }
+    soon(kit.close()).await;
+    assert_eq!(*closed_after.lock().unwrap(), written);
+}
+
+/// Host code that panics when it is dropped.
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        panic!("it broke");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_host_code_that_hangs_and_then_panics_when_it_is_dropped_keeps_no_kit_open() {
+    let kit = kit_with_room().await;
+    let brittle = Recorder::build("brittle").when_detached(async |_, _| {
+        let _brittle = Brittle;
+        std::future::pending::<()>().await;
+    });
+    let _ = brittle.attach(&kit, "room").await;
+    let mut reports = kit.framework_events();
+    soon(kit.close()).await;
+    let failed = report(&mut reports, FrameworkEventKind::ChannelFailed).await;
+    assert_eq!(failed.data["operation"], "on_detached");
 }

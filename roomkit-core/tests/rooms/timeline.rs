@@ -138,6 +138,21 @@ async fn r8_a_key_writes_once_under_concurrency_and_per_room() {
 }
 
 #[tokio::test]
+async fn r8_the_key_of_one_writer_is_none_of_anothers() {
+    let kit = kit_with_room().await;
+    for writer in ["ann", "bob"] {
+        let _ = Recorder::build(writer).attach(&kit, "room").await;
+    }
+    let event = |text| NewEvent::text(text).idempotency_key("1");
+    kit.send_event("room", "ann", event("mine")).await.unwrap();
+    for _ in 0..2 {
+        let written = kit.send_event("room", "bob", event("his")).await.unwrap();
+        assert_eq!(written.content.as_text(), Some("his"));
+    }
+    assert_eq!(texts(&kit, "room").await, ["mine", "his"]);
+}
+
+#[tokio::test]
 async fn r8_pages_forwards_and_backwards() {
     let kit = kit_with_room().await;
     let _ = Recorder::build("ann").attach(&kit, "room").await; // index 0
@@ -455,11 +470,11 @@ proptest! {
             kit.unmute("room", "0").await.unwrap();
             kit.send_event("room", "0", "end").await.unwrap();
             let timeline = whole_timeline(&kit, "room").await;
-            let mut keys = timeline.iter().filter_map(|e| e.idempotency_key.clone()).collect::<Vec<_>>();
+            let mut keys = timeline.iter().filter_map(|e| Some((e.source.channel_id.clone(), e.idempotency_key.clone()?))).collect::<Vec<_>>();
             let count = keys.len();
             keys.sort();
             keys.dedup();
-            assert_eq!(keys.len(), count, "each key once");
+            assert_eq!(keys.len(), count, "each key of a writer once");
             for event in timeline.iter().filter(|e| e.blocked_by.is_none() && e.content.as_text().is_some()) {
                 assert_eq!(received.event().await.index, event.index);
             }

@@ -1,10 +1,13 @@
 //! Greetings and proactive delivery (contracts S9, R11), through the public API.
 
+use std::future::pending;
+
 use roomkit_core::{
     SessionOptions,
     channel::ChannelCategory,
     error::{DeliverError, RoomError},
-    provider::{HistorySupport, ProviderCommand, RealtimeVoiceProvider, Role},
+    hook::Hook,
+    provider::{HistorySupport, ProviderCommand, RealtimeVoiceProvider, Role, SessionUpdate},
     room::{Access, BindingOptions, NewEvent},
     voice::{DeliveryStrategy, HistorySeed},
 };
@@ -12,7 +15,7 @@ use roomkit_mock::{
     Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport, transport::AcceptOutcome,
 };
 
-use crate::support::{Call, DESK, House, ROOM, VOICE, settle, soon};
+use crate::support::{Call, DESK, House, Notes, ROOM, VOICE, settle, soon};
 
 fn texts(call: &Call) -> Vec<String> {
     let texts = call.ai.injected_texts().into_iter();
@@ -161,4 +164,52 @@ async fn r11_nobody_waits_for_a_call_whose_client_is_still_being_accepted() {
     settle().await;
     let given = house.provider.session(session.id()).injected_texts();
     assert_eq!(given.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_what_a_session_is_asked_while_it_ends_is_refused_at_once() {
+    let house = House::new().await;
+    house.kit.add_hook(Hook::speech_start(|_| pending()));
+    let call = house.call().await;
+    call.ai.simulate_speech_start(None);
+    settle().await;
+    let (voice, session, notes) = (&house.voice, &call.session, Notes::default());
+    let delivering = async {
+        let now = DeliveryStrategy::Immediate;
+        let refused = voice.deliver(ROOM, "hello", now).await.unwrap_err();
+        notes.add(refused.to_string());
+    };
+    let updating = async {
+        let update = SessionUpdate::default();
+        let refused = voice.update_session(session, update).await.unwrap_err();
+        notes.add(refused.to_string());
+    };
+    let looking = async {
+        settle().await;
+        // The hook keeps the end waiting, and nobody else.
+        let ended = format!("session {} has ended", session.id());
+        assert_eq!(notes.all(), [ended.clone(), ended]);
+    };
+    let ending = voice.end_session(session);
+    soon(async { tokio::join!(ending, delivering, updating, looking) }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_a_hook_that_ends_its_session_may_deliver_to_it_and_returns() {
+    let house = House::new().await;
+    let (notes, voice) = (Notes::default(), house.voice.clone());
+    let log = notes.clone();
+    house.kit.add_hook(Hook::speech_start(move |event| {
+        let (log, voice) = (log.clone(), voice.clone());
+        async move {
+            voice.end_session(&event.session).await;
+            let now = DeliveryStrategy::Immediate;
+            let delivered = voice.deliver(ROOM, "hello", now).await;
+            log.add(format!("{}", delivered.is_err()));
+        }
+    }));
+    let call = house.call().await;
+    call.ai.simulate_speech_start(None);
+    settle().await;
+    assert_eq!(notes.all(), ["true"], "it waits for nobody");
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use roomkit_core::{
-    RealtimeVoiceChannel, WeakRoomKit,
+    RealtimeVoiceChannel, RoomKit, WeakRoomKit,
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
     ephemeral::EphemeralKind,
     error::RoomError,
@@ -181,8 +181,9 @@ impl Channel for Polite {
         ChannelCategory::Intelligence
     }
 
-    fn on_registered(&self, kit: WeakRoomKit) {
+    fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
         self.kit.set(kit).unwrap();
+        Ok(())
     }
 
     async fn on_event(&self, _: Arc<RoomEvent>, _: &ChannelBinding) -> Result<(), ChannelError> {
@@ -403,4 +404,23 @@ async fn r3_what_the_client_types_is_said_in_the_room_and_answered() {
     settle().await;
     assert_eq!(call.ai.injected_texts(), [text(Role::User, "typed")]);
     assert_eq!(house.texts().await, ["typed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_channel_that_had_a_kit_is_refused_when_it_is_registered_again() {
+    let house = House::new().await;
+    let again = |refused: Result<(), RoomError>| match refused {
+        Err(RoomError::Refused { channel, reason }) => {
+            assert_eq!(channel, VOICE);
+            assert!(reason.contains("build a new one"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let other = RoomKit::new();
+    again(other.register_channel(house.voice.clone()));
+    assert!(other.channel(VOICE).is_none());
+    house.call().await;
+    soon(house.kit.unregister_channel(VOICE)).await.unwrap();
+    again(house.kit.register_channel(house.voice.clone()));
+    assert!(house.kit.channel(VOICE).is_none());
 }

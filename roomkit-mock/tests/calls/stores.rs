@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use roomkit_core::{
     RealtimeSessionState, RoomKit,
     framework::FrameworkEventKind,
-    id::RoomId,
+    id::{ChannelId, RoomId},
     provider::{HistoryItem, HistorySupport, RealtimeVoiceProvider, Role},
     room::{Room, RoomEvent, TimelineQuery},
     store::{MemoryStore, RoomStore, StoreError},
@@ -66,9 +66,10 @@ impl RoomStore for Disk {
     async fn event_by_key(
         &self,
         room: &RoomId,
+        writer: &ChannelId,
         key: &str,
     ) -> Result<Option<RoomEvent>, StoreError> {
-        self.rooms.event_by_key(room, key).await
+        self.rooms.event_by_key(room, writer, key).await
     }
 
     async fn timeline(

@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc};
 
 use async_trait::async_trait;
 use roomkit_core::{
-    RealtimeSession, SessionOptions,
+    RealtimeSession, RealtimeSessionState, SessionOptions,
     client_protocol::{ServerMessage, ToolCallStatus},
     error::SessionError,
     framework::FrameworkEventKind,
@@ -14,6 +14,7 @@ use roomkit_core::{
 };
 use roomkit_mock::{Gate, MockRealtimeProvider, MockRealtimeTransport, provider::ToolResult};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 
 use crate::support::{Call, House, Notes, ms, settle, soon};
 
@@ -640,4 +641,17 @@ async fn images_that_the_provider_does_not_take_are_refused_at_once() {
         .voice
         .inject_image(&call.session, "image/png", vec![1], None, false);
     assert!(matches!(image, Err(SessionError::Provider(_))), "{image:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_a_tool_that_runs_does_not_keep_a_kit_alive_that_everybody_dropped() {
+    let never = |_: RealtimeSession, _: String, _: Map<String, Value>| pending();
+    let house = House::with(|voice| voice.tool(Tool::new(definition("f"), never))).await;
+    let call = house.call().await;
+    call.ai.simulate_tool_call("c1", "f", "{}");
+    settle().await;
+    drop(house);
+    settle().await;
+    assert_eq!(call.session.state(), RealtimeSessionState::Ended);
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
 }

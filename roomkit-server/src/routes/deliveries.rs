@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode};
-use roomkit::{error::DeliverError, http::Rejection, voice::DeliveryStrategy};
+use roomkit::{
+    error::{DeliverError, SessionError},
+    http::Rejection,
+    voice::DeliveryStrategy,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -82,7 +86,8 @@ fn rejection(error: &DeliverError) -> Rejection {
     match error {
         DeliverError::Room(error) => room_rejection(error),
         DeliverError::Empty => Rejection::bad_request("text", "holds no words".to_owned()),
-        DeliverError::NoSession(_) => {
+        // The last call ended just now: there is nobody to try again with.
+        DeliverError::NoSession(_) | DeliverError::Session(SessionError::Ended(_)) => {
             Rejection::new(StatusCode::CONFLICT, "no_session", error.to_string())
         }
         _ => {
@@ -94,8 +99,18 @@ fn rejection(error: &DeliverError) -> Rejection {
 
 #[cfg(test)]
 mod tests {
+    use roomkit::id::SessionId;
+
     use super::*;
     use crate::config::Config;
+
+    #[test]
+    fn r11_a_call_that_has_just_ended_is_nobody_on_the_line() {
+        let session = SessionId::random();
+        let refused = rejection(&DeliverError::Session(SessionError::Ended(session)));
+        assert_eq!(refused.status(), StatusCode::CONFLICT);
+        assert_eq!(refused.code(), "no_session");
+    }
 
     #[tokio::test]
     async fn x4_a_delivery_to_a_server_that_has_closed_its_rooms_is_refused_as_that() {

@@ -25,6 +25,9 @@ impl Driver {
         }
         drop(self.client_events);
         self.mailbox.close();
+        // Who still waits for an answer to what was asked is told now that there is none: it may be a hook
+        // of this session, for which the rest waits. This waits for nobody, the mailbox being closed.
+        while self.mailbox.recv().await.is_some() {}
         for running in self.running.into_values() {
             running.stop(false);
         }

@@ -40,7 +40,8 @@ impl Driver {
             return;
         };
         let context = ToolContext {
-            kit,
+            kit: self.kit.clone(),
+            hooks: kit.hooks().clone(),
             scope: self.scope.clone(),
             session: self.session.clone(),
             agents: Arc::clone(&self.shared.agents),

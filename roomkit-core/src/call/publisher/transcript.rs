@@ -127,12 +127,16 @@ impl Publisher {
         let sent = kit
             .send_event(self.session.room_id(), self.session.channel_id(), stored)
             .await;
-        match sent {
-            // The last words of a call whose room is gone have nowhere to go, and need not.
-            Ok(_)
-            | Err(RoomError::Closed(_) | RoomError::NotFound(_) | RoomError::NotAttached { .. }) => {
+        let Err(error) = sent else {
+            return;
+        };
+        metrics::counter!("roomkit_dropped_total", "reason" => "unstored_transcript").increment(1);
+        match error {
+            // A hook took the room or the channel away, or let these words through only after their end.
+            RoomError::Closed(_) | RoomError::NotFound(_) | RoomError::NotAttached { .. } => {
+                tracing::warn!(%error, "a transcript came too late to be stored");
             }
-            Err(error) => tracing::error!(%error, "a transcript could not be stored"),
+            error => tracing::error!(%error, "a transcript could not be stored"),
         }
     }
 }

@@ -167,6 +167,23 @@ fn v2_what_is_very_late_is_kept_and_catches_up_in_the_next_pause() {
 }
 
 #[test]
+fn v4_words_that_came_in_a_burst_just_before_the_end_are_kept() {
+    for (late, least) in [(3000, 3000), (5000, 5000), (9000, 5000)] {
+        let mut tape = Tape::new();
+        tape.until(ms(9000));
+        let frames = 0..late / 20;
+        let taken = frames.filter(|_| tape.say(Side::Caller, ms(9000), ms(20), 1000));
+        let taken = taken.count() as u64 * 20;
+        assert!(taken >= least, "{taken} of {late} ms");
+        while let Some(block) = tape.timeline.last_block(ZERO + ms(9020)) {
+            tape.keep(&block);
+        }
+        let kept: u64 = runs(&tape.left).iter().map(|run| run.1).sum();
+        assert_eq!(kept, taken, "what is not kept is said to be missing");
+    }
+}
+
+#[test]
 fn v2_lateness_is_bounded() {
     let mut tape = Tape::new();
     tape.until(ms(10_000));

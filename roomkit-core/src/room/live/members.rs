@@ -55,13 +55,16 @@ impl LiveRoom {
         if state.phase != Phase::Open {
             return Err(RoomError::Closed(self.id.clone()));
         }
-        let stopped = state.take_stopped(&binding.channel_id);
-        let Some(member) = state
-            .member_mut(&binding.channel_id)
-            .filter(|member| member.stage != Stage::Leaving && member.is(channel))
+        let Some(place) = state
+            .members
+            .iter()
+            .position(|member| member.stage != Stage::Leaving && member.is(channel))
         else {
             return Err(self.not_attached(&binding.channel_id));
         };
+        // Only now that there is somebody to wait for it: it may be in a call still (contract R1).
+        let stopped = state.take_stopped(&binding.channel_id);
+        let member = &mut state.members[place];
         let was_in = std::mem::replace(&mut member.stage, Stage::Present) == Stage::Present;
         let told = was_in.then(|| Arc::clone(&member.channel));
         member.binding = Arc::clone(binding);
@@ -190,20 +193,20 @@ impl LiveRoom {
         }
     }
 
-    /// Changes a binding and calls `tell` with it, in one order for everybody. The binding before
-    /// and after; the same one twice when nothing changed.
+    /// Changes a binding and calls `tell` with it as it was and as it is, in one order for everybody. The
+    /// binding it is; `false` when nothing changed.
     pub(crate) fn change(
         &self,
         channel: &ChannelId,
         change: impl FnOnce(&mut ChannelBinding),
-        tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding),
-    ) -> Result<(Arc<ChannelBinding>, Arc<ChannelBinding>), RoomError> {
+        tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding, &Arc<ChannelBinding>),
+    ) -> Result<(Arc<ChannelBinding>, bool), RoomError> {
         let _in_order = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.binding(channel)?;
         let mut after = ChannelBinding::clone(&before);
         change(&mut after);
         if after == *before {
-            return Ok((Arc::clone(&before), before));
+            return Ok((before, false));
         }
         let after = Arc::new(after);
         let told = {
@@ -213,8 +216,8 @@ impl LiveRoom {
             member.binding = Arc::clone(&after);
             Arc::clone(&member.channel)
         };
-        tell(&told, &after);
-        Ok((before, after))
+        tell(&told, &before, &after);
+        Ok((after, true))
     }
 
     pub(super) fn not_attached(&self, channel: &ChannelId) -> RoomError {

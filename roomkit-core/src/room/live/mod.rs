@@ -3,15 +3,18 @@
 mod fan_out;
 mod members;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
 
 use super::{
-    ChannelBinding, Visibility,
+    ChannelBinding, RoomEvent, Visibility,
     lane::{HookLane, Lane, LaneContext},
 };
 use crate::{
@@ -29,6 +32,8 @@ pub(crate) struct LiveRoom {
     pub(crate) commit: tokio::sync::Mutex<Option<u64>>,
     /// Held while permissions change, so that channels learn of changes in their order.
     changes: Mutex<()>,
+    /// Records of changes that are to be written, in their order.
+    pub(crate) records: Records,
     state: Mutex<State>,
     subscribers: AtomicUsize,
     /// The same count, over all rooms of the kit.
@@ -81,6 +86,28 @@ struct Subscriber {
     options: SubscribeOptions,
 }
 
+/// A room's own events, on their way to its timeline: whoever has the turn writes all that there are, so
+/// that they get there in the order in which they were added.
+#[derive(Default)]
+pub(crate) struct Records {
+    waiting: Mutex<VecDeque<RoomEvent>>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+impl Records {
+    pub(crate) fn add(&self, record: RoomEvent) {
+        self.waiting().push_back(record);
+    }
+
+    pub(crate) fn next(&self) -> Option<RoomEvent> {
+        self.waiting().pop_front()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<RoomEvent>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A channel and its binding, as they were when asked for.
 pub(crate) type Place = (Arc<dyn Channel>, Arc<ChannelBinding>);
 
@@ -96,6 +123,7 @@ impl LiveRoom {
             id,
             commit: tokio::sync::Mutex::new(Some(length)),
             changes: Mutex::new(()),
+            records: Records::default(),
             state: Mutex::new(State {
                 phase: Phase::Open,
                 members: Vec::new(),

@@ -18,7 +18,7 @@ use roomkit_core::{
     room::{ChannelBinding, Room, RoomEvent, TimelineQuery},
     store::{MemoryStore, RoomStore, StoreError},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Waits for what must come; the limit is there only to fail.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -201,6 +201,7 @@ impl Channel for Recorder {
 #[derive(Default)]
 pub(crate) struct FailingStore {
     inner: MemoryStore,
+    released: Notify,
     mode: AtomicU8,
 }
 
@@ -213,6 +214,8 @@ pub(crate) enum Fault {
     Lie,
     /// Writes panic.
     Panic,
+    /// Each write waits until it is [released](FailingStore::release).
+    Hold,
 }
 
 impl FailingStore {
@@ -220,11 +223,17 @@ impl FailingStore {
         self.mode.store(fault as u8, Ordering::SeqCst);
     }
 
+    /// Lets go of the write that is held, or of the next.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+
     fn fault(&self) -> Fault {
         match self.mode.load(Ordering::SeqCst) {
             1 => Fault::Refuse,
             2 => Fault::Lie,
             3 => Fault::Panic,
+            4 => Fault::Hold,
             _ => Fault::None,
         }
     }
@@ -242,6 +251,10 @@ impl FailingStore {
                 failed
             }
             Fault::Panic => panic!("the disk is on fire"),
+            Fault::Hold => {
+                self.released.notified().await;
+                write.await
+            }
         }
     }
 }
@@ -279,9 +292,10 @@ impl RoomStore for FailingStore {
     async fn event_by_key(
         &self,
         room: &RoomId,
+        writer: &ChannelId,
         key: &str,
     ) -> Result<Option<RoomEvent>, StoreError> {
-        self.inner.event_by_key(room, key).await
+        self.inner.event_by_key(room, writer, key).await
     }
 
     async fn timeline(
