@@ -140,7 +140,7 @@ impl Engine {
         &self,
         id: WebRtcId,
         offer: Offer,
-        owner: Owner,
+        owner: Arc<Owner>,
         kept: Box<dyn Any + Send>,
     ) -> Result<(Arc<Peer>, String), PeerError> {
         let network = match &self.hub {

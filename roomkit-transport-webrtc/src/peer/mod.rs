@@ -96,7 +96,7 @@ pub(crate) struct Owner {
 pub(crate) struct Peer {
     pub(crate) id: WebRtcId,
     pub(crate) negotiated: Negotiated,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     connection: Arc<dyn PeerConnection>,
     network: Arc<PeerNetwork>,
     voice: Arc<TrackLocalStaticRTP>,

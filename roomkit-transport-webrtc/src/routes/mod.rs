@@ -205,13 +205,13 @@ impl Signalling {
     /// Whether what this caller says of a client is its own affair. Of a client that is not there it
     /// may speak while its credentials are valid.
     async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
-        match self.transport.shared.callers.get(id) {
-            Ok(peer) if caller.identity.is_same_client(&identity(&peer.owner)) => Ok(()),
-            Ok(_) => {
+        match self.transport.shared.callers.owner(id) {
+            Some(owner) if caller.identity.is_same_client(&identity(&owner)) => Ok(()),
+            Some(_) => {
                 let message = "webrtc_id: is another client's";
                 Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
             }
-            Err(_missing) => self.check(caller).await,
+            None => self.check(caller).await,
         }
     }
 
