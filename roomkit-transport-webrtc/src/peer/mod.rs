@@ -5,6 +5,7 @@ mod engine;
 mod events;
 #[cfg(feature = "axum")]
 mod farewell;
+mod microphone;
 mod reports;
 
 use std::{
