@@ -43,7 +43,7 @@ impl WebRtcRealtimeTransport {
     /// | `POST /webrtc/offer` | `{"sdp", "type": "offer", "webrtc_id"}` for an answer, `{"type": "ice-candidate", "candidate", "webrtc_id"}` for more ways to the client, as FastRTC's clients send them; an offer with `"restart": true` for a client that looks for a new way |
     /// | `DELETE /webrtc/offer/{webrtc_id}` | the client hangs up |
     /// | `GET /webrtc/config` | `{"ice_servers": [...]}`, the servers a client should use |
-    /// | `POST /whip` | `application/sdp` for `201`, an answer and a `Location` |
+    /// | `POST /whip` | `application/sdp` for `201`, an answer, a `Location`, and a `Link` for each server a client should use |
     /// | `PATCH`, `DELETE` at the location | more candidates, and the end |
     ///
     /// The transport tells [`on_client_connected`](Self::on_client_connected) of each client, and
