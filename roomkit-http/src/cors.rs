@@ -21,7 +21,7 @@ impl Admission {
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-            .expose_headers([header::LOCATION, header::RETRY_AFTER])
+            .expose_headers([header::LINK, header::LOCATION, header::RETRY_AFTER])
             .max_age(MAX_AGE);
         routes.layer(cors)
     }

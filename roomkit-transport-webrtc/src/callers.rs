@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    peer::Peer,
+    peer::{Owner, Peer},
     protocol::{Candidate, Candidates, Unusable, WebRtcId},
 };
 
@@ -34,10 +34,23 @@ pub(crate) struct Callers {
 
 #[derive(Default)]
 struct Inner {
-    live: HashMap<WebRtcId, Option<Arc<Peer>>>,
+    live: HashMap<WebRtcId, Caller>,
     early: HashMap<WebRtcId, Early>,
     ended: HashSet<WebRtcId>,
     ended_in_order: VecDeque<WebRtcId>,
+}
+
+enum Caller {
+    /// Its offer is being answered.
+    Opening {
+        #[cfg_attr(
+            not(feature = "axum"),
+            expect(dead_code, reason = "only requests over HTTP are compared with it")
+        )]
+        owner: Arc<Owner>,
+        has_hung_up: bool,
+    },
+    There(Arc<Peer>),
 }
 
 struct Early {
@@ -58,6 +71,13 @@ pub(crate) enum Missing {
     Ended,
 }
 
+/// Whose a candidate is.
+pub(crate) enum OfCandidate {
+    Caller(Arc<Peer>),
+    /// Who is not there yet.
+    Nobody(EarlyCandidate),
+}
+
 /// What becomes of a candidate whose offer has not been seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EarlyCandidate {
@@ -76,12 +96,14 @@ pub(crate) enum EarlyCandidate {
 
 impl Callers {
     /// Takes the id for a caller that is about to be answered. None: it is taken, or was.
-    pub(crate) fn open(self: &Arc<Self>, id: &WebRtcId) -> Option<Opening> {
+    pub(crate) fn open(self: &Arc<Self>, id: &WebRtcId, owner: Arc<Owner>) -> Option<Opening> {
         let mut inner = self.inner();
         if inner.live.contains_key(id) || inner.ended.contains(id) {
             return None;
         }
-        inner.live.insert(id.clone(), None);
+        let has_hung_up = false;
+        let opening = Caller::Opening { owner, has_hung_up };
+        inner.live.insert(id.clone(), opening);
         Some(Opening {
             callers: Arc::clone(self),
             id: id.clone(),
@@ -93,14 +115,70 @@ impl Callers {
     pub(crate) fn get(&self, id: &WebRtcId) -> Result<Arc<Peer>, Missing> {
         let inner = self.inner();
         match inner.live.get(id) {
-            Some(Some(peer)) => Ok(Arc::clone(peer)),
+            Some(Caller::There(peer)) => Ok(Arc::clone(peer)),
             None if inner.ended.contains(id) => Err(Missing::Ended),
-            Some(None) | None => Err(Missing::Unknown),
+            Some(Caller::Opening { .. }) | None => Err(Missing::Unknown),
         }
     }
 
+    /// Whose the caller of this id is, which may still be on its way in.
+    #[cfg(feature = "axum")]
+    pub(crate) fn owner(&self, id: &WebRtcId) -> Option<Arc<Owner>> {
+        match self.inner().live.get(id)? {
+            Caller::Opening { owner, .. } => Some(Arc::clone(owner)),
+            Caller::There(peer) => Some(Arc::clone(&peer.owner)),
+        }
+    }
+
+    /// The caller of this id, to be sent away. None: it was on its way in, and will not come.
+    pub(crate) fn hang_up(&self, id: &WebRtcId) -> Result<Option<Arc<Peer>>, Missing> {
+        if let Some(Caller::Opening { has_hung_up, .. }) = self.inner().live.get_mut(id) {
+            *has_hung_up = true;
+            return Ok(None);
+        }
+        self.get(id).map(Some)
+    }
+
+    /// The caller that a candidate is of, or what becomes of it until there is one. In one step: the
+    /// caller may come at any time, and takes what is kept for it then.
+    pub(crate) fn get_or_keep(
+        &self,
+        id: &WebRtcId,
+        candidate: &str,
+    ) -> Result<OfCandidate, Missing> {
+        let mut inner = self.inner();
+        if let Some(Caller::There(peer)) = inner.live.get(id) {
+            return Ok(OfCandidate::Caller(Arc::clone(peer)));
+        }
+        if !inner.live.contains_key(id) && inner.ended.contains(id) {
+            return Err(Missing::Ended);
+        }
+        Ok(OfCandidate::Nobody(inner.keep_early(id, candidate)))
+    }
+
+    /// The caller has left; its id is not given to another.
+    pub(crate) fn remove(&self, id: &WebRtcId) {
+        self.inner().remove(id);
+    }
+
+    /// Everyone who is there.
+    pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
+        let inner = self.inner();
+        let there = inner.live.values().filter_map(|caller| match caller {
+            Caller::Opening { .. } => None,
+            Caller::There(peer) => Some(Arc::clone(peer)),
+        });
+        there.collect()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
     /// Keeps a candidate until its offer comes.
-    pub(crate) fn keep_early(&self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
+    fn keep_early(&mut self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
         // The empty one says that there are no more, which is of no use either.
         let candidate = match Candidate::read(candidate) {
             Ok(candidate) => Some(candidate),
@@ -108,16 +186,14 @@ impl Callers {
             Err(_) => None,
         };
         let now = Instant::now();
-        let mut inner = self.inner();
-        inner
-            .early
+        self.early
             .retain(|_, early| now.duration_since(early.since) < EARLY_TIME);
-        if !inner.early.contains_key(id) && inner.early.len() >= MAX_EARLY_CALLERS {
+        if !self.early.contains_key(id) && self.early.len() >= MAX_EARLY_CALLERS {
             return EarlyCandidate::TooManyCallers {
                 limit: MAX_EARLY_CALLERS,
             };
         }
-        let early = inner.early.entry(id.clone()).or_insert_with(|| Early {
+        let early = self.early.entry(id.clone()).or_insert_with(|| Early {
             since: now,
             left: Candidates::new(MAX_EARLY),
             candidates: Vec::new(),
@@ -129,26 +205,15 @@ impl Callers {
         EarlyCandidate::Kept
     }
 
-    /// The caller has left; its id is not given to another.
-    pub(crate) fn remove(&self, id: &WebRtcId) {
-        let mut inner = self.inner();
-        if inner.live.remove(id).is_some() && inner.ended.insert(id.clone()) {
-            inner.ended_in_order.push_back(id.clone());
-            if inner.ended_in_order.len() > MAX_ENDED
-                && let Some(oldest) = inner.ended_in_order.pop_front()
+    fn remove(&mut self, id: &WebRtcId) {
+        if self.live.remove(id).is_some() && self.ended.insert(id.clone()) {
+            self.ended_in_order.push_back(id.clone());
+            if self.ended_in_order.len() > MAX_ENDED
+                && let Some(oldest) = self.ended_in_order.pop_front()
             {
-                inner.ended.remove(&oldest);
+                self.ended.remove(&oldest);
             }
         }
-    }
-
-    /// Everyone who is there.
-    pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
-        self.inner().live.values().flatten().cloned().collect()
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,13 +225,22 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// The caller is there. Gives the candidates that came before.
-    pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Vec<Candidate> {
+    /// The caller is there. Gives the candidates that came before; none if it has hung up since, and
+    /// is not there.
+    pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Option<Vec<Candidate>> {
         self.is_done = true;
         let mut inner = self.callers.inner();
-        inner.live.insert(self.id.clone(), Some(Arc::clone(peer)));
         let early = inner.early.remove(&self.id);
-        early.map(|early| early.candidates).unwrap_or_default()
+        if let Some(Caller::Opening {
+            has_hung_up: true, ..
+        }) = inner.live.get(&self.id)
+        {
+            inner.remove(&self.id);
+            return None;
+        }
+        let caller = Caller::There(Arc::clone(peer));
+        inner.live.insert(self.id.clone(), caller);
+        Some(early.map(|early| early.candidates).unwrap_or_default())
     }
 }
 
@@ -181,6 +255,17 @@ impl Drop for Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer;
+
+    impl Callers {
+        fn keep_early(&self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
+            self.inner().keep_early(id, candidate)
+        }
+
+        fn opened(self: &Arc<Self>, id: &WebRtcId) -> Option<Opening> {
+            self.open(id, Arc::default())
+        }
+    }
 
     const CANDIDATE: &str = "candidate:1 1 udp 1 192.0.2.1 5000 typ host";
 
@@ -188,11 +273,11 @@ mod tests {
     fn c4_an_id_is_one_callers() {
         let callers = Arc::<Callers>::default();
         let id = WebRtcId::from("a");
-        let opening = callers.open(&id).unwrap();
-        assert!(callers.open(&id).is_none());
+        let opening = callers.opened(&id).unwrap();
+        assert!(callers.opened(&id).is_none());
         drop(opening);
         assert!(
-            callers.open(&id).is_some(),
+            callers.opened(&id).is_some(),
             "a failed offer may be repeated"
         );
         assert_eq!(callers.get(&id).unwrap_err(), Missing::Unknown);
@@ -202,11 +287,44 @@ mod tests {
     fn c4_an_id_is_used_once() {
         let callers = Arc::<Callers>::default();
         let id = WebRtcId::from("a");
-        let opening = callers.open(&id).unwrap();
+        let opening = callers.opened(&id).unwrap();
         callers.remove(&id);
         drop(opening);
-        assert!(callers.open(&id).is_none());
+        assert!(callers.opened(&id).is_none());
         assert_eq!(callers.get(&id).unwrap_err(), Missing::Ended);
+    }
+
+    #[tokio::test]
+    async fn s3_who_hangs_up_while_its_offer_is_answered_is_not_there() {
+        let callers = Arc::<Callers>::default();
+        let peer = peer::tests::caller().await;
+        let id = WebRtcId::from("a");
+        let opening = callers.opened(&id).unwrap();
+        assert!(callers.hang_up(&id).unwrap().is_none());
+        assert!(opening.done(&peer).is_none());
+        assert!(callers.all().is_empty());
+        assert_eq!(callers.get(&id).unwrap_err(), Missing::Ended);
+        assert_eq!(callers.hang_up(&id).unwrap_err(), Missing::Ended);
+        assert!(callers.opened(&id).is_none(), "an id is used once");
+        peer.close().await;
+    }
+
+    #[tokio::test]
+    async fn c4_no_candidate_falls_between_the_offer_and_the_caller() {
+        let callers = Arc::<Callers>::default();
+        let peer = peer::tests::caller().await;
+        let id = WebRtcId::from("a");
+        let opening = callers.opened(&id).unwrap();
+        let whose = callers.get_or_keep(&id, CANDIDATE).unwrap();
+        assert!(matches!(whose, OfCandidate::Nobody(EarlyCandidate::Kept)));
+        assert_eq!(opening.done(&peer).unwrap().len(), 1);
+        let whose = callers.get_or_keep(&id, CANDIDATE).unwrap();
+        assert!(matches!(whose, OfCandidate::Caller(_)));
+        callers.remove(&id);
+        let ended = callers.get_or_keep(&id, CANDIDATE).err();
+        assert_eq!(ended, Some(Missing::Ended));
+        assert!(callers.inner().early.is_empty());
+        peer.close().await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use roomkit_core::{audio::check_client_rate, error::ConfigError};
+use rtc::ice::url::{ProtoType, SchemeType, Url};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ pub struct WebRtcTransportConfig {
     /// behind a NAT that forwards the port one to one: `IP`, or `IP:PORT` (`[IPv6]:PORT`) where the
     /// port outside is another one.
     pub announce: Vec<String>,
-    /// STUN and TURN servers this server asks for addresses of its own. With a TURN server each
+    /// STUN and TURN servers this server asks for addresses of its own, over UDP. With a TURN server each
     /// caller has a port of its own, because a relay knows its users by their port.
     pub ice_servers: Vec<IceServer>,
     /// STUN and TURN servers that callers are told to use, at `GET {path}/webrtc/config`.
@@ -113,7 +114,10 @@ fn password<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
 
 impl IceServer {
     pub(crate) fn is_relay(&self) -> bool {
-        self.urls.iter().any(|url| url.starts_with("turn"))
+        self.urls
+            .iter()
+            .filter_map(|url| Url::parse_url(url).ok())
+            .any(|url| matches!(url.scheme, SchemeType::Turn | SchemeType::Turns))
     }
 }
 
@@ -166,12 +170,12 @@ impl WebRtcTransportConfig {
             );
             return Err(ConfigError::field("disconnect_timeout_ms", problem));
         }
-        for (field, servers) in [
-            ("ice_servers", &self.ice_servers),
-            ("client_ice_servers", &self.client_ice_servers),
-        ] {
-            check_servers(field, servers)?;
-        }
+        check_servers("ice_servers", Asker::Server, &self.ice_servers)?;
+        check_servers(
+            "client_ice_servers",
+            Asker::Client,
+            &self.client_ice_servers,
+        )?;
         self.announced().map(drop)
     }
 
@@ -216,19 +220,45 @@ impl WebRtcTransportConfig {
     }
 }
 
-fn check_servers(field: &str, servers: &[IceServer]) -> Result<(), ConfigError> {
+/// Who is to ask a STUN or TURN server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// By the WebRTC library, which leaves out what it cannot ask.
+    Server,
+    Client,
+}
+
+fn check_servers(field: &str, asker: Asker, servers: &[IceServer]) -> Result<(), ConfigError> {
     for server in servers {
+        if [&server.username, &server.credential]
+            .iter()
+            .any(|it| it.contains(char::is_control))
+        {
+            let problem =
+                "`username` or `credential` has a control character, such as a line break";
+            return Err(ConfigError::field(field, problem));
+        }
         if server.urls.is_empty() {
             return Err(ConfigError::field(field, "a server without `urls`"));
         }
         for url in &server.urls {
-            let scheme = url.split(':').next().unwrap_or_default();
-            let is_relay = ["turn", "turns"].contains(&scheme);
-            if !is_relay && !["stun", "stuns"].contains(&scheme) {
+            let read = Url::parse_url(url)
+                .ok()
+                .filter(|read| !read.host.is_empty());
+            let Some(read) = read.filter(|_| !url.contains(char::is_control)) else {
                 let problem =
                     format!("`{url}` is no server; write `stun:HOST[:PORT]` or `turn:HOST[:PORT]`");
                 return Err(ConfigError::field(field, problem));
+            };
+            let is_udp = !read.is_secure() && read.proto == ProtoType::Udp;
+            if asker == Asker::Server && !is_udp {
+                let problem = format!(
+                    "`{url}` is not asked over UDP, and this server asks none otherwise; write `stun:HOST[:PORT]` or \
+                     `turn:HOST[:PORT]`, and this one into `client_ice_servers` if clients are to use it"
+                );
+                return Err(ConfigError::field(field, problem));
             }
+            let is_relay = matches!(read.scheme, SchemeType::Turn | SchemeType::Turns);
             if is_relay && (server.username.is_empty() || server.credential.is_empty()) {
                 let problem = format!("`{url}` needs `username` and `credential`");
                 return Err(ConfigError::field(field, problem));
@@ -272,6 +302,46 @@ mod tests {
         let typo = serde_json::from_value::<WebRtcTransportConfig>(json!({"lead": 1}));
         assert!(typo.unwrap_err().to_string().contains("`lead`"));
         WebRtcTransportConfig::default().check().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_asked_is_refused() {
+        let with = |field: &str, url: &str| {
+            let server = json!({"urls": [url], "username": "u", "credential": "c"});
+            let config = json!({field: [server]});
+            let config: WebRtcTransportConfig = serde_json::from_value(config).unwrap();
+            config.check().map_err(|error| error.to_string())
+        };
+        for url in [
+            "stun:a",
+            "stun:192.0.2.1:3478",
+            "turn:[2001:db8::1]:3479",
+            "turn:a?transport=udp",
+        ] {
+            with("ice_servers", url).unwrap();
+            with("client_ice_servers", url).unwrap();
+        }
+        for url in ["stuns:a", "turns:a:443", "turn:a?transport=tcp"] {
+            let error = with("ice_servers", url).unwrap_err();
+            assert!(error.starts_with("ice_servers: "), "{error}");
+            assert!(error.contains(&format!("`{url}`")), "{error}");
+            with("client_ice_servers", url).unwrap();
+        }
+        for url in [
+            "stun:",
+            "stun:a?transport=udp",
+            "turn://a",
+            "turn:a?transport=sctp",
+            "turn:a:99999",
+            "stun",
+            "",
+            "stun:a\n",
+        ] {
+            for field in ["ice_servers", "client_ice_servers"] {
+                let error = with(field, url).unwrap_err();
+                assert!(error.starts_with(field), "{url}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use webrtc::peer_connection::RTCSessionDescription;
 
 use crate::{
     audio::{Codec, Inbound, RtpIn},
@@ -18,7 +19,10 @@ pub fn signalling(input: &[u8]) {
         bytes: 64 * 1024,
         candidates: 64,
     };
-    let _ = Offer::read(&text, limits);
+    if let Ok(offer) = Offer::read(&text, limits) {
+        // What is an offer for us goes to the library as it is then.
+        let _ = RTCSessionDescription::offer(offer.sdp);
+    }
     for line in text.lines() {
         let _ = Candidate::read(line);
     }
@@ -52,6 +56,7 @@ pub fn audio(input: &[u8]) {
         (Codec::Opus, 24_000),
         (Codec::Opus, 16_000),
         (Codec::Pcmu, 8_000),
+        (Codec::Pcma, 8_000),
     ] {
         let Ok(mut inbound) = Inbound::new(codec, rate) else {
             continue;

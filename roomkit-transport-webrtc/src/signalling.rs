@@ -8,7 +8,7 @@ use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
 use crate::{
-    callers::{EarlyCandidate, Missing},
+    callers::{EarlyCandidate, Missing, OfCandidate},
     life::{self, OnConnected},
     peer::{CandidateError, Owner, PeerError},
     protocol::{BadOffer, Offer, WebRtcId},
@@ -217,16 +217,20 @@ impl WebRtcRealtimeTransport {
     ) -> Result<String, SignallingError> {
         let shared = &self.shared;
         let id = client.id;
-        let opening = shared.callers.open(&id);
+        let owner = Arc::new(client.owner);
+        let opening = shared.callers.open(&id, Arc::clone(&owner));
         let opening = opening.ok_or(SignallingError::AlreadyExists)?;
         let engine = &shared.engine;
-        let answered = engine.answer(id, offer, client.owner, client.kept).await;
+        let answered = engine.answer(id, offer, owner, client.kept).await;
         let (peer, answer) = answered.inspect_err(|error| {
             if let PeerError::Here(problem) = error {
                 tracing::error!(problem, "an offer could not be answered");
             }
         })?;
-        let early = opening.done(&peer);
+        let Some(early) = opening.done(&peer) else {
+            peer.close().await;
+            return Err(SignallingError::Ended);
+        };
         tokio::spawn(life::accompany(
             Arc::clone(&peer),
             Arc::clone(&shared.callers),
@@ -255,15 +259,15 @@ impl WebRtcRealtimeTransport {
         id: &WebRtcId,
         candidate: &str,
     ) -> Result<bool, SignallingError> {
-        match self.shared.callers.get(id) {
-            Ok(peer) => match peer.add_candidate(candidate).await {
+        match self.shared.callers.get_or_keep(id, candidate)? {
+            OfCandidate::Caller(peer) => match peer.add_candidate(candidate).await {
                 Ok(()) => Ok(true),
                 Err(CandidateError::Malformed) => Err(SignallingError::InvalidCandidate),
                 Err(CandidateError::TooMany) => Err(SignallingError::TooManyCandidates {
                     limit: self.shared.config.max_candidates,
                 }),
             },
-            Err(Missing::Unknown) => match self.shared.callers.keep_early(id, candidate) {
+            OfCandidate::Nobody(early) => match early {
                 EarlyCandidate::Kept => Ok(false),
                 EarlyCandidate::Malformed => Err(SignallingError::InvalidCandidate),
                 EarlyCandidate::TooMany { limit } => {
@@ -273,13 +277,15 @@ impl WebRtcRealtimeTransport {
                     Err(SignallingError::TooManyEarlyClients { limit })
                 }
             },
-            Err(Missing::Ended) => Err(SignallingError::Ended),
         }
     }
 
-    /// Ends a client's connection, and its session with it.
+    /// Ends a client's connection, and its session with it. An offer of its that is being answered
+    /// is refused as [`Ended`](SignallingError::Ended) then.
     pub async fn hang_up(&self, id: &WebRtcId) -> Result<(), SignallingError> {
-        self.shared.callers.get(id)?.hang_up().await;
+        if let Some(peer) = self.shared.callers.hang_up(id)? {
+            peer.hang_up().await;
+        }
         Ok(())
     }
 

@@ -59,7 +59,7 @@ pub(crate) struct InboundCounts {
     pub(crate) late: u64,
     /// Packets that came twice.
     pub(crate) duplicate: u64,
-    /// Packets that were too long or are not what the codec says.
+    /// Packets that were too long, are not what the codec says, or are of another one.
     pub(crate) undecodable: u64,
     /// Pieces of up to 20 ms where nothing was sent or nothing arrived.
     pub(crate) filled: u64,
@@ -136,7 +136,23 @@ impl Inbound {
             // Its number counts, its audio is missing.
             packet.payload = Bytes::new();
         }
-        match self.order.push(packet, now) {
+        let arrival = self.order.push(packet, now);
+        self.count(arrival);
+    }
+
+    /// Takes the number of a packet that is none of the codec's: there is no audio in it, and none is
+    /// missing.
+    pub(crate) fn leave_out(&mut self, sequence: u16, now: Instant) {
+        let now = self.advance(now);
+        self.counts.received += 1;
+        self.counts.undecodable += 1;
+        if let Some(arrival) = self.order.leave_out(sequence, now) {
+            self.count(arrival);
+        }
+    }
+
+    fn count(&mut self, arrival: Arrival) {
+        match arrival {
             Arrival::Accepted | Arrival::Doubted(0) => {}
             Arrival::Duplicate => self.counts.duplicate += 1,
             Arrival::Late => self.counts.late += 1,

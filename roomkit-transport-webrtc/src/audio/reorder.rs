@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::RtpIn;
@@ -134,6 +135,21 @@ impl Reorder {
             },
         );
         Arrival::Accepted
+    }
+
+    /// Takes the number of a packet that is no part of the stream's audio, whose timestamp may be of
+    /// another clock. None: the number is of no use.
+    pub(super) fn leave_out(&mut self, sequence: u16, now: Instant) -> Option<Arrival> {
+        let next = self.next?;
+        if sequence.wrapping_sub(next.sequence) >= FREE_PACKETS {
+            return None;
+        }
+        let packet = RtpIn {
+            sequence,
+            timestamp: next.timestamp,
+            payload: Bytes::new(),
+        };
+        Some(self.push(packet, now))
     }
 
     /// The next packet, when it is there or those before it have been waited for.

@@ -191,8 +191,8 @@ impl Events {
         };
         if packet.header.payload_type != self.link.peer.negotiated.payload_type {
             // Comfort noise, tones: nothing that was agreed on.
-            self.ready
-                .push_back(ClientEvent::Dropped(DropReason::Undecodable));
+            let sequence = packet.header.sequence_number;
+            self.inbound.leave_out(sequence, Instant::now());
             return;
         }
         let packet = RtpIn {

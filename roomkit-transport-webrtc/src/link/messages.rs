@@ -6,6 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use roomkit_core::transport::TransportError;
 use tokio::time::Instant;
 use webrtc::{data_channel::DataChannel, error::Error};
@@ -28,10 +32,37 @@ pub(super) struct Messages {
 #[derive(Default)]
 struct State {
     channel: Option<Arc<dyn DataChannel>>,
-    waiting: VecDeque<String>,
+    /// What is being sent stays at the front until it is taken.
+    waiting: VecDeque<Arc<str>>,
+    /// Both halves of the link may be sending, and each may be dropped meanwhile: they wait for the
+    /// same attempt, so that nothing is overtaken and nothing is lost with one of them.
+    attempt: Option<Attempt>,
     bytes: usize,
     any_sent: bool,
     retry_at: Option<Instant>,
+}
+
+/// The first message on its way to the channel.
+type Attempt = Shared<BoxFuture<'static, Attempted>>;
+
+/// What became of it.
+#[derive(Clone)]
+enum Attempted {
+    Taken,
+    /// A channel of ours is not open before the caller has answered, over as many round trips as
+    /// SCTP takes; and one that is full is not taken from.
+    Later,
+    Failed(String),
+}
+
+impl From<Result<(), Error>> for Attempted {
+    fn from(sent: Result<(), Error>) -> Self {
+        match sent {
+            Ok(()) => Self::Taken,
+            Err(Error::ErrSendBufferFull | Error::ErrDataChannelNotOpen) => Self::Later,
+            Err(error) => Self::Failed(error.to_string()),
+        }
+    }
 }
 
 impl Messages {
@@ -45,7 +76,10 @@ impl Messages {
 
     /// The channel is open.
     pub(super) fn open(&self, channel: Arc<dyn DataChannel>) {
-        self.state().channel = Some(channel);
+        let mut state = self.state();
+        state.channel = Some(channel);
+        // It was for the channel before.
+        state.attempt = None;
     }
 
     /// Sends a message, or queues it. Never waits for the caller: its voice goes the same way.
@@ -53,47 +87,47 @@ impl Messages {
         if !self.has_channel {
             return Ok(());
         }
-        {
-            let mut state = self.state();
-            state.bytes += message.len();
-            state.waiting.push_back(message);
-            if state.bytes > MAX_WAITING_BYTES {
-                let problem = "it does not take its messages";
-                return Err(TransportError::Disconnected(problem.into()));
-            }
-        }
+        self.state().queue(message)?;
         self.send_waiting().await
     }
 
     /// Sends what waits, as far as it can be sent.
     pub(super) async fn send_waiting(&self) -> Result<(), TransportError> {
+        let Some(channel) = self.state().channel.clone() else {
+            return Ok(());
+        };
+        self.send_by(|message| {
+            let channel = Arc::clone(&channel);
+            async move { channel.try_send_text(&message).await.into() }.boxed()
+        })
+        .await
+    }
+
+    async fn send_by(
+        &self,
+        begin: impl Fn(Arc<str>) -> BoxFuture<'static, Attempted>,
+    ) -> Result<(), TransportError> {
+        self.state().retry_at = None;
         loop {
-            let (channel, message) = {
-                let mut state = self.state();
-                state.retry_at = None;
-                let Some(channel) = state.channel.clone() else {
-                    return Ok(());
-                };
-                let Some(message) = state.waiting.pop_front() else {
-                    return Ok(());
-                };
-                (channel, message)
+            let attempt = self.state().attempt(&begin);
+            let Some(attempt) = attempt else {
+                return Ok(());
             };
-            let sent = channel.try_send_text(&message).await;
+            let attempted = attempt.clone().await;
             let mut state = self.state();
-            match sent {
-                Ok(()) => {
-                    state.bytes -= message.len();
-                    state.any_sent = true;
-                }
-                // A channel of ours is not open before the caller has answered, over as many round
-                // trips as SCTP takes.
-                Err(Error::ErrSendBufferFull | Error::ErrDataChannelNotOpen) => {
-                    state.waiting.push_front(message);
+            let is_first_to_know = state
+                .attempt
+                .take_if(|present| present.ptr_eq(&attempt))
+                .is_some();
+            match attempted {
+                // The other half has seen to it.
+                _ if !is_first_to_know => {}
+                Attempted::Taken => state.is_taken(),
+                Attempted::Later => {
                     state.retry_at = Some(Instant::now() + RETRY);
                     return Ok(());
                 }
-                Err(error) => return Err(TransportError::Disconnected(error.to_string())),
+                Attempted::Failed(problem) => return Err(TransportError::Disconnected(problem)),
             }
         }
     }
@@ -122,5 +156,142 @@ impl Messages {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn queue(&mut self, message: String) -> Result<(), TransportError> {
+        self.bytes += message.len();
+        self.waiting.push_back(message.into());
+        if self.bytes > MAX_WAITING_BYTES {
+            let problem = "it does not take its messages";
+            return Err(TransportError::Disconnected(problem.into()));
+        }
+        Ok(())
+    }
+
+    /// The attempt there is, or one with the first message; none when nothing waits.
+    fn attempt(
+        &mut self,
+        begin: impl FnOnce(Arc<str>) -> BoxFuture<'static, Attempted>,
+    ) -> Option<Attempt> {
+        let first = self.waiting.front()?;
+        let attempt = self
+            .attempt
+            .get_or_insert_with(|| begin(Arc::clone(first)).shared());
+        Some(attempt.clone())
+    }
+
+    fn is_taken(&mut self) {
+        if let Some(message) = self.waiting.pop_front() {
+            self.bytes -= message.len();
+        }
+        self.any_sent = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A channel that takes messages only as it is let.
+    #[derive(Clone)]
+    struct Slow {
+        open: Arc<Semaphore>,
+        taken: Arc<Mutex<Vec<String>>>,
+        is_full: bool,
+    }
+
+    impl Slow {
+        fn new() -> Self {
+            Self {
+                open: Arc::new(Semaphore::new(0)),
+                taken: Arc::default(),
+                is_full: false,
+            }
+        }
+
+        fn taking(&self) -> impl Fn(Arc<str>) -> BoxFuture<'static, Attempted> + use<> {
+            let channel = self.clone();
+            move |message| {
+                let channel = channel.clone();
+                async move {
+                    channel.open.acquire().await.unwrap().forget();
+                    if channel.is_full {
+                        return Attempted::Later;
+                    }
+                    channel.taken.lock().unwrap().push(message.to_string());
+                    Attempted::Taken
+                }
+                .boxed()
+            }
+        }
+
+        fn taken(&self) -> Vec<String> {
+            self.taken.lock().unwrap().clone()
+        }
+    }
+
+    fn queue(messages: &Messages, text: &str) {
+        messages.state().queue(text.into()).unwrap();
+    }
+
+    async fn is_pending(future: impl Future) -> bool {
+        let mut future = pin!(future);
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn c1_of_two_who_send_none_overtakes_the_other() {
+        let (messages, channel) = (Messages::new(true), Slow::new());
+        queue(&messages, "first");
+        let mut one = pin!(messages.send_by(channel.taking()));
+        assert!(is_pending(one.as_mut()).await);
+        queue(&messages, "second");
+        let mut other = pin!(messages.send_by(channel.taking()));
+        assert!(is_pending(other.as_mut()).await);
+        channel.open.add_permits(2);
+        // The one that came first is not asked again until the other is done.
+        other.await.unwrap();
+        assert_eq!(channel.taken(), ["first", "second"]);
+        one.await.unwrap();
+        assert_eq!(channel.taken(), ["first", "second"]);
+        assert_eq!(messages.state().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn c1_who_stops_sending_takes_no_message_along() {
+        let (messages, channel) = (Messages::new(true), Slow::new());
+        queue(&messages, "first");
+        assert!(is_pending(messages.send_by(channel.taking())).await);
+        channel.open.add_permits(2);
+        queue(&messages, "second");
+        messages.send_by(channel.taking()).await.unwrap();
+        assert_eq!(channel.taken(), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn c1_a_channel_that_is_full_changes_no_order() {
+        let (messages, mut channel) = (Messages::new(true), Slow::new());
+        channel.is_full = true;
+        queue(&messages, "first");
+        let mut one = pin!(messages.send_by(channel.taking()));
+        assert!(is_pending(one.as_mut()).await);
+        queue(&messages, "second");
+        let mut other = pin!(messages.send_by(channel.taking()));
+        assert!(is_pending(other.as_mut()).await);
+        channel.open.add_permits(2);
+        other.await.unwrap();
+        one.await.unwrap();
+        assert!(messages.retry_at().is_some());
+        channel.is_full = false;
+        channel.open.add_permits(2);
+        messages.send_by(channel.taking()).await.unwrap();
+        assert_eq!(channel.taken(), ["first", "second"]);
+        assert_eq!(messages.retry_at(), None);
     }
 }

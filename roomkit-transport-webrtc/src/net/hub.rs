@@ -18,6 +18,7 @@ use tokio::{net::UdpSocket, task::AbortHandle};
 use super::{
     port::{Port, lost},
     routes::{PeerKey, Routes},
+    streams::Streams,
     way::{Path, Way},
 };
 
@@ -82,6 +83,7 @@ impl Hub {
     pub(super) fn open_port(
         self: &Arc<Self>,
         key: PeerKey,
+        streams: Arc<Streams>,
         ip: IpAddr,
     ) -> io::Result<(Arc<Port>, SocketAddr)> {
         self.open_sockets()?;
@@ -90,7 +92,7 @@ impl Hub {
         let address = self.bound[place].address;
         let mut routes = self.routes();
         let way = routes.way(key);
-        let port = Port::new(key, (place, address), way, Arc::downgrade(self));
+        let port = Port::new(key, (place, address), way, streams, Arc::downgrade(self));
         routes.add_port(key, place, Arc::clone(&port));
         Ok((port, address))
     }
@@ -280,7 +282,7 @@ mod tests {
         let hub = hub(0).unwrap();
         let address = hub.addresses().next().unwrap();
         let key = hub.key();
-        hub.open_port(key, address.ip()).unwrap();
+        hub.open_port(key, Arc::default(), address.ip()).unwrap();
         hub.remove(key);
         let readers: Vec<AbortHandle> = hub.readers.lock().unwrap().clone();
         assert_eq!(readers.len(), 2);

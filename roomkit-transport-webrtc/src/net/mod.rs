@@ -5,6 +5,7 @@ mod hub;
 mod port;
 mod routes;
 mod runtime;
+mod streams;
 mod way;
 
 pub(crate) use address::{Announced, local_addresses};

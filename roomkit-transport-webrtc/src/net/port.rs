@@ -14,7 +14,12 @@ use futures_util::task::AtomicWaker;
 use metrics::counter;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
-use super::{hub::Hub, routes::PeerKey, way::Way};
+use super::{
+    hub::Hub,
+    routes::PeerKey,
+    streams::{self, Streams},
+    way::Way,
+};
 
 /// How many datagrams wait for a caller's task; what is beyond is lost, as in a full network.
 const MAX_WAITING: usize = 256;
@@ -26,6 +31,7 @@ pub(super) struct Port {
     place: usize,
     local: SocketAddr,
     way: Arc<Way>,
+    streams: Arc<Streams>,
     /// Nothing: an end of nothing.
     hub: Weak<Hub>,
     waiting: Mutex<VecDeque<(SocketAddr, Bytes)>>,
@@ -37,6 +43,7 @@ impl Port {
         key: PeerKey,
         (place, local): (usize, SocketAddr),
         way: Arc<Way>,
+        streams: Arc<Streams>,
         hub: Weak<Hub>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -44,6 +51,7 @@ impl Port {
             place,
             local,
             way,
+            streams,
             hub,
             waiting: Mutex::default(),
             reader: AtomicWaker::new(),
@@ -53,7 +61,13 @@ impl Port {
     /// An end of nothing, to try the table with.
     pub(super) fn unconnected(key: PeerKey) -> Arc<Self> {
         let nowhere = SocketAddr::from(([0; 4], 0));
-        Self::new(key, (0, nowhere), Arc::default(), Weak::new())
+        Self::new(
+            key,
+            (0, nowhere),
+            Arc::default(),
+            Arc::default(),
+            Weak::new(),
+        )
     }
 
     #[cfg(test)]
@@ -63,6 +77,10 @@ impl Port {
 
     /// Hands a datagram to the caller.
     pub(super) fn deliver(&self, from: SocketAddr, datagram: &[u8]) {
+        if !self.streams.admit(datagram) {
+            lost(streams::TOO_MANY);
+            return;
+        }
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() >= MAX_WAITING {

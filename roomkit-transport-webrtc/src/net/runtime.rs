@@ -15,12 +15,17 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
-use super::{hub::Hub, routes::PeerKey};
+use super::{
+    hub::Hub,
+    routes::PeerKey,
+    streams::{Guarded, Streams},
+};
 
 /// The network of one caller.
 pub(crate) struct PeerNetwork {
     /// None: sockets of the caller's own.
     shared: Option<(Arc<Hub>, PeerKey)>,
+    streams: Arc<Streams>,
     /// The addresses of the library's own sockets, and those they stand for.
     stand_ins: Mutex<Vec<(SocketAddr, SocketAddr)>>,
 }
@@ -40,6 +45,7 @@ impl PeerNetwork {
     fn new(shared: Option<(Arc<Hub>, PeerKey)>) -> Arc<Self> {
         Arc::new(Self {
             shared,
+            streams: Arc::default(),
             stand_ins: Mutex::default(),
         })
     }
@@ -88,10 +94,11 @@ impl Runtime for PeerNetwork {
     /// address: the socket is closed here, and the caller's end of the shared one takes its place.
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let Some((hub, key)) = &self.shared else {
-            return TokioRuntime.wrap_udp_socket(socket);
+            let socket = TokioRuntime.wrap_udp_socket(socket)?;
+            return Ok(Guarded::new(socket, Arc::clone(&self.streams)));
         };
         let stand_in = socket.local_addr()?;
-        let (port, real) = hub.open_port(*key, stand_in.ip())?;
+        let (port, real) = hub.open_port(*key, Arc::clone(&self.streams), stand_in.ip())?;
         self.stand_ins
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

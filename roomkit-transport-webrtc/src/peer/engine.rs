@@ -41,6 +41,7 @@ use super::{
     Ice, Negotiated, Owner, Peer,
     early::Early,
     events::Watched,
+    microphone::Microphone,
     reports::{LatestReport, ReportReader},
 };
 use crate::{
@@ -77,6 +78,10 @@ const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
 /// Where reports are read; as nothing in the chain changes them, one place is as good as another.
 const READER_SLOT: Slot = Slot::Custom(10_500);
+
+/// Where the caller's microphone gets its id: behind what reports to the caller, which knows it by the
+/// one it sends.
+const MICROPHONE_SLOT: Slot = Slot::Custom(10_600);
 
 /// Makes callers, with what all of them share.
 pub(crate) struct Engine {
@@ -140,7 +145,7 @@ impl Engine {
         &self,
         id: WebRtcId,
         offer: Offer,
-        owner: Owner,
+        owner: Arc<Owner>,
         kept: Box<dyn Any + Send>,
     ) -> Result<(Arc<Peer>, String), PeerError> {
         let network = match &self.hub {
@@ -299,7 +304,9 @@ impl Engine {
             .with_ice_servers(self.ice_servers.clone())
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
-        let interceptors = configure_rtcp_reports(Registry::new()).with(READER_SLOT, reader);
+        let interceptors = configure_rtcp_reports(Registry::new())
+            .with(READER_SLOT, reader)
+            .with(MICROPHONE_SLOT, Microphone::new(offer.payload_type));
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(media)

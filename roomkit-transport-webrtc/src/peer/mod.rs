@@ -5,6 +5,7 @@ mod engine;
 mod events;
 #[cfg(feature = "axum")]
 mod farewell;
+mod microphone;
 mod reports;
 
 use std::{
@@ -96,7 +97,7 @@ pub(crate) struct Owner {
 pub(crate) struct Peer {
     pub(crate) id: WebRtcId,
     pub(crate) negotiated: Negotiated,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     connection: Arc<dyn PeerConnection>,
     network: Arc<PeerNetwork>,
     voice: Arc<TrackLocalStaticRTP>,

@@ -45,7 +45,7 @@ pub(crate) async fn caller() -> Arc<Peer> {
     };
     let engine = Engine::new(&config).unwrap();
     let offer = Offer::read(OFFER, LIMITS).unwrap();
-    let answered = engine.answer(WebRtcId::random(), offer, Owner::default(), Box::new(()));
+    let answered = engine.answer(WebRtcId::random(), offer, Arc::default(), Box::new(()));
     answered.await.unwrap().0
 }
 

@@ -43,7 +43,7 @@ impl WebRtcRealtimeTransport {
     /// | `POST /webrtc/offer` | `{"sdp", "type": "offer", "webrtc_id"}` for an answer, `{"type": "ice-candidate", "candidate", "webrtc_id"}` for more ways to the client, as FastRTC's clients send them; an offer with `"restart": true` for a client that looks for a new way |
     /// | `DELETE /webrtc/offer/{webrtc_id}` | the client hangs up |
     /// | `GET /webrtc/config` | `{"ice_servers": [...]}`, the servers a client should use |
-    /// | `POST /whip` | `application/sdp` for `201`, an answer and a `Location` |
+    /// | `POST /whip` | `application/sdp` for `201`, an answer, a `Location`, and a `Link` for each server a client should use |
     /// | `PATCH`, `DELETE` at the location | more candidates, and the end |
     ///
     /// The transport tells [`on_client_connected`](Self::on_client_connected) of each client, and
@@ -205,13 +205,13 @@ impl Signalling {
     /// Whether what this caller says of a client is its own affair. Of a client that is not there it
     /// may speak while its credentials are valid.
     async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
-        match self.transport.shared.callers.get(id) {
-            Ok(peer) if caller.identity.is_same_client(&identity(&peer.owner)) => Ok(()),
-            Ok(_) => {
+        match self.transport.shared.callers.owner(id) {
+            Some(owner) if caller.identity.is_same_client(&identity(&owner)) => Ok(()),
+            Some(_) => {
                 let message = "webrtc_id: is another client's";
                 Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
             }
-            Err(_missing) => self.check(caller).await,
+            None => self.check(caller).await,
         }
     }
 

@@ -7,11 +7,12 @@ use axum::{
     extract::{OriginalUri, Path, State as AxumState},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Request as HttpRequest, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, header};
 use roomkit_http::Rejection;
 
 use super::{Signalling, rejection};
 use crate::{
+    config::IceServer,
     protocol::{WebRtcId, candidates_of_fragment, ufrag_of_fragment},
     signalling::SignallingError,
 };
@@ -32,7 +33,13 @@ pub(super) async fn post(
                 (header::CONTENT_TYPE, OFFER.to_owned()),
                 (header::LOCATION, location),
             ];
-            (StatusCode::CREATED, headers, answer).into_response()
+            let mut response = (StatusCode::CREATED, headers, answer).into_response();
+            let servers = &signalling.transport.shared.config.client_ice_servers;
+            let links = servers.iter().flat_map(links);
+            response
+                .headers_mut()
+                .extend(links.map(|link| (header::LINK, link)));
+            response
         }
         Err(rejection) => rejection.into_response(),
     }
@@ -97,6 +104,26 @@ impl Signalling {
         }
         Ok(())
     }
+}
+
+/// How a client is told to use a server (RFC 9725, section 4.6).
+fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> {
+    let credentials = if server.username.is_empty() {
+        String::new()
+    } else {
+        let (username, credential) = (quoted(&server.username), quoted(&server.credential));
+        format!("; username={username}; credential={credential}; credential-type=\"password\"")
+    };
+    server.urls.iter().filter_map(move |url| {
+        let link = format!("<{url}>; rel=\"ice-server\"{credentials}");
+        // The settings have been checked: there is nothing in it that a header cannot have.
+        HeaderValue::from_bytes(link.as_bytes()).ok()
+    })
+}
+
+/// A quoted string (RFC 9110, section 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn expect(headers: &HeaderMap, content_type: &'static str) -> Result<(), Rejection> {

@@ -281,6 +281,21 @@ async fn c4_a_signalling_of_the_hosts_own() {
 }
 
 #[tokio::test]
+async fn s3_who_hangs_up_while_its_offer_is_answered_is_gone() {
+    let transport = transport(config());
+    let client = Client::new(Kind::default()).await;
+    let id = WebRtcId::from(client.id.as_str());
+    let kept = Arc::new(());
+    let offer = ClientOffer::new(id.clone(), client.offer.clone()).keep(Arc::clone(&kept));
+    // In this order: the answer is under way when the end comes.
+    let (answer, hung_up) = tokio::join!(transport.answer(offer), transport.hang_up(&id));
+    assert_eq!(hung_up, Ok(()));
+    assert_eq!(answer, Err(SignallingError::Ended));
+    assert_eq!(transport.clients(), 0);
+    assert_eq!(Arc::strong_count(&kept), 1, "what counts it is let go");
+}
+
+#[tokio::test]
 async fn the_transport_is_found_by_name() {
     let config = json!({"interfaces": ["127.0.0.1"], "udp_port": 0});
     let mountable = (routes("webrtc").unwrap().build)(config).unwrap();

@@ -334,6 +334,29 @@ async fn x5_what_is_sent_again_is_heard_once() {
 }
 
 #[tokio::test]
+async fn x5_a_client_has_so_many_streams() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let ai = MockRealtimeProvider::new();
+    let server = Server::start(&ai).await;
+    let (mut client, proxy) = call_through_a_proxy(&server).await;
+    let ai = ai.wait_for_connect().await;
+    talks(&mut client, &ai).await;
+    // By the way that the client has proven to be its own, an SSRC in each packet.
+    let client_side = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for ssrc in 0..200_u32 {
+        let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 1];
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend([7; 40]);
+        client_side.send_to(&packet, proxy.address).unwrap();
+    }
+    let lost = |why| counters.get("roomkit_webrtc_datagrams_lost_total", why);
+    until(|| lost("too_many_streams") >= 100).await;
+    talks(&mut client, &ai).await;
+    client.close().await;
+}
+
+#[tokio::test]
 async fn x5_whatever_comes_to_the_port() {
     let counters = Counters::default();
     let _counting = counters.here();

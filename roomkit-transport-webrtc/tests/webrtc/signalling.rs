@@ -199,7 +199,7 @@ async fn c4_clients_are_told_their_ice_servers() {
     config.client_ice_servers = vec![IceServer {
         urls: vec!["turn:turn.example.com".into()],
         username: "ann".into(),
-        credential: "secret".into(),
+        credential: "sec\"ret".into(),
     }];
     let server = server_with(config, tokens()).await;
     let answer = server.http.send("GET", "/webrtc/config", "", "").await;
@@ -207,9 +207,16 @@ async fn c4_clients_are_told_their_ice_servers() {
     let http = server.http.with_header("Authorization: Bearer ann");
     let answer = http.send("GET", "/webrtc/config", "", "").await;
     let server = json!({
-        "urls": ["turn:turn.example.com"], "username": "ann", "credential": "secret",
+        "urls": ["turn:turn.example.com"], "username": "ann", "credential": "sec\"ret",
     });
     assert_eq!(answer.json(), json!({"ice_servers": [server]}));
+    let client = Client::new(Kind::default()).await;
+    let answer = http
+        .send("POST", "/whip", "application/sdp", &client.offer)
+        .await;
+    assert_eq!(answer.status, 201);
+    let link = r#"<turn:turn.example.com>; rel="ice-server"; username="ann"; credential="sec\"ret"; credential-type="password""#;
+    assert_eq!(answer.header("link"), Some(link));
 }
 
 #[tokio::test]

@@ -116,6 +116,50 @@ fn a_packet_in_order_is_audio_at_once() {
 }
 
 #[test]
+fn what_is_of_another_codec_is_no_loss() {
+    let packets = vowel_packets(60, 0);
+    let expected = undisturbed(&packets);
+    let mut line = Line::new();
+    // A tone of five packets in the middle, which have numbers of the same sequence.
+    for (packet, number) in packets.iter().zip(0_u16..) {
+        let mut packet = packet.clone();
+        if number >= 30 {
+            packet.sequence = packet.sequence.wrapping_add(5);
+        }
+        line.push(&packet, 20 * u64::from(number));
+        if number == 29 {
+            for tone in 1..=5 {
+                let at = line.start + ms(580 + 3 * u64::from(tone));
+                let sequence = packet.sequence.wrapping_add(tone);
+                line.inbound.leave_out(sequence, at);
+            }
+            line.drain(598);
+        }
+    }
+    assert!(line.heard == expected);
+    let counts = line.inbound.counts();
+    assert_eq!((counts.received, counts.undecodable), (65, 5));
+    assert_eq!((counts.lost, counts.late, counts.concealed), (0, 0, 0));
+}
+
+#[test]
+fn what_is_of_another_codec_begins_nothing() {
+    let packets = vowel_packets(60, 0);
+    let expected = undisturbed(&packets);
+    let mut line = Line::new();
+    let before = packets[0].sequence.wrapping_sub(1);
+    line.inbound.leave_out(before, line.start);
+    for (packet, number) in packets.iter().zip(0..) {
+        line.push(packet, 20 * number);
+        // Long over, or never to come.
+        let far = packet.sequence.wrapping_add(30_000);
+        line.inbound.leave_out(far, line.start + ms(20 * number));
+    }
+    assert!(line.heard == expected);
+    assert_eq!(line.inbound.counts().lost, 0);
+}
+
+#[test]
 fn out_of_order_and_twice_sounds_the_same() {
     let mut shuffled = vowel_packets(60, 0);
     let expected = undisturbed(&shuffled);
