@@ -139,12 +139,15 @@ impl Config {
     }
 }
 
-/// serde's words on a value that has no place there, without the value: it may be a secret where a table
-/// belongs (contract X1). Its kind stays, such as `string`.
+/// serde's words on a value that has no place there. Where a table, a list or a text belongs they leave out the
+/// value, which may be a secret (contract X1), and its kind stays, such as `string`.
 fn without_value(message: &str) -> String {
     for problem in ["invalid type: ", "invalid value: "] {
         if let Some((before, rest)) = message.split_once(problem)
             && let Some((value, expected)) = rest.rsplit_once(", expected ")
+            && ["struct ", "a map", "a sequence", "a string"]
+                .iter()
+                .any(|kind| expected.starts_with(kind))
         {
             let kind = value.split(['"', '`', '\'']).next().unwrap_or_default();
             let kind = kind.trim_end();
