@@ -83,7 +83,9 @@ impl Admission {
     /// Decides on a request for a session, which needs [`Scope::Call`]. `peer` is where its bytes come
     /// from, see [`peer_address`].
     ///
-    /// The place is taken before the hook runs, so that a flood of strangers is bounded as well.
+    /// The place is taken before the hook runs, so no more than there are places wait for this answer of
+    /// it. [`recognize`](Self::recognize) and [`check`](Self::check), which roomkit's transports ask first, take
+    /// none: how many strangers it hears at a time the HTTP server bounds, by its connections.
     pub async fn admit(
         &self,
         parts: &Parts,

@@ -38,9 +38,11 @@ use crate::{
 #[async_trait]
 pub trait SessionHost: Send + Sync + 'static {
     /// Whether there would be room for such a client, asked while it can still be told over HTTP.
-    /// The answer is no promise: by the time the client is connected, another may have taken it.
-    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
-        let _ = request;
+    /// The answer is no promise: by the time the client is connected, another may have taken it. What
+    /// [`start`](Self::start) would refuse for ever, such as an unfit id, belongs here too: nothing has
+    /// used up the client's credential yet. `request` is [bound](Identity::bind) to the identity.
+    async fn check(&self, request: &AuthRequest, identity: &Identity) -> Result<(), Rejection> {
+        let _ = (request, identity);
         Ok(())
     }
 

@@ -129,11 +129,32 @@ impl Config {
 
     /// Reads the text of a file; the error says what is wrong, and in which line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| match error.span() {
-            Some(span) => format!("line {}: {}", line(text, span.start), error.message()),
-            None => error.message().to_owned(),
+        toml::from_str(text).map_err(|error| {
+            let problem = without_value(error.message());
+            match error.span() {
+                Some(span) => format!("line {}: {problem}", line(text, span.start)),
+                None => problem,
+            }
         })
     }
+}
+
+/// serde's words on a value that has no place there. Where a table, a list or a text belongs they leave out the
+/// value, which may be a secret (contract X1), and its kind stays, such as `string`.
+fn without_value(message: &str) -> String {
+    for problem in ["invalid type: ", "invalid value: "] {
+        if let Some((before, rest)) = message.split_once(problem)
+            && let Some((value, expected)) = rest.rsplit_once(", expected ")
+            && ["struct ", "a map", "a sequence", "a string"]
+                .iter()
+                .any(|kind| expected.starts_with(kind))
+        {
+            let kind = value.split(['"', '`', '\'']).next().unwrap_or_default();
+            let kind = kind.trim_end();
+            return format!("{before}{problem}{kind}, expected {expected}");
+        }
+    }
+    message.to_owned()
 }
 
 fn line(text: &str, offset: usize) -> usize {

@@ -8,7 +8,7 @@ use metrics::counter;
 use roomkit::{
     RealtimeSession,
     error::{RoomError, StartError, TransportError},
-    http::{AuthRequest, Rejection, SessionHost, StartRequest, is_id},
+    http::{AuthRequest, Identity, Rejection, SessionHost, StartRequest, is_id},
     id::{ChannelId, ParticipantId, RoomId},
     room::{RoomOptions, RoomStatus},
     transport::Connection,
@@ -82,10 +82,17 @@ impl Host {
         }
     }
 
-    /// Turns a caller down whose room is closed, or for whom one would have to be made when no more may
+    /// Turns a caller down whose room or name can be none, whose room is closed, or for whom one would have to be made when no more may
     /// be: in all, if none can make way, or by this client. Two who come at once may both get past
     /// this; the second is then refused when its room is to be made.
-    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
+    async fn check(&self, request: &AuthRequest, identity: &Identity) -> Result<(), Rejection> {
+        let is_own = identity.participant.is_none();
+        for (field, is_callers) in [("room", true), ("participant", is_own)] {
+            let id = request.query(field).filter(|_| is_callers);
+            if id.is_some_and(|id| !is_usable_id(id)) {
+                return Err(Rejection::bad_request(field, USABLE_ID));
+            }
+        }
         let App {
             kit,
             makers,
@@ -261,8 +268,8 @@ pub(crate) struct TransportHost {
 
 #[async_trait]
 impl SessionHost for TransportHost {
-    async fn check(&self, request: &AuthRequest) -> Result<(), Rejection> {
-        self.host.check(request).await
+    async fn check(&self, request: &AuthRequest, identity: &Identity) -> Result<(), Rejection> {
+        self.host.check(request, identity).await
     }
 
     async fn start(&self, mut request: StartRequest) -> Result<RealtimeSession, StartError> {
@@ -317,7 +324,7 @@ mod tests {
     use futures_util::{FutureExt, poll};
     use roomkit::{
         framework::FrameworkEventKind,
-        http::{Identity, StartFailure, StartFailureKind},
+        http::{StartFailure, StartFailureKind},
         mock::Counters,
     };
     use tokio::task::yield_now;

@@ -71,11 +71,12 @@ impl AudioEncoding {
 
 impl WebSocketTransportConfig {
     /// The largest message read from the wire, in bytes. A larger one ends the connection with
-    /// close code 1009 before it is read; between the frame limit and this one there is room for
-    /// frames that are merely dropped.
+    /// close code 1009 before it is read; between the other limits and this one there is room for
+    /// frames and messages that are merely dropped.
     pub fn max_wire_bytes(&self) -> usize {
         let audio = self.max_audio_frame_bytes.saturating_mul(2);
-        audio.max(self.max_message_bytes).max(64 * 1024)
+        let message = self.max_message_bytes.saturating_mul(2);
+        audio.max(message).max(64 * 1024)
     }
 
     /// Settings for a tungstenite socket that is to become a session: its defaults would take
@@ -162,5 +163,20 @@ mod tests {
             WebSocketTransportConfig::default().max_wire_bytes(),
             512 * 1024
         );
+    }
+
+    #[test]
+    fn c5_what_is_a_little_too_long_is_read_and_dropped() {
+        for (max_audio_frame_bytes, max_message_bytes) in
+            [(16 * 1024, 64 * 1024), (256 * 1024, 512 * 1024), (1, 1)]
+        {
+            let config = WebSocketTransportConfig {
+                max_audio_frame_bytes,
+                max_message_bytes,
+                ..WebSocketTransportConfig::default()
+            };
+            assert!(config.max_wire_bytes() >= 2 * max_message_bytes);
+            assert!(config.max_wire_bytes() >= 2 * max_audio_frame_bytes);
+        }
     }
 }

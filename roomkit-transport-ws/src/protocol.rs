@@ -76,7 +76,7 @@ impl Decoder {
     /// Reads a text frame; `None` when there is nothing to say about it.
     pub fn text(&mut self, text: &str, now: Instant) -> Option<ClientEvent> {
         match self.limits.read(text) {
-            Ok(ClientMessage::Audio(data)) => self.base64(data, now),
+            Ok(ClientMessage::Audio(data)) => self.base64(&data, now),
             Ok(ClientMessage::Event(event)) => Some(event),
             Ok(_) => None,
             Err(reason) => Some(ClientEvent::Dropped(reason)),

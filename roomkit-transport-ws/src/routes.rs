@@ -15,8 +15,8 @@ use roomkit_core::{
     registry::{self, inventory},
 };
 use roomkit_http::{
-    Admitted, AuthRequest, MountContext, MountableTransport, Rejection, SessionHost, StartFailure,
-    StartFailureKind, StartRequest, TransportRoutes, peer_address,
+    Admitted, AuthRequest, MountContext, MountableTransport, Rejection, Scope, SessionHost,
+    StartFailure, StartFailureKind, StartRequest, TransportRoutes, peer_address,
 };
 
 use crate::{
@@ -96,11 +96,12 @@ impl Mount {
         let admission = &self.context.admission;
         // While nobody is taken nobody is asked who he is.
         admission.ready().map_err(Rejection::counted)?;
-        let identity = admission.recognize(parts, peer).await?;
+        // A token that is no good would be found out in the end; who shows one is told nothing else.
+        let identity = admission.check(parts, peer, Scope::Call).await?;
         let mut request = AuthRequest::new(parts, peer);
         identity.bind(&mut request)?;
         Wishes::read(&request)?;
-        self.context.host.check(&request).await?;
+        self.context.host.check(&request, &identity).await?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
             .await
             .map_err(|error| {

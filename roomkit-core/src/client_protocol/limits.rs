@@ -110,7 +110,10 @@ mod tests {
             format!(r#"{{"type":"audio","data":"{data}"}}"#),
             format!(r#"{{"data":"{data}","type":"audio"}}"#),
         ] {
-            assert_eq!(LIMITS.read(&audio), Ok(ClientMessage::Audio(&data)));
+            assert_eq!(
+                LIMITS.read(&audio),
+                Ok(ClientMessage::Audio(data.as_str().into()))
+            );
         }
     }
 

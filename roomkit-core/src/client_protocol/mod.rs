@@ -4,7 +4,7 @@
 
 mod limits;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 pub use limits::MessageLimits;
 use serde::{Deserialize, Serialize};
@@ -205,8 +205,9 @@ pub enum ToolCallStatus {
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientMessage<'a> {
-    /// `{"type":"audio","data":"<base64 PCM16>"}`: the base64 text, still encoded.
-    Audio(&'a str),
+    /// `{"type":"audio","data":"<base64 PCM16>"}`: the base64 text, still encoded. It is borrowed unless
+    /// the client has escaped some of it, as JSON allows for every character.
+    Audio(Cow<'a, str>),
     /// Any other known message.
     Event(ClientEvent),
     /// A type this version does not know; to be ignored.
@@ -229,6 +230,12 @@ struct Head<'a> {
 #[derive(Deserialize)]
 struct Kind {
     r#type: String,
+}
+
+/// Audio of which something is escaped.
+#[derive(Deserialize)]
+struct Escaped {
+    data: String,
 }
 
 /// How long the id of a ping may be, as JSON.
@@ -260,13 +267,13 @@ enum Control {
 impl<'a> ClientMessage<'a> {
     /// Reads one text message of the client protocol.
     pub fn parse(text: &'a str) -> Result<Self, BadMessage> {
-        // The audio path: two borrowed strings and nothing else. A `data` that needs unescaping
-        // cannot be borrowed, and is no base64 either.
+        // The audio path: two borrowed strings and nothing else. What needs unescaping cannot be
+        // borrowed, and is read below: some clients write the `/` and `+` of base64 as `\/` and `\u002B`.
         if let Ok(head) = serde_json::from_str::<Head<'a>>(text)
             && head.r#type == "audio"
         {
             return match head.data {
-                Some(data) => Ok(Self::Audio(data)),
+                Some(data) => Ok(Self::Audio(data.into())),
                 None => Err(BadMessage("audio: `data` is missing".into())),
             };
         }
@@ -275,8 +282,12 @@ impl<'a> ClientMessage<'a> {
         if !KNOWN.contains(&kind.r#type.as_str()) {
             return Ok(Self::Unknown);
         }
-        let control = serde_json::from_str::<Control>(text)
-            .map_err(|error| BadMessage(format!("{}: {error}", kind.r#type)))?;
+        let bad = |error| BadMessage(format!("{}: {error}", kind.r#type));
+        if kind.r#type == "audio" {
+            let escaped = serde_json::from_str::<Escaped>(text).map_err(bad)?;
+            return Ok(Self::Audio(escaped.data.into()));
+        }
+        let control = serde_json::from_str::<Control>(text).map_err(bad)?;
         Ok(Self::Event(match control {
             Control::Text { text } => ClientEvent::Text(text),
             Control::Interrupt {} => ClientEvent::Interrupt,

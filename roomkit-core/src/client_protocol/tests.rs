@@ -61,11 +61,11 @@ fn c5_what_a_pong_repeats_is_short() {
 fn c1_client_messages() {
     assert_eq!(
         parsed(r#"{"type":"audio","data":"AAA="}"#),
-        ClientMessage::Audio("AAA=")
+        ClientMessage::Audio("AAA=".into())
     );
     assert_eq!(
         parsed(r#"{"data":"AAA=","x":[1,{}],"type":"audio"}"#),
-        ClientMessage::Audio("AAA=")
+        ClientMessage::Audio("AAA=".into())
     );
     for (text, event) in [
         (
@@ -95,6 +95,18 @@ fn c1_client_messages() {
         parsed(r#"{"type":"dance","data":7}"#),
         ClientMessage::Unknown
     );
+}
+
+#[test]
+fn c1_audio_may_be_escaped() {
+    for text in [
+        r#"{"type":"audio","data":"A+B\/"}"#,
+        r#"{"type":"audio","data":"A\u002BB/"}"#,
+        r#"{"type":"audio","data":"A\u002bB\/"}"#,
+        r#"{"data":"\u0041+B/","type":"\u0061udio"}"#,
+    ] {
+        assert_eq!(parsed(text), ClientMessage::Audio("A+B/".into()), "{text}");
+    }
 }
 
 #[test]

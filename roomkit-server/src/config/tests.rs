@@ -5,6 +5,30 @@ fn parsed(text: &str) -> Result<Config, toml::de::Error> {
 }
 
 #[test]
+fn x1_a_value_in_the_place_of_a_table_is_not_shown() {
+    for (text, kind) in [
+        ("auth = 'hunter2'", "string"),
+        (
+            "tls = \"-----BEGIN PRIVATE KEY-----\\nhunter2, expected \\\"\"",
+            "string",
+        ),
+        ("otel = 'https://user:hunter2@host'", "string"),
+        ("[auth]\njwt = 'hunter2'", "string"),
+        ("agents = 'hunter2'", "string"),
+        ("recording = 4711", "integer"),
+        ("log = 4711", "integer"),
+    ] {
+        let problem = Config::parse(text).unwrap_err();
+        assert!(
+            !problem.contains("hunter2") && !problem.contains("4711"),
+            "{problem}"
+        );
+        let says = problem.starts_with("line ") && problem.contains(kind);
+        assert!(says && problem.contains("expected "), "{problem}");
+    }
+}
+
+#[test]
 fn a_whole_file() {
     let config = parsed(
         r#"

@@ -2,7 +2,7 @@
 //!
 //! Text frames of JSON: `{"type":"event","event":…}` for what is written to the timeline, in its
 //! order; `{"type":"ephemeral","event":…}` for what is shown at this moment only; and at the end
-//! `{"type":"closed","reason":…}`. What a dashboard sends is not read.
+//! `{"type":"closed","reason":…}`. What a dashboard sends is thrown away.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -25,7 +25,8 @@ use roomkit::{
     subscriber::{CloseReason, RoomUpdate, SubscribeOptions, Subscription},
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite;
 
 use super::input::{Client, Fields, RoomPath, Visitor, Watch};
 use crate::{app::App, error::room_rejection, keys::Pass};
@@ -34,6 +35,11 @@ use crate::{app::App, error::room_rejection, keys::Pass};
 const QUEUE: usize = 512;
 /// How long a dashboard may take for one message before it is cut off.
 const SEND_TIME: Duration = Duration::from_secs(10);
+/// How long closing may take, the dashboard's answer included.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
+/// How long one that said too much may read why: with bytes of its unread, closing at once would reset the
+/// connection and take the close frame along.
+const TOO_BIG_LINGER: Duration = Duration::from_secs(1);
 /// How often a dashboard is asked whether it is there; after two questions without a sign of life
 /// it is not.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -47,6 +53,7 @@ mod close_code {
     pub(super) const NORMAL: u16 = 1000;
     pub(super) const GOING_AWAY: u16 = 1001;
     pub(super) const POLICY: u16 = 1008;
+    pub(super) const TOO_BIG: u16 = 1009;
     pub(super) const INTERNAL: u16 = 1011;
     pub(super) const TRY_AGAIN: u16 = 1013;
 }
@@ -155,12 +162,26 @@ enum Shown<'a> {
 enum End {
     /// The client is gone, or takes nothing: there is nobody to tell.
     Gone,
+    /// The client closes the socket.
+    Left,
+    /// The client says more than is read.
+    TooBig,
     /// The room's side ended it.
     Closed(CloseReason),
     /// The token it came by was taken away.
     Revoked,
     /// The past could not be read.
     Failed(RoomError),
+}
+
+impl End {
+    /// What reading met.
+    fn of(error: axum::Error) -> Self {
+        match error.into_inner().downcast_ref() {
+            Some(tungstenite::Error::Capacity(_)) => Self::TooBig,
+            _ => Self::Gone,
+        }
+    }
 }
 
 impl From<RoomError> for End {
@@ -245,7 +266,9 @@ impl Dashboard {
                     None => return End::Closed(CloseReason::Shutdown),
                 },
                 message = self.socket.recv() => match message {
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
+                    Some(Ok(Message::Close(_))) => return End::Left,
+                    Some(Err(error)) => return End::of(error),
+                    None => return End::Gone,
                     Some(Ok(_)) => {
                         unanswered = 0;
                         Ok(())
@@ -293,6 +316,9 @@ impl Dashboard {
     async fn close(mut self, end: End) {
         let (reason, code) = match end {
             End::Gone => return,
+            // The library has the answer ready; it goes out as more is read.
+            End::Left => return self.part().await,
+            End::TooBig => ("message_too_long", close_code::TOO_BIG),
             End::Closed(reason @ CloseReason::TooSlow) => (reason.as_str(), close_code::TRY_AGAIN),
             End::Closed(reason @ CloseReason::Shutdown) => {
                 (reason.as_str(), close_code::GOING_AWAY)
@@ -307,11 +333,22 @@ impl Dashboard {
                 ("failed", close_code::INTERNAL)
             }
         };
-        if self.send(&Shown::Closed { reason }).await.is_ok() {
-            let reason = reason.into();
-            let _ = self
-                .deliver(Message::Close(Some(CloseFrame { code, reason })))
-                .await;
+        let told = self.send(&Shown::Closed { reason }).await;
+        let reason = reason.into();
+        let frame = Message::Close(Some(CloseFrame { code, reason }));
+        if told.is_err() || self.deliver(frame).await.is_err() {
+            return;
         }
+        if code == close_code::TOO_BIG {
+            sleep(TOO_BIG_LINGER).await;
+        } else {
+            self.part().await;
+        }
+    }
+
+    /// Reads until the other side has closed as well.
+    async fn part(&mut self) {
+        let closing = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        let _ = timeout(CLOSE_TIME, closing).await;
     }
 }

@@ -227,8 +227,19 @@ async fn x5_a_dashboard_that_says_too_much_is_let_go() {
     let (_caller, _) = server.session("?room=lobby").await;
     let mut dashboard = server.dashboard("lobby", "").await;
     dashboard.send_text(&"x".repeat(100_000)).await;
-    while dashboard.next().await.is_some() {}
+    dashboard.until("closed").await;
+    assert_eq!(dashboard.next().await, None);
+    assert_eq!(dashboard.close_code, Some(1009));
     assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_dashboard_that_is_left_is_answered() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let mut dashboard = server.dashboard("lobby", "").await;
+    dashboard.close().await;
+    assert!(dashboard.ends_cleanly().await);
 }
 
 #[tokio::test]

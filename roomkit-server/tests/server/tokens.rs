@@ -216,6 +216,8 @@ async fn x2_who_is_told_to_try_again_can_with_the_same_token() {
     for (query, status, code) in [
         ("?audio=mp3", 400, "bad_request"),
         ("?input_rate=1", 400, "bad_request"),
+        ("?room=a%2Fb", 400, "bad_request"),
+        ("?room=lobby&participant=a%2Fb", 400, "bad_request"),
         ("?room=other", 503, "too_many_rooms"),
         ("", 503, "too_many_rooms"),
     ] {
@@ -228,6 +230,9 @@ async fn x2_who_is_told_to_try_again_can_with_the_same_token() {
     let path = "/rtc/webrtc/offer?room=lobby";
     let refused = ask(&server, &token, "POST", path, &no_audio).await;
     assert_eq!(refused.status, 400, "{}", refused.body);
+    let path = "/rtc/webrtc/offer?room=a%2Fb";
+    let refused = ask(&server, &token, "POST", path, &offer("x", "a", false)).await;
+    assert!(refused.status == 400 && refused.body.contains("room: "));
     let mut caller = call(&server, &token, "?room=lobby").await.ok().unwrap();
     caller.until("session_started").await;
     let again = refused_call(&server, &token, "?room=lobby").await;
@@ -246,6 +251,10 @@ async fn x2_who_calls_into_a_closed_room_is_told_before_the_token_is_used() {
     assert_eq!(refused, (409, "room_closed".into()));
     let elsewhere = call(&server, &token, "?room=open").await;
     elsewhere.unwrap().until("session_started").await;
+    // Whose token is no good is told that, whatever room it asks for.
+    let expired = signed("old", 0);
+    let refused = refused_call(&server, &expired, "?room=shut").await;
+    assert_eq!(refused, (401, "token_expired".into()));
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ impl Signalling {
         caller.identity.bind(&mut request)?;
         Wishes::read(&request)?;
         if let Some(host) = &self.host {
-            host.check(&request).await?;
+            host.check(&request, &caller.identity).await?;
         }
         let read = self.transport.read(&id, &sdp);
         let read = read.map_err(|error| rejection(&error))?;

@@ -259,13 +259,13 @@ async fn x2_only_who_begins_a_session_uses_a_credential_up() {
     let asked = || std::mem::take(&mut *asked.lock().unwrap());
 
     assert_eq!(refused(server, "?audio=mp3", &[]).await.0, 400);
-    assert_eq!(asked(), [Purpose::Existing]);
+    assert_eq!(asked(), [Purpose::Other]);
     let request = format!("GET /ws HTTP/1.1\r\nHost: {server}\r\n\r\n");
     assert!((400..500).contains(&plain(server, &request).await.0));
-    assert_eq!(asked(), [Purpose::Existing]);
+    assert_eq!(asked(), [Purpose::Other]);
     let (mut client, _) = connect(server, "", &[]).await;
     assert_eq!(json(&mut client).await["type"], "session_started");
-    assert_eq!(asked(), [Purpose::Existing, Purpose::Session]);
+    assert_eq!(asked(), [Purpose::Other, Purpose::Session]);
     assert_eq!(refused(server, "", &[]).await.2["code"], "full");
     admission.drain();
     assert_eq!(refused(server, "", &[]).await.2["code"], "draining");

@@ -276,6 +276,17 @@ impl Socket {
         soon(self.frames.close(None)).await.unwrap();
     }
 
+    /// Whether the other side closes as well before the connection ends.
+    pub(crate) async fn ends_cleanly(&mut self) -> bool {
+        loop {
+            match soon(self.frames.next()).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+    }
+
     /// Speaks for 600 ms and is silent for 700, in frames of 20 ms.
     pub(crate) async fn speak(&mut self) {
         for frame in 0..65 {
