@@ -412,34 +412,35 @@ impl Words {
         item_id: Option<&ItemId>,
         chain_depth: u32,
     ) -> Option<&mut Answer> {
-        if self.told.is_settled(Role::Assistant, item_id) {
-            return None;
-        }
+        // Each piece of audio asks for its answer, and one that is being said is not settled.
         let known = self.answers.iter().position(|answer| {
             answer.connection == self.connection
                 && answer.item_id.as_ref() == item_id
                 && (item_id.is_some() || answer.stage == Stage::Open)
         });
-        let place = known.unwrap_or_else(|| {
-            if self.answers.len() == ANSWERS {
-                self.settle_oldest();
-            }
-            self.serial += 1;
-            let is_cut = self.interrupted == Some(self.responses);
-            self.answers.push_back(Answer {
-                serial: self.serial,
-                connection: self.connection,
-                response: self.responses,
-                item_id: item_id.cloned(),
-                began: at,
-                text: String::new(),
-                audio: Duration::ZERO,
-                chain_depth,
-                stage: Stage::Open,
-                cut: is_cut.then_some(Duration::ZERO),
-            });
-            self.answers.len() - 1
+        if let Some(place) = known {
+            return self.answers.get_mut(place);
+        }
+        if self.told.is_settled(Role::Assistant, item_id) {
+            return None;
+        }
+        if self.answers.len() == ANSWERS {
+            self.settle_oldest();
+        }
+        self.serial += 1;
+        let is_cut = self.interrupted == Some(self.responses);
+        self.answers.push_back(Answer {
+            serial: self.serial,
+            connection: self.connection,
+            response: self.responses,
+            item_id: item_id.cloned(),
+            began: at,
+            text: String::new(),
+            audio: Duration::ZERO,
+            chain_depth,
+            stage: Stage::Open,
+            cut: is_cut.then_some(Duration::ZERO),
         });
-        self.answers.get_mut(place)
+        self.answers.back_mut()
     }
 }
