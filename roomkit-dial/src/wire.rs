@@ -4,7 +4,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use base64::{
-    DecodeError, Engine,
+    DecodeError, DecodeSliceError, Engine,
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
@@ -119,8 +119,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// # Errors
 /// When it is no base64.
 pub fn decode_base64(encoded: &str) -> Result<Vec<u8>, DecodeError> {
-    let decoded = BASE64.decode(encoded);
-    decoded.or_else(|error| BASE64_URL.decode(encoded).map_err(|_| error))
+    let decoded = decode_exactly(&BASE64, encoded);
+    decoded.or_else(|error| decode_exactly(&BASE64_URL, encoded).map_err(|_| error))
+}
+
+/// A vector without spare room, which becomes `Bytes` as it is.
+fn decode_exactly(engine: &GeneralPurpose, encoded: &str) -> Result<Vec<u8>, DecodeError> {
+    let digits = encoded.trim_end_matches('=').len();
+    let mut bytes = vec![0; digits / 4 * 3 + digits % 4 * 3 / 4];
+    match engine.decode_slice(encoded, &mut bytes) {
+        Ok(length) => {
+            bytes.truncate(length);
+            Ok(bytes)
+        }
+        Err(DecodeSliceError::DecodeError(error)) => Err(error),
+        // Not if the reckoning above is right.
+        Err(DecodeSliceError::OutputSliceTooSmall) => engine.decode(encoded),
+    }
 }
 
 /// The vendor sent something that is of no use: the event to tell, which is counted for this provider.

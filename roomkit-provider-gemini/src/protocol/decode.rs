@@ -83,7 +83,15 @@ impl Decoder {
     /// A frame that is no message of this protocol becomes a [`ProviderEvent::Error`] of kind
     /// [`Protocol`](roomkit_core::provider::ProviderErrorKind::Protocol), without its content.
     pub fn decode(&mut self, frame: &[u8], events: &mut VecDeque<ProviderEvent>) {
-        match serde_json::from_slice(frame) {
+        self.read(serde_json::from_slice(frame), events);
+    }
+
+    fn read(
+        &mut self,
+        message: serde_json::Result<ServerMessage<'_>>,
+        events: &mut VecDeque<ProviderEvent>,
+    ) {
+        match message {
             Ok(message) => self.dispatch(&message, events),
             Err(error) => events.push_back(malformed("a frame", &place_of(&error))),
         }
@@ -130,8 +138,8 @@ impl Decoder {
             self.resumption(update, events);
         }
         self.speech(
-            message.voice_activity.as_ref(),
-            message.vad_signal.as_ref(),
+            message.voice_activity.as_deref(),
+            message.vad_signal.as_deref(),
             events,
         );
         let mut usage = message
@@ -224,7 +232,7 @@ impl Decoder {
         }
         if !self.turns.is_stale() {
             self.answer(
-                content.output_transcription.as_ref(),
+                content.output_transcription.as_deref(),
                 content.model_turn.as_ref(),
                 events,
             );
@@ -326,7 +334,8 @@ impl Decoder {
 
 impl roomkit_dial::Decode for Decoder {
     fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>) {
-        Self::decode(self, frame.as_bytes(), events);
+        // Whether it is UTF-8 has been looked at.
+        self.read(serde_json::from_str(frame), events);
     }
 
     fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {

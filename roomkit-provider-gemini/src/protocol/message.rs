@@ -20,8 +20,8 @@ macro_rules! messages {
         #[derive(Debug, Default)]
         pub(super) struct $name<'a> {
             $(pub(super) $field: Option<$kind>,)*
-            /// How many fields are unknown, and the first of them.
-            pub(super) unknown: Unknown,
+            /// What of it is unknown.
+            pub(super) unknown: Option<Box<Unknown>>,
             _frame: PhantomData<&'a str>,
         }
 
@@ -46,7 +46,7 @@ macro_rules! messages {
                                 $($wire => message.$field = map.next_value()?,)*
                                 name => {
                                     if true $($(&& name != $known)+)? {
-                                        message.unknown.note(name);
+                                        message.unknown.get_or_insert_default().note(name);
                                     }
                                     map.next_value::<IgnoredAny>()?;
                                 }
@@ -65,6 +65,7 @@ macro_rules! messages {
 /// Fields that are not in the types here.
 #[derive(Debug, Default)]
 pub(super) struct Unknown {
+    /// How many they are.
     pub(super) count: u64,
     pub(super) first: String,
 }
@@ -78,19 +79,21 @@ impl Unknown {
     }
 }
 
+// A frame for each 20 ms or so of audio is made of these, and most of it is for what is in few of
+// them: boxes keep that small.
 messages! {
     /// One frame.
     ServerMessage {
-        "setupComplete" => setup_complete: SetupComplete<'a>,
-        "sessionResumptionUpdate" => resumption: ResumptionUpdate<'a>,
-        "voiceActivity" => voice_activity: VoiceActivity<'a>,
-        "voiceActivityDetectionSignal" => vad_signal: VadSignal<'a>,
+        "setupComplete" => setup_complete: Box<SetupComplete<'a>>,
+        "sessionResumptionUpdate" => resumption: Box<ResumptionUpdate<'a>>,
+        "voiceActivity" => voice_activity: Box<VoiceActivity<'a>>,
+        "voiceActivityDetectionSignal" => vad_signal: Box<VadSignal<'a>>,
         "serverContent" => content: ServerContent<'a>,
-        "toolCall" => tool_call: ToolCall<'a>,
-        "toolCallCancellation" => cancellation: Cancellation<'a>,
-        "usageMetadata" => usage: WireUsage<'a>,
-        "goAway" => go_away: GoAway<'a>,
-        "error" => error: VendorError<'a>,
+        "toolCall" => tool_call: Box<ToolCall<'a>>,
+        "toolCallCancellation" => cancellation: Box<Cancellation<'a>>,
+        "usageMetadata" => usage: Box<WireUsage<'a>>,
+        "goAway" => go_away: Box<GoAway<'a>>,
+        "error" => error: Box<VendorError<'a>>,
     }
 
     SetupComplete {
@@ -112,9 +115,9 @@ messages! {
     }
 
     ServerContent {
-        "inputTranscription" => input_transcription: Transcription<'a>,
-        "interimInputTranscription" => interim_transcription: Transcription<'a>,
-        "outputTranscription" => output_transcription: Transcription<'a>,
+        "inputTranscription" => input_transcription: Box<Transcription<'a>>,
+        "interimInputTranscription" => interim_transcription: Box<Transcription<'a>>,
+        "outputTranscription" => output_transcription: Box<Transcription<'a>>,
         "modelTurn" => model_turn: ModelTurn<'a>,
         "interrupted" => interrupted: Text<'a>,
         "turnComplete" => turn_complete: Text<'a>,
@@ -192,10 +195,8 @@ messages! {
 impl ServerMessage<'_> {
     /// Fields nobody has heard of, in the frame and in what it tells of the conversation.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &Unknown> {
-        let content = self.content.as_ref().map(|content| &content.unknown);
-        [Some(&self.unknown), content]
-            .into_iter()
-            .flatten()
-            .filter(|unknown| unknown.count > 0)
+        let content = self.content.as_ref();
+        let of_content = content.and_then(|content| content.unknown.as_deref());
+        self.unknown.as_deref().into_iter().chain(of_content)
     }
 }

@@ -18,8 +18,8 @@ use super::{
     calls::Calls,
     encode::UPDATE,
     message::{
-        ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent, StatusDetails,
-        WireUsage, kind_of,
+        AudioDelta, ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent,
+        StatusDetails, WireUsage, kind_of,
     },
     notes::Notes,
     remember,
@@ -183,11 +183,11 @@ impl Decoder {
         Ok(())
     }
 
-    fn audio(&mut self, flat: &Flat<'_>) -> Option<ProviderEvent> {
-        if self.is_out_of_band(flat.response_id.as_ref()) {
+    fn audio(&mut self, audio: &AudioDelta<'_>) -> Option<ProviderEvent> {
+        if self.is_out_of_band(audio.response_id.as_ref()) {
             return None;
         }
-        let delta = flat.delta.as_ref()?;
+        let delta = audio.delta.as_ref()?;
         let mut bytes = match decode_base64(delta.as_str()) {
             Ok(bytes) => bytes,
             Err(error) => return Some(malformed("audio", &error)),
@@ -200,9 +200,9 @@ impl Decoder {
             return None;
         }
         Some(ProviderEvent::Audio {
-            response_id: same_or_new(&mut self.of_audio.0, flat.response_id.as_ref()),
-            item_id: same_or_new(&mut self.of_audio.1, flat.item_id.as_ref()),
-            content_index: flat.content_index.unwrap_or_default() as u32,
+            response_id: same_or_new(&mut self.of_audio.0, audio.response_id.as_ref()),
+            item_id: same_or_new(&mut self.of_audio.1, audio.item_id.as_ref()),
+            content_index: audio.content_index.unwrap_or_default() as u32,
             pcm: Bytes::from(bytes),
         })
     }

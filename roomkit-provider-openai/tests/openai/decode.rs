@@ -163,6 +163,34 @@ fn audio_in_both_dialects() {
 }
 
 #[test]
+fn audio_is_the_same_however_its_frame_is_written() {
+    let audio = |frame: &str| match &decode(frame)[..] {
+        [ProviderEvent::Audio { item_id, pcm, .. }] => (item_id.clone(), pcm.to_vec()),
+        events => panic!("{frame}: {events:?}"),
+    };
+    let expected = (Some(ItemId::from("item")), vec![0, 1, 2, 3]);
+    for fields in [
+        r#""item_id":"item","delta":"AAECAw==""#,
+        r#""delta": "AAECAw==", "item_id": "item""#,
+        r#""delta":"AA\u0045CAw\u003d=","item_id":"item""#,
+        r#""x":{"delta":"////"},"delta":"AAECAw==","item_id":"item""#,
+        r#""delta":"AAECAw==","item_id":"item","x":[{"delta":""}]"#,
+        r#""x":"\"delta\":\"////\"","y":"delta","delta":"AAECAw==","item_id":"item""#,
+    ] {
+        let frame = format!(r#"{{"type":"response.output_audio.delta",{fields}}}"#);
+        assert_eq!(audio(&frame), expected, "{frame}");
+    }
+    for nothing in [
+        r#""x":{"delta":"////"}"#,
+        r#""delta":"""#,
+        r#""delta":null"#,
+    ] {
+        let frame = format!(r#"{{"type":"response.output_audio.delta",{nothing}}}"#);
+        assert!(decode(&frame).is_empty(), "{frame}");
+    }
+}
+
+#[test]
 fn each_frame_of_audio_is_of_its_own_response_and_item() {
     let mut decoder = decoder();
     for ids in [
