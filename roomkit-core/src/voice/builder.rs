@@ -174,11 +174,13 @@ impl RealtimeVoiceChannelBuilder {
         self
     }
 
-    /// Whether the user can interrupt a greeting by speaking; they can unless this is set to false.
-    /// Until the greeting has been heard, or has not begun within 10 s, the AI then hears nothing of
-    /// the user, as if muted: neither an echo nor a cough cuts off what has to be said. What
-    /// [interrupts](RealtimeVoiceChannel::interrupt) the AI without speech still does. An agent that
-    /// another's model hands the caller to greets with its first answer, which can be interrupted.
+    /// Whether the user can interrupt a greeting by speaking, an agent's too; they can unless this is
+    /// set to false. From the start of a call that begins with a greeting, or from when an agent's is
+    /// asked for, until it has been heard or has not begun within 10 s, the AI then hears nothing of the
+    /// user, as if muted, and the host begins no turn for them: neither an echo nor a cough cuts off what
+    /// has to be said. What [interrupts](RealtimeVoiceChannel::interrupt) the AI without speech still
+    /// does. An agent that another's model hands the caller to greets with its first answer, which can
+    /// be interrupted.
     pub fn greeting_interruptions(mut self, allowed: bool) -> Self {
         self.call.greeting_interruptions = allowed;
         self

@@ -47,20 +47,32 @@ impl Call {
 
     /// Has the model speak first.
     pub(super) fn greet(&mut self, now: Moment, greeting: &str) {
-        if self.settings.interruptions && !self.settings.greeting_interruptions {
+        if self.may_guard() {
             self.guard = Guard::Asked(now + RESPOND_PATIENCE);
         }
         self.inject(now, greeting_note(greeting), Role::System, false);
     }
 
-    /// A greeting is to be heard to its end: what the user says meanwhile counts for nothing.
+    fn may_guard(&self) -> bool {
+        self.settings.interruptions && !self.settings.greeting_interruptions
+    }
+
+    /// A greeting is to be heard to its end, also one that is still to be asked for: what the user says
+    /// meanwhile counts for nothing.
     pub(super) fn guards_greeting(&self) -> bool {
-        self.guard != Guard::Off
+        self.guard != Guard::Off || self.greeting.is_some() && self.may_guard()
+    }
+
+    /// The connection is gone. A greeting of which nothing was said will be asked for on the next.
+    pub(super) fn greeting_is_lost(&mut self, now: Moment, was_said: bool) {
+        if self.guard == Guard::Begun && !was_said {
+            self.guard = Guard::Asked(now + RESPOND_PATIENCE);
+        }
     }
 
     /// The response that begins after a greeting was asked for is that greeting.
     pub(super) fn greeting_may_begin(&mut self) {
-        if self.guards_greeting() {
+        if self.guard != Guard::Off {
             self.guard = Guard::Begun;
         }
     }

@@ -363,6 +363,7 @@ impl Call {
             if !response.interrupted {
                 self.playout.push_end_of_response();
             }
+            self.greeting_is_lost(now, response.said);
             self.tell_response(now, ResponsePhase::Lost, None);
         }
         self.gate_closed = false;

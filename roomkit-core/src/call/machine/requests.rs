@@ -134,6 +134,13 @@ impl Call {
             Command::ActivityStart | Command::ActivityEnd if !self.has_manual_turns() => {
                 self.out.push_back(Action::Dropped("automatic_turns"));
             }
+            // Some vendors would stop their answer for it.
+            Command::ActivityStart if self.guards_greeting() => {
+                self.out.push_back(Action::Dropped("guarded_greeting"));
+            }
+            Command::ActivityEnd if !self.user_speaking && self.guards_greeting() => {
+                self.out.push_back(Action::Dropped("guarded_greeting"));
+            }
             Command::ActivityStart => {
                 self.manual_turn = true;
                 self.user_began(now, None);

@@ -50,6 +50,57 @@ fn a3_a_greeting_that_is_guarded_is_heard_to_its_end() {
 }
 
 #[test]
+fn a3_nothing_said_before_a_guarded_greeting_is_asked_for_cuts_it_short() {
+    let mut settings = settings();
+    settings.greeting_interruptions = false;
+    let mut opening = opening();
+    opening.greeting = Some("Welcome!".into());
+    let mut call = Scripted::opened(settings, opening);
+    assert!(!call.is_listened_to(), "there is no connection yet");
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())))
+        .pass(ms(500));
+    let voice = |command: &ProviderCommand| matches!(command, ProviderCommand::Audio(pcm) if pcm.contains(&7));
+    assert!(!call.to_provider().iter().any(voice));
+}
+
+#[test]
+fn a3_the_hosts_turns_do_not_begin_in_a_guarded_greeting() {
+    let mut settings = settings();
+    settings.greeting_interruptions = false;
+    let capabilities = ProviderCapabilities {
+        manual_turns: true,
+        ..capabilities()
+    };
+    let mut call = Scripted::greeting_with(settings, capabilities);
+    call.response("r1")
+        .voice("r1", "a1", ms(1000))
+        .pass(ms(100));
+    call.take();
+    call.command(Command::ActivityStart)
+        .command(Command::ActivityEnd);
+    let marks = |command: &ProviderCommand| {
+        matches!(
+            command,
+            ProviderCommand::ActivityStart | ProviderCommand::ActivityEnd
+        )
+    };
+    assert!(!call.to_provider().iter().any(marks));
+    assert!(!call.is_cut());
+    call.response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(2000));
+    call.command(Command::ActivityStart);
+    assert!(call.to_provider().iter().any(marks));
+}
+
+#[test]
+fn a3_a_guarded_greeting_that_is_lost_unheard_is_guarded_again() {
+    let mut call = guarded();
+    call.response("r1");
+    call.lost().pass(ms(10));
+    assert!(!call.is_listened_to());
+}
+
+#[test]
 fn a3_a_guarded_greeting_can_be_stopped_without_speech() {
     let mut call = guarded();
     call.response("r1")

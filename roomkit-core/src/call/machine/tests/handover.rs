@@ -47,7 +47,7 @@ fn network() -> ProviderError {
 }
 
 impl Scripted {
-    fn lost(&mut self) -> &mut Self {
+    pub(super) fn lost(&mut self) -> &mut Self {
         self.provider(ProviderEvent::Closed(Some(network())))
     }
 
