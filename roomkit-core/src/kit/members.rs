@@ -259,8 +259,10 @@ impl Shared {
                 reason: failure.to_string(),
             });
         }
+        let body = format!("{id} was attached");
+        let record = record_of(&binding, "channel_attached", body, Value::Null);
         let tell = |told: &_, binding: &_| self.tell_changed(told, binding);
-        if let Err(error) = live.settle(&channel, &binding, tell) {
+        if let Err(error) = live.settle(&channel, &binding, record, tell) {
             live.give_up(&channel);
             let why = match &error {
                 RoomError::Closed(_) => DetachReason::RoomClosed,
@@ -282,9 +284,6 @@ impl Shared {
             let _ = self.detach(&live, &id).await; // Else they found it after all.
             return Err(error);
         }
-        let body = format!("{id} was attached");
-        let record = record_of(&binding, "channel_attached", body, Value::Null);
-        live.records.add(record);
         self.write_records(&live).await;
         self.emit(
             FrameworkEvent::new(FrameworkEventKind::ChannelAttached)
@@ -306,7 +305,7 @@ impl Shared {
         // Before it is out, and may be attached again.
         let body = format!("{id} was detached");
         let record = record_of(&binding, "channel_detached", body, Value::Null);
-        room.records.add(record);
+        room.record(record);
         room.leave(id);
         self.write_records(room).await;
         self.emit(

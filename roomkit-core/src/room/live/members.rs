@@ -7,7 +7,7 @@ use crate::{
     channel::Channel,
     error::RoomError,
     id::ChannelId,
-    room::{ChannelBinding, lane::Lane},
+    room::{ChannelBinding, RoomEvent, lane::Lane},
     subscriber::CloseReason,
 };
 
@@ -41,13 +41,14 @@ impl LiveRoom {
         Ok(())
     }
 
-    /// The channel agreed: it is in, and its lane runs. One that was in already has a new binding,
-    /// and `tell` is called with it. An error when the room has begun to close, or the channel to
-    /// leave, meanwhile.
+    /// The channel agreed: it is in, its lane runs, and `record` is added to what is to be recorded.
+    /// One that was in already has a new binding, and `tell` is called with it. An error when the room
+    /// has begun to close, or the channel to leave, meanwhile.
     pub(crate) fn settle(
         &self,
         channel: &Arc<dyn Channel>,
         binding: &Arc<ChannelBinding>,
+        record: RoomEvent,
         tell: impl FnOnce(&Arc<dyn Channel>, &ChannelBinding),
     ) -> Result<(), RoomError> {
         let _in_order = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,10 +75,17 @@ impl LiveRoom {
             member.lane = Some(Lane::start(&self.context, channel, previous));
         }
         drop(state);
+        self.records.add(record);
         if let Some(channel) = told {
             tell(&channel, binding);
         }
         Ok(())
+    }
+
+    /// Adds a record behind those of changes that are being told.
+    pub(crate) fn record(&self, record: RoomEvent) {
+        let _in_order = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.records.add(record);
     }
 
     /// Gives up a place that was only reserved.
