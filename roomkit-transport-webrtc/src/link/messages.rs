@@ -31,16 +31,20 @@ pub(super) struct Messages {
 
 #[derive(Default)]
 struct State {
-    channel: Option<Arc<dyn DataChannel>>,
+    channel: Option<Channel>,
     /// What is being sent stays at the front until it is taken.
     waiting: VecDeque<Arc<str>>,
     /// Both halves of the link may be sending, and each may be dropped meanwhile: they wait for the
     /// same attempt, so that nothing is overtaken and nothing is lost with one of them.
     attempt: Option<Attempt>,
+    /// That goes by a channel in whose place there is another by now.
+    is_replaced: bool,
     bytes: usize,
     any_sent: bool,
     retry_at: Option<Instant>,
 }
+
+type Channel = Arc<dyn DataChannel>;
 
 /// The first message on its way to the channel.
 type Attempt = Shared<BoxFuture<'static, Attempted>>;
@@ -78,8 +82,7 @@ impl Messages {
     pub(super) fn open(&self, channel: Arc<dyn DataChannel>) {
         let mut state = self.state();
         state.channel = Some(channel);
-        // It was for the channel before.
-        state.attempt = None;
+        state.is_replaced = state.attempt.is_some();
     }
 
     /// Sends a message, or queues it. Never waits for the caller: its voice goes the same way.
@@ -93,19 +96,16 @@ impl Messages {
 
     /// Sends what waits, as far as it can be sent.
     pub(super) async fn send_waiting(&self) -> Result<(), TransportError> {
-        let Some(channel) = self.state().channel.clone() else {
-            return Ok(());
-        };
-        self.send_by(|message| {
-            let channel = Arc::clone(&channel);
-            async move { channel.try_send_text(&message).await.into() }.boxed()
+        self.send_by(|channel, message| {
+            let channel = Arc::clone(channel?);
+            Some(async move { channel.try_send_text(&message).await.into() }.boxed())
         })
         .await
     }
 
     async fn send_by(
         &self,
-        begin: impl Fn(Arc<str>) -> BoxFuture<'static, Attempted>,
+        begin: impl Fn(Option<&Channel>, Arc<str>) -> Option<BoxFuture<'static, Attempted>>,
     ) -> Result<(), TransportError> {
         self.state().retry_at = None;
         loop {
@@ -119,10 +119,15 @@ impl Messages {
                 .attempt
                 .take_if(|present| present.ptr_eq(&attempt))
                 .is_some();
-            match attempted {
+            if !is_first_to_know {
                 // The other half has seen to it.
-                _ if !is_first_to_know => {}
+                continue;
+            }
+            let is_replaced = std::mem::take(&mut state.is_replaced);
+            match attempted {
                 Attempted::Taken => state.is_taken(),
+                // The other channel may take it.
+                _ if is_replaced => {}
                 Attempted::Later => {
                     state.retry_at = Some(Instant::now() + RETRY);
                     return Ok(());
@@ -170,16 +175,17 @@ impl State {
         Ok(())
     }
 
-    /// The attempt there is, or one with the first message; none when nothing waits.
+    /// The attempt there is, or one with the first message by the channel that there is now; none when
+    /// nothing waits, or there is no channel.
     fn attempt(
         &mut self,
-        begin: impl FnOnce(Arc<str>) -> BoxFuture<'static, Attempted>,
+        begin: impl FnOnce(Option<&Channel>, Arc<str>) -> Option<BoxFuture<'static, Attempted>>,
     ) -> Option<Attempt> {
-        let first = self.waiting.front()?;
-        let attempt = self
-            .attempt
-            .get_or_insert_with(|| begin(Arc::clone(first)).shared());
-        Some(attempt.clone())
+        if self.attempt.is_none() {
+            let first = Arc::clone(self.waiting.front()?);
+            self.attempt = Some(begin(self.channel.as_ref(), first)?.shared());
+        }
+        self.attempt.clone()
     }
 
     fn is_taken(&mut self) {
@@ -204,6 +210,7 @@ mod tests {
         open: Arc<Semaphore>,
         taken: Arc<Mutex<Vec<String>>>,
         is_full: bool,
+        is_gone: bool,
     }
 
     impl Slow {
@@ -212,22 +219,29 @@ mod tests {
                 open: Arc::new(Semaphore::new(0)),
                 taken: Arc::default(),
                 is_full: false,
+                is_gone: false,
             }
         }
 
-        fn taking(&self) -> impl Fn(Arc<str>) -> BoxFuture<'static, Attempted> + use<> {
+        fn taking(
+            &self,
+        ) -> impl Fn(Option<&Channel>, Arc<str>) -> Option<BoxFuture<'static, Attempted>> + use<>
+        {
             let channel = self.clone();
-            move |message| {
+            move |_, message| {
                 let channel = channel.clone();
-                async move {
+                let attempt = async move {
                     channel.open.acquire().await.unwrap().forget();
                     if channel.is_full {
                         return Attempted::Later;
                     }
+                    if channel.is_gone {
+                        return Attempted::Failed("it is closed".into());
+                    }
                     channel.taken.lock().unwrap().push(message.to_string());
                     Attempted::Taken
-                }
-                .boxed()
+                };
+                Some(attempt.boxed())
             }
         }
 
@@ -272,6 +286,27 @@ mod tests {
         queue(&messages, "second");
         messages.send_by(channel.taking()).await.unwrap();
         assert_eq!(channel.taken(), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn c1_what_another_channel_did_not_take_goes_by_the_one_in_its_place() {
+        let (messages, mut old) = (Messages::new(true), Slow::new());
+        old.is_gone = true;
+        queue(&messages, "first");
+        assert!(is_pending(messages.send_by(old.taking())).await);
+        // As `open` has it.
+        messages.state().is_replaced = true;
+        old.open.add_permits(1);
+        let new = Slow::new();
+        new.open.add_permits(1);
+        messages.send_by(new.taking()).await.unwrap();
+        assert_eq!(new.taken(), ["first"]);
+        assert!(!messages.state().is_replaced);
+
+        queue(&messages, "second");
+        old.open.add_permits(1);
+        let failed = messages.send_by(old.taking()).await;
+        assert!(failed.is_err(), "there is no other");
     }
 
     #[tokio::test]

@@ -169,6 +169,8 @@ impl Signalling {
 
     /// Answers an offer and stays with the caller from then on.
     async fn answer(&self, caller: Caller, id: WebRtcId, sdp: String) -> Result<String, Rejection> {
+        // What the host says of a room is for those whose credentials are valid (contract X7).
+        self.check(&caller).await?;
         let mut request = AuthRequest::new(&caller.parts, caller.address);
         caller.identity.bind(&mut request)?;
         Wishes::read(&request)?;
