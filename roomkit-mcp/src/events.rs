@@ -83,8 +83,14 @@ impl Events {
         }
         let this = self.clone();
         let noted = stream.inspect(move |event| {
-            if let Ok(Sse { id: Some(id), .. }) = event {
-                this.with(|state| state.last_id = Some(id.clone()));
+            if let Ok(event) = event {
+                this.with(|state| {
+                    // It is of use, however short it is: some servers end each on purpose.
+                    state.attempts = state.attempts.min(1);
+                    if event.id.is_some() {
+                        state.last_id.clone_from(&event.id);
+                    }
+                });
             }
         });
         noted.boxed()

@@ -241,8 +241,9 @@ impl Sent {
         }
     }
 
-    /// The answer, unless it is a refusal before MCP: of a session that is not known, or of a request
-    /// whose id was not looked at, to which nobody else would give an answer.
+    /// The answer, unless it is a refusal before MCP: of a session that is not known, as a ping is told
+    /// in so many words, or of a request whose id was not looked at, to which nobody else would give an
+    /// answer. The words that refuse a call may be the tool's, or what somebody said in it.
     fn judged(
         &self,
         answer: Result<StreamableHttpPostResponse, Failure>,
@@ -252,8 +253,7 @@ impl Sent {
                 let answered = error.id.as_ref().map(ToString::to_string);
                 let is_ours = self.id.is_none() || answered == self.id;
                 let message = &error.error.message;
-                // An error that answers a call may speak of a session of the tool's.
-                if self.in_session && (self.is_ping || !is_ours) && is_of_the_session(message) {
+                if self.in_session && self.is_ping && is_of_the_session(message) {
                     return Err(StreamableHttpError::SessionExpired);
                 }
                 if !is_ours {
@@ -262,7 +262,10 @@ impl Sent {
                 }
             }
             Err(StreamableHttpError::UnexpectedServerResponse(told))
-                if self.in_session && told.starts_with("HTTP 400") && is_of_the_session(told) =>
+                if self.in_session
+                    && self.is_ping
+                    && told.starts_with("HTTP 400")
+                    && is_of_the_session(told) =>
             {
                 return Err(StreamableHttpError::SessionExpired);
             }

@@ -50,7 +50,7 @@ struct Debts {
     running: usize,
     /// Since when it owes an answer to some call: one that runs, or one that was given up.
     since: Option<Instant>,
-    /// The longest time that a call had.
+    /// The longest time that a call has had since it owed nothing.
     longest: Duration,
     /// Pings without an answer since it was last heard.
     silent_pings: u32,
@@ -70,6 +70,9 @@ impl Debts {
     fn heard(&mut self) {
         self.silent_pings = 0;
         self.since = (self.running > 0).then(Instant::now);
+        if self.running == 0 {
+            self.longest = Duration::ZERO;
+        }
     }
 
     /// Counts a ping without an answer; returns whether that was one too many.

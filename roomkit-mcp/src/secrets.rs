@@ -73,33 +73,41 @@ impl Tokens {
     }
 }
 
-/// The secrets in a program's arguments: what follows a name such as `--api-key`, the password in an
-/// address, and what looks like a key. Paths and names of packages stay, which explain an error.
+/// The secrets in a program's arguments: what an option such as `--api-key` or a field such as
+/// `Authorization:` is given, the password in an address, and what looks like a key. Paths and names of
+/// packages stay, which explain an error.
 pub(crate) fn in_arguments(args: &[String]) -> Vec<SecretString> {
     let mut secrets = Vec::new();
     let mut is_named = false;
     for arg in args {
+        let is_option = arg.starts_with("--") || arg.len() <= 2 && arg.starts_with('-');
+        if std::mem::take(&mut is_named) && !is_option {
+            push_value(&mut secrets, arg);
+            continue;
+        }
         let address = arg.split_once("://").map(|(_, address)| address);
         let user = address.and_then(|address| Some(address.rsplit_once('@')?.0));
         secrets.extend(user.map(|user| user.split_once(':').map_or(user, |(_, word)| word)));
-        for word in arg
-            .split([' ', '=', ':', '&'])
-            .filter(|word| !word.is_empty())
-        {
-            let name = word.to_ascii_lowercase();
-            if NAMES.iter().any(|end| name.ends_with(end)) {
-                is_named = true;
-            } else if word.starts_with('-') {
-                is_named = false;
-            } else {
-                if is_named || is_key(word) {
-                    secrets.push(word);
-                }
-                is_named = false;
+        for field in arg.split(['?', '&']) {
+            match field.split_once(['=', ':', ' ']) {
+                Some((name, value)) if is_name(name) => push_value(&mut secrets, value.trim()),
+                None if is_name(field) && field.starts_with('-') => is_named = true,
+                _ => secrets.extend(field.split(['=', ':', ' ']).filter(|word| is_key(word))),
             }
         }
     }
     secrets.into_iter().map(SecretString::from).collect()
+}
+
+/// A secret whole, and without the scheme before it: `Bearer ...`.
+fn push_value<'a>(secrets: &mut Vec<&'a str>, value: &'a str) {
+    secrets.extend((!value.is_empty()).then_some(value));
+    secrets.extend(value.rsplit_once(' ').map(|(_, word)| word));
+}
+
+fn is_name(word: &str) -> bool {
+    let name = word.to_ascii_lowercase();
+    NAMES.iter().any(|end| name.ends_with(end))
 }
 
 fn is_key(word: &str) -> bool {
@@ -127,6 +135,14 @@ mod tests {
             "--header",
             "Authorization: Bearer hunter5",
             "X-Api-Key:hunter6",
+            "--auth",
+            "ann:hunter7",
+            "--password=a1:hunter8",
+            "--secret",
+            "-my-hunter9-secret",
+            "https://mcp.example/sse?api_key=hunter10&x=1",
+            "mcp-auth",
+            "/srv/auth",
             "ghp0a1b2c3d4e5f6a7b8c9d0",
             "--log-level=debug",
             "--no-auth",
@@ -142,8 +158,13 @@ mod tests {
                 "hunter2",
                 "hunter3",
                 "hunter4",
+                "Bearer hunter5",
                 "hunter5",
                 "hunter6",
+                "ann:hunter7",
+                "a1:hunter8",
+                "-my-hunter9-secret",
+                "hunter10",
                 "ghp0a1b2c3d4e5f6a7b8c9d0"
             ]
         );
