@@ -11,7 +11,6 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use secrecy::SecretString;
 use tokio::{
     io::BufReader,
     net::{TcpStream, lookup_host},
@@ -107,14 +106,6 @@ impl Dialer {
             limits: self.limits,
             context,
         }
-    }
-
-    /// The same dialer with further secrets, which a connection tells the vendor in another way: they are
-    /// taken out of texts like the endpoint's.
-    #[must_use]
-    pub fn with_secrets(&self, secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        let endpoint = self.endpoint.clone();
-        self.for_endpoint(secrets.into_iter().fold(endpoint, Endpoint::with_secret))
     }
 
     /// What takes the endpoint's secrets out of texts.

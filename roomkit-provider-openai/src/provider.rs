@@ -20,7 +20,7 @@ use roomkit_core::{
 use roomkit_dial::{Deadline, Dialer, image_type};
 
 use crate::{
-    config::{OpenAIConfig, VendorTool},
+    config::OpenAIConfig,
     connection::{Accepted, await_session},
     error::ERRORS,
     protocol::{Encoder, replay},
@@ -110,12 +110,8 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         let history = replay(&setup.history)?;
 
         let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
-        let vendors = encoder.session().vendor_tools.iter();
-        let dialer = self
-            .dialer
-            .with_secrets(vendors.flat_map(VendorTool::secrets));
-        let redactor = dialer.redactor();
-        let mut socket = dialer.dial(&deadline).await?;
+        let redactor = self.dialer.redactor();
+        let mut socket = self.dialer.dial(&deadline).await?;
         // Accepted is only who has a session: the refusal of a key comes over the open socket.
         let created = await_session(&mut socket, "session.created", redactor);
         let Accepted { id, expires_at } = deadline.within("`session.created`", created).await?;

@@ -3,15 +3,13 @@
 use std::fmt;
 
 use roomkit_core::registry::ConfigError;
-use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
 
-/// A tool that the vendor runs itself, in the vendor's words: an MCP server that it calls, or xAI's
-/// `{"type": "web_search"}`.
+/// A tool that the vendor runs itself, in the vendor's words, such as xAI's `{"type": "web_search"}`.
 ///
-/// `Debug` shows its type alone, for an MCP server's `authorization` and `headers` are secrets (contract
-/// X1). Serialised it is whole.
+/// `Debug` shows its type alone: what a vendor lets a host say there may be a secret (contract X1).
+/// Serialised it is whole.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct VendorTool(Map<String, Value>);
@@ -21,7 +19,8 @@ impl VendorTool {
     ///
     /// # Errors
     /// When it is no object with a `type`, is a `function`, which is for the session's own tools, or is an
-    /// MCP server whose calls would wait for an approval; the value is not repeated.
+    /// MCP server (`mcp`): the vendor does not go on by itself after it has called one, and asks for
+    /// approvals that nobody gives. The value is not repeated.
     pub fn new(tool: Value) -> Result<Self, ConfigError> {
         checked(tool).map_err(|problem| ConfigError::field("vendor_tools", problem))
     }
@@ -29,17 +28,6 @@ impl VendorTool {
     /// As it is told to the vendor.
     pub(crate) fn to_value(&self) -> Value {
         Value::Object(self.0.clone())
-    }
-
-    /// What is to be in no text that people see: the vendor may repeat it in an error.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretString> {
-        let headers = self.0.get("headers").and_then(Value::as_object);
-        let values = headers.into_iter().flat_map(Map::values);
-        let all = self.0.get("authorization").into_iter().chain(values);
-        all.filter_map(Value::as_str).flat_map(|secret| {
-            let key = secret.split_once(' ').map(|(_, key)| key.into());
-            [Some(secret.into()), key].into_iter().flatten()
-        })
     }
 
     fn kind(&self) -> &str {
@@ -58,21 +46,16 @@ fn checked(tool: Value) -> Result<VendorTool, &'static str> {
     };
     let tool = VendorTool(tool);
     match tool.kind() {
-        "" => Err("has no `type`; the vendor tells its tools apart by that, such as `mcp`"),
+        "" => Err("has no `type`; the vendor tells its tools apart by that, such as `web_search`"),
         "function" => {
             Err("is of type `function`, which the vendor does not run; give the session a tool")
         }
-        "mcp" if asks(tool.0.get("require_approval")) => Err(
-            "asks for approvals, which nobody gives in a call; set its `require_approval` to `never`, and \
-             name what may be called in `allowed_tools`",
+        "mcp" => Err(
+            "is an MCP server for the vendor to call, after which it says nothing until it is asked to; give \
+             the session the tools of the server (`roomkit-mcp`)",
         ),
         _ => Ok(tool),
     }
-}
-
-/// Left out it is the vendor's `always`.
-fn asks(approval: Option<&Value>) -> bool {
-    approval.is_none_or(|approval| approval.is_null() || *approval == "always")
 }
 
 /// A list of them; null is an empty one. It is read as a value first, because serde's complaints would
