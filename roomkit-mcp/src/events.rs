@@ -27,7 +27,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// How often it was tried in a row.
+    /// How often it was tried since it was last of use.
     attempts: u32,
     /// It was tried before, and what was announced since then may have been missed.
     may_have_missed: bool,

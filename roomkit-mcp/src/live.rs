@@ -256,6 +256,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_long_call_that_was_answered_excuses_no_later_silence() {
+        let mut debts = Debts::default();
+        debts.begun(24 * LIMIT);
+        debts.ended();
+        debts.heard();
+        debts.begun(LIMIT);
+        advance(LIMIT).await;
+        assert!(!debts.silent() && !debts.silent() && debts.silent());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_idle_server_owes_its_pings() {
         let mut debts = Debts::default();
         assert!(!debts.silent() && !debts.silent());

@@ -255,6 +255,9 @@ async fn x2_who_calls_into_a_closed_room_is_told_before_the_token_is_used() {
     let expired = signed("old", 0);
     let refused = refused_call(&server, &expired, "?room=shut").await;
     assert_eq!(refused, (401, "token_expired".into()));
+    let path = "/rtc/webrtc/offer?room=shut";
+    let refused = ask(&server, &expired, "POST", path, &offer("x", "a", false)).await;
+    assert!(refused.body.contains("token_expired"), "{}", refused.body);
 }
 
 #[tokio::test]
