@@ -7,7 +7,7 @@ use std::fmt;
 
 pub use live::{DeliverError, MessageError, UpdateError};
 
-use crate::id::{ChannelId, EventId, RoomId, SessionId};
+use crate::id::{ChannelId, RoomId, SessionId};
 
 /// What kind of provider failure it is; decides whether trying again can help (contract H3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -263,7 +263,7 @@ impl ConfigError {
 #[non_exhaustive]
 pub enum StartError {
     /// The room is missing, closed, or the channel is not bound to it.
-    #[error("the room: {0}")]
+    #[error(transparent)]
     Room(#[from] RoomError),
     /// The channel has as many sessions as it may have (contract S6).
     #[error("the channel has its {0} sessions; end one or raise `max_sessions`")]
@@ -280,13 +280,13 @@ pub enum StartError {
     #[error("the channel is closed")]
     Closed,
     /// A setting of the channel or the session cannot be used.
-    #[error("the settings: {0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The transport did not take the connection.
-    #[error("the client: {0}")]
+    #[error(transparent)]
     Transport(#[from] TransportError),
     /// The provider did not accept.
-    #[error("the provider: {0}")]
+    #[error(transparent)]
     Provider(#[from] ProviderError),
     /// The client could not be told that the session has started.
     #[error("the client could not be told that the session started: {0}")]
@@ -379,9 +379,6 @@ pub enum RoomError {
         /// The channel.
         channel: ChannelId,
     },
-    /// There is no such event.
-    #[error("there is no event `{0}`")]
-    EventNotFound(EventId),
     /// The channel refused to be registered or attached.
     #[error("channel `{channel}` refused: {reason}")]
     Refused {

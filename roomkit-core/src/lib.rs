@@ -73,6 +73,11 @@ pub mod tool;
 pub mod transport;
 pub mod voice;
 
+/// The times in events and sessions are of this crate.
+pub use jiff;
+/// How a tool learns that nobody waits for it any more.
+pub use tokio_util::sync::CancellationToken;
+
 /// For `#[schemars(crate = "...")]` on the arguments of typed tools.
 #[cfg(feature = "typed-tools")]
 pub use schemars;

@@ -42,6 +42,8 @@ mod scope;
 
 pub use admission::{Admission, Admitted, peer_address};
 pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal, is_id};
+/// What routes and extractors are of.
+pub use axum;
 pub use config::AdmissionConfig;
 pub use host::{SessionHost, StartFailure, StartFailureKind, StartRequest};
 pub use limits::Permit;

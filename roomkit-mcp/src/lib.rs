@@ -36,6 +36,8 @@ use serde_json::Value;
 pub use config::McpServer;
 pub use error::McpError;
 pub use progress::McpProgress;
+/// What tokens and keys are given in.
+pub use secrecy;
 pub use token::{TokenError, TokenSource};
 pub use tools::{McpServerStatus, McpTools};
 

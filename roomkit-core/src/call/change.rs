@@ -89,7 +89,7 @@ impl Change {
 
     /// It brings these tools.
     pub(super) fn bring(&mut self, toolbox: Arc<Toolbox>) {
-        self.update.tools = Some(toolbox.definitions().to_vec());
+        self.update.tools = Some(Arc::clone(toolbox.definitions()));
         self.toolbox = Some(toolbox);
     }
 

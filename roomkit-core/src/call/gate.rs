@@ -33,7 +33,7 @@ use crate::{
 pub(crate) struct Toolbox {
     fallback: Option<Arc<dyn ToolHandler>>,
     /// What the model is told.
-    definitions: Vec<ToolDefinition>,
+    definitions: Arc<[ToolDefinition]>,
     entries: Arc<HashMap<String, Arc<Entry>>>,
     /// What is searched where there are many.
     search: Option<ToolSearch>,
@@ -71,7 +71,7 @@ impl Toolbox {
         }
         Ok(Self {
             fallback: fallback.cloned(),
-            definitions,
+            definitions: definitions.into(),
             entries: Arc::new(entries),
             search: None,
             index: None,
@@ -151,7 +151,7 @@ impl Toolbox {
         Self::of(tools, self.fallback.as_ref())?.searched(self.search.as_ref())
     }
 
-    pub(crate) fn definitions(&self) -> &[ToolDefinition] {
+    pub(crate) fn definitions(&self) -> &Arc<[ToolDefinition]> {
         &self.definitions
     }
 

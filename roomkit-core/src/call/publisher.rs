@@ -148,7 +148,12 @@ impl Publisher {
         let ended = {
             let mut news = pin!(self.tell_news(news));
             tokio::select! {
-                () = &mut news => ended.await,
+                () = &mut news => {
+                    if self.kit.upgrade().is_none() {
+                        return; // Which the call notices, and ends.
+                    }
+                    ended.await
+                }
                 ended = &mut ended => {
                     if Box::pin(timeout(LAST_HOOKS, news)).await.is_err() {
                         tracing::warn!(
@@ -168,8 +173,12 @@ impl Publisher {
         }
     }
 
+    /// Until the session is over, or the kit is gone.
     async fn tell_news(&self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
-        while let Some(message) = news.recv().await {
+        let Some(gone) = self.kit.upgrade().map(|kit| kit.gone()) else {
+            return;
+        };
+        while let Some(Some(message)) = gone.run_until_cancelled(news.recv()).await {
             let Some(kit) = self.kit.upgrade() else { break };
             // In a box, for this task lives as long as its call, and there is room in it for the
             // largest thing it ever awaits.

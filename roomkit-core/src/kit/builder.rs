@@ -66,9 +66,9 @@ impl RoomKitBuilder {
     }
 
     /// How many events may wait for one channel, or updates for one subscriber, before it is
-    /// disconnected (contract R7); 1024 unless said otherwise, at least 1.
+    /// disconnected (contract R7); 1024 unless said otherwise, at least 1 and at most 2^24.
     pub fn queue_size(mut self, events: usize) -> Self {
-        self.queue_size = events.max(1);
+        self.queue_size = events.clamp(1, 1 << 24);
         self
     }
 

@@ -1,7 +1,5 @@
 //! The orderly end of a kit (contract S7).
 
-use std::sync::PoisonError;
-
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
@@ -55,10 +53,7 @@ impl Shared {
             tracing::warn!("some tasks of the kit did not finish in time and are stopped");
             self.lanes.stop.cancel();
         }
-        let channels = {
-            let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
-            channels.values().cloned().collect::<Vec<_>>()
-        };
+        let channels = self.all_channels();
         join_all(channels.iter().map(|channel| self.close_channel(channel))).await;
         self.abandon();
         self.lanes.tasks.wait().await;

@@ -222,11 +222,6 @@ impl RoomKit {
 }
 
 impl Shared {
-    pub(super) fn channel(&self, id: &ChannelId) -> Option<Arc<dyn Channel>> {
-        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
-        channels.get(id).cloned()
-    }
-
     async fn attach(
         self: &Arc<Self>,
         room: &RoomId,
@@ -317,14 +312,7 @@ impl Shared {
     }
 
     pub(super) async fn unregister(self: &Arc<Self>, id: ChannelId) -> Result<(), RoomError> {
-        let channel = {
-            let mut channels = self
-                .channels
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            channels.remove(&id)
-        };
-        let channel = channel.ok_or_else(|| RoomError::ChannelNotRegistered(id.clone()))?;
+        let channel = self.remove(&id)?;
         let rooms = self.all_live();
         // A room it is not in, or is leaving already, has nothing to do.
         let _ = join_all(rooms.iter().map(|room| self.detach(room, &id))).await;

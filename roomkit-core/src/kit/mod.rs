@@ -36,14 +36,16 @@ mod lifecycle;
 mod members;
 mod rooms;
 mod shared;
+mod turns;
 mod write;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 pub use builder::RoomKitBuilder;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     channel::Channel,
@@ -61,6 +63,13 @@ use shared::Shared;
 ///
 /// A cheap handle: clones name the same kit. When the last one is dropped every task of the kit
 /// stops where it is; [`close`](Self::close) ends things in order (contract S7).
+///
+/// # Cancellation
+///
+/// A change of a room that has begun is made to its end, also when the future that asked for it is dropped,
+/// as `timeout` does: a task of the kit makes it. So a method that was given up may have done what it
+/// was to do. Give an event an [idempotency key](crate::room::NewEvent::idempotency_key) and send it again:
+/// it is written once (contract R8). Attaching, detaching and closing can be repeated as they are.
 #[derive(Clone)]
 pub struct RoomKit(Arc<Handle>);
 
@@ -76,6 +85,7 @@ struct Handle(Arc<Shared>);
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.abandon();
+        self.0.gone.cancel();
     }
 }
 
@@ -100,6 +110,11 @@ impl RoomKit {
     /// A handle that does not keep the kit alive.
     pub fn downgrade(&self) -> WeakRoomKit {
         WeakRoomKit(Arc::downgrade(&self.0))
+    }
+
+    /// Cancelled when the last handle is dropped.
+    pub(crate) fn gone(&self) -> CancellationToken {
+        self.shared().gone.clone()
     }
 
     fn with(shared: Arc<Shared>) -> Self {
@@ -131,32 +146,18 @@ impl RoomKit {
         let shared = self.shared();
         let channel = Arc::new(channel) as Arc<dyn Channel>;
         let id = channel.id().clone();
-        {
-            let mut channels = shared
-                .channels
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            shared.check_open()?;
-            if channels.contains_key(&id) {
-                return Err(RoomError::ChannelExists(id));
-            }
-            channels.insert(id.clone(), Arc::clone(&channel));
-        }
+        shared.reserve(&id)?;
         let weak = self.downgrade();
         let agreed = guard::call_sync(|| channel.on_registered(weak))
             .and_then(|agreed| agreed.map_err(|error| Failure::Error(error.to_string())));
         if let Err(failure) = agreed {
-            let mut channels = shared
-                .channels
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            channels.remove(&id);
-            drop(channels);
+            shared.channels().remove(&id);
             return Err(RoomError::Refused {
                 channel: id,
                 reason: failure.to_string(),
             });
         }
+        shared.register(&id, Arc::clone(&channel))?;
         shared.emit(
             FrameworkEvent::new(FrameworkEventKind::ChannelRegistered)
                 .channel(id)
@@ -263,7 +264,7 @@ impl RoomKit {
         hook: Hook,
     ) -> Result<(), RoomError> {
         let room = room.into();
-        let _opening = self.shared().live_and_held(&room).await?;
+        let _turn = self.shared().live_and_held(&room).await?;
         self.hooks().add(Some(&room), hook);
         Ok(())
     }

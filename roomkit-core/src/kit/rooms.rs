@@ -133,22 +133,29 @@ impl RoomKit {
 }
 
 impl Shared {
-    fn max_rooms(&self) -> usize {
+    pub(super) fn max_rooms(&self) -> usize {
         self.max_rooms.load(Ordering::Relaxed)
     }
 
     async fn create_room(&self, room: Room) -> Result<Room, RoomError> {
         self.check_open()?;
-        let _opening = self.opening.lock().await;
-        if self.count_live() >= self.max_rooms() {
+        let _turn = self.turns.of(&room.id).await;
+        if !self.may_come(&room.id) {
             return self.refuse_one_more(room.id).await;
         }
-        self.stored("create_room", Some(&room.id), self.store.create_room(&room))
-            .await
-            .map_err(room_error)?;
-        self.open(room.id.clone(), 0)?;
+        // Nothing but the end of the kit keeps this from its end.
+        let opened = self.store_created(&room).await;
+        self.came(&room.id);
+        opened?;
         self.emit(FrameworkEvent::new(FrameworkEventKind::RoomCreated).room(&room.id));
         Ok(room)
+    }
+
+    async fn store_created(&self, room: &Room) -> Result<Arc<LiveRoom>, RoomError> {
+        self.stored("create_room", Some(&room.id), self.store.create_room(room))
+            .await
+            .map_err(room_error)?;
+        self.open(room.id.clone(), 0)
     }
 
     /// A room that exists is the better answer: the host can use it.
@@ -162,7 +169,7 @@ impl Shared {
 
     async fn delete_room(&self, id: &RoomId) -> Result<(), RoomError> {
         self.check_not_closed()?;
-        let _opening = self.opening.lock().await;
+        let _turn = self.turns.of(id).await;
         if self.record(id).await?.status != RoomStatus::Closed {
             return Err(RoomError::Open(id.clone()));
         }
@@ -189,7 +196,7 @@ impl Shared {
         self.others_left(room, &places).await;
         let closed = {
             let _last_write = room.commit.lock().await;
-            let _opening = self.opening.lock().await;
+            let _turn = self.turns.of(&room.id).await;
             let closed = self.store_closed(&room.id).await;
             if closed.is_ok() {
                 room.finish(CloseReason::RoomClosed);

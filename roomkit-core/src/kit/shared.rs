@@ -1,10 +1,10 @@
 //! What the handles and tasks of one kit share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, hash_map::Entry},
     panic::AssertUnwindSafe,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,7 +15,10 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::RoomKitBuilder;
+use super::{
+    RoomKitBuilder,
+    turns::{Turn, Turns},
+};
 use crate::{
     call::as_asked,
     channel::Channel,
@@ -34,16 +37,28 @@ pub(super) struct Shared {
     pub(super) max_rooms: AtomicUsize,
     pub(super) lifecycle_timeout: Duration,
     pub(super) lanes: LaneContext,
-    pub(super) channels: RwLock<HashMap<ChannelId, Arc<dyn Channel>>>,
-    /// The rooms that are open, as far as they were named since the kit exists.
-    rooms: RwLock<HashMap<RoomId, Arc<LiveRoom>>>,
-    /// Held while a room comes into `rooms` or leaves it, so that a closed one cannot come back.
-    pub(super) opening: tokio::sync::Mutex<()>,
+    /// By id; `None` while a channel is asked whether it wants to be one.
+    channels: RwLock<Channels>,
+    rooms: RwLock<Rooms>,
+    /// Held while a room comes into `rooms` or leaves it.
+    pub(super) turns: Turns,
     /// The subscribers of all rooms.
     watchers: Arc<AtomicUsize>,
     phase: AtomicU8,
     /// Cancelled when `close` has done its work.
     pub(super) closed: CancellationToken,
+    /// Cancelled when the last handle is dropped.
+    pub(super) gone: CancellationToken,
+}
+
+pub(super) type Channels = HashMap<ChannelId, Option<Arc<dyn Channel>>>;
+
+#[derive(Default)]
+struct Rooms {
+    /// Those that are open, as far as they were named since the kit exists.
+    live: HashMap<RoomId, Arc<LiveRoom>>,
+    /// Those that are being created, which count as open.
+    coming: HashSet<RoomId>,
 }
 
 /// Nothing new begins, but channels may write their last words.
@@ -68,10 +83,11 @@ impl Shared {
             },
             channels: RwLock::default(),
             rooms: RwLock::default(),
-            opening: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
             watchers: Arc::default(),
             phase: AtomicU8::new(0),
             closed: CancellationToken::new(),
+            gone: CancellationToken::new(),
         })
     }
 
@@ -142,6 +158,61 @@ impl Shared {
     }
 }
 
+/// The channels that are registered.
+impl Shared {
+    pub(super) fn channel(&self, id: &ChannelId) -> Option<Arc<dyn Channel>> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.get(id).cloned().flatten()
+    }
+
+    pub(super) fn all_channels(&self) -> Vec<Arc<dyn Channel>> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.values().flatten().cloned().collect()
+    }
+
+    /// Nobody else can have this id; nobody finds a channel by it yet.
+    pub(super) fn reserve(&self, id: &ChannelId) -> Result<(), RoomError> {
+        let mut channels = self.channels();
+        self.check_open()?;
+        match channels.entry(id.clone()) {
+            Entry::Occupied(_) => Err(RoomError::ChannelExists(id.clone())),
+            Entry::Vacant(place) => {
+                place.insert(None);
+                Ok(())
+            }
+        }
+    }
+
+    /// The channel that the id was reserved for can be found from now on.
+    pub(super) fn register(
+        &self,
+        id: &ChannelId,
+        channel: Arc<dyn Channel>,
+    ) -> Result<(), RoomError> {
+        let mut channels = self.channels();
+        // Looked at under the lock: what is added after this check is found by `close`.
+        self.check_open()?;
+        channels.insert(id.clone(), Some(channel));
+        Ok(())
+    }
+
+    /// The registered channel is one no more.
+    pub(super) fn remove(&self, id: &ChannelId) -> Result<Arc<dyn Channel>, RoomError> {
+        let mut channels = self.channels();
+        match channels.entry(id.clone()) {
+            Entry::Occupied(place) if place.get().is_some() => place.remove(),
+            _ => None,
+        }
+        .ok_or_else(|| RoomError::ChannelNotRegistered(id.clone()))
+    }
+
+    pub(super) fn channels(&self) -> RwLockWriteGuard<'_, Channels> {
+        self.channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The rooms that are open.
 impl Shared {
     /// The room, which must be open. One that only the store knows comes to life here.
@@ -150,7 +221,7 @@ impl Shared {
         if let Some(room) = self.live_now(id) {
             return Ok(room);
         }
-        let _opening = self.opening.lock().await;
+        let _turn = self.turns.of(id).await;
         if let Some(room) = self.live_now(id) {
             return Ok(room);
         }
@@ -166,35 +237,49 @@ impl Shared {
     }
 
     /// The same, with the promise that the room does not go while the guard is held.
-    pub(super) async fn live_and_held(
-        &self,
-        id: &RoomId,
-    ) -> Result<tokio::sync::MutexGuard<'_, ()>, RoomError> {
+    pub(super) async fn live_and_held(&self, id: &RoomId) -> Result<Turn<'_>, RoomError> {
         loop {
             self.live(id).await?;
-            let opening = self.opening.lock().await;
+            let turn = self.turns.of(id).await;
             if self.live_now(id).is_some() {
-                return Ok(opening);
+                return Ok(turn);
             }
         }
     }
 
     pub(super) fn live_now(&self, id: &RoomId) -> Option<Arc<LiveRoom>> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        rooms.get(id).cloned()
+        rooms.live.get(id).cloned()
     }
 
     pub(super) fn count_live(&self) -> usize {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        rooms.len()
+        rooms.live.len()
+    }
+
+    /// Whether one more room may be created; then it counts as open until it `came` or did not.
+    pub(super) fn may_come(&self, id: &RoomId) -> bool {
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |id: &&RoomId| !rooms.live.contains_key(*id);
+        let coming = rooms.coming.iter().filter(is_new).count();
+        let may = rooms.live.len() + coming < self.max_rooms();
+        if may {
+            rooms.coming.insert(id.clone());
+        }
+        may
+    }
+
+    pub(super) fn came(&self, id: &RoomId) {
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        rooms.coming.remove(id);
     }
 
     pub(super) fn all_live(&self) -> Vec<Arc<LiveRoom>> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        rooms.values().cloned().collect()
+        rooms.live.values().cloned().collect()
     }
 
-    /// Brings a room to life; `opening` is held.
+    /// Brings a room to life; its turn is held.
     pub(super) fn open(&self, id: RoomId, length: u64) -> Result<Arc<LiveRoom>, RoomError> {
         let room = LiveRoom::new(
             id.clone(),
@@ -207,13 +292,13 @@ impl Shared {
         // Looked at under the lock: what is added after this check is found by `abandon`.
         self.check_not_closed()?;
         self.hooks().open_room(&id);
-        rooms.insert(id, Arc::clone(&room));
+        rooms.live.insert(id, Arc::clone(&room));
         Ok(room)
     }
 
     pub(super) fn forget(&self, id: &RoomId) {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        rooms.remove(id);
+        rooms.live.remove(id);
         drop(rooms);
         self.hooks().forget_room(id);
     }
@@ -264,7 +349,7 @@ impl Shared {
         self.phase.store(CLOSED, Ordering::Release);
         let rooms = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *rooms)
+            std::mem::take(&mut rooms.live)
         };
         for room in rooms.into_values() {
             room.finish(CloseReason::Shutdown);
@@ -278,13 +363,7 @@ impl Shared {
         self.lanes.stop.cancel();
         self.hooks().clear();
         self.lanes.bus.close();
-        let channels = {
-            let mut channels = self
-                .channels
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *channels)
-        };
+        let channels = std::mem::take(&mut *self.channels());
         drop(channels);
     }
 }

@@ -40,7 +40,9 @@ impl RoomKit {
     /// [`status`](RoomEvent::status) is [`Blocked`](EventStatus::Blocked) when it was stored but
     /// shown to nobody: by a hook, because the channel is muted or may not write, or because the
     /// chain of automatic answers is too long (contracts R2, R4, R5). An idempotency key
-    /// that this channel has used in this room gives the first event back (contract R8). Delivery goes on after this returns.
+    /// that this channel has used in this room gives the first event back (contract R8). Delivery goes on
+    /// after this returns. A future that is dropped while hooks are asked writes nothing; after that the
+    /// event is written all the same (see [Cancellation](RoomKit#cancellation)).
     ///
     /// Can be called from within [`Channel::on_event`] and from hooks, for the same room too.
     ///

@@ -28,8 +28,8 @@ pub struct SessionSetup {
     /// [heeds it](ProviderCapabilities::heeds_interruptions) tells its vendor so, and refuses settings
     /// of its own that say the opposite.
     pub interruptions: bool,
-    /// Tools the model may call.
-    pub tools: Vec<ToolDefinition>,
+    /// Tools the model may call; all sessions that have the same ones share them.
+    pub tools: Arc<[ToolDefinition]>,
     /// The vendor's own settings of the channel, checked by the provider.
     pub provider_config: Map<String, Value>,
     /// What the session has besides: its first agent's settings, its own, and what was changed since it
@@ -55,7 +55,7 @@ impl SessionSetup {
             voice: None,
             temperature: None,
             interruptions: true,
-            tools: Vec::new(),
+            tools: Arc::default(),
             provider_config: Map::new(),
             provider_changes: Vec::new(),
             resume: None,
@@ -78,7 +78,7 @@ impl SessionSetup {
             self.voice = Some(voice.clone());
         }
         if let Some(tools) = &update.tools {
-            self.tools.clone_from(tools);
+            self.tools = Arc::clone(tools);
         }
         if let Some(temperature) = update.temperature {
             self.temperature = Some(temperature);

@@ -1,6 +1,6 @@
 //! Changes of a live session, and how a provider can make them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ pub struct SessionUpdate {
     /// Another voice.
     pub voice: Option<String>,
     /// The whole new list of tools.
-    pub tools: Option<Vec<ToolDefinition>>,
+    pub tools: Option<Arc<[ToolDefinition]>>,
     /// Another temperature.
     pub temperature: Option<f32>,
     /// The vendor's own settings to change; turn detection is among them.

@@ -41,7 +41,8 @@ struct Entry {
     room: Room,
     /// The index of the first event that is there.
     first: u64,
-    events: VecDeque<RoomEvent>,
+    /// In boxes, for most rooms have few, and a deque has room for four large things at once.
+    events: VecDeque<Box<RoomEvent>>,
     /// About the memory of those events.
     bytes: usize,
     /// The index of the event that a channel wrote with a key.
@@ -56,7 +57,7 @@ impl Entry {
 
     fn event(&self, index: u64) -> Option<&RoomEvent> {
         let place = usize::try_from(index.checked_sub(self.first)?).ok()?;
-        self.events.get(place)
+        self.events.get(place).map(|event| &**event)
     }
 
     fn push(&mut self, event: RoomEvent) {
@@ -64,7 +65,7 @@ impl Entry {
             self.keys.entry(key).or_insert(event.index);
         }
         self.bytes += bytes_of(&event);
-        self.events.push_back(event);
+        self.events.push_back(Box::new(event));
     }
 
     /// Forgets the oldest events until the rest takes no more than this; never the newest one.

@@ -27,8 +27,8 @@ use crate::{
 /// attaches its channels again after a restart. A room found in the store is live again as soon as
 /// it is first named.
 ///
-/// A call that never returns blocks the writes of its room, and those of rooms not yet named since
-/// the start; an implementation over a network sets its own timeouts.
+/// A call that never returns blocks the writes of its room, and whoever would close it or name it for the
+/// first time; no other room. An implementation over a network sets its own timeouts.
 #[async_trait]
 pub trait RoomStore: Send + Sync + 'static {
     /// Adds a room; [`StoreError::RoomExists`] when there is one of that id (contract R10).

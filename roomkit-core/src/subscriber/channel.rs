@@ -97,7 +97,13 @@ impl Channel for SubscriberChannel {
     }
 
     fn on_registered(&self, kit: WeakRoomKit) -> Result<(), ChannelError> {
-        *self.kit() = Some(kit);
+        let mut known = self.kit();
+        if known.as_ref().and_then(WeakRoomKit::upgrade).is_some() {
+            let problem = "a subscriber channel is registered with one kit at a time; build another one, \
+                           or unregister it there";
+            return Err(ChannelError::new(problem));
+        }
+        *known = Some(kit);
         Ok(())
     }
 
@@ -109,6 +115,10 @@ impl Channel for SubscriberChannel {
         _binding: &ChannelBinding,
     ) -> Result<(), ChannelError> {
         Ok(())
+    }
+
+    async fn close(&self) {
+        *self.kit() = None;
     }
 }
 

@@ -196,7 +196,7 @@ impl Known {
             system_prompt: Some(agent.system_prompt.clone()),
             voice: agent.voice.clone().or_else(|| ground.setup.voice.clone()),
             temperature: agent.temperature.or(ground.setup.temperature),
-            tools: Some(toolbox.definitions().to_vec()),
+            tools: Some(Arc::clone(toolbox.definitions())),
             provider_config: (!config.is_empty()).then(|| config.clone()),
         };
         super::update::check(&update).map_err(place)?;
@@ -237,7 +237,7 @@ impl Known {
 
     fn change(&self, toolbox: Arc<Toolbox>, tools_from: ToolsFrom) -> Change {
         let mut update = self.update.clone();
-        update.tools = Some(toolbox.definitions().to_vec());
+        update.tools = Some(Arc::clone(toolbox.definitions()));
         let takes_temperature = self.support.temperature != UpdateWay::Never;
         if !takes_temperature {
             // The vendor takes none at any time.

@@ -106,7 +106,7 @@ impl RealtimeVoiceChannel {
         let tools = Entry::all(tools)?;
         let toolbox = Toolbox::of(tools.clone(), tool_handler.as_ref())?;
         let toolbox = Arc::new(toolbox.searched(tool_search.as_ref())?);
-        setup.tools = toolbox.definitions().to_vec();
+        setup.tools = Arc::clone(toolbox.definitions());
         check_setup(&setup, &*shared.provider)?;
         let ground = Ground {
             setup: &setup,

@@ -126,7 +126,7 @@ impl RealtimeVoiceChannel {
         if let Some(agent) = &agent {
             agent.apply(&mut setup);
         }
-        setup.tools = toolbox.definitions().to_vec();
+        setup.tools = Arc::clone(toolbox.definitions());
         options.apply(&mut setup);
         check_setup(&setup, &*inner.shared.provider)?;
         let interruptions = setup.interruptions;

@@ -74,6 +74,32 @@ async fn r9_a_room_that_the_store_does_not_let_go_of_can_be_deleted_again() {
 }
 
 #[tokio::test]
+async fn r9_a_store_that_is_slow_with_one_room_keeps_no_other_waiting() {
+    let store = Arc::new(FailingStore::default());
+    let kit = RoomKit::builder().store(store.clone()).max_rooms(2).build();
+    store.set(Fault::Hold);
+    let slow = tokio::spawn({
+        let kit = kit.clone();
+        async move { kit.create_room("slow").await }
+    });
+    store.held().await;
+    store.set(Fault::None);
+
+    kit.create_room("room").await.unwrap();
+    let refused = kit.create_room("third").await;
+    let full = Err(RoomError::TooManyRooms(2));
+    assert_eq!(refused, full, "what is being created counts");
+    let unknown = soon(kit.close_room("unknown")).await;
+    assert_eq!(unknown, Err(RoomError::NotFound("unknown".into())));
+    soon(kit.close_room("room")).await.unwrap();
+    soon(kit.delete_room("room")).await.unwrap();
+
+    store.release();
+    slow.await.unwrap().unwrap();
+    assert_eq!(kit.open_rooms(), 1);
+}
+
+#[tokio::test]
 async fn s7_a_room_that_another_process_closed_lets_go_of_everybody_here() {
     let store = Arc::new(MemoryStore::new()) as Arc<dyn RoomStore>;
     let here = RoomKit::builder().store(Arc::clone(&store)).build();

@@ -5,5 +5,6 @@ mod deletion;
 mod delivery;
 mod hooks;
 mod life;
+mod registration;
 mod support;
 mod timeline;

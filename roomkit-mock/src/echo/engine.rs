@@ -356,7 +356,7 @@ impl Engine {
             }
         }
         if let Some(tools) = update.tools {
-            self.tools = tools.into_iter().map(|tool| tool.name).collect();
+            self.tools = tools.iter().map(|tool| tool.name.clone()).collect();
         }
         self.out.push_back(ProviderEvent::Updated);
     }

@@ -107,7 +107,7 @@ impl RealtimeVoiceProvider for EchoProvider {
         })?;
         let mut info = ConnectionInfo::new(capabilities(&config));
         info.provider_session_id = Some(format!("echo-{}", setup.session_id));
-        let tools = setup.tools.into_iter().map(|tool| tool.name).collect();
+        let tools = setup.tools.iter().map(|tool| tool.name.clone()).collect();
         let (sink, events) = shell::open(Engine::new(config, tools, setup.interruptions));
         Ok(ProviderConnection { info, sink, events })
     }

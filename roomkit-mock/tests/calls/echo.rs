@@ -155,7 +155,7 @@ async fn r3_s5_it_takes_text_images_and_updates() {
         .unwrap();
     said(&client, "Noted: she is a member (an image of 10 bytes)").await;
     let update = SessionUpdate {
-        tools: Some(Vec::new()),
+        tools: Some([].into()),
         ..SessionUpdate::default()
     };
     voice.update_session(&session, update).await.unwrap();

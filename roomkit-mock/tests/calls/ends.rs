@@ -268,10 +268,8 @@ async fn a6_r5_a_host_that_is_too_slow_is_told_the_end_all_the_same() {
 async fn s3_a_session_whose_kit_is_gone_does_not_blame_the_host() {
     let house = House::new().await;
     let call = house.call().await;
+    // The voice channel is there still, nobody speaks, and the vendor's connection costs money.
     drop(house.kit);
-    call.ai.simulate_speech_start(None);
-    settle().await;
-    call.ai.simulate_speech_end(None);
     assert_eq!(call.client.wait_for_close().await, "shutdown");
 }
 

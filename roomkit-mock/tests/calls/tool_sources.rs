@@ -86,7 +86,7 @@ async fn update(call: &Call) -> Vec<String> {
         unreachable!()
     };
     let tools = update.tools.unwrap_or_default();
-    tools.into_iter().map(|tool| tool.name).collect()
+    tools.iter().map(|tool| tool.name.clone()).collect()
 }
 
 async fn result(call: &Call) -> String {
@@ -226,11 +226,14 @@ async fn s5_a_session_with_tools_of_its_own_keeps_them() {
     let chosen = house.call_with(SessionOptions::new().tools(none)).await;
     let changed = house.call().await;
     let own = SessionUpdate {
-        tools: Some(vec![ToolDefinition::new(
-            "a",
-            "the session's own",
-            json!({"type": "object"}),
-        )]),
+        tools: Some(
+            [ToolDefinition::new(
+                "a",
+                "the session's own",
+                json!({"type": "object"}),
+            )]
+            .into(),
+        ),
         ..SessionUpdate::default()
     };
     house
@@ -429,8 +432,8 @@ async fn k8_a_source_that_cannot_be_listed_keeps_back_no_other_and_is_asked_agai
     let Some(ProviderCommand::Update(update)) = told else {
         unreachable!()
     };
-    let told = update.tools.unwrap_or_default().into_iter();
-    let told: Vec<String> = told.map(|tool| tool.name).collect();
+    let told = update.tools.unwrap_or_default();
+    let told: Vec<&str> = told.iter().map(|tool| &*tool.name).collect();
     assert_eq!(told, ["d", "c"]);
 }
 

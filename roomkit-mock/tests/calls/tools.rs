@@ -594,7 +594,7 @@ async fn s5_k5_changed_tools_of_a_live_session_pass_the_gate() {
     let house = House::with(|voice| voice.tool(weather(&notes))).await;
     let call = house.call().await;
     let update = SessionUpdate {
-        tools: Some(vec![definition("weather"), definition("orphan")]),
+        tools: Some([definition("weather"), definition("orphan")].into()),
         ..SessionUpdate::default()
     };
     house
@@ -616,7 +616,7 @@ async fn s5_k5_changed_tools_of_a_live_session_pass_the_gate() {
 
     let broken = ToolDefinition::new("broken", "", json!({"type": 7}));
     let update = SessionUpdate {
-        tools: Some(vec![broken]),
+        tools: Some([broken].into()),
         ..SessionUpdate::default()
     };
     let refused = house

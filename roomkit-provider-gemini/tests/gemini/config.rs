@@ -244,14 +244,14 @@ fn what_is_not_in_the_settings_is_checked_too() {
         ("wetter für heute", false),
         ("", false),
     ] {
-        setup.tools = vec![ToolDefinition::new(name, "", json!({}))];
+        setup.tools = [ToolDefinition::new(name, "", json!({}))].into();
         let result = encode(&target, &setup);
         assert_eq!(result.is_ok(), is_fit, "{name}: {result:?}");
         if let Err(error) = result {
             assert!(error.starts_with("tools: hold the name `"), "{error}");
         }
     }
-    setup.tools = vec![ToolDefinition::new("f", "", json!({}))];
+    setup.tools = [ToolDefinition::new("f", "", json!({}))].into();
     let error = encode(&Target::gemini_api(TRANSLATE), &setup).unwrap_err();
     assert_eq!(
         error,

@@ -291,7 +291,7 @@ fn a_tool_during_which_the_model_may_speak_is_not_waited_for() {
     let parameters = json!({ "type": "object" });
     let tool = |name: &str| ToolDefinition::new(name, "", parameters.clone());
     let rules = ToolRules::new().speak_while_running(true);
-    setup.tools = vec![tool("get_weather"), tool("book").rules(rules)];
+    setup.tools = [tool("get_weather"), tool("book").rules(rules)].into();
     let defaults = GeminiSessionConfig::default();
     let encoder = Encoder::new(&Target::gemini_api(NATIVE_25), &defaults, &setup).unwrap();
     let sent: Value = serde_json::from_str(&encoder.setup(&setup).unwrap()).unwrap();
@@ -360,7 +360,7 @@ fn a_live_session_is_changed_where_the_model_can() {
     let tools = vec![ToolDefinition::new("hang_up", "", json!({}))];
     let update = SessionUpdate {
         system_prompt: Some("Now speak French.".into()),
-        tools: Some(tools),
+        tools: Some(tools.into()),
         ..SessionUpdate::default()
     };
     let mut newest = encoder(LIVE_38, json!({}));
@@ -371,7 +371,7 @@ fn a_live_session_is_changed_where_the_model_can() {
             "tools": { "tools": [{ "functionDeclarations": [{ "name": "hang_up" }] }] } } })]
     );
     let no_tools = SessionUpdate {
-        tools: Some(Vec::new()),
+        tools: Some([].into()),
         ..SessionUpdate::default()
     };
     assert_eq!(

@@ -136,7 +136,7 @@ async fn k2_a_tool_call_is_answered_and_the_model_goes_on_by_itself() {
             .reply(Reply::speech("It is sunny.", 200))
             .omit_call_ids(omit);
         let mut setup = setup(json!({}));
-        setup.tools = weather();
+        setup.tools = weather().into();
         let mut call = Call::start(server, model, setup).await;
         call.speak().await;
         let events = call
@@ -179,7 +179,7 @@ async fn k2_a_tool_call_is_answered_and_the_model_goes_on_by_itself() {
 async fn k4_a_call_that_the_user_interrupts_is_cancelled() {
     let server = FakeGemini::builder().reply(Reply::tool_call("get_weather", json!({})));
     let mut setup = setup(json!({}));
-    setup.tools = weather();
+    setup.tools = weather().into();
     let mut call = Call::start(server, NATIVE_25, setup).await;
     call.speak().await;
     let events = call
@@ -282,7 +282,7 @@ async fn instructions_and_tools_change_in_the_middle_of_a_call() {
     let mut call = Call::start(FakeGemini::builder(), LIVE_38, setup(json!({}))).await;
     let update = SessionUpdate {
         system_prompt: Some("Now speak French.".into()),
-        tools: Some(weather()),
+        tools: Some(weather().into()),
         ..SessionUpdate::default()
     };
     call.send(ProviderCommand::Update(update)).await;

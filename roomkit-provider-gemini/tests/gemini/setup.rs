@@ -78,14 +78,14 @@ fn every_key_has_its_place() {
     setup.system_prompt = Some("You answer\u{7} phone calls.".into());
     setup.voice = Some("Kore".into());
     setup.temperature = Some(0.7);
-    setup.tools = vec![
+    setup.tools = [
         ToolDefinition::new(
             "get_weather",
             "Weather by city",
             json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] }),
         ),
         ToolDefinition::new("hang_up", "", json!({ "type": "object", "properties": {} })),
-    ];
+    ].into();
     let expected = json!({
         "model": format!("models/{NATIVE_25}"),
         "generationConfig": {

@@ -250,7 +250,7 @@ fn a_full_session_has_every_field_in_its_place() {
     }));
     setup.system_prompt = Some("You answer calls.".into());
     setup.voice = Some("voice_123".into());
-    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    setup.tools = [ToolDefinition::new("f", "d", json!({ "type": "object" }))].into();
     assert_eq!(
         setup_frame(&setup, Some("gpt-realtime-2.1"))["session"],
         json!({
@@ -507,7 +507,7 @@ fn an_update_says_only_what_changes() {
     assert_eq!(
         update(SessionUpdate {
             system_prompt: Some(String::new()),
-            tools: Some(vec![]),
+            tools: Some([].into()),
             voice: Some("marin".into()),
             temperature: Some(0.5),
             provider_config: None,

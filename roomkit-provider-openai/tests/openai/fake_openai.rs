@@ -112,11 +112,12 @@ async fn a_tool_call_and_its_result() {
         .reply(Reply::tool_call("get_weather", r#"{"city":"Oslo"}"#).with_call_id("call_7"))
         .reply(Reply::speech("Three degrees.", 100));
     let mut setup = setup();
-    setup.tools = vec![ToolDefinition::new(
+    setup.tools = [ToolDefinition::new(
         "get_weather",
         "by city",
         json!({ "type": "object" }),
-    )];
+    )]
+    .into();
     let mut call = Call::start(server, setup).await;
     call.send(text("weather?")).await;
     call.send(ProviderCommand::Respond).await;
@@ -229,13 +230,13 @@ async fn every_setting_is_accepted() {
     }));
     setup.system_prompt = Some("Be brief.".into());
     setup.voice = Some("cedar".into());
-    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    setup.tools = [ToolDefinition::new("f", "d", json!({ "type": "object" }))].into();
     let mut call = Call::start(FakeOpenAi::builder(), setup).await;
     assert_eq!(call.peer.session()["audio"]["output"]["voice"], "cedar");
     assert!(call.connection.info.provider_session_id.is_some());
     call.send(ProviderCommand::Update(SessionUpdate {
         system_prompt: Some("Speak French.".into()),
-        tools: Some(vec![]),
+        tools: Some([].into()),
         provider_config: serde_json::from_value(json!({ "silence_duration_ms": 700 })).unwrap(),
         ..SessionUpdate::default()
     }))

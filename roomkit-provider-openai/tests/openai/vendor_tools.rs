@@ -17,11 +17,12 @@ fn search() -> Value {
 
 fn with(tools: &Value) -> SessionSetup {
     let mut setup = setup();
-    setup.tools = vec![ToolDefinition::new(
+    setup.tools = [ToolDefinition::new(
         "book",
         "Books",
         json!({"type": "object"}),
-    )];
+    )]
+    .into();
     setup.provider_config = map(json!({ "vendor_tools": tools }));
     setup
 }
@@ -48,7 +49,7 @@ fn k5_other_tools_of_a_live_session_take_them_along() {
     let mut encoder =
         Encoder::new(Dialect::OpenAI, &OpenAISessionConfig::default(), &setup).unwrap();
     let update = SessionUpdate {
-        tools: Some(Vec::new()),
+        tools: Some([].into()),
         ..SessionUpdate::default()
     };
     let update = ProviderCommand::Update(update);

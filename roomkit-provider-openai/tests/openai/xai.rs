@@ -35,7 +35,7 @@ fn xai_has_voice_and_turn_detection_flat_and_rates_of_its_own() {
         "silence_duration_ms": 300 }));
     setup.voice = Some("eve".into());
     setup.system_prompt = Some("Be brief.".into());
-    setup.tools = vec![ToolDefinition::new("f", "d", json!({ "type": "object" }))];
+    setup.tools = [ToolDefinition::new("f", "d", json!({ "type": "object" }))].into();
     let mut encoder = Encoder::new(Dialect::XAi, &defaults, &setup).unwrap();
     let capabilities = encoder.session().capabilities();
     assert_eq!(

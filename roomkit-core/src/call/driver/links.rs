@@ -224,11 +224,18 @@ impl Driver {
         let reason = match self.to_publisher.try_send(Box::new(message)) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => EndReason::HostTooSlow,
-            // Nobody is told any more when the kit is gone.
-            Err(TrySendError::Closed(_)) if self.kit.upgrade().is_none() => EndReason::Shutdown,
-            Err(TrySendError::Closed(_)) => EndReason::Internal,
+            Err(TrySendError::Closed(_)) => self.why_nobody_is_told(),
         };
         self.feed(Input::Command(Command::End(reason)));
+    }
+
+    /// The publisher is gone: with the kit, or by a defect.
+    pub(super) fn why_nobody_is_told(&self) -> EndReason {
+        if self.kit.upgrade().is_none() {
+            EndReason::Shutdown
+        } else {
+            EndReason::Internal
+        }
     }
 
     /// A send that failed because of what was sent is reported; any other means that the

@@ -194,11 +194,14 @@ impl Driver {
             Happening::Mailbox(None) => {
                 self.feed(Input::Command(Command::End(EndReason::Shutdown)));
             }
-            Happening::Publisher(FromPublisher::Client(message)) => {
+            Happening::Publisher(Some(FromPublisher::Client(message))) => {
                 self.send_to_client(ClientCommand::Message(*message));
             }
-            Happening::Publisher(FromPublisher::ToolCleared(call_id)) => {
+            Happening::Publisher(Some(FromPublisher::ToolCleared(call_id))) => {
                 self.feed(Input::ToolCleared(call_id));
+            }
+            Happening::Publisher(None) => {
+                self.feed(Input::Command(Command::End(self.why_nobody_is_told())));
             }
             Happening::Tool(task, call_id, finished) => {
                 self.tool_finished(task, call_id, finished);

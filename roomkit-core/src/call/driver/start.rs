@@ -123,7 +123,7 @@ impl NewCall {
         let span = spans::session(&session, &**provider, by.unwrap_or(transport.name()));
         let whole = span.clone();
         let run = async move {
-            let driver = Driver::new(*self, whole);
+            let driver = Driver::new(self, whole);
             if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
                 session.end();
                 tracing::error!(session_id = %session.id(), "a session ended by a panic");
@@ -136,7 +136,8 @@ impl NewCall {
 impl Driver {
     /// Boxed, because each function of a task that takes a driver for itself would make room for one
     /// more, for as long as the call lasts.
-    pub(super) fn new(new: NewCall, whole: Span) -> Box<Self> {
+    pub(super) fn new(new: Box<NewCall>, whole: Span) -> Box<Self> {
+        let new = *new;
         let NewCall {
             shared,
             session,

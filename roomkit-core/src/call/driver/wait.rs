@@ -27,7 +27,7 @@ pub(super) enum Happening {
     Client(Option<ClientEvent>),
     Provider(Option<ProviderEvent>),
     Mailbox(Option<Box<Command>>),
-    Publisher(FromPublisher),
+    Publisher(Option<FromPublisher>),
     Tool(task::Id, CallId, Finished),
     /// A cancelled one is gone.
     ToolDropped,
@@ -78,7 +78,7 @@ impl Driver {
                 Some(sent) = OptionFuture::from(provider_sends) => Happening::ProviderSent(sent),
                 sent = self.client.drive(), if !self.client.is_idle() => Happening::ClientSent(sent),
                 command = self.mailbox.recv() => Happening::Mailbox(command),
-                Some(message) = self.from_publisher.recv() => Happening::Publisher(message),
+                message = self.from_publisher.recv() => Happening::Publisher(message),
                 Some(ended) = self.tools.join_next_with_id(), if !self.tools.is_empty() => {
                     match ended {
                         Ok((task, (call_id, Some(finished)))) => {

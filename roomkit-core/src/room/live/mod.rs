@@ -100,7 +100,13 @@ impl Records {
     }
 
     pub(crate) fn next(&self) -> Option<RoomEvent> {
-        self.waiting().pop_front()
+        let mut waiting = self.waiting();
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            // Most rooms have one record or two in their life; they need no place for four until its end.
+            *waiting = VecDeque::new();
+        }
+        next
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<RoomEvent>> {

@@ -202,6 +202,7 @@ impl Channel for Recorder {
 pub(crate) struct FailingStore {
     inner: MemoryStore,
     released: Notify,
+    held: Notify,
     mode: AtomicU8,
 }
 
@@ -228,6 +229,11 @@ impl FailingStore {
         self.released.notify_one();
     }
 
+    /// A write is held.
+    pub(crate) async fn held(&self) {
+        self.held.notified().await;
+    }
+
     fn fault(&self) -> Fault {
         match self.mode.load(Ordering::SeqCst) {
             1 => Fault::Refuse,
@@ -252,6 +258,7 @@ impl FailingStore {
             }
             Fault::Panic => panic!("the disk is on fire"),
             Fault::Hold => {
+                self.held.notify_one();
                 self.released.notified().await;
                 write.await
             }

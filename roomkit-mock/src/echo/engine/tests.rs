@@ -347,7 +347,7 @@ fn s5_updates_change_tools_and_settings_and_bad_ones_nothing() {
     let mut talk = Talk::new();
     let update = |field: &str, value: serde_json::Value| {
         ProviderCommand::Update(SessionUpdate {
-            tools: Some(vec![ToolDefinition::new("dance", "", json!({}))]),
+            tools: Some([ToolDefinition::new("dance", "", json!({}))].into()),
             provider_config: Some(Map::from_iter([(field.to_owned(), value)])),
             ..SessionUpdate::default()
         })

@@ -44,7 +44,7 @@ fn clerk(changes: u64, channel: &[&str]) -> Change {
     let listed = listed(changes, channel);
     let toolbox = agent_tools.beside(&listed).unwrap();
     let mut change = agent("clerk", UpdateWay::Live);
-    change.update.tools = Some(toolbox.definitions().to_vec());
+    change.update.tools = Some(Arc::clone(toolbox.definitions()));
     Change {
         toolbox: Some(toolbox),
         tools_from: ToolsFrom::Agent(agent_tools, listed),
@@ -110,7 +110,7 @@ fn s5_k8_an_agent_or_a_host_with_tools_of_its_own_keeps_them() {
     let own = |name: &str| {
         let toolbox = Toolbox::new(tools(&[name]), None).unwrap();
         let mut change = agent("billing", UpdateWay::Live);
-        change.update.tools = Some(toolbox.definitions().to_vec());
+        change.update.tools = Some(Arc::clone(toolbox.definitions()));
         change.toolbox = Some(Arc::new(toolbox));
         change
     };
