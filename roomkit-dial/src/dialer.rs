@@ -117,15 +117,15 @@ impl Dialer {
     ///
     /// # Errors
     /// [`Network`](Network) with the code `dns`, `connect`, `tls` or `ws_1006`,
-    /// [`InvalidConfig`](InvalidConfig) with the code `tls_certificate`, one by the table for a
-    /// refused upgrade, or a timeout.
+    /// [`InvalidConfig`](InvalidConfig) with the code `tls_certificate`, or one by the table for a
+    /// refused upgrade. Once the deadline has passed it is `connect`.
     pub async fn dial(&self, deadline: &Deadline) -> Result<Socket, ProviderError> {
         let awaited = format!(
             "connection to {} (is it reachable from here, and does a WebSocket server answer?)",
             self.endpoint.authority()
         );
         // Boxed: the TLS handshake makes a future of 20 kB.
-        deadline.within(&awaited, Box::pin(self.open())).await
+        deadline.before_words(&awaited, Box::pin(self.open())).await
     }
 
     async fn open(&self) -> Result<Socket, ProviderError> {

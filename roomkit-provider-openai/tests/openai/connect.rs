@@ -208,7 +208,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let provider = OpenAIRealtimeProvider::new(config).unwrap();
     // Without an upgrade.
     let error = provider.connect(setup()).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind(), ProviderErrorKind::Timeout, "{error}");
+    assert_eq!(error.kind(), ProviderErrorKind::Network, "{error}");
     assert!(error.message().contains("connect_timeout_ms"), "{error}");
     // Without a word after it. The first attempt still waits in the backlog.
     drop(server.listener.accept().await);
