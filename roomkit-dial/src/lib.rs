@@ -23,6 +23,8 @@
 //! struct Wire;
 //!
 //! impl Encode for Wire {
+//!     type Frame = String;
+//!
 //!     fn encode(
 //!         &mut self,
 //!         command: &ProviderCommand,
@@ -61,6 +63,9 @@
 //! }
 //! ```
 //!
+//! A vendor that takes audio in binary frames has [`Outgoing`] for its [`Encode::Frame`], and reads
+//! them in [`Decode::decode_binary`].
+//!
 //! The halves answer [`ProviderCommand::Ping`] with [`ProviderEvent::Pong`] by themselves, so such
 //! a provider has the capability [`pings`]. They decide nothing else: how long a silence may last is
 //! the engine's rule.
@@ -91,5 +96,5 @@ pub use redactor::Redactor;
 pub use roots::Roots;
 pub use secret::{secret, secret_from_env, secrets};
 pub use settings::{api_key, check_connection, check_voice, image_type};
-pub use socket::{Frame, Socket};
+pub use socket::{Frame, Outgoing, Socket};
 pub use wire::{Text, decode_base64, malformed, place_of, text_of};

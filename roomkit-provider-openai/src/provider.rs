@@ -111,24 +111,26 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
 
         let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
         let redactor = self.dialer.redactor();
+        let mut decoder = encoder.decoder(redactor.clone());
         let mut socket = self.dialer.dial(&deadline).await?;
         // Accepted is only who has a session: the refusal of a key comes over the open socket.
         let created = await_session(&mut socket, "session.created", redactor);
         let Accepted { id, expires_at } = deadline.within("`session.created`", created).await?;
         deadline
             .within("room to send `session.update`", socket.send(update))
-            .await?;
+            .await
+            .map_err(|error| socket.explain(error, &mut decoder))?;
         let updated = await_session(&mut socket, "session.updated", redactor);
         deadline.within("`session.updated`", updated).await?;
         // An item the vendor refuses is told as an error later; the others stand.
         deadline
             .within("room to send the history", socket.send_all(history))
-            .await?;
+            .await
+            .map_err(|error| socket.explain(error, &mut decoder))?;
 
         let mut info = ConnectionInfo::new(encoder.session().capabilities());
         info.provider_session_id = id;
         info.expires_in = expires_at.and_then(|at| time_left(at, SystemTime::now()));
-        let decoder = encoder.decoder(redactor.clone());
         let (sink, events) = socket.split(encoder, decoder);
         Ok(ProviderConnection { info, sink, events })
     }

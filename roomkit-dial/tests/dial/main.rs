@@ -3,5 +3,6 @@
 
 mod connection;
 mod dial;
+mod frames;
 mod support;
 mod tls;
