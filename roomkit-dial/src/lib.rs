@@ -85,6 +85,7 @@ mod roots;
 mod secret;
 mod settings;
 mod socket;
+mod token;
 mod wire;
 
 pub use connection::{Decode, Encode};
@@ -97,4 +98,5 @@ pub use roots::Roots;
 pub use secret::{secret, secret_from_env, secrets};
 pub use settings::{api_key, check_connection, check_voice, image_type};
 pub use socket::{Frame, Outgoing, Socket};
+pub use token::{Token, TokenSource};
 pub use wire::{Text, decode_base64, malformed, place_of, text_of};

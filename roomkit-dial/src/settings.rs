@@ -6,9 +6,9 @@ use roomkit_core::{
     provider::{ProviderError, ProviderErrorKind, SessionUpdate},
     registry::ConfigError,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-use crate::{DialOptions, Roots, secret_from_env};
+use crate::{DialOptions, Roots, Token, secret_from_env};
 
 impl DialOptions {
     /// The options for the settings `max_message_bytes` and `ca_file`. Reads the file now.
@@ -82,19 +82,22 @@ pub fn check_connection(
 }
 
 /// The key of the setting `api_key`, or else of the environment variable that `api_key_env` names,
-/// without space around it.
+/// without space around it. One that stands elsewhere or comes from a source is asked for with each
+/// connection, and only its place is checked here.
 ///
 /// # Errors
 /// When there is none, or it holds what cannot stand in a header.
-pub fn api_key(
-    api_key: Option<&SecretString>,
-    api_key_env: &str,
-) -> Result<SecretString, ConfigError> {
-    let (field, key) = if let Some(key) = api_key {
-        ("api_key", key.clone())
-    } else {
-        let key = secret_from_env("api_key_env", api_key_env)?;
-        ("api_key_env", key.unwrap_or_default())
+pub fn api_key(api_key: Option<&Token>, api_key_env: &str) -> Result<Token, ConfigError> {
+    let (field, key) = match api_key {
+        Some(Token::Fixed(key)) => ("api_key", key.clone()),
+        Some(elsewhere) => {
+            elsewhere.check("api_key")?;
+            return Ok(elsewhere.clone());
+        }
+        None => {
+            let key = secret_from_env("api_key_env", api_key_env)?;
+            ("api_key_env", key.unwrap_or_default())
+        }
     };
     let key = key.expose_secret().trim();
     if key.is_empty() {
@@ -106,7 +109,7 @@ pub fn api_key(
         let problem = "the key holds characters that no key has; copy it again, without spaces or line breaks";
         return Err(ConfigError::field(field, problem));
     }
-    Ok(key.to_owned().into())
+    Ok(key.into())
 }
 
 /// Checks that a change has no voice among the vendor's settings: it has a way of its own, and one that

@@ -14,8 +14,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-pub use auth::{Auth, Token, TokenSource};
+pub use auth::Auth;
 pub use models::{ModelFamily, Target};
+pub use roomkit_dial::{Token, TokenSource};
 pub use session::GeminiSessionConfig;
 pub(crate) use session::{INPUT_RATE, OUTPUT_RATE, within};
 pub use vocabulary::{
@@ -53,9 +54,9 @@ impl ApiVersion {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeminiConfig {
-    /// The API key. Without one, the environment variable named by `api_key_env` is read.
-    #[serde(deserialize_with = "roomkit_dial::secret")]
-    pub api_key: Option<SecretString>,
+    /// The API key, or where it is read anew for each connection. Without one, the environment
+    /// variable named by `api_key_env` is read, once.
+    pub api_key: Option<Token>,
     /// The environment variable that holds the key when `api_key` is not set.
     pub api_key_env: String,
     /// The model's id, with or without `models/`; on Vertex AI also a whole resource name.
@@ -115,9 +116,9 @@ impl GeminiConfig {
         }
     }
 
-    /// Checks every field and finds the key. Gives the endpoint of a session that overrides
-    /// nothing, without what `auth.token` will give.
-    pub(crate) fn check(&self) -> Result<Endpoint, ConfigError> {
+    /// Checks every field. Gives the endpoint of a session that overrides nothing, without key or
+    /// token, and where that comes from.
+    pub(crate) fn check(&self) -> Result<(Endpoint, Token), ConfigError> {
         let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
         check_connection(&self.model, "gemini-3.8-live", timeout, size)?;
         self.auth.check()?;
@@ -126,7 +127,19 @@ impl GeminiConfig {
         session
             .and_then(|()| self.target().check(&self.session))
             .map_err(|error| error.in_section("session"))?;
-        self.endpoint(&self.session, None)
+        let credential = match &self.auth {
+            Auth::ApiKey {} => api_key(self.api_key.as_ref(), &self.api_key_env)?,
+            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => token.clone(),
+        };
+        Ok((self.endpoint(&self.session, None)?, credential))
+    }
+
+    /// The setting that says where key or token come from.
+    pub(crate) fn credential_field(&self) -> &'static str {
+        match self.auth {
+            Auth::ApiKey {} => "api_key",
+            Auth::EphemeralToken { .. } | Auth::Vertex { .. } => "auth.token",
+        }
     }
 
     /// How endpoints are dialled. Reads `ca_file`.
@@ -160,38 +173,33 @@ impl GeminiConfig {
         ))
     }
 
-    /// Where a connection with these settings is dialled. `token` is what the token's source gave
-    /// for it, if `auth` has one.
+    /// Where a connection with these settings is dialled, with the key or token that was got for it.
     pub(crate) fn endpoint(
         &self,
         session: &GeminiSessionConfig,
-        token: Option<SecretString>,
+        credential: Option<SecretString>,
     ) -> Result<Endpoint, ConfigError> {
         let mut endpoint = self.address(session)?;
         for (name, value) in &self.headers {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
-        match (&self.auth, token) {
-            (Auth::ApiKey {}, _) => {
-                let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
-                endpoint.with_header("api_key", "x-goog-api-key", key)
-            }
-            (Auth::EphemeralToken { .. }, Some(token)) => {
-                endpoint.with_credential("auth.token", "authorization", "Token", token)
-            }
-            (Auth::Vertex { user_project, .. }, Some(token)) => {
-                if let Some(project) = user_project {
-                    let project = SecretString::from(project.clone());
-                    endpoint = endpoint.with_header(
-                        "auth.user_project",
-                        "x-goog-user-project",
-                        project,
-                    )?;
-                }
-                endpoint.with_credential("auth.token", "authorization", "Bearer", token)
-            }
-            (_, None) => Ok(endpoint),
+        if let Auth::Vertex {
+            user_project: Some(project),
+            ..
+        } = &self.auth
+        {
+            let project = SecretString::from(project.clone());
+            endpoint = endpoint.with_header("auth.user_project", "x-goog-user-project", project)?;
         }
+        let Some(credential) = credential else {
+            return Ok(endpoint);
+        };
+        let (name, prefix) = match self.auth {
+            Auth::ApiKey {} => ("x-goog-api-key", ""),
+            Auth::EphemeralToken { .. } => ("authorization", "Token"),
+            Auth::Vertex { .. } => ("authorization", "Bearer"),
+        };
+        endpoint.with_credential(self.credential_field(), name, prefix, credential)
     }
 
     fn address(&self, session: &GeminiSessionConfig) -> Result<Endpoint, ConfigError> {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use preset::Dialect;
+pub use roomkit_dial::{Token, TokenSource};
 pub use session::OpenAISessionConfig;
 pub use vendor_tool::VendorTool;
 pub use vocabulary::{
@@ -35,8 +36,9 @@ pub use vocabulary::{
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct OpenAIConfig {
-    /// The API key. Without one, the environment variable named by `api_key_env` is read.
-    pub api_key: Option<SecretString>,
+    /// The API key or access token, or where it is read anew for each connection. Without one, the
+    /// environment variable named by `api_key_env` is read, once.
+    pub api_key: Option<Token>,
     /// The environment variable that holds the key when `api_key` is not set.
     pub api_key_env: String,
     /// The model, or the name of the deployment on Azure.
@@ -72,8 +74,7 @@ pub struct OpenAIConfig {
 struct Raw {
     preset: Preset,
     resource: Option<String>,
-    #[serde(deserialize_with = "roomkit_dial::secret")]
-    api_key: Option<SecretString>,
+    api_key: Option<Token>,
     api_key_env: Option<String>,
     model: Option<String>,
     base_url: Option<String>,
@@ -108,23 +109,37 @@ impl Default for OpenAIConfig {
 }
 
 impl OpenAIConfig {
-    /// Checks every field and finds the key.
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, ConfigError> {
+    /// Checks every field. Gives the endpoint without the key, and where the key comes from, if one
+    /// is wanted.
+    pub(crate) fn check(&self) -> Result<(Endpoint, Option<Token>), ConfigError> {
         let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
         check_connection(&self.model, "gpt-realtime-2.1", timeout, size)?;
         self.session
             .check(self.dialect)
             .map_err(|error| error.in_section("session"))?;
-        let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
+        let endpoint = self.endpoint(None)?;
         self.check_protocol(&endpoint)?;
+        let Some((name, prefix)) = self.auth_scheme()? else {
+            return Ok((endpoint, None));
+        };
+        let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+        // Whether it is a header to send a key in, whatever the key will be.
+        let any = SecretString::default();
+        let endpoint_with_key = endpoint.clone();
+        endpoint_with_key.with_credential("auth_header", name, prefix, any)?;
+        Ok((endpoint, Some(key)))
+    }
+
+    /// Where a connection is dialled, with the key that was got for it.
+    pub(crate) fn endpoint(&self, key: Option<SecretString>) -> Result<Endpoint, ConfigError> {
+        let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
         if self.model_in_query {
             endpoint = endpoint.with_query("model", &self.model);
         }
         for (name, value) in &self.headers {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
-        if let Some((name, prefix)) = self.auth_scheme()? {
-            let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+        if let (Some(key), Some((name, prefix))) = (key, self.auth_scheme()?) {
             endpoint = endpoint.with_credential("auth_header", name, prefix, key)?;
         }
         Ok(endpoint)

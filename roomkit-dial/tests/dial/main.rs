@@ -6,3 +6,4 @@ mod dial;
 mod frames;
 mod support;
 mod tls;
+mod token;

@@ -98,7 +98,7 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token" })),
-            "auth.token: must be a token",
+            "missing field `token`",
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token", "token": "" })),
@@ -109,8 +109,8 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
             "auth.token: holds characters that no token has",
         ),
         (
-            with_auth(json!({ "kind": "ephemeral_token", "token": { "file": "secret" } })),
-            "auth.token: must be a token, or {\"env\": \"NAME\"}",
+            with_auth(json!({ "kind": "ephemeral_token", "token": { "path": "secret" } })),
+            "auth.token: must be a string in quotes, {\"env\": \"NAME\"}",
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token", "token": { "env": "" } })),

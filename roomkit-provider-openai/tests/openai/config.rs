@@ -87,6 +87,14 @@ fn errors_name_the_field_and_the_remedy() {
             "auth_header: is not a header's name",
         ),
         (
+            json!({ "api_key": "k", "auth_header": "Upgrade" }),
+            "auth_header: `upgrade` belongs to the WebSocket handshake",
+        ),
+        (
+            json!({ "api_key": { "env": "a secret" } }),
+            "api_key: must be the name of an environment variable",
+        ),
+        (
             json!({ "api_key": "k", "headers": { "x": "a\nb" } }),
             "headers.x: is not a valid",
         ),
