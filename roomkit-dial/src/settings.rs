@@ -6,23 +6,35 @@ use roomkit_core::{
     provider::{ProviderError, ProviderErrorKind, SessionUpdate},
     registry::ConfigError,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::{DialOptions, Roots, Token, secret_from_env};
+use crate::{DialOptions, Proxy, Roots, Token, secret_from_env};
 
 impl DialOptions {
-    /// The options for the settings `max_message_bytes` and `ca_file`. Reads the file now.
+    /// The options for the settings `max_message_bytes`, `ca_file` and `proxy`. Reads the file now.
+    /// Without `proxy` there is the one of the environment, if any ([`Proxy::from_env`]); an empty one
+    /// is none.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate.
-    pub fn of(max_message_bytes: usize, ca_file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// When the file cannot be read or holds no certificate, or the proxy is none to go through.
+    pub fn of(
+        max_message_bytes: usize,
+        ca_file: Option<&Path>,
+        proxy: Option<&SecretString>,
+    ) -> Result<Self, ConfigError> {
         let roots = match ca_file {
             Some(path) => Roots::public().with_file("ca_file", path)?,
             None => Roots::public(),
         };
+        let proxy = match proxy.map(|proxy| proxy.expose_secret().trim()) {
+            None => Proxy::from_env()?,
+            Some("") => None,
+            Some(url) => Some(Proxy::new("proxy", url)?),
+        };
         Ok(Self {
             max_message_bytes,
             roots,
+            proxy,
         })
     }
 }

@@ -75,6 +75,11 @@ pub struct GeminiConfig {
     /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
     /// certificate of your own making. It is read once, when the provider is built.
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy to go through, `http://host:port` or `http://user:password@host:port`. `None`:
+    /// the one of the environment, if it has one for the vendor's host
+    /// ([`Proxy::from_env`](roomkit_dial::Proxy::from_env)); empty: none.
+    #[serde(deserialize_with = "roomkit_dial::secret")]
+    pub proxy: Option<SecretString>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the token to the accepted session. `connect_timeout_ms` in JSON. The vendor
     /// answers some settings it does not like with silence.
@@ -98,6 +103,7 @@ impl Default for GeminiConfig {
             api_version: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: GeminiSessionConfig::default(),
@@ -142,9 +148,10 @@ impl GeminiConfig {
         }
     }
 
-    /// How endpoints are dialled. Reads `ca_file`.
+    /// How endpoints are dialled. Reads `ca_file`, and the environment for a proxy.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
+        let (size, ca_file) = (self.max_message_bytes, self.ca_file.as_deref());
+        DialOptions::of(size, ca_file, self.proxy.as_ref())
     }
 
     fn check_version(&self) -> Result<(), ConfigError> {
@@ -264,6 +271,7 @@ impl fmt::Debug for GeminiConfig {
             .field("api_version", &self.api_version)
             .field("headers", &self.headers)
             .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)

@@ -59,6 +59,10 @@ pub struct OpenAIConfig {
     /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
     /// certificate of your own making. It is read once, when the provider is built.
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy to go through, `http://host:port` or `http://user:password@host:port`. `None`:
+    /// the one of the environment, if it has one for the vendor's host
+    /// ([`Proxy::from_env`](roomkit_dial::Proxy::from_env)); empty: none.
+    pub proxy: Option<SecretString>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the first packet to the accepted session. `connect_timeout_ms` in JSON.
     pub connect_timeout: Duration,
@@ -84,6 +88,8 @@ struct Raw {
     model_in_query: Option<bool>,
     dialect: Option<Dialect>,
     ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "roomkit_dial::secret")]
+    proxy: Option<SecretString>,
     connect_timeout_ms: Option<u64>,
     max_message_bytes: Option<usize>,
     session: Map<String, Value>,
@@ -101,6 +107,7 @@ impl Default for OpenAIConfig {
             model_in_query: true,
             dialect: Dialect::OpenAI,
             ca_file: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: OpenAISessionConfig::default(),
@@ -171,9 +178,10 @@ impl OpenAIConfig {
         }
     }
 
-    /// How the endpoint is dialled. Reads `ca_file`.
+    /// How the endpoint is dialled. Reads `ca_file`, and the environment for a proxy.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
+        let (size, ca_file) = (self.max_message_bytes, self.ca_file.as_deref());
+        DialOptions::of(size, ca_file, self.proxy.as_ref())
     }
 
     /// The header for the key and what precedes the key in it; none when no key is wanted.
@@ -209,6 +217,7 @@ impl fmt::Debug for OpenAIConfig {
             .field("model_in_query", &self.model_in_query)
             .field("dialect", &self.dialect)
             .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)

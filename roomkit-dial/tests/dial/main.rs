@@ -4,6 +4,7 @@
 mod connection;
 mod dial;
 mod frames;
+mod proxy;
 mod support;
 mod tls;
 mod token;
