@@ -26,7 +26,10 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::socket::{Context, Frame, Read, Stream};
+use crate::{
+    Outgoing,
+    socket::{Context, Incoming, Read, Stream},
+};
 
 /// Commands to a vendor's wire.
 #[diagnostic::on_unimplemented(
@@ -34,6 +37,10 @@ use crate::socket::{Context, Frame, Read, Stream};
     note = "implement `roomkit_dial::Encode` for it"
 )]
 pub trait Encode: Send + 'static {
+    /// What the vendor is sent: `String` if all of it is text, [`Bytes`] if all of it is binary, and
+    /// [`Outgoing`] if both are.
+    type Frame: Into<Outgoing> + Send;
+
     /// Adds the frames for one command to `frames`, which is empty; none where the vendor needs
     /// none. [`ProviderCommand::Ping`] never comes here.
     ///
@@ -44,7 +51,7 @@ pub trait Encode: Send + 'static {
     fn encode(
         &mut self,
         command: &ProviderCommand,
-        frames: &mut VecDeque<String>,
+        frames: &mut VecDeque<Self::Frame>,
     ) -> Result<(), ProviderError>;
 }
 
@@ -54,10 +61,18 @@ pub trait Encode: Send + 'static {
     note = "implement `roomkit_dial::Decode` for it"
 )]
 pub trait Decode: Send + 'static {
-    /// Reads one frame and adds what it means to `events`. Must not panic, whatever it is
+    /// Reads one frame of text and adds what it means to `events`. Must not panic, whatever it is
     /// (contract X5): what cannot be read becomes a [`ProviderEvent::Error`] of kind
     /// [`Protocol`](ProviderErrorKind::Protocol), without its content.
     fn decode(&mut self, frame: &str, events: &mut VecDeque<ProviderEvent>);
+
+    /// Reads one binary frame, for vendors that send audio in them: `true` if this is one of those. By
+    /// default none is. Then it is for [`decode`](Self::decode) if it holds text, and otherwise dropped,
+    /// counted and told as an error. A part of `frame` can be kept without copying it.
+    fn decode_binary(&mut self, frame: &Bytes, events: &mut VecDeque<ProviderEvent>) -> bool {
+        let _ = (frame, events);
+        false
+    }
 
     /// No frame comes any more: adds what was held back for a later one, if anything.
     fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
@@ -70,7 +85,7 @@ pub(crate) fn split(
     encoder: impl Encode,
     decoder: impl Decode,
     context: Context,
-    backlog: VecDeque<Frame>,
+    backlog: VecDeque<Incoming>,
 ) -> (Box<dyn ProviderSink>, BoxStream<'static, ProviderEvent>) {
     let (write, read) = socket.split();
     let link = Arc::new(Link::default());
@@ -114,16 +129,16 @@ impl Link {
     }
 }
 
-struct Sink<E> {
+struct Sink<E: Encode> {
     write: SplitSink<Stream, Message>,
     encoder: E,
     /// What the command at hand becomes.
-    frames: VecDeque<String>,
+    frames: VecDeque<E::Frame>,
     context: Context,
     link: Arc<Link>,
 }
 
-impl<E> Drop for Sink<E> {
+impl<E: Encode> Drop for Sink<E> {
     fn drop(&mut self) {
         self.link.abandoned.store(true, Ordering::Release);
         self.link.reader.wake();
@@ -142,10 +157,8 @@ impl<E: Encode> ProviderSink for Sink<E> {
         self.frames.clear();
         self.encoder.encode(&command, &mut self.frames)?;
         while let Some(frame) = self.frames.pop_front() {
-            self.write
-                .send(Message::text(frame))
-                .await
-                .map_err(failed)?;
+            let frame: Outgoing = frame.into();
+            self.write.send(frame.into()).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -170,7 +183,7 @@ struct Events<D> {
     /// The highest ping that was answered.
     pongs: u64,
     /// What came before there was a decoder.
-    backlog: VecDeque<Frame>,
+    backlog: VecDeque<Incoming>,
     /// What the last frame meant, as far as it has not been told.
     pending: VecDeque<ProviderEvent>,
     /// The event before this one, if it was an error: often the reason why the socket ends.
@@ -213,7 +226,7 @@ impl<D: Decode> Events<D> {
                 return Poll::Ready(closed);
             }
             if let Some(frame) = self.backlog.pop_front() {
-                self.decoder.decode(&frame, &mut self.pending);
+                decode(&mut self.decoder, frame, &self.context, &mut self.pending);
                 continue;
             }
             let Some(read) = self.read.as_mut().filter(|_| !self.link.is_abandoned()) else {
@@ -227,10 +240,8 @@ impl<D: Decode> Events<D> {
                 return Poll::Pending;
             };
             match self.context.read(item) {
-                Ok(Read::Frame(frame)) => self.decoder.decode(&frame, &mut self.pending),
-                Ok(Read::NotText) => {
-                    let error = self.context.not_text();
-                    self.pending.push_back(ProviderEvent::Error(error));
+                Ok(Read::Frame(frame)) => {
+                    decode(&mut self.decoder, frame, &self.context, &mut self.pending);
                 }
                 Ok(Read::Pong(payload)) => self.pong(&payload),
                 Ok(Read::Nothing) => {}
@@ -260,24 +271,42 @@ impl<D: Decode> Events<D> {
     }
 
     fn end(&mut self, error: ProviderError) {
-        self.closed = Some(self.reason(error));
+        let is_asked_for = self.link.closing.load(Ordering::Relaxed);
+        let last_error = self.last_error.take();
+        let error = (!is_asked_for).then(|| reason(last_error, error));
+        self.closed = Some(ProviderEvent::Closed(error));
         self.decoder.finish(&mut self.pending);
     }
+}
 
-    fn reason(&mut self, error: ProviderError) -> ProviderEvent {
-        if self.link.closing.load(Ordering::Relaxed) {
-            return ProviderEvent::Closed(None);
-        }
-        let announced = self.last_error.take().filter(|last| {
-            !matches!(
-                last.kind(),
-                ProviderErrorKind::InvalidRequest | ProviderErrorKind::Protocol
-            )
-        });
-        ProviderEvent::Closed(Some(match announced {
-            // The close itself says little; the error right before it says why.
-            Some(announced) if error.code().starts_with("ws_") => announced,
-            _ => error,
-        }))
+/// Adds what a frame means to `events`.
+pub(crate) fn decode(
+    decoder: &mut impl Decode,
+    frame: Incoming,
+    context: &Context,
+    events: &mut VecDeque<ProviderEvent>,
+) {
+    if let Incoming::Binary(bytes) = &frame
+        && decoder.decode_binary(bytes, events)
+    {
+        return;
+    }
+    match context.text(frame) {
+        Ok(frame) => decoder.decode(&frame, events),
+        Err(error) => events.push_back(ProviderEvent::Error(error)),
+    }
+}
+
+/// Why a socket ended. The end itself may say little; the error right before it says why.
+pub(crate) fn reason(last_error: Option<ProviderError>, end: ProviderError) -> ProviderError {
+    let is_announced = |last: &ProviderError| {
+        !matches!(
+            last.kind(),
+            ProviderErrorKind::InvalidRequest | ProviderErrorKind::Protocol
+        )
+    };
+    match last_error.filter(is_announced) {
+        Some(announced) if end.code().starts_with("ws_") => announced,
+        _ => end,
     }
 }

@@ -38,15 +38,29 @@ impl Deadline {
         awaited: &str,
         step: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
-        timeout_at(self.at, step).await.unwrap_or_else(|_| {
-            Err(ProviderError::new(
-                ProviderErrorKind::Timeout,
-                format!(
-                    "no {awaited} within {} ms (`{}`)",
-                    self.limit.as_millis(),
-                    self.field
-                ),
-            ))
-        })
+        let passed = || ProviderError::new(ProviderErrorKind::Timeout, self.passed(awaited));
+        let outcome = timeout_at(self.at, step).await;
+        outcome.unwrap_or_else(|_| Err(passed()))
+    }
+
+    /// The same for a step before the vendor has been told anything.
+    ///
+    /// # Errors
+    /// As there, but [`Network`](ProviderErrorKind::Network) with the code `connect` once the deadline
+    /// has passed. A silence after the setup may be the answer to it, such as to a resume token; this
+    /// one is not.
+    pub async fn before_words<T>(
+        &self,
+        awaited: &str,
+        step: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let passed = || ProviderError::new(ProviderErrorKind::Network, self.passed(awaited));
+        let outcome = timeout_at(self.at, step).await;
+        outcome.unwrap_or_else(|_| Err(passed().with_code("connect")))
+    }
+
+    fn passed(&self, awaited: &str) -> String {
+        let limit = self.limit.as_millis();
+        format!("no {awaited} within {limit} ms (`{}`)", self.field)
     }
 }

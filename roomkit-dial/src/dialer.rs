@@ -1,9 +1,8 @@
 //! From a name to an open socket, one step after the other, so that an error can say which step
 //! failed and what to look at.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use roomkit_core::{
     provider::{
         ProviderError,
@@ -11,18 +10,13 @@ use roomkit_core::{
     },
     registry::ConfigError,
 };
-use tokio::{
-    io::BufReader,
-    net::{TcpStream, lookup_host},
-    time::sleep,
-};
+use tokio::io::BufReader;
 use tokio_tungstenite::{
     Connector, client_async_tls_with_config,
     tungstenite::{self, client::IntoClientRequest, protocol::WebSocketConfig},
 };
-use url::Host;
 
-use crate::{Deadline, Endpoint, ErrorTable, Redactor, Roots, Socket, socket::Context};
+use crate::{Deadline, Endpoint, ErrorTable, Proxy, Redactor, Roots, Socket, socket::Context};
 
 /// What is read from the connection at once: a frame of speech or two. Of a message that is longer,
 /// the rest is read past this buffer.
@@ -32,11 +26,6 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 /// 128 KiB was a sixth of a session's CPU time and most of its memory.
 const READ_AT_ONCE: usize = 512;
 
-/// How long one address is tried alone, as RFC 8305 has it.
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// What was sent and is not confirmed by then never will be.
-const UNCONFIRMED_AFTER: Duration = Duration::from_secs(20);
-
 /// How a [`Dialer`] dials.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -45,6 +34,8 @@ pub struct DialOptions {
     pub max_message_bytes: usize,
     /// Whose certificates are trusted.
     pub roots: Roots,
+    /// What is gone through where there is no other way out.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for DialOptions {
@@ -52,6 +43,7 @@ impl Default for DialOptions {
         Self {
             max_message_bytes: 16 * 1024 * 1024,
             roots: Roots::public(),
+            proxy: None,
         }
     }
 }
@@ -61,6 +53,7 @@ impl Default for DialOptions {
 pub struct Dialer {
     endpoint: Endpoint,
     tls: Arc<rustls::ClientConfig>,
+    proxy: Option<Proxy>,
     limits: WebSocketConfig,
     context: Context,
 }
@@ -89,13 +82,14 @@ impl Dialer {
                 redactor: endpoint.redactor(),
             },
             tls: options.roots.client_config()?,
+            proxy: options.proxy,
             limits,
             endpoint,
         })
     }
 
     /// The same dialer for another endpoint, for vendors whose address or credentials differ from
-    /// connection to connection. It shares this one's TLS.
+    /// connection to connection. It shares this one's TLS and proxy.
     #[must_use]
     pub fn for_endpoint(&self, endpoint: Endpoint) -> Self {
         let mut context = self.context.clone();
@@ -103,6 +97,7 @@ impl Dialer {
         Self {
             endpoint,
             tls: Arc::clone(&self.tls),
+            proxy: self.proxy.clone(),
             limits: self.limits,
             context,
         }
@@ -117,22 +112,35 @@ impl Dialer {
     ///
     /// # Errors
     /// [`Network`](Network) with the code `dns`, `connect`, `tls` or `ws_1006`,
-    /// [`InvalidConfig`](InvalidConfig) with the code `tls_certificate`, one by the table for a
-    /// refused upgrade, or a timeout.
+    /// [`InvalidConfig`](InvalidConfig) with the code `tls_certificate`, one of the proxy's with a code
+    /// that begins with `proxy`, or one by the table for a refused upgrade. Once the deadline has passed
+    /// it is `connect`.
     pub async fn dial(&self, deadline: &Deadline) -> Result<Socket, ProviderError> {
-        let awaited = format!(
-            "connection to {} (is it reachable from here, and does a WebSocket server answer?)",
-            self.endpoint.authority()
-        );
+        let authority = self.endpoint.authority();
+        let awaited = match self.proxy() {
+            None => format!(
+                "connection to {authority} (is it reachable from here, and does a WebSocket server \
+                 answer?)"
+            ),
+            Some(proxy) => format!("connection to {authority} through {proxy}"),
+        };
         // Boxed: the TLS handshake makes a future of 20 kB.
-        deadline.within(&awaited, Box::pin(self.open())).await
+        deadline.before_words(&awaited, Box::pin(self.open())).await
+    }
+
+    /// The proxy to go through to this endpoint.
+    fn proxy(&self) -> Option<&Proxy> {
+        let is_for = |proxy: &&Proxy| proxy.is_for(&self.endpoint);
+        self.proxy.as_ref().filter(is_for)
     }
 
     async fn open(&self) -> Result<Socket, ProviderError> {
-        let stream = self.connect(self.resolve().await?).await?;
-        // Audio comes in small messages, which must not wait for one another.
-        let _ = stream.set_nodelay(true);
-        break_when_unconfirmed(&stream);
+        let proxy = self.proxy();
+        let next = proxy.map_or_else(|| self.endpoint.place(), Proxy::place);
+        let mut stream = BufReader::with_capacity(READ_BUFFER_BYTES, next.connect().await?);
+        if let Some(proxy) = proxy {
+            proxy.tunnel(&mut stream, &self.endpoint).await?;
+        }
         let mut request = self
             .endpoint
             .url()
@@ -143,61 +151,11 @@ impl Dialer {
             request.headers_mut().insert(name.clone(), value.clone());
         }
         let connector = Connector::Rustls(Arc::clone(&self.tls));
-        let stream = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
         let (socket, _) =
             client_async_tls_with_config(request, stream, Some(self.limits), Some(connector))
                 .await
                 .map_err(|error| self.refused(&error))?;
         Ok(Socket::new(socket, self.context.clone()))
-    }
-
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, ProviderError> {
-        let port = self.endpoint.port();
-        let name = match self.endpoint.host() {
-            Some(Host::Ipv4(address)) => return Ok(vec![(address, port).into()]),
-            Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
-            Some(Host::Domain(name)) => name,
-            None => "",
-        };
-        let unknown = |problem: &str| {
-            ProviderError::new(
-                Network,
-                format!(
-                    "the host `{name}` has no address ({problem}); check `{}` and the DNS of this \
-                     machine",
-                    self.endpoint.field
-                ),
-            )
-            .with_code("dns")
-        };
-        let found: Vec<SocketAddr> = lookup_host((name, port))
-            .await
-            .map_err(|error| unknown(&error.to_string()))?
-            .collect();
-        if found.is_empty() {
-            return Err(unknown("the answer was empty"));
-        }
-        Ok(found)
-    }
-
-    async fn connect(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, ProviderError> {
-        let answered = first_to_answer(addresses, TcpStream::connect).await;
-        answered.map_err(|error| {
-            let hint = if error.kind() == io::ErrorKind::ConnectionRefused {
-                "nobody listens there; check host and port of"
-            } else {
-                "check the network, firewalls, and host and port of"
-            };
-            ProviderError::new(
-                Network,
-                format!(
-                    "{} cannot be reached ({error}); {hint} `{}`",
-                    self.endpoint.authority(),
-                    self.endpoint.field
-                ),
-            )
-            .with_code("connect")
-        })
     }
 
     /// What a failure of TLS or of the upgrade means.
@@ -270,88 +228,10 @@ impl Dialer {
     }
 }
 
-/// Tries the addresses in their order, the next one as soon as those before have failed or take
-/// long: a machine whose IPv6 leads nowhere still gets through.
-async fn first_to_answer<T, F>(
-    addresses: Vec<SocketAddr>,
-    connect: impl Fn(SocketAddr) -> F,
-) -> io::Result<T>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    let mut waiting = addresses.into_iter();
-    let mut attempts = FuturesUnordered::new();
-    let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    loop {
-        attempts.extend(waiting.next().map(&connect));
-        tokio::select! {
-            outcome = attempts.next() => match outcome {
-                Some(Ok(stream)) => return Ok(stream),
-                Some(Err(error)) => failure = error,
-                None => return Err(failure),
-            },
-            () = sleep(NEXT_ADDRESS_AFTER), if waiting.len() > 0 => {}
-        }
-    }
-}
-
-/// Lets the kernel break a connection whose other end has not confirmed for so long what was sent
-/// to it. A peer that is merely slow to answer confirms all the same; only a path that is dead does
-/// not, and audio that is sent all the time shows it soon (contract H5).
-fn break_when_unconfirmed(stream: &TcpStream) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNCONFIRMED_AFTER))
-    {
-        tracing::debug!(%error, "a dead path will be noticed late");
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = stream;
-}
-
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dialer")
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::net::TcpListener;
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_fails_or_says_nothing_is_passed_over() {
-        let [refusing, silent, answering] =
-            [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let connect = |address: SocketAddr| async move {
-            match address.port() {
-                1 => Err(io::ErrorKind::ConnectionRefused.into()),
-                2 => std::future::pending().await,
-                port => Ok(port),
-            }
-        };
-        for addresses in [
-            vec![refusing, answering],
-            vec![silent, answering],
-            vec![answering, silent],
-        ] {
-            assert_eq!(first_to_answer(addresses, connect).await.unwrap(), 3);
-        }
-        let error = first_to_answer(vec![refusing], connect).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(first_to_answer(Vec::new(), connect).await.is_err());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn h5_a_path_that_confirms_nothing_is_broken_by_the_kernel() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
-        let stream = stream.unwrap();
-        break_when_unconfirmed(&stream);
-        let limit = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
-        assert_eq!(limit, Some(UNCONFIRMED_AFTER));
     }
 }

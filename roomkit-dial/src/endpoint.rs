@@ -7,7 +7,7 @@ use roomkit_core::registry::ConfigError;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::Redactor;
+use crate::{Redactor, tcp::Place};
 
 /// Headers that the handshake is made of.
 const HANDSHAKE: [&str; 6] = [
@@ -161,11 +161,15 @@ impl Endpoint {
         format!("{host}:{}", self.port())
     }
 
-    pub(crate) fn host(&self) -> Option<Host<&str>> {
-        self.url.host()
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            host: self.url.host().unwrap_or(Host::Domain("")),
+            port: self.port(),
+            field: self.field,
+        }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or(443)
     }
 }

@@ -23,6 +23,8 @@
 //! struct Wire;
 //!
 //! impl Encode for Wire {
+//!     type Frame = String;
+//!
 //!     fn encode(
 //!         &mut self,
 //!         command: &ProviderCommand,
@@ -61,6 +63,9 @@
 //! }
 //! ```
 //!
+//! A vendor that takes audio in binary frames has [`Outgoing`] for its [`Encode::Frame`], and reads
+//! them in [`Decode::decode_binary`].
+//!
 //! The halves answer [`ProviderCommand::Ping`] with [`ProviderEvent::Pong`] by themselves, so such
 //! a provider has the capability [`pings`]. They decide nothing else: how long a silence may last is
 //! the engine's rule.
@@ -75,11 +80,14 @@ mod deadline;
 mod dialer;
 mod endpoint;
 mod error_table;
+mod proxy;
 mod redactor;
 mod roots;
 mod secret;
 mod settings;
 mod socket;
+mod tcp;
+mod token;
 mod wire;
 
 pub use connection::{Decode, Encode};
@@ -87,9 +95,11 @@ pub use deadline::Deadline;
 pub use dialer::{DialOptions, Dialer};
 pub use endpoint::{Endpoint, shown_url};
 pub use error_table::ErrorTable;
+pub use proxy::Proxy;
 pub use redactor::Redactor;
 pub use roots::Roots;
 pub use secret::{secret, secret_from_env, secrets};
 pub use settings::{api_key, check_connection, check_voice, image_type};
-pub use socket::{Frame, Socket};
+pub use socket::{Frame, Outgoing, Socket};
+pub use token::{Token, TokenSource};
 pub use wire::{Text, decode_base64, malformed, place_of, text_of};

@@ -8,21 +8,33 @@ use roomkit_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{DialOptions, Roots, secret_from_env};
+use crate::{DialOptions, Proxy, Roots, Token, secret_from_env};
 
 impl DialOptions {
-    /// The options for the settings `max_message_bytes` and `ca_file`. Reads the file now.
+    /// The options for the settings `max_message_bytes`, `ca_file` and `proxy`. Reads the file now.
+    /// Without `proxy` there is the one of the environment, if any ([`Proxy::from_env`]); an empty one
+    /// is none.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate.
-    pub fn of(max_message_bytes: usize, ca_file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// When the file cannot be read or holds no certificate, or the proxy is none to go through.
+    pub fn of(
+        max_message_bytes: usize,
+        ca_file: Option<&Path>,
+        proxy: Option<&SecretString>,
+    ) -> Result<Self, ConfigError> {
         let roots = match ca_file {
             Some(path) => Roots::public().with_file("ca_file", path)?,
             None => Roots::public(),
         };
+        let proxy = match proxy.map(|proxy| proxy.expose_secret().trim()) {
+            None => Proxy::from_env()?,
+            Some("") => None,
+            Some(url) => Some(Proxy::new("proxy", url)?),
+        };
         Ok(Self {
             max_message_bytes,
             roots,
+            proxy,
         })
     }
 }
@@ -82,19 +94,22 @@ pub fn check_connection(
 }
 
 /// The key of the setting `api_key`, or else of the environment variable that `api_key_env` names,
-/// without space around it.
+/// without space around it. One that stands elsewhere or comes from a source is asked for with each
+/// connection, and only its place is checked here.
 ///
 /// # Errors
 /// When there is none, or it holds what cannot stand in a header.
-pub fn api_key(
-    api_key: Option<&SecretString>,
-    api_key_env: &str,
-) -> Result<SecretString, ConfigError> {
-    let (field, key) = if let Some(key) = api_key {
-        ("api_key", key.clone())
-    } else {
-        let key = secret_from_env("api_key_env", api_key_env)?;
-        ("api_key_env", key.unwrap_or_default())
+pub fn api_key(api_key: Option<&Token>, api_key_env: &str) -> Result<Token, ConfigError> {
+    let (field, key) = match api_key {
+        Some(Token::Fixed(key)) => ("api_key", key.clone()),
+        Some(elsewhere) => {
+            elsewhere.check("api_key")?;
+            return Ok(elsewhere.clone());
+        }
+        None => {
+            let key = secret_from_env("api_key_env", api_key_env)?;
+            ("api_key_env", key.unwrap_or_default())
+        }
     };
     let key = key.expose_secret().trim();
     if key.is_empty() {
@@ -106,7 +121,7 @@ pub fn api_key(
         let problem = "the key holds characters that no key has; copy it again, without spaces or line breaks";
         return Err(ConfigError::field(field, problem));
     }
-    Ok(key.to_owned().into())
+    Ok(key.into())
 }
 
 /// Checks that a change has no voice among the vendor's settings: it has a way of its own, and one that

@@ -1,7 +1,8 @@
 //! A socket whose session is being set up: frames out and in, in turn.
 
-use std::{collections::VecDeque, fmt, ops::Deref};
+use std::{collections::VecDeque, fmt, iter, ops::Deref};
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::provider::{ProviderError, ProviderErrorKind, ProviderEvent, ProviderSink};
 use tokio::{io::BufReader, net::TcpStream};
@@ -23,14 +24,24 @@ pub(crate) type Stream = WebSocketStream<MaybeTlsStream<BufReader<TcpStream>>>;
 pub struct Socket {
     stream: Stream,
     context: Context,
-    /// What came while much was sent, until it is asked for.
-    backlog: VecDeque<Frame>,
+    /// What came while something was sent, until it is asked for.
+    backlog: VecDeque<Incoming>,
 }
 
 /// A frame of text, or a binary one that holds text, as some vendors send.
 /// `Debug` shows only its length: what people say is in it (contract X6).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame(Utf8Bytes);
+
+/// A frame to send. Neither form is copied on its way out.
+/// `Debug` shows only its length: what people say is in it (contract X6).
+#[derive(Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Text, which is mostly JSON.
+    Text(String),
+    /// Bytes, such as audio for vendors that do not take it as text.
+    Binary(Bytes),
+}
 
 impl Socket {
     pub(crate) fn new(stream: Stream, context: Context) -> Self {
@@ -41,16 +52,12 @@ impl Socket {
         }
     }
 
-    /// Sends one frame of text.
+    /// Sends one frame. Otherwise like [`send_all`](Self::send_all).
     ///
     /// # Errors
     /// When the socket is gone.
-    pub async fn send(&mut self, frame: impl Into<String>) -> Result<(), ProviderError> {
-        let frame = Message::text(frame.into());
-        self.stream
-            .send(frame)
-            .await
-            .map_err(|error| self.context.broken(&error))
+    pub async fn send(&mut self, frame: impl Into<Outgoing>) -> Result<(), ProviderError> {
+        self.send_all(iter::once(frame)).await
     }
 
     /// Sends many frames, and takes in meanwhile what the vendor says to them: a vendor that
@@ -58,10 +65,11 @@ impl Socket {
     /// [`receive`](Self::receive) gives next, or the events of the connection begin with.
     ///
     /// # Errors
-    /// When the socket is gone, or more than 16 MiB come meanwhile.
+    /// When the socket is gone, or more than 16 MiB come meanwhile. What the vendor said before the
+    /// end may say more: see [`explain`](Self::explain).
     pub async fn send_all(
         &mut self,
-        frames: impl IntoIterator<Item = String>,
+        frames: impl IntoIterator<Item = impl Into<Outgoing>>,
     ) -> Result<(), ProviderError> {
         let Self {
             stream,
@@ -71,49 +79,73 @@ impl Socket {
         let (mut write, mut read) = stream.split();
         let sending = async {
             for frame in frames {
-                write.feed(Message::text(frame)).await?;
+                let frame: Outgoing = frame.into();
+                write.feed(frame.into()).await?;
             }
             write.flush().await
         };
         let mut sending = std::pin::pin!(sending);
         let mut held = 0;
+        // Why nothing can be sent any more. What the vendor said before it can still be read.
+        let mut failure = None;
         loop {
             tokio::select! {
                 biased;
-                sent = &mut sending => return sent.map_err(|error| context.broken(&error)),
-                item = read.next() => match context.read(item)? {
-                    Read::Frame(frame) => {
-                        held += frame.len();
-                        if held > BACKLOG_LIMIT {
-                            return Err(ProviderError::new(
-                                ProviderErrorKind::Protocol,
-                                "the vendor answers with more than 16 MiB while it is being sent \
-                                 to; it has been left",
-                            ));
-                        }
-                        backlog.push_back(frame);
-                    }
-                    Read::NotText => return Err(context.not_text()),
-                    Read::Pong(_) | Read::Nothing => {}
-                    Read::Closed(error) => return Err(error),
+                sent = &mut sending, if failure.is_none() => match sent {
+                    Ok(()) => return Ok(()),
+                    Err(error) => failure = Some(context.broken(&error)),
                 },
+                item = read.next() => {
+                    let item = context.read(item);
+                    match item.map_err(|error| failure.take().unwrap_or(error))? {
+                        Read::Frame(frame) => {
+                            held += frame.len();
+                            if held > BACKLOG_LIMIT {
+                                return Err(ProviderError::new(
+                                    ProviderErrorKind::Protocol,
+                                    "the vendor answers with more than 16 MiB while it is being \
+                                     sent to; it has been left",
+                                ));
+                            }
+                            backlog.push_back(frame);
+                        }
+                        Read::Pong(_) | Read::Nothing => {}
+                        Read::Closed(error) => return Err(error),
+                    }
+                }
             }
         }
     }
 
-    /// The next frame. Pings are answered on the way. May be dropped and called again.
+    /// Why sending failed with `error`: where that only says that the socket is gone, it is the error
+    /// that the vendor sent right before, as `decoder` reads it. What came meanwhile is used up by that.
+    #[must_use]
+    pub fn explain(&mut self, error: ProviderError, decoder: &mut impl Decode) -> ProviderError {
+        let mut events = VecDeque::new();
+        let mut last = None;
+        for frame in self.backlog.drain(..) {
+            connection::decode(decoder, frame, &self.context, &mut events);
+            last = events.drain(..).next_back().or(last);
+        }
+        match last {
+            Some(ProviderEvent::Error(last)) => connection::reason(Some(last), error),
+            _ => error,
+        }
+    }
+
+    /// The next frame, which must hold text. Pings are answered on the way. May be dropped and called
+    /// again.
     ///
     /// # Errors
     /// When the socket ends or breaks, with what that means, or a binary frame is not UTF-8; the
     /// socket lives on in that last case only.
     pub async fn receive(&mut self) -> Result<Frame, ProviderError> {
         if let Some(frame) = self.backlog.pop_front() {
-            return Ok(frame);
+            return self.context.text(frame);
         }
         loop {
             match self.context.read(self.stream.next().await)? {
-                Read::Frame(frame) => return Ok(frame),
-                Read::NotText => return Err(self.context.not_text()),
+                Read::Frame(frame) => return self.context.text(frame),
                 Read::Pong(_) | Read::Nothing => {}
                 Read::Closed(error) => return Err(error),
             }
@@ -166,12 +198,67 @@ impl Deref for Frame {
     }
 }
 
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<String> for Outgoing {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Outgoing {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Outgoing> for Message {
+    fn from(frame: Outgoing) -> Self {
+        match frame {
+            Outgoing::Text(text) => Self::text(text),
+            Outgoing::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outgoing({} bytes)", self.len())
+    }
+}
+
+/// A frame as it came.
+pub(crate) enum Incoming {
+    Text(Frame),
+    Binary(Bytes),
+}
+
+impl Incoming {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// What came from a socket.
 pub(crate) enum Read {
-    Frame(Frame),
-    /// A binary frame that holds no text. WebSocket lets the connection go on.
-    NotText,
-    Pong(bytes::Bytes),
+    Frame(Incoming),
+    Pong(Bytes),
     /// A ping. The pong is on its way: reading on flushes it.
     Nothing,
     /// The vendor closes.
@@ -195,11 +282,8 @@ impl Context {
         Ok(match item {
             None => return Err(self.closed(None, "")),
             Some(Err(error)) => return Err(self.broken(&error)),
-            Some(Ok(Message::Text(text))) => Read::Frame(Frame(text)),
-            Some(Ok(Message::Binary(bytes))) => match Utf8Bytes::try_from(bytes) {
-                Ok(text) => Read::Frame(Frame(text)),
-                Err(_) => Read::NotText,
-            },
+            Some(Ok(Message::Text(text))) => Read::Frame(Incoming::Text(Frame(text))),
+            Some(Ok(Message::Binary(bytes))) => Read::Frame(Incoming::Binary(bytes)),
             Some(Ok(Message::Pong(payload))) => Read::Pong(payload),
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => Read::Nothing,
             Some(Ok(Message::Close(frame))) => Read::Closed(self.close_frame(frame.as_ref())),
@@ -239,14 +323,21 @@ impl Context {
         self.errors.closed(code, reason, &self.redactor)
     }
 
-    /// Counts a frame that cannot be read, and says so.
-    pub(crate) fn not_text(&self) -> ProviderError {
-        metrics::counter!("roomkit_provider_malformed_events_total", "provider" => self.provider)
-            .increment(1);
-        ProviderError::new(
-            ProviderErrorKind::Protocol,
-            "the vendor sent a binary frame that is not text; it was dropped",
-        )
+    /// The text of a frame. WebSocket lets the connection go on after one that holds none: it is
+    /// counted and said.
+    pub(crate) fn text(&self, frame: Incoming) -> Result<Frame, ProviderError> {
+        let bytes = match frame {
+            Incoming::Text(text) => return Ok(text),
+            Incoming::Binary(bytes) => bytes,
+        };
+        Utf8Bytes::try_from(bytes).map(Frame).map_err(|_| {
+            metrics::counter!("roomkit_provider_malformed_events_total", "provider" => self.provider)
+                .increment(1);
+            ProviderError::new(
+                ProviderErrorKind::Protocol,
+                "the vendor sent a binary frame that is not text; it was dropped",
+            )
+        })
     }
 
     fn close_frame(&self, frame: Option<&WireCloseFrame>) -> ProviderError {

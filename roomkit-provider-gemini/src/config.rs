@@ -14,8 +14,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-pub use auth::{Auth, Token, TokenSource};
+pub use auth::Auth;
 pub use models::{ModelFamily, Target};
+pub use roomkit_dial::{Token, TokenSource};
 pub use session::GeminiSessionConfig;
 pub(crate) use session::{INPUT_RATE, OUTPUT_RATE, within};
 pub use vocabulary::{
@@ -53,9 +54,9 @@ impl ApiVersion {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeminiConfig {
-    /// The API key. Without one, the environment variable named by `api_key_env` is read.
-    #[serde(deserialize_with = "roomkit_dial::secret")]
-    pub api_key: Option<SecretString>,
+    /// The API key, or where it is read anew for each connection. Without one, the environment
+    /// variable named by `api_key_env` is read, once.
+    pub api_key: Option<Token>,
     /// The environment variable that holds the key when `api_key` is not set.
     pub api_key_env: String,
     /// The model's id, with or without `models/`; on Vertex AI also a whole resource name.
@@ -74,6 +75,11 @@ pub struct GeminiConfig {
     /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
     /// certificate of your own making. It is read once, when the provider is built.
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy to go through, `http://host:port` or `http://user:password@host:port`. `None`:
+    /// the one of the environment, if it has one for the vendor's host
+    /// ([`Proxy::from_env`](roomkit_dial::Proxy::from_env)); empty: none.
+    #[serde(deserialize_with = "roomkit_dial::secret")]
+    pub proxy: Option<SecretString>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the token to the accepted session. `connect_timeout_ms` in JSON. The vendor
     /// answers some settings it does not like with silence.
@@ -97,6 +103,7 @@ impl Default for GeminiConfig {
             api_version: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: GeminiSessionConfig::default(),
@@ -115,9 +122,9 @@ impl GeminiConfig {
         }
     }
 
-    /// Checks every field and finds the key. Gives the endpoint of a session that overrides
-    /// nothing, without what `auth.token` will give.
-    pub(crate) fn check(&self) -> Result<Endpoint, ConfigError> {
+    /// Checks every field. Gives the endpoint of a session that overrides nothing, without key or
+    /// token, and where that comes from.
+    pub(crate) fn check(&self) -> Result<(Endpoint, Token), ConfigError> {
         let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
         check_connection(&self.model, "gemini-3.8-live", timeout, size)?;
         self.auth.check()?;
@@ -126,12 +133,25 @@ impl GeminiConfig {
         session
             .and_then(|()| self.target().check(&self.session))
             .map_err(|error| error.in_section("session"))?;
-        self.endpoint(&self.session, None)
+        let credential = match &self.auth {
+            Auth::ApiKey {} => api_key(self.api_key.as_ref(), &self.api_key_env)?,
+            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => token.clone(),
+        };
+        Ok((self.endpoint(&self.session, None)?, credential))
     }
 
-    /// How endpoints are dialled. Reads `ca_file`.
+    /// The setting that says where key or token come from.
+    pub(crate) fn credential_field(&self) -> &'static str {
+        match self.auth {
+            Auth::ApiKey {} => "api_key",
+            Auth::EphemeralToken { .. } | Auth::Vertex { .. } => "auth.token",
+        }
+    }
+
+    /// How endpoints are dialled. Reads `ca_file`, and the environment for a proxy.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
+        let (size, ca_file) = (self.max_message_bytes, self.ca_file.as_deref());
+        DialOptions::of(size, ca_file, self.proxy.as_ref())
     }
 
     fn check_version(&self) -> Result<(), ConfigError> {
@@ -160,38 +180,33 @@ impl GeminiConfig {
         ))
     }
 
-    /// Where a connection with these settings is dialled. `token` is what the token's source gave
-    /// for it, if `auth` has one.
+    /// Where a connection with these settings is dialled, with the key or token that was got for it.
     pub(crate) fn endpoint(
         &self,
         session: &GeminiSessionConfig,
-        token: Option<SecretString>,
+        credential: Option<SecretString>,
     ) -> Result<Endpoint, ConfigError> {
         let mut endpoint = self.address(session)?;
         for (name, value) in &self.headers {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
-        match (&self.auth, token) {
-            (Auth::ApiKey {}, _) => {
-                let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
-                endpoint.with_header("api_key", "x-goog-api-key", key)
-            }
-            (Auth::EphemeralToken { .. }, Some(token)) => {
-                endpoint.with_credential("auth.token", "authorization", "Token", token)
-            }
-            (Auth::Vertex { user_project, .. }, Some(token)) => {
-                if let Some(project) = user_project {
-                    let project = SecretString::from(project.clone());
-                    endpoint = endpoint.with_header(
-                        "auth.user_project",
-                        "x-goog-user-project",
-                        project,
-                    )?;
-                }
-                endpoint.with_credential("auth.token", "authorization", "Bearer", token)
-            }
-            (_, None) => Ok(endpoint),
+        if let Auth::Vertex {
+            user_project: Some(project),
+            ..
+        } = &self.auth
+        {
+            let project = SecretString::from(project.clone());
+            endpoint = endpoint.with_header("auth.user_project", "x-goog-user-project", project)?;
         }
+        let Some(credential) = credential else {
+            return Ok(endpoint);
+        };
+        let (name, prefix) = match self.auth {
+            Auth::ApiKey {} => ("x-goog-api-key", ""),
+            Auth::EphemeralToken { .. } => ("authorization", "Token"),
+            Auth::Vertex { .. } => ("authorization", "Bearer"),
+        };
+        endpoint.with_credential(self.credential_field(), name, prefix, credential)
     }
 
     fn address(&self, session: &GeminiSessionConfig) -> Result<Endpoint, ConfigError> {
@@ -256,6 +271,7 @@ impl fmt::Debug for GeminiConfig {
             .field("api_version", &self.api_version)
             .field("headers", &self.headers)
             .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)

@@ -32,7 +32,7 @@ pub(crate) async fn establish(
     deadline
         .within("room to send `setup`", sent)
         .await
-        .map_err(error::before_setup)?;
+        .map_err(|error| error::before_setup(socket.explain(error, decoder)))?;
     let accepted = accepted(socket, decoder);
     let ready = deadline
         .within(
@@ -43,7 +43,10 @@ pub(crate) async fn establish(
         .map_err(error::before_setup)?;
     if let Some(history) = encoder.history(setup)? {
         let sent = socket.send(history);
-        deadline.within("room to send the history", sent).await?;
+        deadline
+            .within("room to send the history", sent)
+            .await
+            .map_err(|error| socket.explain(error, decoder))?;
     }
     Ok(ready)
 }

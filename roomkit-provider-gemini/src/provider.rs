@@ -11,7 +11,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer, check_voice, image_type};
+use roomkit_dial::{Deadline, Dialer, Token, check_voice, image_type};
 
 use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
@@ -35,6 +35,7 @@ inventory::submit! {
 pub struct GeminiLiveProvider {
     config: GeminiConfig,
     target: Target,
+    credential: Token,
     dialer: Dialer,
 }
 
@@ -45,8 +46,9 @@ impl GeminiLiveProvider {
     /// When a field holds something it must not or the model does not take, or no key is found; the
     /// error names the field.
     pub fn new(config: GeminiConfig) -> Result<Self, ConfigError> {
-        let endpoint = config.check()?;
+        let (endpoint, credential) = config.check()?;
         Ok(Self {
+            credential,
             dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
             target: config.target(),
             config,
@@ -60,15 +62,15 @@ impl GeminiLiveProvider {
         setup: &SessionSetup,
         deadline: &Deadline,
     ) -> Result<Dialer, ProviderError> {
-        let token = match &self.config.auth {
-            Auth::EphemeralToken { token } | Auth::Vertex { token, .. } => Some(
-                deadline
-                    .within("access token (`auth.token`)", token.get())
-                    .await?,
-            ),
-            Auth::ApiKey {} => None,
-        };
-        let mut endpoint = self.config.endpoint(session, token).map_err(refused)?;
+        let field = self.config.credential_field();
+        let credential = deadline
+            .before_words(
+                &format!("key or token (`{field}`)"),
+                self.credential.get(field),
+            )
+            .await?;
+        let endpoint = self.config.endpoint(session, Some(credential));
+        let mut endpoint = endpoint.map_err(refused)?;
         if let Some(handle) = &setup.resume {
             // As good as a key to the conversation, should the vendor repeat it.
             endpoint = endpoint.with_secret(handle.expose().to_owned().into());

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use preset::Dialect;
+pub use roomkit_dial::{Token, TokenSource};
 pub use session::OpenAISessionConfig;
 pub use vendor_tool::VendorTool;
 pub use vocabulary::{
@@ -35,8 +36,9 @@ pub use vocabulary::{
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct OpenAIConfig {
-    /// The API key. Without one, the environment variable named by `api_key_env` is read.
-    pub api_key: Option<SecretString>,
+    /// The API key or access token, or where it is read anew for each connection. Without one, the
+    /// environment variable named by `api_key_env` is read, once.
+    pub api_key: Option<Token>,
     /// The environment variable that holds the key when `api_key` is not set.
     pub api_key_env: String,
     /// The model, or the name of the deployment on Azure.
@@ -57,6 +59,10 @@ pub struct OpenAIConfig {
     /// A file of further certificate authorities to trust, in PEM or DER, for a server with a
     /// certificate of your own making. It is read once, when the provider is built.
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy to go through, `http://host:port` or `http://user:password@host:port`. `None`:
+    /// the one of the environment, if it has one for the vendor's host
+    /// ([`Proxy::from_env`](roomkit_dial::Proxy::from_env)); empty: none.
+    pub proxy: Option<SecretString>,
     /// How long [`connect`](roomkit_core::provider::RealtimeVoiceProvider::connect) may take in
     /// all, from the first packet to the accepted session. `connect_timeout_ms` in JSON.
     pub connect_timeout: Duration,
@@ -72,8 +78,7 @@ pub struct OpenAIConfig {
 struct Raw {
     preset: Preset,
     resource: Option<String>,
-    #[serde(deserialize_with = "roomkit_dial::secret")]
-    api_key: Option<SecretString>,
+    api_key: Option<Token>,
     api_key_env: Option<String>,
     model: Option<String>,
     base_url: Option<String>,
@@ -83,6 +88,8 @@ struct Raw {
     model_in_query: Option<bool>,
     dialect: Option<Dialect>,
     ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "roomkit_dial::secret")]
+    proxy: Option<SecretString>,
     connect_timeout_ms: Option<u64>,
     max_message_bytes: Option<usize>,
     session: Map<String, Value>,
@@ -100,6 +107,7 @@ impl Default for OpenAIConfig {
             model_in_query: true,
             dialect: Dialect::OpenAI,
             ca_file: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(30),
             max_message_bytes: 16 * 1024 * 1024,
             session: OpenAISessionConfig::default(),
@@ -108,23 +116,37 @@ impl Default for OpenAIConfig {
 }
 
 impl OpenAIConfig {
-    /// Checks every field and finds the key.
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, ConfigError> {
+    /// Checks every field. Gives the endpoint without the key, and where the key comes from, if one
+    /// is wanted.
+    pub(crate) fn check(&self) -> Result<(Endpoint, Option<Token>), ConfigError> {
         let (timeout, size) = (self.connect_timeout, self.max_message_bytes);
         check_connection(&self.model, "gpt-realtime-2.1", timeout, size)?;
         self.session
             .check(self.dialect)
             .map_err(|error| error.in_section("session"))?;
-        let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
+        let endpoint = self.endpoint(None)?;
         self.check_protocol(&endpoint)?;
+        let Some((name, prefix)) = self.auth_scheme()? else {
+            return Ok((endpoint, None));
+        };
+        let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+        // Whether it is a header to send a key in, whatever the key will be.
+        let any = SecretString::default();
+        let endpoint_with_key = endpoint.clone();
+        endpoint_with_key.with_credential("auth_header", name, prefix, any)?;
+        Ok((endpoint, Some(key)))
+    }
+
+    /// Where a connection is dialled, with the key that was got for it.
+    pub(crate) fn endpoint(&self, key: Option<SecretString>) -> Result<Endpoint, ConfigError> {
+        let mut endpoint = Endpoint::new("base_url", &self.base_url)?;
         if self.model_in_query {
             endpoint = endpoint.with_query("model", &self.model);
         }
         for (name, value) in &self.headers {
             endpoint = endpoint.with_header(&format!("headers.{name}"), name, value.clone())?;
         }
-        if let Some((name, prefix)) = self.auth_scheme()? {
-            let key = api_key(self.api_key.as_ref(), &self.api_key_env)?;
+        if let (Some(key), Some((name, prefix))) = (key, self.auth_scheme()?) {
             endpoint = endpoint.with_credential("auth_header", name, prefix, key)?;
         }
         Ok(endpoint)
@@ -156,9 +178,10 @@ impl OpenAIConfig {
         }
     }
 
-    /// How the endpoint is dialled. Reads `ca_file`.
+    /// How the endpoint is dialled. Reads `ca_file`, and the environment for a proxy.
     pub(crate) fn dial_options(&self) -> Result<DialOptions, ConfigError> {
-        DialOptions::of(self.max_message_bytes, self.ca_file.as_deref())
+        let (size, ca_file) = (self.max_message_bytes, self.ca_file.as_deref());
+        DialOptions::of(size, ca_file, self.proxy.as_ref())
     }
 
     /// The header for the key and what precedes the key in it; none when no key is wanted.
@@ -194,6 +217,7 @@ impl fmt::Debug for OpenAIConfig {
             .field("model_in_query", &self.model_in_query)
             .field("dialect", &self.dialect)
             .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("session", &self.session)

@@ -17,7 +17,7 @@ use roomkit_core::{
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
-use roomkit_dial::{Deadline, Dialer, image_type};
+use roomkit_dial::{Deadline, Dialer, Token, image_type};
 
 use crate::{
     config::OpenAIConfig,
@@ -40,24 +40,44 @@ inventory::submit! {
 /// OpenAI Realtime over WebSocket.
 pub struct OpenAIRealtimeProvider {
     config: OpenAIConfig,
+    /// None where no key is wanted.
+    key: Option<Token>,
     dialer: Dialer,
     telemetry_name: &'static str,
     warned_of_temperature: AtomicBool,
 }
 
 impl OpenAIRealtimeProvider {
-    /// A provider with this configuration. Nothing is sent yet.
+    /// A provider with this configuration. Nothing is sent yet, and no token asked for.
     ///
     /// # Errors
     /// When a field holds something it must not, or no key is found; the error names the field.
     pub fn new(config: OpenAIConfig) -> Result<Self, ConfigError> {
-        let endpoint = config.endpoint()?;
+        let (endpoint, key) = config.check()?;
         Ok(Self {
+            key,
             telemetry_name: config.service(&endpoint),
             dialer: Dialer::new(NAME, endpoint, ERRORS, config.dial_options()?)?,
             config,
             warned_of_temperature: AtomicBool::new(false),
         })
+    }
+
+    /// A dialer for one connection: a key may be good for less long than the provider lives.
+    async fn dialer(&self, deadline: &Deadline) -> Result<Dialer, ProviderError> {
+        let key = match &self.key {
+            Some(key) => {
+                let got = key.get("api_key");
+                Some(
+                    deadline
+                        .before_words("key or token (`api_key`)", got)
+                        .await?,
+                )
+            }
+            None => None,
+        };
+        let endpoint = self.config.endpoint(key).map_err(refused)?;
+        Ok(self.dialer.for_endpoint(endpoint))
     }
 
     fn warn_of_temperature(&self, setup: &SessionSetup) {
@@ -101,37 +121,42 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
         self.warn_of_temperature(&setup);
         let config = &self.config;
-        let mut encoder =
-            Encoder::new(config.dialect, &config.session, &setup).map_err(|error| {
-                ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
-            })?;
+        let mut encoder = Encoder::new(config.dialect, &config.session, &setup).map_err(refused)?;
         let model = (!config.model_in_query).then_some(config.model.as_str());
         let update = encoder.setup(&setup, model)?;
         let history = replay(&setup.history)?;
 
         let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
-        let redactor = self.dialer.redactor();
-        let mut socket = self.dialer.dial(&deadline).await?;
+        let dialer = self.dialer(&deadline).await?;
+        let redactor = dialer.redactor();
+        let mut decoder = encoder.decoder(redactor.clone());
+        let mut socket = dialer.dial(&deadline).await?;
         // Accepted is only who has a session: the refusal of a key comes over the open socket.
         let created = await_session(&mut socket, "session.created", redactor);
         let Accepted { id, expires_at } = deadline.within("`session.created`", created).await?;
         deadline
             .within("room to send `session.update`", socket.send(update))
-            .await?;
+            .await
+            .map_err(|error| socket.explain(error, &mut decoder))?;
         let updated = await_session(&mut socket, "session.updated", redactor);
         deadline.within("`session.updated`", updated).await?;
         // An item the vendor refuses is told as an error later; the others stand.
         deadline
             .within("room to send the history", socket.send_all(history))
-            .await?;
+            .await
+            .map_err(|error| socket.explain(error, &mut decoder))?;
 
         let mut info = ConnectionInfo::new(encoder.session().capabilities());
         info.provider_session_id = id;
         info.expires_in = expires_at.and_then(|at| time_left(at, SystemTime::now()));
-        let decoder = encoder.decoder(redactor.clone());
         let (sink, events) = socket.split(encoder, decoder);
         Ok(ProviderConnection { info, sink, events })
     }
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` wants it.
+fn refused(error: ConfigError) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
 }
 
 /// How long a session lasts that ends at `expires_at`, in Unix seconds. A time that is past already

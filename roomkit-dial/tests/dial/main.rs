@@ -3,5 +3,8 @@
 
 mod connection;
 mod dial;
+mod frames;
+mod proxy;
 mod support;
 mod tls;
+mod token;

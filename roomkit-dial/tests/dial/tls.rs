@@ -20,14 +20,14 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::{Peer, deadline, dialer};
 
 /// A server whose certificate, for `localhost`, is signed by an authority nobody knows.
-struct SecureServer {
-    listener: TcpListener,
+pub(crate) struct SecureServer {
+    pub(crate) listener: TcpListener,
     acceptor: TlsAcceptor,
-    authority: CertificateDer<'static>,
+    pub(crate) authority: CertificateDer<'static>,
 }
 
 impl SecureServer {
-    async fn bind() -> Self {
+    pub(crate) async fn bind() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -49,12 +49,12 @@ impl SecureServer {
         }
     }
 
-    fn url(&self, host: &str) -> String {
+    pub(crate) fn url(&self, host: &str) -> String {
         let port = self.listener.local_addr().unwrap().port();
         format!("wss://{host}:{port}/v1")
     }
 
-    async fn accept(&self) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let (stream, _) = self.listener.accept().await?;
         self.acceptor.accept(stream).await
     }

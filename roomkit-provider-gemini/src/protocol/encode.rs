@@ -407,6 +407,8 @@ impl Encoder {
 }
 
 impl roomkit_dial::Encode for Encoder {
+    type Frame = String;
+
     fn encode(
         &mut self,
         command: &ProviderCommand,

@@ -91,6 +91,10 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
             json!({ "api_key": "k", "ca_file": "/no/such/file.pem" }),
             "ca_file: the file `/no/such/file.pem` cannot be read",
         ),
+        (
+            json!({ "api_key": "k", "proxy": "https://me:secret@proxy" }),
+            "proxy: has the scheme `https`",
+        ),
         (with_auth(json!({ "kind": "magic" })), "magic"),
         (
             with_auth(json!({ "kind": "api_key", "token": "secret" })),
@@ -98,7 +102,7 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token" })),
-            "auth.token: must be a token",
+            "missing field `token`",
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token", "token": "" })),
@@ -109,8 +113,8 @@ fn errors_of_the_connection_name_the_field_and_the_remedy() {
             "auth.token: holds characters that no token has",
         ),
         (
-            with_auth(json!({ "kind": "ephemeral_token", "token": { "file": "secret" } })),
-            "auth.token: must be a token, or {\"env\": \"NAME\"}",
+            with_auth(json!({ "kind": "ephemeral_token", "token": { "path": "secret" } })),
+            "auth.token: must be a string in quotes, {\"env\": \"NAME\"}",
         ),
         (
             with_auth(json!({ "kind": "ephemeral_token", "token": { "env": "" } })),
@@ -272,6 +276,7 @@ fn traces_name_who_serves_it() {
 fn x1_debug_shows_no_secret() {
     let mut config: GeminiConfig = serde_json::from_value(json!({
         "api_key": "hunter2", "headers": { "x-proxy": "hunter2" },
+        "proxy": "http://me:hunter2@proxy:3128",
         "base_url": "wss://user:hunter2@host/path?key=hunter2",
         "auth": { "kind": "ephemeral_token", "token": "hunter2" },
     }))

@@ -168,7 +168,7 @@ async fn a_token_that_cannot_be_had_fails_the_connection_in_its_own_way() {
         ),
         (
             Token::source(std::future::pending),
-            ProviderErrorKind::Timeout,
+            ProviderErrorKind::Network,
             "connect_timeout_ms",
         ),
         (

@@ -102,6 +102,7 @@ impl TryFrom<Raw> for OpenAIConfig {
             model_in_query: raw.model_in_query.unwrap_or(preset.model_in_query),
             dialect: raw.dialect.unwrap_or(preset.dialect),
             ca_file: raw.ca_file,
+            proxy: raw.proxy,
             connect_timeout: raw
                 .connect_timeout_ms
                 .map_or(preset.connect_timeout, Duration::from_millis),

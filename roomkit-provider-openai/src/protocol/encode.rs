@@ -392,6 +392,8 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
+    type Frame = String;
+
     fn encode(
         &mut self,
         command: &ProviderCommand,

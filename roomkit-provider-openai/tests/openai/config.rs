@@ -87,6 +87,18 @@ fn errors_name_the_field_and_the_remedy() {
             "auth_header: is not a header's name",
         ),
         (
+            json!({ "api_key": "k", "auth_header": "Upgrade" }),
+            "auth_header: `upgrade` belongs to the WebSocket handshake",
+        ),
+        (
+            json!({ "api_key": { "env": "a secret" } }),
+            "api_key: must be the name of an environment variable",
+        ),
+        (
+            json!({ "api_key": "k", "proxy": "socks5://me:secret@proxy" }),
+            "proxy: has the scheme `socks5`",
+        ),
+        (
             json!({ "api_key": "k", "headers": { "x": "a\nb" } }),
             "headers.x: is not a valid",
         ),
@@ -274,7 +286,7 @@ fn a2_capabilities_follow_the_settings() {
 #[test]
 fn x1_debug_shows_no_secret() {
     let config = json!({ "api_key": "secret-1", "headers": { "x-tenant": "secret-2" },
-        "base_url": "wss://host/realtime?key=secret-3" });
+        "base_url": "wss://host/realtime?key=secret-3", "proxy": "http://me:secret-6@proxy:3128" });
     let config: OpenAIConfig = serde_json::from_value(config).unwrap();
     let provider = OpenAIRealtimeProvider::new(config.clone()).unwrap();
     for shown in [format!("{config:?}"), format!("{provider:#?}")] {

@@ -2,17 +2,21 @@
 
 use std::{
     future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use roomkit_core::provider::{
-    ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup,
+    ProviderError, ProviderErrorKind, ProviderEvent, RealtimeVoiceProvider, SessionSetup,
 };
-use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider};
+use roomkit_provider_openai::{OpenAIConfig, OpenAIRealtimeProvider, Token};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{KEY, Peer, Server, setup};
+use crate::support::{KEY, Peer, Server, next, setup};
 
 /// How `connect` fails at a server that does this after the upgrade.
 async fn refusal<F: Future>(server: impl FnOnce(Peer) -> F) -> ProviderError {
@@ -74,6 +78,73 @@ async fn a_gateway_has_its_own_header_and_place_for_the_model() {
     assert!(!peer.request.headers().contains_key("authorization"));
     assert_eq!(peer.request.uri(), "/v1/realtime?api-version=1");
     assert_eq!(session["model"], "deployment");
+}
+
+#[tokio::test]
+async fn each_connection_has_a_key_of_its_own() {
+    let server = Server::bind().await;
+    let mut config = server.config();
+    let asked = Arc::new(AtomicUsize::new(0));
+    config.api_key = Some(Token::source(move || {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(format!("eyJ-token-{number}").into()) }
+    }));
+    let provider = OpenAIRealtimeProvider::new(config).unwrap();
+    assert!(!format!("{provider:?}").contains("eyJ"), "{provider:?}");
+    for number in 0..2 {
+        let script = async {
+            let mut peer = server.accept().await;
+            peer.greet().await;
+            peer
+        };
+        let (mut peer, connection) = tokio::join!(script, provider.connect(setup()));
+        let mut connection = connection.unwrap();
+        let bearer = format!("Bearer eyJ-token-{number}");
+        assert_eq!(peer.request.headers()["authorization"], bearer);
+        // Should the vendor repeat it.
+        let error = json!({ "type": "server_error", "message": format!("no {bearer}!") });
+        peer.send(json!({ "type": "error", "error": error })).await;
+        let ProviderEvent::Error(error) = next(&mut connection).await else {
+            panic!("no error");
+        };
+        assert!(!error.message().contains("eyJ"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_had_fails_the_connection_in_its_own_way() {
+    let server = Server::bind().await;
+    let busy = || async {
+        let error = ProviderError::new(ProviderErrorKind::RateLimited, "ask later");
+        Err(error)
+    };
+    let empty = || async { Ok(" ".to_owned().into()) };
+    let table = [
+        (
+            Token::source(busy),
+            ProviderErrorKind::RateLimited,
+            "ask later",
+        ),
+        (
+            Token::source(empty),
+            ProviderErrorKind::Authentication,
+            "is empty",
+        ),
+        (
+            Token::source(std::future::pending),
+            ProviderErrorKind::Network,
+            "`api_key`",
+        ),
+    ];
+    for (key, kind, told) in table {
+        let mut config = server.config();
+        config.api_key = Some(key);
+        config.connect_timeout = Duration::from_millis(50);
+        let provider = OpenAIRealtimeProvider::new(config).unwrap();
+        let error = provider.connect(setup()).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().contains(told), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -208,7 +279,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let provider = OpenAIRealtimeProvider::new(config).unwrap();
     // Without an upgrade.
     let error = provider.connect(setup()).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind(), ProviderErrorKind::Timeout, "{error}");
+    assert_eq!(error.kind(), ProviderErrorKind::Network, "{error}");
     assert!(error.message().contains("connect_timeout_ms"), "{error}");
     // Without a word after it. The first attempt still waits in the backlog.
     drop(server.listener.accept().await);

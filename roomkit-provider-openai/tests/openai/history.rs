@@ -220,3 +220,30 @@ async fn h1_an_item_that_is_refused_is_told_and_the_connection_lives() {
         ProviderEvent::ResponseStarted { .. }
     ));
 }
+
+#[tokio::test]
+async fn h3_a_vendor_that_has_enough_of_the_history_is_believed_why() {
+    let server = Server::bind().await;
+    let provider = server.provider();
+    let script = async {
+        let mut peer = server.accept().await;
+        peer.greet().await;
+        // The history is left unread.
+        let error = json!({ "type": "insufficient_quota", "code": "insufficient_quota",
+            "message": "You exceeded your current quota." });
+        peer.send(json!({ "type": "error", "error": error })).await;
+        peer.close(1000, "").await;
+        peer
+    };
+    // More than the system's buffers hold.
+    let long = "A".repeat(100_000);
+    let history = vec![said(Role::User, &long); 200];
+    let (_peer, connection) = tokio::join!(script, provider.connect(with_history(history)));
+    let error = connection.map(|_| ()).unwrap_err();
+    let of = (error.kind(), error.code());
+    assert_eq!(
+        of,
+        (ProviderErrorKind::Quota, "insufficient_quota"),
+        "{error}"
+    );
+}

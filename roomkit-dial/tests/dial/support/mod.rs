@@ -141,6 +141,8 @@ impl Connection {
 pub(crate) struct Words;
 
 impl Encode for Words {
+    type Frame = String;
+
     fn encode(
         &mut self,
         command: &ProviderCommand,
