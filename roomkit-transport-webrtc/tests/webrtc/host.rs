@@ -89,7 +89,12 @@ async fn x2_a_host_is_told_whose_a_client_is_and_where_it_may_be() {
     for (http, user, room, participant) in [
         (ann.clone(), "ann", Some("vault"), Some("ann")),
         (anybody.clone(), "anybody", None, None),
-        (anybody.with_query(asks), "anybody", Some("cellar"), Some("bob")),
+        (
+            anybody.with_query(asks),
+            "anybody",
+            Some("cellar"),
+            Some("bob"),
+        ),
     ] {
         let client = Client::connect_as(Kind::default(), &http).await;
         let connected = soon(told.recv()).await.unwrap();
@@ -207,7 +212,10 @@ async fn s1_who_has_made_a_session_may_take_its_time() {
     transport.on_client_connected(move |client| {
         let (channel, told) = (channel.clone(), Arc::clone(&told));
         async move {
-            let session = channel.start_session(LOBBY, "ann", client.id).await.unwrap();
+            let session = channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             channel
                 .inject_text(&session, "Say hello.", Role::User, false)
@@ -237,7 +245,10 @@ async fn c3_a_call_begins_with_what_is_said_then() {
         async move {
             tell.notify_one();
             wait.notified().await;
-            channel.start_session(LOBBY, "ann", client.id).await.unwrap();
+            channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
         }
     });
     let http = mounted(&transport).await;
@@ -267,7 +278,10 @@ async fn s7_a_transport_that_is_closed_lets_go_of_its_observer() {
     transport.on_client_connected(move |client| {
         let channel = Arc::clone(&owned);
         async move {
-            channel.start_session(LOBBY, "ann", client.id).await.unwrap();
+            channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
         }
     });
     let http = mounted(&transport).await;
