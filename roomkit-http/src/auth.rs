@@ -205,7 +205,7 @@ impl fmt::Debug for AuthRequest {
             .field("purpose", &self.purpose)
             .field("header_names", &headers)
             .field("query_names", &query)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
