@@ -13,10 +13,13 @@ use std::{error::Error, sync::Arc};
 use axum::{Router, response::Html, routing::get};
 use roomkit::{
     RealtimeVoiceChannel, RoomKit,
-    error::StartError,
+    error::{RoomError, StartError},
     http::{Admission, AdmissionConfig},
+    id::RoomId,
     mock::EchoProvider,
-    webrtc::{WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig, mount_fastrtc_realtime},
+    webrtc::{
+        ClientConnected, WebRtcRealtimeTransport, WebRtcTransportConfig, mount_fastrtc_realtime,
+    },
 };
 use tokio::net::TcpListener;
 
@@ -38,12 +41,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let kit = RoomKit::new();
     kit.register_channel(channel.clone())?;
 
-    // Sessions by themselves: a room of its own for each client.
+    // Sessions by themselves, one for each client.
     let host = (kit.clone(), channel);
-    transport.on_client_connected(move |webrtc_id| {
+    transport.on_client_connected(move |client| {
         let (kit, channel) = host.clone();
         async move {
-            match start(&kit, &channel, webrtc_id).await {
+            match start(&kit, &channel, client).await {
                 Ok(room) => println!("a client is connected, in room {room}"),
                 Err(error) => println!("a client got no session: {error}"),
             }
@@ -72,15 +75,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// In the room and as the participant that its credentials hold it to, or it asks for in its query;
+/// otherwise in a room of its own.
 async fn start(
     kit: &RoomKit,
     channel: &RealtimeVoiceChannel,
-    webrtc_id: WebRtcId,
-) -> Result<String, StartError> {
-    let room = kit.create_room(()).await?;
-    kit.attach_channel(&room.id, "realtime-voice").await?;
-    channel.start_session(&room.id, "user-1", webrtc_id).await?;
-    Ok(room.id.to_string())
+    client: ClientConnected,
+) -> Result<RoomId, StartError> {
+    let room = client.room.unwrap_or_else(RoomId::random);
+    match kit.create_room(&room).await {
+        // Somebody may be there already.
+        Ok(_) | Err(RoomError::Exists(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    kit.attach_channel(&room, "realtime-voice").await?;
+    let participant = client.participant.unwrap_or_else(|| "user-1".into());
+    channel.start_session(&room, participant, client.id).await?;
+    Ok(room)
 }
 
 /// What a page needs: a microphone, a track to listen to, a channel for the messages, and one request.

@@ -45,6 +45,18 @@ pub struct RealtimeSpeechEvent {
     pub timestamp: Timestamp,
 }
 
+/// The client's own program tells the host's something, such as a key of a telephone.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RealtimeClientMessageEvent {
+    /// The session.
+    pub session: RealtimeSession,
+    /// What it tells, in its own form. Its word only: nobody has looked at it.
+    pub message: Map<String, Value>,
+    /// When it came.
+    pub timestamp: Timestamp,
+}
+
 /// A response of the AI began or ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

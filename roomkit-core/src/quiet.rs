@@ -92,7 +92,8 @@ mod tests {
             provider_config: settings.as_object().cloned(),
             ..SessionUpdate::default()
         };
-        let cases: [(&dyn Debug, &str); 13] = [
+        let card = settings.as_object().cloned().unwrap();
+        let cases: [(&dyn Debug, &str); 14] = [
             (&ProviderCommand::Audio(audio()), "Audio(640 bytes)"),
             (
                 &ProviderCommand::Text {
@@ -150,6 +151,7 @@ mod tests {
             ),
             (&ClientEvent::Audio(audio()), "Audio(640 bytes)"),
             (&ClientEvent::Text(words()), "Text(9 characters)"),
+            (&ClientEvent::Message(card), "Message(16 bytes)"),
             (&ClientEvent::Mute(true), "Mute(true)"),
         ];
         for (shown, expected) in cases {

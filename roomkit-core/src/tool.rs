@@ -1,5 +1,6 @@
 //! Tools: what the model may call, and who answers.
 
+mod names;
 mod progress;
 mod rules;
 mod search;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub use names::is_named;
 pub(crate) use progress::Reporter;
 pub use rules::ToolRules;
 pub use search::ToolSearch;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub use crate::error::TransportError;
 use crate::{
-    client_protocol::ServerMessage,
+    client_protocol::{ServerMessage, json},
     quiet::{bytes, characters, debug_quietly},
     session::RealtimeSession,
 };
@@ -170,6 +170,9 @@ pub enum ClientEvent {
     Filling(Bytes),
     /// Text for the AI, as if the user had said it.
     Text(String),
+    /// A message for the host's program, such as a key of a telephone: its
+    /// [`on_client_message`](crate::RealtimeVoiceChannel::on_client_message). The AI gets nothing of it.
+    Message(Map<String, Value>),
     /// Stop the AI's present answer.
     Interrupt,
     /// The client switched its microphone off or on.
@@ -193,6 +196,7 @@ debug_quietly!(ClientEvent {
     Audio(pcm = bytes(pcm)),
     Filling(pcm = bytes(pcm)),
     Text(text = characters(text)),
+    Message(message = bytes(json(message).as_bytes())),
     Interrupt,
     Mute(muted),
     Playback(played),
@@ -219,7 +223,8 @@ pub enum DropReason {
     },
     /// Not JSON, not base64, or JSON of the wrong shape.
     Undecodable,
-    /// More audio than real time allows, or more text than anybody types (contract C5).
+    /// More audio than real time allows, more text than anybody types, or more messages for the host
+    /// (contract C5).
     TooFast,
 }
 

@@ -9,6 +9,7 @@ pub const MESSAGES: &[&str] = &[
     r#"{"type":"playback","played_ms":1234.5}"#,
     r#"{"type":"ping","id":{"deep":[[[[{}]]]]}}"#,
     r#"{"type":"mute","muted":true}"#,
+    r#"{"type":"message","data":{"event":"dtmf","digit":"5"}}"#,
     r#"{"type":"recording","on":false}"#,
     "{\"type\":\"interrupt\"}\n{\"type\":\"audio\",\"data\":\"AAA=\"}\n{\"type\":\"ping\",\"id\":7}\n{\"type\":\"end\"}",
     r#"{"type":"session.created","event_id":"e","session":{"type":"realtime","object":"realtime.session","id":"sess_1","model":"gpt-realtime-2.1","expires_at":1789728574,"audio":{"input":{"format":{"type":"audio/pcm","rate":24000},"turn_detection":null}}}}"#,

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr};
 
 use async_trait::async_trait;
 use axum::extract::{OriginalUri, Query};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
 use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
@@ -79,8 +79,8 @@ pub enum Purpose {
     Other,
 }
 
-/// What is known of a request. Its `Debug` form names headers and query fields but shows no values
-/// (contract X1).
+/// What is known of a request. Its `Debug` form names headers and query fields but shows no values, and
+/// nothing of the extensions (contract X1).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AuthRequest {
@@ -94,6 +94,30 @@ pub struct AuthRequest {
     pub peer: Option<SocketAddr>,
     /// What it is about.
     pub purpose: Purpose,
+    /// What layers around the routes have put into the request, such as who is logged in:
+    ///
+    /// ```
+    /// use axum::{Extension, Router};
+    /// use roomkit_http::{AuthRequest, Identity, Refusal};
+    ///
+    /// #[derive(Clone)]
+    /// struct User {
+    ///     name: String,
+    /// }
+    ///
+    /// async fn hook(request: AuthRequest) -> Result<Identity, Refusal> {
+    ///     match request.extensions.get::<User>() {
+    ///         Some(user) => Ok(Identity::new([("user", user.name.as_str())])),
+    ///         None => Err(Refusal::Unauthorized("log in first".into())),
+    ///     }
+    /// }
+    ///
+    /// /// `routes` are those of a transport; a middleware of the host's would find out who it is.
+    /// fn app(routes: Router) -> Router {
+    ///     routes.layer(Extension(User { name: "ann".into() }))
+    /// }
+    /// ```
+    pub extensions: Extensions,
 }
 
 impl AuthRequest {
@@ -110,6 +134,7 @@ impl AuthRequest {
             query: Query::try_from_uri(uri).map_or_else(|_| Vec::new(), |Query(query)| query),
             peer,
             purpose: Purpose::default(),
+            extensions: parts.extensions.clone(),
         }
     }
 
@@ -180,7 +205,7 @@ impl fmt::Debug for AuthRequest {
             .field("purpose", &self.purpose)
             .field("header_names", &headers)
             .field("query_names", &query)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -333,7 +358,8 @@ mod tests {
 
     #[test]
     fn x1_debug_shows_no_secret() {
-        let request = request("/ws?token=hunter2", &[("authorization", "Bearer hunter2")]);
+        let mut request = request("/ws?token=hunter2", &[("authorization", "Bearer hunter2")]);
+        request.extensions.insert("hunter2");
         let shown = format!("{request:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("authorization") && shown.contains("token"));

@@ -17,6 +17,7 @@
 mod audio;
 mod callers;
 mod config;
+mod connected;
 #[doc(hidden)]
 pub mod fuzzing;
 mod life;
@@ -30,6 +31,7 @@ mod signalling;
 mod transport;
 
 pub use config::{IceServer, WebRtcTransportConfig};
+pub use connected::ClientConnected;
 pub use protocol::WebRtcId;
 #[cfg(feature = "axum")]
 pub use routes::mount_fastrtc_realtime;

@@ -1,14 +1,14 @@
 //! The signalling without its wire: offers, candidates and ends, however they come.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, net::IpAddr, sync::Arc};
 
 use futures_util::FutureExt;
-#[cfg(feature = "axum")]
 use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
 use crate::{
     callers::{EarlyCandidate, Missing, OfCandidate},
+    connected::ClientConnected,
     life::{self, OnConnected},
     peer::{CandidateError, Owner, PeerError},
     protocol::{BadOffer, Offer, WebRtcId},
@@ -17,7 +17,7 @@ use crate::{
 
 /// A client's offer.
 pub struct ClientOffer {
-    id: WebRtcId,
+    client: ClientConnected,
     sdp: String,
     owner: Owner,
     kept: Box<dyn Any + Send>,
@@ -27,7 +27,7 @@ impl ClientOffer {
     /// The offer, in SDP, of a client by this id.
     pub fn new(id: impl Into<WebRtcId>, sdp: impl Into<String>) -> Self {
         Self {
-            id: id.into(),
+            client: ClientConnected::new(id.into()),
             sdp: sdp.into(),
             owner: Owner::default(),
             kept: Box::new(()),
@@ -37,7 +37,30 @@ impl ClientOffer {
     /// What authentication said of this client; becomes part of the session's metadata.
     #[must_use]
     pub fn identity(mut self, identity: Map<String, Value>) -> Self {
-        self.owner.metadata = identity;
+        self.owner.metadata.clone_from(&identity);
+        self.client.identity = identity;
+        self
+    }
+
+    /// The room it is to come into, as the observer of
+    /// [`on_client_connected`](WebRtcRealtimeTransport::on_client_connected) is told it.
+    #[must_use]
+    pub fn room(mut self, room: impl Into<RoomId>) -> Self {
+        self.client.room = Some(room.into());
+        self
+    }
+
+    /// Who it is to be there, as that observer is told it.
+    #[must_use]
+    pub fn participant(mut self, participant: impl Into<ParticipantId>) -> Self {
+        self.client.participant = Some(participant.into());
+        self
+    }
+
+    /// The address by which it is known, as that observer is told it.
+    #[must_use]
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.client.address = Some(address);
         self
     }
 
@@ -194,8 +217,9 @@ impl WebRtcRealtimeTransport {
     /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
     /// connect in time it is forgotten.
     pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
-        let offer = self.read(&client.id, &client.sdp)?;
-        self.answer_and_then(client, offer, self.observing()).await
+        let offer = self.read(&client.client.id, &client.sdp)?;
+        let on_connected = self.observing(client.client.clone());
+        self.answer_and_then(client, offer, on_connected).await
     }
 
     /// Reads a new client's offer, and refuses what can be refused before it is the client's turn.
@@ -216,7 +240,7 @@ impl WebRtcRealtimeTransport {
         on_connected: OnConnected,
     ) -> Result<String, SignallingError> {
         let shared = &self.shared;
-        let id = client.id;
+        let id = client.client.id;
         let owner = Arc::new(client.owner);
         let opening = shared.callers.open(&id, Arc::clone(&owner));
         let opening = opening.ok_or(SignallingError::AlreadyExists)?;
@@ -289,12 +313,12 @@ impl WebRtcRealtimeTransport {
         Ok(())
     }
 
-    pub(crate) fn observing(&self) -> OnConnected {
+    pub(crate) fn observing(&self, client: ClientConnected) -> OnConnected {
         let transport = self.clone();
-        Box::new(move |peer| {
+        Box::new(move |_peer| {
             async move {
                 if let Some(observer) = transport.current_observer() {
-                    tell(observer, peer.id.clone()).await;
+                    tell(observer, client).await;
                 }
             }
             .boxed()

@@ -27,6 +27,7 @@ use crate::{
     audio::{First, Inbound, Outbound, pcm_rate},
     callers::Callers,
     config::WebRtcTransportConfig,
+    connected::ClientConnected,
     life::Patience,
     link::{Commands, Events, Link},
     peer::{Engine, Peer, State, random},
@@ -40,7 +41,7 @@ pub(crate) const NAME: &str = "webrtc";
 pub(crate) const ABOUT: &str = "Opus and a data channel over WebRTC, for browsers and gateways";
 
 /// Told of each caller that is connected.
-pub(crate) type Observer = Arc<dyn Fn(WebRtcId) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(ClientConnected) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Clients over WebRTC. Takes connections of type [`WebRtcId`].
 ///
@@ -77,18 +78,21 @@ impl WebRtcRealtimeTransport {
         })
     }
 
-    /// Calls this for each client that has connected by [`router`](Self::router), so that a host
-    /// can start a session for it: `channel.start_session(room, participant, id.into())`. A client
-    /// nobody makes a session of is sent away after `session_timeout_ms`. Replaces the one before.
+    /// Calls this for each client that has connected by [`router`](Self::router) or
+    /// [`answer`](Self::answer), so that a host can start a session for it:
+    /// `channel.start_session(room, participant, client.id)`. Which room and which participant its
+    /// credentials hold it to, or it asks for, is [told](ClientConnected) with it, and nobody else looks
+    /// at that. A client nobody makes a session of is sent away after `session_timeout_ms`. Replaces the
+    /// one before.
     ///
     /// A channel that the observer owns owns this transport in turn: they live until
     /// [`close`](Self::close).
     pub fn on_client_connected<F, Done>(&self, observer: F)
     where
-        F: Fn(WebRtcId) -> Done + Send + Sync + 'static,
+        F: Fn(ClientConnected) -> Done + Send + Sync + 'static,
         Done: Future<Output = ()> + Send + 'static,
     {
-        let observer: Observer = Arc::new(move |id| observer(id).boxed());
+        let observer: Observer = Arc::new(move |client| observer(client).boxed());
         *self.observer() = Some(observer);
     }
 
@@ -178,8 +182,8 @@ impl Shared {
 }
 
 /// Tells the host's code; its panic is not ours (contract S8).
-pub(crate) async fn tell(observer: Observer, id: WebRtcId) {
-    let told = AssertUnwindSafe(async { observer(id).await }).catch_unwind();
+pub(crate) async fn tell(observer: Observer, client: ClientConnected) {
+    let told = AssertUnwindSafe(async { observer(client).await }).catch_unwind();
     if told.await.is_err() {
         tracing::error!("the observer of connected clients panicked");
     }

@@ -279,6 +279,8 @@ pub(crate) enum News {
     },
     /// A message of the host's own goes to the client.
     Message(Map<String, Value>),
+    /// A message of the client's own goes to the host.
+    ClientMessage(Map<String, Value>),
     /// Another agent speaks with the caller.
     AgentChanged {
         from: Option<Arc<str>>,

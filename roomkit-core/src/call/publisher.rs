@@ -24,10 +24,10 @@ use crate::{
     ephemeral::{EphemeralEvent, EphemeralKind},
     error::ProviderError,
     event::{
-        EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeErrorEvent,
-        RealtimeResponseEvent, RealtimeSessionEndedEvent, RealtimeSessionStartedEvent,
-        RealtimeSpeechEvent, RealtimeTextInjectedEvent, RealtimeTranscriptionEvent,
-        RealtimeTurnEvent, ResponsePhase,
+        EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeClientMessageEvent,
+        RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSessionEndedEvent,
+        RealtimeSessionStartedEvent, RealtimeSpeechEvent, RealtimeTextInjectedEvent,
+        RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
     },
     hook::{HookScope, Notice, Trigger},
     id::{CallId, SessionId},
@@ -340,6 +340,15 @@ impl Publisher {
                     .await;
             }
             News::Message(message) => self.to_client(ServerMessage::Custom(message)).await,
+            News::ClientMessage(message) => {
+                let session = self.session.clone();
+                let event = || RealtimeClientMessageEvent {
+                    session,
+                    message,
+                    timestamp: at,
+                };
+                self.shared.observers.client_message.tell(event).await;
+            }
             News::AgentChanged { from, to } => self.agent_changed(kit, at, from, to).await,
             News::HandOver(phase) => self.hand_over(kit, at, phase).await,
             News::Error { error, is_fatal } => {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{entry::Entry, gate::Toolbox};
 use crate::{
     error::ConfigError,
-    tool::{ToolHandler, ToolSearch},
+    tool::{ToolHandler, ToolSearch, is_named},
 };
 
 /// The channel's tools and those of its sources, as they were at some time.
@@ -20,6 +20,8 @@ pub(crate) struct Listed {
 pub(crate) struct AgentTools {
     /// Of two tools of one name the agent's own counts.
     pub(crate) own: Vec<Arc<Entry>>,
+    /// Which of the channel's are meant for it, as [`is_named`] reads them.
+    pub(crate) names: Vec<String>,
     pub(crate) tool_handler: Option<Arc<dyn ToolHandler>>,
     pub(crate) tool_search: Option<ToolSearch>,
 }
@@ -32,10 +34,16 @@ pub(crate) struct Redeclared {
 }
 
 impl AgentTools {
-    /// Its own, and of these what has another name. Sessions do this in their calls: no schema is read.
+    /// Its own, and those of these that are meant for it and have another name. Sessions do this in their
+    /// calls: no schema is read.
     pub(crate) fn beside(&self, channel: &Listed) -> Result<Arc<Toolbox>, ConfigError> {
         let is_own = |tool: &&Arc<Entry>| self.own.iter().any(|own| own.name() == tool.name());
-        let others = channel.tools.iter().filter(|tool| !is_own(tool));
+        let is_meant = |tool: &&Arc<Entry>| {
+            let mut names = self.names.iter();
+            names.any(|glob| is_named(tool.name(), glob))
+        };
+        let others = channel.tools.iter();
+        let others = others.filter(|tool| is_meant(tool) && !is_own(tool));
         let tools = self.own.iter().chain(others).cloned().collect();
         let toolbox = Toolbox::of(tools, self.tool_handler.as_ref())?;
         Ok(Arc::new(toolbox.searched(self.tool_search.as_ref())?))

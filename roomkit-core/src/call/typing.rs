@@ -1,5 +1,6 @@
-//! How much a client may type (contract C5). Room, conversation and vendor keep all of it, so that without a
-//! limit one client could fill the memory of the process.
+//! How much a client may type (contract C5), and tell the host. Room, conversation and vendor keep all that is
+//! typed, so that without a limit one client could fill the memory of the process; and who is told is the
+//! host's code.
 
 use std::time::Duration;
 
@@ -15,9 +16,29 @@ const EACH: usize = 128;
 /// answers a flood must not be one.
 const BURST: Duration = Duration::from_secs(10);
 
-/// The allowance of one client. It has no clock: the time is that of the call.
+/// What a client writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// For the AI.
+    Text,
+    /// For the host.
+    Message,
+}
+
+impl Kind {
+    /// The type of it in the client protocol.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Message => "message",
+        }
+    }
+}
+
+/// The allowance of one client for one kind. It has no clock: the time is that of the call.
 #[derive(Debug)]
 pub(super) struct Typing {
+    kind: Kind,
     left: usize,
     /// When that was so.
     at: Moment,
@@ -51,18 +72,24 @@ pub(super) struct Dropped {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TooMuch {
     #[error(
-        "`text` was dropped: its {bytes} bytes are more than may be typed now, of {} KiB at once and {} KiB a second in the \
+        "`{}` was dropped: its {bytes} bytes are more than may be sent now, of {} KiB at once and {} KiB a second in the \
          long run; send it again in {} s, and what follows more slowly",
+        kind.name(),
         AT_ONCE / 1024,
         PER_SECOND / 1024,
         wait.as_secs()
     )]
-    TooFast { bytes: usize, wait: Duration },
+    TooFast {
+        kind: Kind,
+        bytes: usize,
+        wait: Duration,
+    },
     #[error(
-        "`text` was dropped: it has {bytes} bytes, and at most {} are taken; send it in parts",
+        "`{}` was dropped: it has {bytes} bytes, and at most {} are taken; send it in parts",
+        kind.name(),
         AT_ONCE - EACH
     )]
-    TooLong { bytes: usize },
+    TooLong { kind: Kind, bytes: usize },
     #[error("a message was dropped: at most {limit} bytes are taken; send a long text in parts")]
     Message { limit: usize },
 }
@@ -71,17 +98,23 @@ impl TooMuch {
     /// For programs.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::TooFast { .. } => "text_too_fast",
-            Self::TooLong { .. } => "text_too_long",
-            Self::Message { .. } => "message_too_long",
+            Self::TooFast { kind, .. } => match kind {
+                Kind::Text => "text_too_fast",
+                Kind::Message => "message_too_fast",
+            },
+            Self::TooLong {
+                kind: Kind::Text, ..
+            } => "text_too_long",
+            Self::TooLong { .. } | Self::Message { .. } => "message_too_long",
         }
     }
 }
 
 impl Typing {
     /// An allowance of which nothing is used.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         Self {
+            kind,
             left: AT_ONCE,
             at: Moment::ZERO,
             dropped: Burst::default(),
@@ -115,11 +148,16 @@ impl Typing {
 
     fn too_much(&self, bytes: usize, cost: usize) -> TooMuch {
         if cost > AT_ONCE {
-            return TooMuch::TooLong { bytes };
+            let kind = self.kind;
+            return TooMuch::TooLong { kind, bytes };
         }
         let missing = (cost - self.left) as u64;
         let wait = Duration::from_secs(missing.div_ceil(PER_SECOND));
-        TooMuch::TooFast { bytes, wait }
+        TooMuch::TooFast {
+            kind: self.kind,
+            bytes,
+            wait,
+        }
     }
 }
 
@@ -129,7 +167,7 @@ mod tests {
 
     #[test]
     fn c5_a_client_types_no_more_than_so_much() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         let longest = "x".repeat(64 * 1024 - EACH);
         let now = Duration::from_secs(1);
         assert!(typing.take(now, &longest).is_ok());
@@ -149,7 +187,7 @@ mod tests {
 
     #[test]
     fn c5_small_steps_earn_what_large_ones_do() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         while typing.take(Moment::ZERO, "").is_ok() {}
         let mut granted = 0;
         for step in 1..=10_000 {
@@ -161,7 +199,7 @@ mod tests {
 
     #[test]
     fn nobody_who_types_notices() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         for second in 0..36_000 {
             let line = "a line as long as anybody says in one breath, each second for ten hours";
             assert!(typing.take(Duration::from_secs(second), line).is_ok());
@@ -170,12 +208,12 @@ mod tests {
 
     #[test]
     fn c5_who_writes_again_after_the_time_that_is_named_is_heard() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         let longest = "x".repeat(64 * 1024 - EACH);
         assert!(typing.take(Moment::ZERO, &longest).is_ok());
         assert!(typing.take(Moment::ZERO, "a word").is_ok());
         let Err(Dropped {
-            tell: Some(TooMuch::TooFast { bytes, wait }),
+            tell: Some(TooMuch::TooFast { bytes, wait, .. }),
         }) = typing.take(Moment::ZERO, &longest)
         else {
             panic!("{typing:?}");
@@ -188,16 +226,17 @@ mod tests {
 
     #[test]
     fn c5_what_will_never_be_taken_is_to_come_in_parts() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         let (most, more) = ("x".repeat(AT_ONCE - EACH), "x".repeat(AT_ONCE - EACH + 1));
         let dropped = typing.take(Moment::ZERO, &more).unwrap_err();
-        assert_eq!(dropped.tell, Some(TooMuch::TooLong { bytes: more.len() }));
+        let (kind, bytes) = (Kind::Text, more.len());
+        assert_eq!(dropped.tell, Some(TooMuch::TooLong { kind, bytes }));
         assert!(typing.take(Moment::ZERO, &most).is_ok());
     }
 
     #[test]
     fn c5_a_burst_is_told_once() {
-        let mut typing = Typing::new();
+        let mut typing = Typing::new(Kind::Text);
         while typing.take(Moment::ZERO, "").is_ok() {}
         // Some of it is taken again all the time, and the flood goes on.
         let told = |typing: &mut Typing, from: u64| {

@@ -146,7 +146,7 @@ impl ServerMessage {
     }
 }
 
-fn json(message: &impl Serialize) -> String {
+pub(crate) fn json(message: &impl Serialize) -> String {
     // Only strings, numbers and JSON values are inside: writing them cannot fail.
     serde_json::to_string(message).unwrap_or_default()
 }
@@ -241,9 +241,10 @@ struct Escaped {
 /// How long the id of a ping may be, as JSON.
 const PING_ID_BYTES: usize = 256;
 
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "audio",
     "text",
+    "message",
     "interrupt",
     "mute",
     "playback",
@@ -256,6 +257,7 @@ const KNOWN: [&str; 8] = [
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Control {
     Text { text: String },
+    Message { data: Map<String, Value> },
     Interrupt {},
     Mute { muted: bool },
     Playback { played_ms: f64 },
@@ -307,6 +309,7 @@ impl<'a> ClientMessage<'a> {
         let control = serde_json::from_str::<Control>(text).map_err(bad)?;
         Ok(Self::Event(match control {
             Control::Text { text } => ClientEvent::Text(text),
+            Control::Message { data } => ClientEvent::Message(data),
             Control::Interrupt {} => ClientEvent::Interrupt,
             Control::Mute { muted } => ClientEvent::Mute(muted),
             Control::Playback { played_ms } => {

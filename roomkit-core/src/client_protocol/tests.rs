@@ -72,6 +72,14 @@ fn c1_client_messages() {
             r#"{"type":"text","text":"a\"b"}"#,
             ClientEvent::Text("a\"b".into()),
         ),
+        (
+            r#"{"type":"message","data":{"event":"dtmf","type":"x","digit":"5"}}"#,
+            ClientEvent::Message(object(json!({"event": "dtmf", "type": "x", "digit": "5"}))),
+        ),
+        (
+            r#"{"data":{},"type":"message"}"#,
+            ClientEvent::Message(Map::new()),
+        ),
         (r#"{"type":"interrupt"}"#, ClientEvent::Interrupt),
         (r#"{"type":"mute","muted":true}"#, ClientEvent::Mute(true)),
         (
@@ -121,6 +129,9 @@ fn a1_broken_client_messages_are_errors() {
         r#"{"type":"audio"}"#,
         r#"{"type":"audio","data":7}"#,
         r#"{"type":"text"}"#,
+        r#"{"type":"message"}"#,
+        r#"{"type":"message","data":"5"}"#,
+        r#"{"type":"message","data":["5"]}"#,
         r#"{"type":"mute","muted":"yes"}"#,
         r#"{"type":"recording","on":"yes"}"#,
         r#"{"type":"playback","played_ms":-1}"#,

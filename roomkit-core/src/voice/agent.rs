@@ -18,8 +18,8 @@ use crate::tool::Tool;
 /// What an agent does not set is as the channel has it, and where that sets none either, voice and
 /// temperature are the provider's own, for which the conversation moves to another connection if the
 /// agent before had others. [Other settings](Self::provider_config) of the agent before stay. And its
-/// tools are its own and no others, unless it has the
-/// [channel's tools](Self::channel_tools) too.
+/// tools are its own and no others, unless it has the [channel's tools](Self::channel_tools) too, or
+/// [some of them](Self::channel_tools_named), such as those of one MCP server.
 ///
 /// ```
 /// use roomkit_core::voice::Agent;
@@ -43,7 +43,8 @@ pub struct Agent {
     pub(super) voice: Option<String>,
     pub(super) temperature: Option<f32>,
     pub(super) tools: Vec<Tool>,
-    pub(super) channel_tools: bool,
+    /// Which of the channel's, as globs.
+    pub(super) channel_tools: Vec<String>,
     pub(super) provider_config: Map<String, Value>,
     pub(super) greeting: Option<String>,
     pub(super) successors: Vec<String>,
@@ -59,7 +60,7 @@ impl Agent {
             voice: None,
             temperature: None,
             tools: Vec::new(),
-            channel_tools: false,
+            channel_tools: Vec::new(),
             provider_config: Map::new(),
             greeting: None,
             successors: Vec::new(),
@@ -99,7 +100,31 @@ impl Agent {
     /// Whether it has the tools of its channel too, and those of the channel's sources such as MCP
     /// servers, which change with them. Of two tools of one name its own counts.
     pub fn channel_tools(mut self, has: bool) -> Self {
-        self.channel_tools = has;
+        self.channel_tools = if has {
+            vec!["*".to_owned()]
+        } else {
+            Vec::new()
+        };
+        self
+    }
+
+    /// Adds some of the channel's tools and of its sources', by their names, in which `*` stands for any
+    /// text; otherwise as [`channel_tools`](Self::channel_tools). Where an MCP server has a prefix, that is
+    /// how an agent gets the tools of this server and no others:
+    ///
+    /// ```
+    /// # use roomkit_core::voice::Agent;
+    /// let billing = Agent::new("billing", "You answer questions about invoices.")
+    ///     .channel_tools_named(["billing_*", "hang_up"]);
+    /// # let _ = billing;
+    /// ```
+    ///
+    /// A name that no tool has is no error: one may come.
+    pub fn channel_tools_named<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.channel_tools.extend(names.into_iter().map(Into::into));
         self
     }
 

@@ -210,9 +210,10 @@ impl Known {
             update,
             support,
             toolbox: Arc::new(toolbox),
-            shared: agent.channel_tools.then(|| {
+            shared: (!agent.channel_tools.is_empty()).then(|| {
                 Arc::new(AgentTools {
                     own,
+                    names: agent.channel_tools.clone(),
                     tool_handler: ground.tool_handler.cloned(),
                     tool_search: ground.tool_search.cloned(),
                 })

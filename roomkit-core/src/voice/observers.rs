@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use super::RealtimeVoiceChannel;
 use crate::{
     event::{
-        RealtimeAgentEvent, RealtimeErrorEvent, RealtimeHandOverEvent, RealtimeResponseEvent,
-        RealtimeSpeechEvent, RealtimeToolCallEvent, RealtimeToolProgressEvent,
-        RealtimeTranscriptionEvent, RealtimeTurnEvent,
+        RealtimeAgentEvent, RealtimeClientMessageEvent, RealtimeErrorEvent, RealtimeHandOverEvent,
+        RealtimeResponseEvent, RealtimeSpeechEvent, RealtimeToolCallEvent,
+        RealtimeToolProgressEvent, RealtimeTranscriptionEvent, RealtimeTurnEvent,
     },
     guard,
     session::RealtimeSession,
@@ -118,6 +118,18 @@ impl RealtimeVoiceChannel {
         self.observers().agent.add(observer);
     }
 
+    /// Observes what the clients' own programs tell the host's: messages of the type `message`, such as a
+    /// key of a telephone. The AI gets nothing of them unless the host gives it something
+    /// ([`inject_text`](Self::inject_text)), and they come whatever the channel may do in its room. Each
+    /// comes behind all that was told before it, and waits for nothing that is still to be heard.
+    pub fn on_client_message<F, Fut>(&self, observer: F)
+    where
+        F: Fn(RealtimeClientMessageEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.observers().client_message.add(observer);
+    }
+
     /// Observes how long each question of the user's had to wait for its answer.
     pub fn on_turn<F, Fut>(&self, observer: F)
     where
@@ -150,6 +162,7 @@ pub(crate) struct Observers {
     pub(crate) hand_over: Observed<RealtimeHandOverEvent>,
     pub(crate) response_end: Observed<RealtimeResponseEvent>,
     pub(crate) agent: Observed<RealtimeAgentEvent>,
+    pub(crate) client_message: Observed<RealtimeClientMessageEvent>,
     pub(crate) turn: Observed<RealtimeTurnEvent>,
     pub(crate) error: Observed<RealtimeErrorEvent>,
 }

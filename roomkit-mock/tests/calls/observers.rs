@@ -8,6 +8,7 @@ use roomkit_core::{
     hook::{Decision, Hook},
     provider::{ProviderErrorKind, ResponseStatus, Role},
     tool::{Tool, ToolDefinition, ToolError, ToolHandler, ToolInvocation, ToolOutput},
+    transport::ClientEvent,
     voice::Agent,
 };
 use serde_json::{Map, json};
@@ -310,4 +311,45 @@ async fn c1_a_message_of_the_hosts_comes_after_what_it_answers() {
     assert!(matches!(end, ServerMessage::SessionEnded { .. }));
     let late = house.voice.send_message(&call.session, card(3));
     assert_eq!(late, Err(SessionError::Ended(call.session.id().clone())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1_what_a_client_tells_the_host_comes_in_its_turn_and_the_ai_gets_nothing_of_it() {
+    let house = House::new().await;
+    let notes = Notes::default();
+    let told = notes.clone();
+    house.voice.on_client_message(move |event| {
+        told.add(format!(
+            "{} of {}",
+            event.message["digit"],
+            event.session.participant_id()
+        ));
+        async {}
+    });
+    let told = notes.clone();
+    house.voice.on_transcription(move |event| {
+        told.add(words(&event));
+        async {}
+    });
+    let call = house.call().await;
+    let press = |digit: u32| {
+        let key = json!({"event": "dtmf", "digit": digit});
+        let key = key.as_object().cloned().unwrap();
+        call.client.send(ClientEvent::Message(key));
+    };
+    call.client.send(ClientEvent::Text("one".into()));
+    press(5);
+    press(6);
+    call.client.send(ClientEvent::Text("two".into()));
+    call.wait_for_final("two").await;
+    soon(house.voice.end_session(&call.session)).await;
+    let all = [
+        "user said \"one\"",
+        "5 of ann",
+        "6 of ann",
+        "user said \"two\"",
+    ];
+    assert_eq!(notes.all(), all);
+    let texts = call.ai.injected_texts();
+    assert_eq!(texts.len(), 2, "{texts:?}");
 }

@@ -159,6 +159,36 @@ async fn k8_a_tool_of_a_source_whose_name_is_taken_is_left_out_and_no_call_refus
 }
 
 #[tokio::test(start_paused = true)]
+async fn k8_an_agent_may_have_some_of_the_tools_of_channel_and_sources() {
+    let shelf = Shelf::new(&["billing_pay", "crm_find"]);
+    let house = House::with(|voice| {
+        let clerk = Agent::new("clerk", "you know the bills");
+        let clerk = clerk.channel_tools_named(["billing_*", "hang_up"]);
+        let voice = voice.tools([own("hang_up"), own("wait")]);
+        voice.agents([clerk]).tool_source(shelf.clone())
+    })
+    .await;
+    let options = SessionOptions::new().agent("clerk");
+    let call = house.call_with(options).await;
+    let declared = house.provider.connects().pop().unwrap().tools;
+    let declared = declared.iter().map(|tool| tool.name.as_str());
+    assert_eq!(declared.collect::<Vec<_>>(), ["hang_up", "billing_pay"]);
+
+    shelf.put(&["billing_pay", "crm_find", "crm_forget"]);
+    settle().await;
+    let updates = |command: &ProviderCommand| matches!(command, ProviderCommand::Update(_));
+    assert!(
+        !call.ai.commands().iter().any(updates),
+        "it has none of them"
+    );
+    shelf.put(&["billing_pay", "billing_return", "crm_find"]);
+    let changed = update(&call).await;
+    assert_eq!(changed, ["hang_up", "billing_pay", "billing_return"]);
+    call.ai.simulate_tool_call("c1", "billing_return", "{}");
+    assert_eq!(result(&call).await, "shelf did billing_return");
+}
+
+#[tokio::test(start_paused = true)]
 async fn k8_sources_are_asked_once_for_each_start_and_each_change() {
     let shelf = Shelf::new(&["a"]);
     let house = House::with(|voice| voice.tool_source(shelf.clone())).await;

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use self::start::Wishes;
 use crate::{
+    connected::ClientConnected,
     life::OnConnected,
     peer::Owner,
     protocol::WebRtcId,
@@ -46,8 +47,9 @@ impl WebRtcRealtimeTransport {
     /// | `POST /whip` | `application/sdp` for `201`, an answer, a `Location`, and a `Link` for each server a client should use |
     /// | `PATCH`, `DELETE` at the location | more candidates, and the end |
     ///
-    /// The transport tells [`on_client_connected`](Self::on_client_connected) of each client, and
-    /// the host starts a session with its id.
+    /// The transport tells [`on_client_connected`](Self::on_client_connected) of each client, with what
+    /// authentication said, and the room and the participant it is held to or asks for in its offer's query
+    /// (`room`, `participant`), and the host starts a session with its id.
     pub fn router(&self, admission: Admission) -> Router {
         self.signalling(admission, None)
     }
@@ -189,7 +191,7 @@ impl Signalling {
         // This is whose session it becomes, and the hook may hold it to more than before.
         identity.bind(&mut request)?;
         let wishes = Wishes::read(&request)?;
-        let offer = ClientOffer::new(id, sdp)
+        let offer = ClientOffer::new(id.clone(), sdp)
             .identity(identity.metadata.clone())
             // As later requests are recognized: the hook may hold a session to more.
             .held_to(caller.identity.room, caller.identity.participant)
@@ -198,7 +200,13 @@ impl Signalling {
             Some(host) => {
                 Box::new(move |peer| start::session(host, peer, identity, address, wishes).boxed())
             }
-            None => self.transport.observing(),
+            None => self.transport.observing(ClientConnected {
+                identity: identity.metadata,
+                room: wishes.room.map(Into::into),
+                participant: wishes.participant.map(Into::into),
+                address,
+                ..ClientConnected::new(id)
+            }),
         };
         let answer = self.transport.answer_and_then(offer, read, on_connected);
         answer.await.map_err(|error| rejection(&error))

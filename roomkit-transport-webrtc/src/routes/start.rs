@@ -11,8 +11,8 @@ use crate::peer::Peer;
 
 /// What a caller asks for in its query.
 pub(super) struct Wishes {
-    room: Option<String>,
-    participant: Option<String>,
+    pub(super) room: Option<String>,
+    pub(super) participant: Option<String>,
 }
 
 impl Wishes {

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use roomkit_core::provider::{ProviderCommand, Role};
 use roomkit_mock::MockRealtimeProvider;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::support::*;
 
@@ -13,6 +14,11 @@ use crate::support::*;
 async fn c3_the_messages_are_those_of_the_websocket() {
     let ai = MockRealtimeProvider::new();
     let server = Server::start(&ai).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    server.voice.on_client_message(move |event| {
+        tell.send(event).unwrap();
+        std::future::ready(())
+    });
     let http = server.http.with_query("room=lobby&participant=bob");
     let mut client = Client::call_as(Kind::default(), &http).await;
     let session = server.voice.sessions().remove(0);
@@ -55,6 +61,11 @@ async fn c3_the_messages_are_those_of_the_websocket() {
         client.message("error").await["code"],
         "recording_unavailable"
     );
+    let key = json!({"event": "dtmf", "digit": "5"});
+    client.send(&json!({"type": "message", "data": key})).await;
+    let pressed = soon(told.recv()).await.unwrap();
+    assert_eq!(&json!(pressed.message), &key);
+    assert_eq!(pressed.session, session);
     let card = json!({"type": "card", "rows": "x".repeat(60_000)});
     let message = card.as_object().cloned().unwrap();
     server.voice.send_message(&session, message).unwrap();

@@ -11,14 +11,14 @@ use std::{
 
 use axum::Router;
 use roomkit_core::provider::{ProviderCapabilities, Role};
-use roomkit_http::routes;
+use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, routes};
 use roomkit_mock::MockRealtimeProvider;
 use roomkit_transport_webrtc::{
     ClientOffer, SignallingError, WebRtcId, WebRtcRealtimeTransport, WebRtcTransportConfig,
     mount_fastrtc_realtime,
 };
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{call::given, support::*};
 
@@ -45,10 +45,11 @@ async fn c4_the_api_pages_flow() {
         MockRealtimeProvider::new().with_capabilities(ProviderCapabilities::new(24_000, 24_000));
     let (_kit, channel) = host(&transport, Arc::new(ai.clone())).await;
     let starting = channel.clone();
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let channel = starting.clone();
         async move {
-            let started = channel.start_session(LOBBY, id.as_str(), id.clone()).await;
+            let name = client.id.as_str().to_owned();
+            let started = channel.start_session(LOBBY, name, client.id).await;
             started.unwrap();
         }
     });
@@ -66,13 +67,57 @@ async fn c4_the_api_pages_flow() {
 }
 
 #[tokio::test]
+async fn x2_a_host_is_told_whose_a_client_is_and_where_it_may_be() {
+    let hook = async |request: AuthRequest| match request.bearer_token() {
+        Some("bound") => Ok(Identity::new([("user", "ann")])
+            .room("vault")
+            .participant("ann")),
+        _ => Ok(Identity::new([("user", "anybody")])),
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let transport = transport(config());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    transport.on_client_connected(move |client| {
+        tell.send(client).unwrap();
+        std::future::ready(())
+    });
+    let app = mount_fastrtc_realtime(Router::new(), &transport, "/rtc", admission).unwrap();
+    let (address, _) = serve(app).await;
+    let anybody = Http::new(address, "/rtc");
+    let ann = anybody.with_header("Authorization: Bearer bound");
+    let asks = "room=cellar&participant=bob";
+    for (http, user, room, participant) in [
+        (ann.clone(), "ann", Some("vault"), Some("ann")),
+        (anybody.clone(), "anybody", None, None),
+        (
+            anybody.with_query(asks),
+            "anybody",
+            Some("cellar"),
+            Some("bob"),
+        ),
+    ] {
+        let client = Client::connect_as(Kind::default(), &http).await;
+        let connected = soon(told.recv()).await.unwrap();
+        assert_eq!(connected.id.as_str(), client.id);
+        assert_eq!(connected.identity["user"], user);
+        assert_eq!(connected.room, room.map(Into::into));
+        assert_eq!(connected.participant, participant.map(Into::into));
+        assert!(connected.address.unwrap().is_loopback());
+        assert!(!format!("{connected:?}").contains("user"));
+    }
+    let client = Client::new(Kind::default()).await;
+    let refused = ann.with_query(asks).offer(&client.fast_rtc()).await;
+    assert_eq!(refused.refusal(), (403, "forbidden".into()));
+}
+
+#[tokio::test]
 async fn c4_the_routes_are_nested_anywhere() {
     let transport = transport(config());
     let ai = MockRealtimeProvider::new();
     let (_kit, channel) = host(&transport, Arc::new(ai)).await;
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let channel = channel.clone();
-        async move { drop(channel.start_session(LOBBY, "ann", id).await) }
+        async move { drop(channel.start_session(LOBBY, "ann", client.id).await) }
     });
     let inner = Router::new().nest("/b", transport.router(open_door()));
     let app = Router::new().nest("/a", inner);
@@ -104,12 +149,12 @@ async fn s8_a_panic_of_the_observer_harms_nobody() {
     let transport = transport(config);
     let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
     let panics = Arc::new(AtomicBool::new(true));
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let channel = channel.clone();
         let panics = panics.swap(false, Ordering::SeqCst);
         async move {
             assert!(!panics, "host code");
-            drop(channel.start_session(LOBBY, "ann", id).await);
+            drop(channel.start_session(LOBBY, "ann", client.id).await);
         }
     });
     let http = mounted(&transport).await;
@@ -164,10 +209,13 @@ async fn s1_who_has_made_a_session_may_take_its_time() {
     let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
     let done = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&done);
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let (channel, told) = (channel.clone(), Arc::clone(&told));
         async move {
-            let session = channel.start_session(LOBBY, "ann", id).await.unwrap();
+            let session = channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             channel
                 .inject_text(&session, "Say hello.", Role::User, false)
@@ -192,12 +240,15 @@ async fn c3_a_call_begins_with_what_is_said_then() {
     let told = Arc::new(Notify::new());
     let looked_up = Arc::new(Notify::new());
     let (tell, wait) = (Arc::clone(&told), Arc::clone(&looked_up));
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let (channel, tell, wait) = (channel.clone(), Arc::clone(&tell), Arc::clone(&wait));
         async move {
             tell.notify_one();
             wait.notified().await;
-            channel.start_session(LOBBY, "ann", id).await.unwrap();
+            channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
         }
     });
     let http = mounted(&transport).await;
@@ -224,10 +275,13 @@ async fn s7_a_transport_that_is_closed_lets_go_of_its_observer() {
     let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
     let owned = Arc::new(channel);
     let left = Arc::downgrade(&owned);
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let channel = Arc::clone(&owned);
         async move {
-            channel.start_session(LOBBY, "ann", id).await.unwrap();
+            channel
+                .start_session(LOBBY, "ann", client.id)
+                .await
+                .unwrap();
         }
     });
     let http = mounted(&transport).await;
@@ -256,22 +310,30 @@ async fn c4_a_signalling_of_the_hosts_own() {
     let transport = transport(config());
     let (_kit, channel) = host(&transport, Arc::new(MockRealtimeProvider::new())).await;
     let starting = channel.clone();
-    transport.on_client_connected(move |id| {
+    transport.on_client_connected(move |client| {
         let channel = starting.clone();
-        async move { drop(channel.start_session(LOBBY, "ann", id).await) }
+        async move {
+            let (room, participant) = (client.room.unwrap(), client.participant.unwrap());
+            let started = channel.start_session(room, participant, client.id).await;
+            started.unwrap();
+        }
     });
     let mut client = Client::new(Kind::default()).await;
     let id = WebRtcId::from(client.id.as_str());
     let kept = Arc::new(());
     let offer = ClientOffer::new(id.clone(), client.offer.clone())
         .identity(json!({"user": "ann"}).as_object().unwrap().clone())
+        .room(LOBBY)
+        .participant("ann-1")
         .keep(Arc::clone(&kept));
     let answer = transport.answer(offer).await.unwrap();
     assert_eq!(Arc::strong_count(&kept), 2);
     assert_eq!(transport.add_candidate(&id, "").await, Ok(true));
     client.take(&answer).await;
     client.message("session_started").await;
-    assert_eq!(channel.sessions()[0].metadata()["user"], "ann");
+    let session = &channel.sessions()[0];
+    assert_eq!(session.metadata()["user"], "ann");
+    assert_eq!(session.participant_id().as_str(), "ann-1");
     transport.hang_up(&id).await.unwrap();
     client.message("session_ended").await;
     until(|| Arc::strong_count(&kept) == 1).await;

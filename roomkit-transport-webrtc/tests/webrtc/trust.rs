@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use axum::{Extension, Router};
 use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, Purpose, Refusal};
 use roomkit_mock::MockRealtimeProvider;
-use roomkit_transport_webrtc::WebRtcTransportConfig;
+use roomkit_transport_webrtc::{WebRtcRealtimeTransport, WebRtcTransportConfig};
 use serde_json::json;
 
 use crate::{
@@ -168,4 +169,25 @@ async fn x2_the_identity_a_session_begins_with_is_the_one_it_is_held_to() {
     let _client = Client::call(&server).await;
     let session = &server.voice.sessions()[0];
     assert_eq!(session.participant_id().as_str(), "zoe");
+}
+
+#[derive(Clone)]
+struct User(&'static str);
+
+#[tokio::test]
+async fn x2_the_hook_sees_what_a_layer_of_the_hosts_has_found_out() {
+    let hook = async |request: AuthRequest| match request.extensions.get::<User>() {
+        Some(User(name)) => Ok(Identity::new([("user", *name)])),
+        None => Err(Refusal::Unauthorized("log in first".into())),
+    };
+    let admission = Admission::with_authentication(&AdmissionConfig::default(), hook).unwrap();
+    let transport = WebRtcRealtimeTransport::new(config()).unwrap();
+    let routes = Router::new().nest("/rtc", transport.router(admission));
+    let client = Client::new(Kind::default()).await;
+    let (bare, _) = serve(routes.clone()).await;
+    let refused = Http::new(bare, "/rtc").offer(&client.fast_rtc()).await;
+    assert_eq!(refused.refusal(), (401, "unauthorized".into()));
+    let (layered, _) = serve(routes.layer(Extension(User("ann")))).await;
+    let answered = Http::new(layered, "/rtc").offer(&client.fast_rtc()).await;
+    assert_eq!(answered.status, 200);
 }

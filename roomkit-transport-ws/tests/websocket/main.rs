@@ -5,6 +5,8 @@
 mod connection;
 #[cfg(feature = "tungstenite")]
 mod early;
+#[cfg(feature = "axum")]
+mod layers;
 mod protocol;
 #[cfg(feature = "axum")]
 mod routes;

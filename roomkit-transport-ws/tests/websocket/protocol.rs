@@ -43,6 +43,8 @@ fn dropped(reason: DropReason) -> Option<ClientEvent> {
 
 #[test]
 fn c1_text_frames() {
+    let dtmf = json!({"event": "dtmf", "digit": "5"});
+    let dtmf = dtmf.as_object().cloned().unwrap();
     for (frame, event) in [
         (
             r#"{"type":"audio","data":"AQID/w=="}"#,
@@ -65,6 +67,10 @@ fn c1_text_frames() {
         (
             r#"{"type":"recording","on":true}"#,
             Some(ClientEvent::Recording(true)),
+        ),
+        (
+            r#"{"type":"message","data":{"event":"dtmf","digit":"5"}}"#,
+            Some(ClientEvent::Message(dtmf)),
         ),
         (
             r#"{"type":"mute","muted":false}"#,
@@ -233,7 +239,9 @@ fn a_reason_is_cut_at_a_character_to_what_a_close_frame_holds() {
 }
 
 fn almost_messages() -> impl Strategy<Value = String> {
-    let kind = prop_oneof!["audio", "text", "mute", "playback", "ping", "end", ".{0,9}"];
+    let kind = prop_oneof![
+        "audio", "text", "message", "mute", "playback", "ping", "end", ".{0,9}"
+    ];
     let field = prop_oneof!["data", "text", "muted", "played_ms", "id"];
     let value = prop_oneof![
         "\"[A-Za-z0-9+/]{0,40}={0,3}\"",

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use axum::Router;
 use futures_util::{SinkExt, StreamExt};
 use roomkit_core::{
     RealtimeSession,
@@ -97,11 +98,18 @@ async fn echo(mut link: ClientLink) {
     }
 }
 
-async fn serve(admission: Admission) -> SocketAddr {
+pub(crate) async fn serve(admission: Admission) -> SocketAddr {
+    serve_app(app(admission)).await
+}
+
+pub(crate) fn app(admission: Admission) -> Router {
     let mountable = (routes("websocket").unwrap().build)(Value::Null).unwrap();
     let transport = mountable.transport();
     let host: Arc<dyn SessionHost> = Arc::new(move |request| host(Arc::clone(&transport), request));
-    let app = mountable.mount(MountContext::new("/ws", admission, host).unwrap());
+    mountable.mount(MountContext::new("/ws", admission, host).unwrap())
+}
+
+pub(crate) async fn serve_app(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -113,7 +121,7 @@ fn open() -> Admission {
     Admission::new(&AdmissionConfig::default()).unwrap()
 }
 
-async fn connect(
+pub(crate) async fn connect(
     server: SocketAddr,
     query: &str,
     headers: &[(&'static str, &str)],
@@ -128,7 +136,7 @@ async fn connect(
 }
 
 /// Asks for an upgrade and is refused: status, `Retry-After` and the JSON that explains it.
-async fn refused(
+pub(crate) async fn refused(
     server: SocketAddr,
     query: &str,
     headers: &[(&str, &str)],

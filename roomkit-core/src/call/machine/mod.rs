@@ -42,7 +42,7 @@ use super::{
     playout::{Pace, Playout},
     setup::Setup,
     tools::{Closed, ToolLedger},
-    typing::Typing,
+    typing::{Kind, Typing},
     uplink::Uplink,
     words::Words,
 };
@@ -117,6 +117,8 @@ pub(crate) struct Call {
     permissions: Permissions,
     client_muted: bool,
     typing: Typing,
+    /// The same of messages for the host.
+    messages: Typing,
 
     user_speaking: bool,
     /// When the user stopped, if no response has begun since.
@@ -284,7 +286,8 @@ impl Call {
             turn: TurnClock::default(),
             permissions,
             client_muted: false,
-            typing: Typing::new(),
+            typing: Typing::new(Kind::Text),
+            messages: Typing::new(Kind::Message),
             user_speaking: false,
             user_stopped: None,
             silence: Silence::default(),

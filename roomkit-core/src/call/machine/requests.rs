@@ -1,5 +1,7 @@
 //! What comes from the client and from the host.
 
+use serde_json::{Map, Value};
+
 use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
@@ -7,7 +9,7 @@ use crate::{
         typing::{Dropped, TooMuch},
         uplink::Piece,
     },
-    client_protocol::ServerMessage,
+    client_protocol::{ServerMessage, json},
     event::{EndReason, HandOverReason},
     provider::{ProviderCommand, Role},
     recording::RecordingDecision,
@@ -20,6 +22,7 @@ impl Call {
             ClientEvent::Audio(pcm) => self.on_microphone(now, pcm, true),
             ClientEvent::Filling(pcm) => self.on_microphone(now, pcm, false),
             ClientEvent::Text(text) => self.on_typed(now, text),
+            ClientEvent::Message(message) => self.on_client_message(now, message),
             ClientEvent::Interrupt => self.interrupt(now, false),
             ClientEvent::Mute(muted) => self.client_muted = muted,
             // Muted it is sent nothing, and its count stands still.
@@ -65,6 +68,25 @@ impl Call {
         };
         self.words.tell(now, said);
         self.give_text(now, text, role, false);
+    }
+
+    /// Between the client's program and the host's: the AI gets nothing of it, and the binding does not
+    /// matter.
+    fn on_client_message(&mut self, now: Moment, message: Map<String, Value>) {
+        if let Err(Dropped { tell }) = self.messages.take(now, &json(&message)) {
+            return self.drop_from_client(DropReason::TooFast, tell);
+        }
+        self.tell_message(now, News::ClientMessage(message));
+    }
+
+    /// Tells it behind all that was told, but not behind what waits to be heard. Before the session has
+    /// begun it waits with everything else for that.
+    fn tell_message(&mut self, now: Moment, message: News) {
+        if self.connection.number == 0 {
+            self.words.tell(now, message);
+        } else {
+            self.tell_at_once(now, message);
+        }
     }
 
     fn on_dropped(&mut self, now: Moment, reason: DropReason) {
@@ -170,11 +192,7 @@ impl Call {
             Command::Record(on) => self.record(now, on, RecordingDecision::Host),
             Command::Raw(message) => self.send_to_provider(ProviderCommand::Raw(message)),
             // By the publisher, so that it is behind what the host was told when it asked for it.
-            // Before the session has begun it waits with everything else for that.
-            Command::Message(message) if self.connection.number == 0 => {
-                self.words.tell(now, News::Message(message));
-            }
-            Command::Message(message) => self.tell_at_once(now, News::Message(message)),
+            Command::Message(message) => self.tell_message(now, News::Message(message)),
             Command::Mark(reached) => {
                 // Who asked may have stopped waiting.
                 let _ = reached.send(());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::sound;
 use crate::{
@@ -62,6 +62,7 @@ pub(in crate::call::machine) enum Step {
     Playback(Duration),
     WantsRecording(bool),
     Types,
+    Tells,
     Pings,
     Drops,
     Leaves(bool),
@@ -103,6 +104,7 @@ pub(super) fn client_event(step: &Step) -> Option<ClientEvent> {
         Step::Playback(played) => ClientEvent::Playback(*played),
         Step::WantsRecording(on) => ClientEvent::Recording(*on),
         Step::Types => ClientEvent::Text("typed".into()),
+        Step::Tells => ClientEvent::Message(Map::new()),
         Step::Pings => ClientEvent::Ping(None),
         Step::Drops => ClientEvent::Dropped(DropReason::TooFast),
         _ => return None,

@@ -9,6 +9,7 @@ mod faults;
 mod given;
 mod greeting;
 mod handover;
+mod messages;
 mod random;
 mod recording;
 mod silence;

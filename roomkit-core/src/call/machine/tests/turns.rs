@@ -165,7 +165,7 @@ fn c5_a_client_that_types_without_end_is_dropped_and_counted() {
 }
 
 /// What the client was told as an error: code and message.
-fn told(call: &Scripted) -> Vec<(String, String)> {
+pub(super) fn told(call: &Scripted) -> Vec<(String, String)> {
     let commands = call.to_client().into_iter();
     commands
         .filter_map(|command| match command {

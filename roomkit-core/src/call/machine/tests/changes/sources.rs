@@ -38,6 +38,7 @@ fn redeclare(changes: u64, names: &[&str]) -> Command {
 fn clerk(changes: u64, channel: &[&str]) -> Change {
     let agent_tools = Arc::new(AgentTools {
         own: Entry::all(tools(&["own"])).unwrap(),
+        names: vec!["*".into()],
         tool_handler: None,
         tool_search: None,
     });
@@ -142,6 +143,7 @@ fn a6_an_agents_tools_are_put_together_without_reading_a_schema_again() {
     let listed = listed(0, &["a"]);
     let agent_tools = AgentTools {
         own: Entry::all(tools(&["own"])).unwrap(),
+        names: vec!["*".into()],
         tool_handler: None,
         tool_search: None,
     };
