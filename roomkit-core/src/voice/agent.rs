@@ -78,7 +78,8 @@ impl Agent {
         self
     }
 
-    /// Its sampling temperature, for vendors that take one.
+    /// Its sampling temperature. Where the provider changes none in a session, one that is not the
+    /// channel's is refused.
     pub fn temperature(mut self, temperature: f32) -> Self {
         self.temperature = Some(temperature);
         self
