@@ -34,6 +34,8 @@ use crate::tool::Tool;
 ///     .hands_off_to(["triage"]);
 /// # let _ = (triage, billing);
 /// ```
+///
+/// All agents of a channel speak through its provider.
 #[derive(Clone)]
 #[must_use]
 pub struct Agent {
