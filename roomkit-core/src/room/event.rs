@@ -52,6 +52,15 @@ pub struct RoomEvent {
 impl RoomEvent {
     /// What a room makes of what this channel hands in, but for its place on the timeline, which is 0.
     /// Hooks and channels get theirs from the room; this is for their tests.
+    ///
+    /// ```
+    /// use roomkit_core::room::{ChannelBinding, NewEvent, RoomEvent};
+    ///
+    /// let desk = ChannelBinding::new("lobby", "desk", "dashboard");
+    /// let event = RoomEvent::new(&desk, NewEvent::text("hello").participant("ann"));
+    /// assert_eq!(event.content.as_text(), Some("hello"));
+    /// assert_eq!(event.source.channel_type, "dashboard");
+    /// ```
     pub fn new(binding: &ChannelBinding, event: NewEvent) -> Self {
         Self {
             id: EventId::random(),
