@@ -28,9 +28,15 @@ pub(super) struct Heard<T> {
 /// Listens to a stream in a task of its own, until it is dropped.
 pub(super) struct Listening<T> {
     heard: Arc<Watched<Heard<T>>>,
-    doubts: mpsc::UnboundedSender<oneshot::Sender<bool>>,
+    doubts: mpsc::UnboundedSender<oneshot::Sender<Doubted>>,
     task: JoinHandle<()>,
 }
+
+/// What a stream has that was asked although it had not rung; `None` is nothing.
+type Doubted = Option<Slept>;
+
+/// It had something and told nobody.
+type Slept = bool;
 
 /// How something was waited for.
 pub(super) struct Waited<R> {
@@ -74,8 +80,10 @@ impl<T: Send + 'static> Listening<T> {
             }
             let (answer, answered) = oneshot::channel();
             let asked = self.doubts.send(answer).is_ok();
-            if !asked || !answered.await.unwrap_or(false) {
-                return Waited { found: None, slept };
+            let doubted = if asked { answered.await.ok() } else { None };
+            if slept || doubted.flatten() != Some(true) {
+                let found = self.heard.change(&mut look);
+                return Waited { found, slept };
             }
             slept = true;
         }
@@ -91,22 +99,28 @@ impl<T> Drop for Listening<T> {
 async fn listen<T>(
     events: BoxStream<'static, T>,
     heard: Arc<Watched<Heard<T>>>,
-    mut doubted: mpsc::UnboundedReceiver<oneshot::Sender<bool>>,
+    mut doubted: mpsc::UnboundedReceiver<oneshot::Sender<Doubted>>,
 ) {
     let mut ear = Ear { events, bell: None };
     loop {
-        let (item, doubt) = tokio::select! {
-            item = ear.next() => (Some(item), None),
-            Some(doubt) = doubted.recv() => (ear.unasked(), Some(doubt)),
+        let (polled, doubt) = tokio::select! {
+            item = ear.next() => (Poll::Ready(item), None),
+            Some(doubt) = doubted.recv() => {
+                // It may have rung just now.
+                let slept = !ear.rang();
+                (ear.unasked(), Some((doubt, slept)))
+            }
         };
-        let slept = item.is_some();
-        let ended = matches!(item, Some(None));
+        let is_ready = polled.is_ready();
+        let ended = matches!(polled, Poll::Ready(None));
         heard.change(|heard| {
-            heard.events.extend(item.flatten());
+            if let Poll::Ready(item) = polled {
+                heard.events.extend(item);
+            }
             heard.ended = ended;
         });
-        if let Some(doubt) = doubt {
-            let _ = doubt.send(slept);
+        if let Some((doubt, slept)) = doubt {
+            let _ = doubt.send(is_ready.then_some(slept));
         }
         if ended {
             return;
@@ -126,12 +140,10 @@ impl<T> Ear<T> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
-        if let Some(bell) = &self.bell
-            && !bell.rang.load(Ordering::Acquire)
-        {
+        if let Some(bell) = &self.bell {
             bell.listen(context.waker());
-            // It may have rung before it was known for whom.
-            if !bell.rang.load(Ordering::Acquire) {
+            // Only now, as it may have rung before it was known for whom.
+            if !self.rang() {
                 return Poll::Pending;
             }
         }
@@ -148,16 +160,17 @@ impl<T> Ear<T> {
         polled
     }
 
+    /// Whether it is due to be polled.
+    fn rang(&self) -> bool {
+        let bell = self.bell.as_ref();
+        bell.is_none_or(|bell| bell.rang.load(Ordering::Acquire))
+    }
+
     /// What it has although it did not ring.
-    fn unasked(&mut self) -> Option<Option<T>> {
+    fn unasked(&mut self) -> Poll<Option<T>> {
         self.bell = None;
-        match self
-            .events
-            .poll_next_unpin(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(item) => Some(item),
-            Poll::Pending => None,
-        }
+        let mut context = Context::from_waker(Waker::noop());
+        self.events.poll_next_unpin(&mut context)
     }
 }
 
