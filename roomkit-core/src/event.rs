@@ -1,5 +1,7 @@
 //! What is reported of a live session: the payloads of hooks and observers.
 
+mod new;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 
 pub use crate::error::TransportError;
 use crate::{
+    audio::check_rate,
     client_protocol::{ServerMessage, json},
+    error::ConfigError,
     quiet::{bytes, characters, debug_quietly},
     session::RealtimeSession,
 };
@@ -84,9 +86,10 @@ pub struct ClientLink {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// Rate of the microphone audio it sends, in Hz.
+    /// Rate of the microphone audio it sends, in Hz: 8000 to 48 000, and a multiple of 25
+    /// ([`check_rate`]).
     pub input_rate: u32,
-    /// Rate of the audio it plays, in Hz.
+    /// Rate of the audio it plays, in Hz; as above.
     pub output_rate: u32,
     /// How the client encodes its audio, announced in `session_started`.
     pub input_encoding: String,
@@ -120,6 +123,13 @@ impl LinkInfo {
             metadata: Map::new(),
             transport: None,
         }
+    }
+
+    /// Refuses rates that no client can mean (contract A2).
+    pub(crate) fn check_rates(&self) -> Result<(), ConfigError> {
+        check_rate("link.input_rate", self.input_rate)?;
+        check_rate("link.output_rate", self.output_rate)?;
+        Ok(())
     }
 }
 

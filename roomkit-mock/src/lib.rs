@@ -14,6 +14,8 @@
 //! - `fake_openai` and `fake_gemini`: servers that speak and enforce `OpenAI`'s Realtime wire and
 //!   Gemini's Live wire, with scripts and faults.
 //! - `fault_proxy`: a TCP proxy that cuts, stalls and slows the connections through it.
+//! - `conformance`: checks of a provider's or a transport's crate: whether it keeps the rules that no
+//!   compiler sees.
 //!
 //! All waits end when the thing happens; nothing polls, and nothing depends on the wall clock, so
 //! tests may pause tokio's. A wait that is in vain panics after a minute of tokio's time with what
@@ -56,6 +58,8 @@
 //! # #[cfg(not(feature = "mock"))] fn main() {}
 //! ```
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "mock")]
 mod counters;
 #[cfg(feature = "mock")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use roomkit_core::{audio::check_client_rate, error::ConfigError};
+use roomkit_core::{audio::check_rate, error::ConfigError};
 use serde::Deserialize;
 
 /// The rates at which Opus is encoded.
@@ -30,7 +30,7 @@ impl WavConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        check_client_rate("sample_rate", self.sample_rate).map(drop)
+        check_rate("sample_rate", self.sample_rate).map(drop)
     }
 }
 

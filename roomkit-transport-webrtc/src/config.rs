@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
-use roomkit_core::{audio::check_client_rate, error::ConfigError};
+use roomkit_core::{audio::check_rate, error::ConfigError};
 use rtc::ice::url::{ProtoType, SchemeType, Url};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
@@ -140,7 +140,7 @@ impl WebRtcTransportConfig {
             ("output_sample_rate", self.output_sample_rate),
         ] {
             if let Some(rate) = rate {
-                check_client_rate(field, rate)?;
+                check_rate(field, rate)?;
             }
         }
         if !BITRATES.contains(&self.bitrate) {

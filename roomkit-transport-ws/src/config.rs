@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit_core::{audio::check_client_rate, client_protocol::MessageLimits, error::ConfigError};
+use roomkit_core::{audio::check_rate, client_protocol::MessageLimits, error::ConfigError};
 use serde::Deserialize;
 
 /// The settings of a [`WebSocketRealtimeTransport`](crate::WebSocketRealtimeTransport).
@@ -111,7 +111,7 @@ impl WebSocketTransportConfig {
             ("output_sample_rate", self.output_sample_rate),
         ] {
             if let Some(rate) = rate {
-                check_client_rate(field, rate)?;
+                check_rate(field, rate)?;
             }
         }
         for (field, value) in [

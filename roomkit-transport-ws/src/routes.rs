@@ -11,7 +11,7 @@ use axum::{
 use futures_util::FutureExt;
 use http::request::Parts;
 use roomkit_core::{
-    audio::check_client_rate,
+    audio::check_rate,
     registry::{self, inventory},
 };
 use roomkit_http::{
@@ -210,7 +210,7 @@ fn rate(request: &AuthRequest, field: &str) -> Result<Option<u32>, Rejection> {
     let Ok(rate) = text.parse() else {
         return Err(Rejection::bad_request(field, "must be a number of Hz"));
     };
-    match check_client_rate(field, rate) {
+    match check_rate(field, rate) {
         Ok(rate) => Ok(Some(rate)),
         Err(error) => Err(Rejection::new(
             http::StatusCode::BAD_REQUEST,

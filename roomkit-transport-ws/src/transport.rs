@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use roomkit_core::{
     RealtimeSession,
-    audio::check_client_rate,
+    audio::check_rate,
     error::ConfigError,
     registry::{self, TransportPlugin, inventory},
     transport::{
@@ -106,9 +106,9 @@ fn wanted(
     (by_provider, provider): (&str, u32),
 ) -> Result<u32, ConfigError> {
     match (client, config) {
-        (Some(rate), _) => check_client_rate(by_client, rate),
-        (None, Some(rate)) => check_client_rate(by_config, rate),
-        (None, None) => check_client_rate(by_provider, provider),
+        (Some(rate), _) => check_rate(by_client, rate),
+        (None, Some(rate)) => check_rate(by_config, rate),
+        (None, None) => check_rate(by_provider, provider),
     }
 }
 

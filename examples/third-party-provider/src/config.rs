@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit_core::registry::ConfigError;
+use roomkit_core::{audio::check_rate, registry::ConfigError};
 use serde::Deserialize;
 
 /// How to reach the vendor.
@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub struct TinCanConfig {
     /// `host:port` of the vendor.
     pub address: String,
-    /// Rate of the audio both ways, in Hz: 8000 to 48 000.
+    /// Rate of the audio both ways, in Hz: 8000 to 48 000, and a multiple of 25.
     pub sample_rate: u32,
     /// How long a connection may take to get ready, in ms.
     pub connect_timeout_ms: u64,
@@ -33,10 +33,8 @@ impl TinCanConfig {
             let problem = format!("is `{}`; write host and port, as `host:7070`", self.address);
             return Err(ConfigError::field("address", problem));
         }
-        if !(8_000..=48_000).contains(&self.sample_rate) {
-            let problem = format!("is {}; give it 8000 to 48000 Hz", self.sample_rate);
-            return Err(ConfigError::field("sample_rate", problem));
-        }
+        // The engine takes no other rates: between them a resampler would be costly.
+        check_rate("sample_rate", self.sample_rate)?;
         if self.connect_timeout_ms == 0 {
             let problem = "is 0, so that no connection could ever be made; 5000 is usual";
             return Err(ConfigError::field("connect_timeout_ms", problem));

@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use roomkit_core::{
     provider::{
         ConnectionInfo, Continuation, HistorySupport, ProviderCapabilities, ProviderConnection,
-        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, UpdateSupport,
-        UpdateWay,
+        ProviderError, ProviderErrorKind, RealtimeVoiceProvider, SessionSetup, SessionUpdate,
+        UpdateSupport, UpdateWay,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
 };
@@ -81,23 +81,34 @@ impl RealtimeVoiceProvider for TinCanProvider {
         capabilities
     }
 
+    /// Asked when a channel is built, before a session's client is accepted and for each change, so
+    /// that nobody is called who cannot be served.
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        let layers = setup.provider_layers().chain(&update.provider_config);
+        if let Some(key) = layers.flat_map(serde_json::Map::keys).next() {
+            let problem = "is not known: Tin Can has no settings for a session; leave it out";
+            return Err(ConfigError::field(
+                format!("provider_config.{key}"),
+                problem,
+            ));
+        }
+        if let Some(temperature) = update.temperature.or(setup.temperature) {
+            let problem = format!("is {temperature}, and Tin Can has none; leave it out");
+            return Err(ConfigError::field("temperature", problem));
+        }
+        Ok(self.capabilities().updates)
+    }
+
     async fn connect(&self, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
-        if let Some(key) = setup
-            .provider_layers()
-            .flat_map(serde_json::Map::keys)
-            .next()
-        {
-            return Err(ProviderError::new(
-                ProviderErrorKind::InvalidConfig,
-                format!("`provider_config.{key}`: Tin Can has no settings for a session"),
-            ));
-        }
-        if setup.temperature.is_some() {
-            return Err(ProviderError::new(
-                ProviderErrorKind::InvalidConfig,
-                "`temperature`: Tin Can has none; leave it out",
-            ));
-        }
+        // Whoever connects without a channel has not asked.
+        self.check_update(&setup, &SessionUpdate::default())
+            .map_err(|error| {
+                ProviderError::new(ProviderErrorKind::InvalidConfig, error.to_string())
+            })?;
         let (sink, events) = connection::open(&self.config, &setup).await?;
         Ok(ProviderConnection {
             info: ConnectionInfo::new(self.capabilities()),

@@ -34,6 +34,8 @@ pub enum ToVendor {
     },
     /// Words for the model.
     Text {
+        /// Who says them: a note of the system is no question of the user.
+        role: Role,
         /// The words.
         text: String,
         /// Whether it is to answer.
@@ -45,6 +47,8 @@ pub enum ToVendor {
         id: String,
         /// The answer.
         output: String,
+        /// The tool failed, or was not allowed to run.
+        failed: bool,
     },
     /// Answer what is owed.
     Answer,
@@ -163,15 +167,25 @@ pub(crate) fn encode(command: ProviderCommand) -> Result<Option<ToVendor>, Provi
         ProviderCommand::Audio(pcm) => ToVendor::Audio {
             data: BASE64.encode(pcm),
         },
-        ProviderCommand::Text { text, respond, .. } => ToVendor::Text {
+        ProviderCommand::Text {
+            role,
+            text,
+            respond,
+        } => ToVendor::Text {
+            role,
             text,
             answer: respond,
         },
         ProviderCommand::ToolResult {
-            call_id, output, ..
+            call_id,
+            // The vendor knows a call by its id.
+            name: _,
+            output,
+            is_error,
         } => ToVendor::Result {
             id: call_id.to_string(),
             output,
+            failed: is_error,
         },
         ProviderCommand::Respond => ToVendor::Answer,
         ProviderCommand::Ping => ToVendor::Ping,
@@ -279,6 +293,32 @@ mod tests {
         let audio = encode(ProviderCommand::Audio(vec![1, 2].into())).unwrap();
         let line = serde_json::to_value(audio).unwrap();
         assert_eq!(line, serde_json::json!({"type": "audio", "data": "AQI="}));
+        // Nothing of a command is left out: the model has to know whose words it reads.
+        let whisper = encode(ProviderCommand::Text {
+            role: Role::System,
+            text: "offer the refund".into(),
+            respond: false,
+        });
+        let line = serde_json::to_value(whisper.unwrap()).unwrap();
+        assert_eq!(
+            line,
+            serde_json::json!({
+                "type": "text", "role": "system", "text": "offer the refund", "answer": false
+            })
+        );
+        let refused = encode(ProviderCommand::ToolResult {
+            call_id: "c1".into(),
+            name: "refund".into(),
+            output: "not allowed".into(),
+            is_error: true,
+        });
+        let line = serde_json::to_value(refused.unwrap()).unwrap();
+        assert_eq!(
+            line,
+            serde_json::json!({
+                "type": "result", "id": "c1", "output": "not allowed", "failed": true
+            })
+        );
         assert_eq!(encode(ProviderCommand::CancelResponse), Ok(None));
     }
 

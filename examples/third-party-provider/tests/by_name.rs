@@ -12,7 +12,7 @@ use roomkit_core::{
     registry::{ConfigError, Registry},
     room::TimelineQuery,
     tool::ToolDefinition,
-    voice::Updated,
+    voice::{Agent, Updated},
 };
 use roomkit_mock::{MockConnection, MockRealtimeTransport};
 use serde_json::json;
@@ -156,8 +156,34 @@ async fn s5_what_a_session_is_told_to_be_the_vendor_hears() {
         ..SessionUpdate::default()
     };
     let refused = voice.update_session(&session, warmer).await;
-    let field = "temperature";
-    assert_eq!(refused, Err(UpdateError::Unsupported { field }));
+    let Err(UpdateError::Invalid(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().starts_with("temperature: "), "{error}");
+}
+
+#[test]
+fn s5_what_the_vendor_has_no_setting_for_is_refused_when_the_channel_is_built() {
+    let builder = || {
+        let provider = Registry::linked().unwrap().provider(NAME, json!({}));
+        let transport = Arc::new(MockRealtimeTransport::new());
+        RealtimeVoiceChannel::builder("voice", provider.unwrap(), transport)
+    };
+    builder().build().unwrap();
+    let mut settings = serde_json::Map::new();
+    settings.insert("mood".into(), json!("merry"));
+    let warm = Agent::new("warm", "be warm").temperature(0.7);
+    for (builder, field) in [
+        (builder().temperature(0.7), "temperature: "),
+        (
+            builder().provider_config(settings),
+            "provider_config.mood: ",
+        ),
+        (builder().agents([warm]), "agents.warm: temperature: "),
+    ] {
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
 }
 
 #[test]
@@ -166,6 +192,7 @@ fn bad_settings_name_the_field() {
     for (config, field) in [
         (json!({ "address": "nowhere" }), "address"),
         (json!({ "sample_rate": 5 }), "sample_rate"),
+        (json!({ "sample_rate": 47_999 }), "sample_rate"),
         (json!({ "connect_timeout_ms": 0 }), "connect_timeout_ms"),
         (json!({ "adress": "a:1" }), "adress"),
     ] {

@@ -3,7 +3,8 @@
 //!
 //! *Pipe* brings calls over any byte stream: a TCP connection, a Unix socket, a serial line. Both
 //! ways it sends frames: one byte that says what it is, four bytes of length (big endian), and the
-//! content. `a` is audio (PCM16 mono), `m` a message of the engine in JSON, `e` the end.
+//! content. `a` is audio (PCM16 mono), `m` a message of the client protocol in JSON (but for its
+//! `audio`), `e` the end.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use roomkit_core::{
     RealtimeSession,
     audio::{Allowance, duration_of},
+    client_protocol::{ClientMessage, MessageLimits},
     registry::{ConfigError, TransportPlugin, inventory, read_config},
     transport::{
         AudioOffer, ClientCommand, ClientEvent, ClientLink, ClientSink, Connection, DropReason,
@@ -155,6 +157,8 @@ impl ClientSink for PipeSink {
 struct Reader {
     read: Box<dyn AsyncRead + Send + Unpin>,
     max_frame: u32,
+    /// What a message may be; the same on every wire.
+    limits: MessageLimits,
     /// How much faster than real time its audio may come.
     allowance: Allowance,
     rate: u32,
@@ -166,6 +170,7 @@ impl Reader {
         Self {
             read,
             max_frame,
+            limits: MessageLimits::default(),
             allowance: Allowance::new(),
             rate,
             began: Instant::now(),
@@ -184,20 +189,40 @@ impl Reader {
     }
 
     async fn next(&mut self) -> Option<ClientEvent> {
-        let kind = self.read.read_u8().await.ok()?;
-        let length = self.read.read_u32().await.ok()?;
-        if length > self.max_frame {
-            // What follows cannot be skipped safely, so the call ends with a reason.
-            let rule = format!("a frame of {length} bytes; {} is the most", self.max_frame);
-            return Some(ClientEvent::Violation(rule));
+        loop {
+            let kind = self.read.read_u8().await.ok()?;
+            let length = self.read.read_u32().await.ok()?;
+            if length > self.max_frame {
+                // What follows cannot be skipped safely, so the call ends with a reason.
+                let rule = format!("a frame of {length} bytes; {} is the most", self.max_frame);
+                return Some(ClientEvent::Violation(rule));
+            }
+            let mut content = vec![0; length as usize];
+            self.read.read_exact(&mut content).await.ok()?;
+            let event = match kind {
+                b'a' => Some(self.audio(content.into())),
+                b'm' => self.message(&content),
+                b'e' => Some(ClientEvent::End),
+                _ => Some(ClientEvent::Dropped(DropReason::Undecodable)),
+            };
+            if event.is_some() {
+                return event;
+            }
         }
-        let mut content = vec![0; length as usize];
-        self.read.read_exact(&mut content).await.ok()?;
-        Some(match kind {
-            b'a' => self.audio(content.into()),
-            b'e' => ClientEvent::End,
-            _ => ClientEvent::Dropped(DropReason::Undecodable),
-        })
+    }
+
+    /// What a message says; `None` for one of a later version, which is passed over.
+    fn message(&self, content: &[u8]) -> Option<ClientEvent> {
+        let Ok(text) = str::from_utf8(content) else {
+            return Some(ClientEvent::Dropped(DropReason::Undecodable));
+        };
+        match self.limits.read(text) {
+            Ok(ClientMessage::Event(event)) => Some(event),
+            // It has frames of its own here.
+            Ok(ClientMessage::Audio(_)) => Some(ClientEvent::Dropped(DropReason::Undecodable)),
+            Ok(_) => None,
+            Err(reason) => Some(ClientEvent::Dropped(reason)),
+        }
     }
 
     fn audio(&mut self, pcm: Bytes) -> ClientEvent {

@@ -81,6 +81,47 @@ async fn a_call_by_name() {
 }
 
 #[tokio::test]
+async fn c5_what_a_client_writes_is_read_within_the_limits_of_every_wire() {
+    let counters = Counters::default();
+    let _counting = counters.here();
+    let transport = Registry::linked().unwrap();
+    let transport = transport.transport(NAME, json!({"max_frame_bytes": 1 << 20}));
+    let provider = MockRealtimeProvider::new();
+    let ai = Arc::new(provider.clone());
+    let voice = RealtimeVoiceChannel::builder("voice", ai, transport.unwrap());
+    let voice = voice.build().unwrap();
+    let kit = RoomKit::new();
+    kit.register_channel(voice.clone()).unwrap();
+    kit.create_room("lobby").await.unwrap();
+    kit.attach_channel("lobby", "voice").await.unwrap();
+    let (ours, mut client) = tokio::io::duplex(64 * 1024);
+    let (read, write) = tokio::io::split(ours);
+    let session = voice.start_session("lobby", "ann", Pipe::new(read, write));
+    let session = session.await.unwrap();
+    let text = |words: &str| json!({"type": "text", "text": words}).to_string();
+    for content in [
+        text(&"x".repeat(70_000)).as_bytes(),
+        br#"{"type":"audio","data":"AAAA"}"#,
+        br#"{"type":"from the future"}"#,
+        b"\xff",
+        "[".repeat(33).as_bytes(),
+        text("hello").as_bytes(),
+        br#"{"type":"ping","id":7}"#,
+    ] {
+        say(&mut client, b'm', content).await;
+    }
+    assert_eq!(message(&mut client, "pong").await["id"], 7);
+    let ai = provider.session(session.id());
+    ai.wait_for_command(|_| true).await;
+    let texts = ai.injected_texts();
+    assert_eq!(texts[0].text, "hello");
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let dropped = |reason| counters.get("roomkit_dropped_total", reason);
+    assert_eq!(dropped("oversized_message"), 1);
+    assert_eq!(dropped("undecodable"), 3);
+}
+
+#[tokio::test]
 async fn an_oversized_frame_ends_the_call_with_a_reason() {
     let transport = Registry::linked().unwrap();
     let transport = transport.transport(NAME, json!({"max_frame_bytes": 1024}));

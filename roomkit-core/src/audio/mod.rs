@@ -20,26 +20,28 @@ pub(crate) const DEFAULT_RATE: u32 = 24_000;
 /// Bytes of one PCM16 mono sample.
 pub const BYTES_PER_SAMPLE: usize = 2;
 
-/// Rates that a client may send or play, in Hz.
-const CLIENT_RATES: RangeInclusive<u32> = 8_000..=48_000;
+/// Rates that a client, a provider or a recording may have, in Hz.
+const RATES: RangeInclusive<u32> = 8_000..=48_000;
 
-/// What the rates of a client are multiples of, in Hz. Between others a resampler may need millions of
-/// taps; as it is, none has more than a hundred thousand.
-const CLIENT_RATE_STEP: u32 = 25;
+/// What they are multiples of, in Hz. Between others a resampler may need millions of taps; as it is,
+/// none has more than a hundred thousand.
+const RATE_STEP: u32 = 25;
 
-/// Refuses a rate, in Hz, that no client can mean; the error names the field it came from.
+/// Refuses a rate, in Hz, that nobody can mean, or that would make a resampler costly; the error names
+/// the field it came from. For the settings of plugins: the engine checks what a provider says that it
+/// can by the same rule.
 ///
 /// # Errors
 ///
 /// When it is not from 8000 to 48 000, or no multiple of 25.
-pub fn check_client_rate(field: &str, rate: u32) -> Result<u32, ConfigError> {
-    if CLIENT_RATES.contains(&rate) && rate.is_multiple_of(CLIENT_RATE_STEP) {
+pub fn check_rate(field: &str, rate: u32) -> Result<u32, ConfigError> {
+    if RATES.contains(&rate) && rate.is_multiple_of(RATE_STEP) {
         return Ok(rate);
     }
-    let (low, high) = (CLIENT_RATES.start(), CLIENT_RATES.end());
+    let (low, high) = (RATES.start(), RATES.end());
     Err(ConfigError::field(
         field,
-        format!("{rate} Hz; must be from {low} to {high}, and a multiple of {CLIENT_RATE_STEP}"),
+        format!("{rate} Hz; must be from {low} to {high}, and a multiple of {RATE_STEP}"),
     ))
 }
 
@@ -84,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn a2_a_client_chooses_among_rates_that_are_easy_to_resample() {
+    fn a2_rates_are_chosen_among_those_that_are_easy_to_resample() {
         for rate in [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000] {
-            assert_eq!(check_client_rate("r", rate).unwrap(), rate);
+            assert_eq!(check_rate("r", rate).unwrap(), rate);
         }
         for rate in [0, 7_975, 8_001, 47_999, 48_025] {
-            let error = check_client_rate("r", rate).unwrap_err().to_string();
+            let error = check_rate("r", rate).unwrap_err().to_string();
             let remedy = format!("r: {rate} Hz; must be from 8000 to 48000, and a multiple of 25");
             assert_eq!(error, remedy);
         }

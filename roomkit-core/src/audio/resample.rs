@@ -172,7 +172,7 @@ fn bessel_i0(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::check_client_rate;
+    use crate::audio::check_rate;
 
     fn tone(rate: u32, hz: f64, samples: usize) -> Vec<u8> {
         (0..samples)
@@ -242,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn a2_no_rates_that_a_client_may_choose_need_a_large_filter() {
+    fn a2_no_rates_that_may_be_chosen_need_a_large_filter() {
         let rates: Vec<u32> = (1..=50_000)
-            .filter(|rate| check_client_rate("rate", *rate).is_ok())
+            .filter(|rate| check_rate("rate", *rate).is_ok())
             .collect();
         let mut most = 0;
         for from in &rates {

@@ -32,6 +32,43 @@
 //!     .timeout(Duration::from_secs(2)),
 //! );
 //! ```
+//!
+//! A hook is a function of an event, and is tested as one: the events of [`event`](crate::event) and
+//! [`RoomEvent`](crate::room::RoomEvent) have a `new`. What the engine makes of it,
+//! [`RoomKit::hooks`](crate::RoomKit::hooks) says.
+//!
+//! ```
+//! use roomkit_core::{
+//!     RealtimeSession, RoomKit,
+//!     event::RealtimeTranscriptionEvent,
+//!     hook::{Decision, Hook, Verdict},
+//!     provider::Role,
+//! };
+//!
+//! async fn redact(
+//!     mut event: RealtimeTranscriptionEvent,
+//! ) -> Decision<RealtimeTranscriptionEvent> {
+//!     event.text = event.text.replace("4111 1111 1111 1111", "****");
+//!     Decision::Replace(event)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let session = RealtimeSession::new("lobby", "ann", "voice", Default::default());
+//! let said = RealtimeTranscriptionEvent::new(session, Role::User, "it is 4111 1111 1111 1111");
+//! let Decision::Replace(shown) = redact(said.clone()).await else {
+//!     panic!("it was let through");
+//! };
+//! assert_eq!(shown.text, "it is ****");
+//!
+//! // With its filters, its time and the hooks beside it:
+//! let kit = RoomKit::new();
+//! kit.add_hook(Hook::transcription(redact).channel("voice"));
+//! let scope = kit.hooks().scope("lobby", "voice", "realtime_voice");
+//! let verdict = kit.hooks().transcription(&scope, said).await;
+//! assert_eq!(verdict, Verdict::Allowed(shown));
+//! # }
+//! ```
 
 mod engine;
 mod list;

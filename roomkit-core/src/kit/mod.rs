@@ -281,7 +281,8 @@ impl RoomKit {
         self.hooks().remove(Some(&room.into()), name)
     }
 
-    /// Runs hooks; for channels.
+    /// Runs hooks as the engine does: for channels that have something to ask them, and for tests of
+    /// their order, filters and failures.
     pub fn hooks(&self) -> &Hooks {
         self.shared().hooks()
     }

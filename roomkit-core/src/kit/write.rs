@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
@@ -22,10 +21,10 @@ use crate::{
     error::RoomError,
     framework::{FrameworkEvent, FrameworkEventKind},
     hook::{Trigger, Verdict},
-    id::{ChannelId, EventId, RoomId},
+    id::{ChannelId, RoomId},
     room::{
-        ChannelBinding, Content, EventKind, EventSource, EventStatus, LiveRoom, NewEvent, Phase,
-        RoomEvent, TimelineQuery, Visibility, chain,
+        ChannelBinding, Content, EventKind, EventStatus, LiveRoom, NewEvent, Phase, RoomEvent,
+        TimelineQuery, Visibility, chain,
     },
     store::StoreError,
 };
@@ -331,7 +330,7 @@ pub(super) fn record_of(
     let event = NewEvent::new(content)
         .kind(EventKind::System)
         .visibility(Visibility::Internal);
-    assemble_as(event, binding, None)
+    RoomEvent::new(binding, event)
 }
 
 fn mark_blocked(event: &mut RoomEvent, block: Block) {
@@ -343,34 +342,8 @@ fn mark_blocked(event: &mut RoomEvent, block: Block) {
     }
 }
 
-fn assemble(event: NewEvent, binding: &ChannelBinding, writer: &dyn Channel) -> RoomEvent {
-    let mut event = event;
+fn assemble(mut event: NewEvent, binding: &ChannelBinding, writer: &dyn Channel) -> RoomEvent {
     event.chain_depth = event.chain_depth.max(chain::least_depth());
-    let provider = event.provider.take().or_else(|| writer.provider_name());
-    assemble_as(event, binding, provider)
-}
-
-fn assemble_as(event: NewEvent, binding: &ChannelBinding, provider: Option<String>) -> RoomEvent {
-    RoomEvent {
-        id: EventId::random(),
-        room_id: binding.room_id.clone(),
-        index: 0,
-        kind: event.kind,
-        source: EventSource {
-            channel_id: binding.channel_id.clone(),
-            channel_type: binding.channel_type.clone(),
-            category: binding.category,
-            visibility: binding.visibility.clone(),
-            participant_id: event.participant,
-            provider,
-        },
-        content: event.content,
-        status: EventStatus::Delivered,
-        blocked_by: None,
-        visibility: event.visibility,
-        chain_depth: event.chain_depth,
-        idempotency_key: event.idempotency_key,
-        created_at: event.created_at.unwrap_or_else(Timestamp::now),
-        metadata: event.metadata,
-    }
+    event.provider = event.provider.or_else(|| writer.provider_name());
+    RoomEvent::new(binding, event)
 }

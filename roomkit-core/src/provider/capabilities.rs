@@ -5,14 +5,16 @@ use std::time::Duration;
 #[cfg(doc)]
 use super::{ProviderCommand, ProviderEvent, SessionSetup};
 use super::{UpdateSupport, UpdateWay};
+use crate::{audio::check_rate, error::ConfigError};
 
 /// What a connection takes, gives and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProviderCapabilities {
-    /// Rate of the audio it takes, in Hz.
+    /// Rate of the audio it takes, in Hz: 8000 to 48 000, and a multiple of 25
+    /// ([`check_rate`](crate::audio::check_rate)).
     pub input_rate: u32,
-    /// Rate of the audio it gives, in Hz.
+    /// Rate of the audio it gives, in Hz; as above.
     pub output_rate: u32,
     /// How a response is asked for.
     pub continuation: Continuation,
@@ -97,6 +99,13 @@ impl ProviderCapabilities {
             speech_lag: Duration::from_millis(700),
             catch_up: 4,
         }
+    }
+
+    /// Refuses rates that cannot be, and those between which a resampler would be costly (contract A2).
+    pub(crate) fn check_rates(&self) -> Result<(), ConfigError> {
+        check_rate("capabilities.input_rate", self.input_rate)?;
+        check_rate("capabilities.output_rate", self.output_rate)?;
+        Ok(())
     }
 }
 

@@ -38,6 +38,26 @@ pub struct ChannelBinding {
 }
 
 impl ChannelBinding {
+    /// A channel of this kind in this room, attached just now as [`BindingOptions::new`] has it, and of
+    /// category transport. Channels get theirs from the room; this is for their tests.
+    pub fn new(
+        room_id: impl Into<RoomId>,
+        channel_id: impl Into<ChannelId>,
+        channel_type: impl Into<String>,
+    ) -> Self {
+        Self {
+            room_id: room_id.into(),
+            channel_id: channel_id.into(),
+            channel_type: channel_type.into(),
+            category: ChannelCategory::default(),
+            access: Access::default(),
+            muted: false,
+            output_muted: false,
+            visibility: Visibility::default(),
+            attached_at: Timestamp::now(),
+        }
+    }
+
     /// Whether its words reach the room.
     pub fn can_write(&self) -> bool {
         !self.muted && self.access.writes()

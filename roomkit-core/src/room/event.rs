@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{ChannelBinding, NewEvent};
 use crate::{
     channel::ChannelCategory,
     id::{ChannelId, EventId, ParticipantId, RoomId},
@@ -49,6 +50,42 @@ pub struct RoomEvent {
 }
 
 impl RoomEvent {
+    /// What a room makes of what this channel hands in, but for its place on the timeline, which is 0.
+    /// Hooks and channels get theirs from the room; this is for their tests.
+    ///
+    /// ```
+    /// use roomkit_core::room::{ChannelBinding, NewEvent, RoomEvent};
+    ///
+    /// let desk = ChannelBinding::new("lobby", "desk", "dashboard");
+    /// let event = RoomEvent::new(&desk, NewEvent::text("hello").participant("ann"));
+    /// assert_eq!(event.content.as_text(), Some("hello"));
+    /// assert_eq!(event.source.channel_type, "dashboard");
+    /// ```
+    pub fn new(binding: &ChannelBinding, event: NewEvent) -> Self {
+        Self {
+            id: EventId::random(),
+            room_id: binding.room_id.clone(),
+            index: 0,
+            kind: event.kind,
+            source: EventSource {
+                channel_id: binding.channel_id.clone(),
+                channel_type: binding.channel_type.clone(),
+                category: binding.category,
+                visibility: binding.visibility.clone(),
+                participant_id: event.participant,
+                provider: event.provider,
+            },
+            content: event.content,
+            status: EventStatus::Delivered,
+            blocked_by: None,
+            visibility: event.visibility,
+            chain_depth: event.chain_depth,
+            idempotency_key: event.idempotency_key,
+            created_at: event.created_at.unwrap_or_else(Timestamp::now),
+            metadata: event.metadata,
+        }
+    }
+
     /// Who sees it: whom it names, or those its channel named when it wrote this.
     pub fn shown_to(&self) -> &Visibility {
         match &self.visibility {

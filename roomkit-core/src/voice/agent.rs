@@ -34,6 +34,8 @@ use crate::tool::Tool;
 ///     .hands_off_to(["triage"]);
 /// # let _ = (triage, billing);
 /// ```
+///
+/// All agents of a channel speak through its provider.
 #[derive(Clone)]
 #[must_use]
 pub struct Agent {
@@ -79,7 +81,8 @@ impl Agent {
         self
     }
 
-    /// Its sampling temperature, for vendors that take one.
+    /// Its sampling temperature. Where the provider changes none in a session, one that is not the
+    /// channel's is refused.
     pub fn temperature(mut self, temperature: f32) -> Self {
         self.temperature = Some(temperature);
         self

@@ -204,6 +204,16 @@ impl Known {
             .provider
             .check_update(ground.setup, &update)
             .map_err(place)?;
+        if let Some(temperature) = agent.temperature
+            && support.temperature == UpdateWay::Never
+            && ground.setup.temperature != Some(temperature)
+        {
+            let name = ground.provider.name();
+            let problem = format!(
+                "is {temperature}, and the provider `{name}` changes none in a session; leave it out"
+            );
+            return Err(place(ConfigError::field("temperature", problem)));
+        }
         Ok(Self {
             name: agent.name.as_str().into(),
             about: agent.about.clone(),
@@ -241,7 +251,7 @@ impl Known {
         update.tools = Some(Arc::clone(toolbox.definitions()));
         let takes_temperature = self.support.temperature != UpdateWay::Never;
         if !takes_temperature {
-            // The vendor takes none at any time.
+            // It is the channel's, and no vendor changes it that takes one at all.
             update.temperature = None;
         }
         // What neither it nor the channel sets is not what another agent has set.

@@ -336,8 +336,10 @@ impl RealtimeVoiceChannelBuilder {
             let problem = format!("is {lead:?}; give it 20 ms to 5 s");
             return Err(ConfigError::field("playout_lead", problem));
         }
+        let rates = self.shared.provider.capabilities().check_rates();
+        rates.map_err(|error| error.in_section("provider"))?;
         if let Some(recording) = &self.recording {
-            audio::check_client_rate("recording", recording.sink.sample_rate())?;
+            audio::check_rate("recording", recording.sink.sample_rate())?;
         }
         if self.seed.is_some() {
             let provider = &self.shared.provider;

@@ -188,6 +188,7 @@ impl RealtimeVoiceChannel {
             let problem = format!("the transport did not accept it within {limit:?}");
             Err(TransportError::Refused(problem))
         })?;
+        link.info.check_rates().map_err(TransportError::from)?;
         session.merge_metadata(link.info.metadata.clone());
         let mut call = inner.call.clone();
         call.interruptions = interruptions;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomkit_core::{audio::check_client_rate, registry::ConfigError};
+use roomkit_core::{audio::check_rate, registry::ConfigError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -56,7 +56,7 @@ impl EchoConfig {
                 return Err(ConfigError::field(field, problem));
             }
         }
-        check_client_rate("sample_rate", self.sample_rate)?;
+        check_rate("sample_rate", self.sample_rate)?;
         if !(-50.0..=0.0).contains(&self.threshold_dbfs) {
             let problem = format!("is {}; give it -50 to 0", self.threshold_dbfs);
             return Err(ConfigError::field("threshold_dbfs", problem));

@@ -224,6 +224,24 @@ async fn s10_what_neither_agent_nor_channel_sets_is_the_providers_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s5_an_agents_temperature_that_its_provider_would_never_take_is_refused() {
+    let mut capabilities = MockRealtimeProvider::new().capabilities();
+    capabilities.updates.temperature = UpdateWay::Never;
+    let provider = MockRealtimeProvider::new().with_capabilities(capabilities);
+    let builder = || {
+        let transport = std::sync::Arc::new(MockRealtimeTransport::new());
+        RealtimeVoiceChannel::builder("v", std::sync::Arc::new(provider.clone()), transport)
+    };
+    let warm = Agent::new("warm", "be warm").temperature(0.4);
+    let refused = builder().agents([warm.clone()]).build().unwrap_err();
+    let told = refused.to_string();
+    let start = "agents.warm: temperature: is 0.4, and the provider `mock`";
+    assert!(told.starts_with(start), "{told}");
+    // The channel's own is no change.
+    builder().temperature(0.4).agents([warm]).build().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn s5_the_host_hands_the_caller_on_and_no_other_session_notices() {
     let house = House::with(|voice| two(voice).greeting("never said")).await;
     let (ann, bob) = (house.call().await, house.call().await);

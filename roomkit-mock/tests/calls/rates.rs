@@ -1,13 +1,67 @@
 //! Rates that differ, over a hand-over (contracts A2 and H2).
 
+use std::sync::Arc;
+
 use roomkit_core::{
+    RealtimeVoiceChannel,
     client_protocol::ServerMessage,
-    error::{ProviderError, ProviderErrorKind},
+    error::{ProviderError, ProviderErrorKind, StartError},
+    provider::{ProviderCapabilities, RealtimeVoiceProvider},
     transport::{ClientCommand, LinkInfo},
 };
-use roomkit_mock::{MockRealtimeProvider, MockRealtimeTransport};
+use roomkit_mock::{MockConnection, MockRealtimeProvider, MockRealtimeTransport};
 
-use crate::support::House;
+use crate::support::{House, ROOM, soon};
+
+#[tokio::test(start_paused = true)]
+async fn a2_rates_that_a_provider_cannot_mean_are_refused_before_and_when_it_connects() {
+    let rates = |input, output| {
+        let mut capabilities = MockRealtimeProvider::new().capabilities();
+        (capabilities.input_rate, capabilities.output_rate) = (input, output);
+        capabilities
+    };
+    for (bad, field) in [
+        (rates(47_999, 24_000), "capabilities.input_rate: 47999 Hz"),
+        (rates(24_000, 0), "capabilities.output_rate: 0 Hz"),
+    ] {
+        let built = |capabilities: &ProviderCapabilities| {
+            let provider = MockRealtimeProvider::new().with_capabilities(capabilities.clone());
+            let transport = Arc::new(MockRealtimeTransport::new());
+            RealtimeVoiceChannel::builder("v", Arc::new(provider), transport).build()
+        };
+        let refused = built(&bad).unwrap_err().to_string();
+        let named = format!("provider.{field}; must be from 8000 to 48000");
+        assert!(refused.starts_with(&named), "{refused}");
+
+        let provider = MockRealtimeProvider::new().with_connection_capabilities(bad);
+        let house = House::of(provider, MockRealtimeTransport::new(), |voice| voice).await;
+        let start = house
+            .voice
+            .start_session(ROOM, "ann", MockConnection::new());
+        let error = soon(start).await.unwrap_err();
+        let StartError::Provider(error) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.kind(), ProviderErrorKind::InvalidConfig);
+        assert!(error.message().contains(field), "{error}");
+        assert_eq!(house.provider.open_connections(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a2_rates_that_a_client_cannot_mean_are_refused_whatever_its_transport_says() {
+    let transport = MockRealtimeTransport::new().with_link(LinkInfo::new(24_000, 11_111));
+    let house = House::of(MockRealtimeProvider::new(), transport, |voice| voice).await;
+    let start = house
+        .voice
+        .start_session(ROOM, "ann", MockConnection::new());
+    let error = soon(start).await.unwrap_err();
+    assert!(matches!(error, StartError::Transport(_)), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("link.output_rate: 11111 Hz"), "{told}");
+    assert_eq!(house.transport.open_links(), 0);
+    assert_eq!(house.provider.connects().len(), 0);
+}
 
 #[tokio::test(start_paused = true)]
 async fn h2_a2_what_still_plays_is_resampled_without_a_cut() {

@@ -3,6 +3,7 @@
 
 mod calls;
 mod config;
+mod conformance;
 mod connect;
 mod decode;
 mod encode;

@@ -5,7 +5,7 @@
 //! vendor.
 
 use roomkit_core::{
-    audio::check_client_rate,
+    audio::check_rate,
     provider::{Continuation, HistorySupport, ProviderCapabilities, UpdateSupport, UpdateWay},
     registry::ConfigError,
 };
@@ -163,7 +163,7 @@ impl OpenAISessionConfig {
                     (rate == codec.rate(), "the vendor's PCM has 24000 Hz")
                 }
                 (AudioCodec::Pcm, Dialect::XAi) => (
-                    check_client_rate(field, rate).is_ok(),
+                    check_rate(field, rate).is_ok(),
                     "use 8000 to 48000, a multiple of 25",
                 ),
                 _ => (rate == codec.rate(), "G.711 has 8000 Hz"),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
 mod config;
+mod conformance;
 mod connect;
 mod decode;
 mod encode;

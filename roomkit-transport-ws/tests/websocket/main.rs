@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
 #[cfg(feature = "tungstenite")]
+mod conformance;
+#[cfg(feature = "tungstenite")]
 mod connection;
 #[cfg(feature = "tungstenite")]
 mod early;

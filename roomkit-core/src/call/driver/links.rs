@@ -331,18 +331,25 @@ impl Provider {
     }
 }
 
-/// Opens a provider connection that is ready in time, or none.
+/// Opens a provider connection that is ready in time and of which a call can be made, or none.
 pub(super) async fn connect(
     provider: Arc<dyn RealtimeVoiceProvider>,
     setup: SessionSetup,
     within: Duration,
 ) -> Result<ProviderConnection, ProviderError> {
-    timeout(within, provider.connect(setup))
+    let connection = timeout(within, provider.connect(setup))
         .await
         .unwrap_or_else(|_| {
             let problem = format!("the provider was not ready within {within:?}");
             Err(ProviderError::new(ProviderErrorKind::Timeout, problem))
-        })
+        })?;
+    // A session's settings may have given it other rates than the channel's were when it was built.
+    let rates = connection.info.capabilities.check_rates();
+    rates.map_err(|error| {
+        let problem = format!("the connection's {error}");
+        ProviderError::new(ProviderErrorKind::InvalidConfig, problem)
+    })?;
+    Ok(connection)
 }
 
 fn record_wait(stage: &'static str, waited: Duration) {
