@@ -169,25 +169,19 @@ impl Call {
         let cut = self.playout.clear(now);
         self.turn.cleared();
         self.send_to_client(ClientCommand::Clear);
-        if self
-            .provider
-            .as_ref()
-            .is_some_and(|provider| provider.truncates)
-        {
-            let known = |part: &&Heard| part.item.connection == self.connection.number;
-            let items: Vec<Heard> = cut.iter().filter(known).cloned().collect();
-            for part in items {
-                if let Some(item_id) = part.item.item_id {
-                    let content_index = part.item.content_index;
-                    let heard = part.played;
-                    self.send_to_provider(ProviderCommand::Truncate {
-                        item_id,
-                        content_index,
-                        heard,
-                    });
-                }
-            }
+        // First, so that nothing is added any more to what is then cut: a vendor that closes an item
+        // because of it may write down all that it had made.
+        self.stop_response(by_speech);
+        self.truncate(&cut);
+        if audible {
+            let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
+            self.stats.interruptions += 1;
+            self.words.tell(now, News::BargeIn { heard, heard_text });
         }
+    }
+
+    /// What runs is not heard any more, and the provider need not go on with it.
+    fn stop_response(&mut self, by_speech: bool) {
         let cancels = self
             .provider
             .as_ref()
@@ -208,10 +202,29 @@ impl Call {
                 self.send_to_provider(ProviderCommand::CancelResponse);
             }
         }
-        if audible {
-            let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
-            self.stats.interruptions += 1;
-            self.words.tell(now, News::BargeIn { heard, heard_text });
+    }
+
+    /// The model forgets what nobody heard of these.
+    fn truncate(&mut self, cut: &[Heard]) {
+        if !self
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider.truncates)
+        {
+            return;
+        }
+        let known = |part: &&Heard| part.item.connection == self.connection.number;
+        let items: Vec<Heard> = cut.iter().filter(known).cloned().collect();
+        for part in items {
+            if let Some(item_id) = part.item.item_id {
+                let content_index = part.item.content_index;
+                let heard = part.played;
+                self.send_to_provider(ProviderCommand::Truncate {
+                    item_id,
+                    content_index,
+                    heard,
+                });
+            }
         }
     }
 
