@@ -246,6 +246,8 @@ pub(crate) enum News {
         barge_in: bool,
         chain_depth: u32,
     },
+    /// What the user typed who may not: the model was not given it, and it is no part of the conversation.
+    Unheard(String),
     /// An answer was cut short by the user.
     BargeIn { heard: Duration, heard_text: String },
     /// A tool is wanted.
