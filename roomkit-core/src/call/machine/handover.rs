@@ -21,7 +21,8 @@ use crate::{
     client_protocol::ServerMessage,
     event::{HandOverOutcome, HandOverPhase, HandOverReason, ResponsePhase},
     provider::{
-        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderErrorKind, Role,
+        ConnectionInfo, HistoryItem, ProviderCapabilities, ProviderCommand, ProviderError,
+        ProviderErrorKind, Role,
     },
     transport::ClientCommand,
 };
@@ -48,15 +49,19 @@ impl Call {
         }
 
         self.playout.set_rate(capabilities.output_rate);
-        if !capabilities.manual_turns {
-            self.leave_manual_turns(now);
-        }
+        self.take_turns_as(now, &capabilities);
         let hears_speech = self.uplink.holds_speech();
         if hears_speech {
             // What he was saying is heard again: it is still his turn.
             self.user_stopped = Some(now);
         }
         let dropped = self.uplink.open(now, &capabilities);
+        if self.manual_turn {
+            let awaits_final = capabilities.transcribes_user;
+            self.words
+                .is_heard_again(now, awaits_final, self.user_speaking);
+            self.uplink.is_heard_again();
+        }
         self.provider = Some(capabilities);
         if dropped > 0 {
             self.out.push_back(Action::DroppedHeld(dropped));
@@ -86,11 +91,17 @@ impl Call {
         self.finish_hand_over(now, None, held);
     }
 
-    /// From here on the vendor says when the user speaks, also of a sentence that the host had begun: it
-    /// is heard again.
-    fn leave_manual_turns(&mut self, now: Moment) {
-        if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
-            self.words.tell(now, News::UserSpeaking(false));
+    /// Who says from here on when the user speaks: the vendor, also of a sentence that the host had
+    /// begun, which is heard again; or the host, who then says so of nothing that is heard again.
+    fn take_turns_as(&mut self, now: Moment, capabilities: &ProviderCapabilities) {
+        let finds_turns = |provider: &ProviderCapabilities| !provider.manual_turns;
+        let was_automatic = self.provider.as_ref().is_some_and(finds_turns);
+        if !capabilities.manual_turns {
+            if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
+                self.words.tell(now, News::UserSpeaking(false));
+            }
+        } else if was_automatic {
+            self.manual_turn = true;
         }
     }
 

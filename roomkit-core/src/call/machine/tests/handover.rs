@@ -1,6 +1,7 @@
 //! Hand-overs, planned and not.
 
 mod ids;
+mod manual;
 mod owed;
 mod results;
 
