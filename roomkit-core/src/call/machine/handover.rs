@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{
     Call, Given, Held, Wanted,
     connection::{Connection, Run, State},
+    verdict::verdict,
 };
 use crate::{
     call::{
@@ -246,7 +247,7 @@ impl Call {
                 error.kind(),
                 ProviderErrorKind::InvalidConfig | ProviderErrorKind::Unsupported
             );
-        if is_permanent(&error) && !is_of_change || self.is_out_of_attempts() {
+        if verdict(error.kind()).is_permanent() && !is_of_change || self.is_out_of_attempts() {
             return self.fail(now, error);
         }
         let reason = HandOverReason::Lost(error.code().to_owned());
@@ -274,14 +275,8 @@ impl Call {
         };
         self.connection.failures += 1;
         let out_of_attempts = self.is_out_of_attempts();
-        let token_is_suspect = match error.kind() {
-            ProviderErrorKind::Network
-            | ProviderErrorKind::RateLimited
-            | ProviderErrorKind::Authentication
-            | ProviderErrorKind::Quota => false,
-            ProviderErrorKind::Server => self.connection.failures > 1,
-            _ => true,
-        };
+        let verdict = verdict(error.kind());
+        let token_is_suspect = verdict.is_suspect(self.connection.failures > 1);
         if token_is_suspect && !out_of_attempts && self.history.spend_token() {
             return self.dial(fallback);
         }
@@ -295,10 +290,10 @@ impl Call {
             return;
         }
         if fallback {
-            let again = !is_permanent(&error) && !out_of_attempts;
+            let again = !verdict.is_permanent() && !out_of_attempts;
             return self.keep_connection(now, error, again);
         }
-        if is_permanent(&error) || out_of_attempts {
+        if verdict.is_permanent() || out_of_attempts {
             return self.fail(now, error);
         }
         self.tell_client_of_outage();
@@ -428,10 +423,4 @@ impl Call {
             .is_some_and(|response| !response.interrupted && !response.said);
         lost || self.awaits_answer() || self.owes.is_some_and(|until| now < until)
     }
-}
-
-/// Another connection would end the same way (contract H3).
-fn is_permanent(error: &ProviderError) -> bool {
-    // A request that was wrong is not made again by a new connection.
-    !error.is_retryable() && error.kind() != ProviderErrorKind::InvalidRequest
 }

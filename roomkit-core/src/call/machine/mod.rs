@@ -20,6 +20,7 @@ mod testing;
 mod tests;
 mod tool_calls;
 mod turns;
+mod verdict;
 mod watch;
 
 use std::{

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::Call;
+use super::{
+    Call,
+    verdict::{Ends, verdict},
+};
 use crate::{
     audio,
     call::{
@@ -200,13 +203,7 @@ impl Call {
             self.awaits_response = false;
         }
         self.asking_failed();
-        let is_permanent = matches!(
-            error.kind(),
-            ProviderErrorKind::Authentication
-                | ProviderErrorKind::Quota
-                | ProviderErrorKind::Policy
-        );
-        if is_permanent {
+        if verdict(error.kind()).ends == Ends::Call {
             self.fail(now, error);
         } else if error.kind() == ProviderErrorKind::SessionExpired {
             // It ends now, and says so.
