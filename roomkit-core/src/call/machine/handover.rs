@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::{
-    Call, Given, Held, Wanted,
+    Call, Given, Held, Said, Wanted,
     connection::{Connection, Run, State},
     verdict::verdict,
 };
@@ -206,7 +206,7 @@ impl Call {
             self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
         if is_known {
             self.history.gave(order);
-            self.awaits_response |= is_answered;
+            self.is_to_answer(is_answered);
             self.send_to_provider(ProviderCommand::ToolResult {
                 call_id: closed.request.call_id,
                 name: closed.request.name,
@@ -357,6 +357,7 @@ impl Call {
 
     /// Nothing more comes from the present connection, and nothing more goes to it.
     fn close_books(&mut self, now: Moment) {
+        self.forget_stopped(now);
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
         self.has_results = false;
@@ -369,7 +370,7 @@ impl Call {
             if !response.interrupted {
                 self.playout.push_end_of_response();
             }
-            self.greeting_is_lost(now, response.said);
+            self.greeting_is_lost(now, response.said == Said::All);
             self.tell_response(now, ResponsePhase::Lost, None);
         }
         self.gate_closed = false;
@@ -420,7 +421,7 @@ impl Call {
         let lost = self
             .response
             .as_ref()
-            .is_some_and(|response| !response.interrupted && !response.said);
+            .is_some_and(|response| !response.interrupted && response.said < Said::All);
         lost || self.awaits_answer() || self.owes.is_some_and(|until| now < until)
     }
 }

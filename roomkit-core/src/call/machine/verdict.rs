@@ -1,5 +1,7 @@
 //! What a kind of error says: the one table that everything here decides by.
 
+use std::time::Duration;
+
 use crate::provider::ProviderErrorKind;
 
 /// What a kind of error says.
@@ -7,6 +9,8 @@ use crate::provider::ProviderErrorKind;
 pub(super) struct Verdict {
     pub(super) ends: Ends,
     pub(super) blames: Blames,
+    /// A response that fails with it before anything was said may do better after so long.
+    pub(super) ask_again_after: Option<Duration>,
 }
 
 /// What does not go on after it (contract H3).
@@ -52,28 +56,34 @@ impl Verdict {
     }
 }
 
+/// Soon: it was the vendor's fault.
+const SOON: Option<Duration> = Some(Duration::from_millis(500));
+/// It asks to be asked less often.
+const LATER: Option<Duration> = Some(Duration::from_secs(4));
+
 /// What this kind of error says.
 pub(super) fn verdict(kind: ProviderErrorKind) -> Verdict {
-    let (ends, blames) = match kind {
+    let (ends, blames, ask_again_after) = match kind {
         ProviderErrorKind::Authentication | ProviderErrorKind::Quota => {
-            (Ends::Call, Blames::Nothing)
+            (Ends::Call, Blames::Nothing, None)
         }
-        ProviderErrorKind::Policy => (Ends::Call, Blames::AtOnce),
+        ProviderErrorKind::Policy => (Ends::Call, Blames::AtOnce, None),
         ProviderErrorKind::InvalidConfig | ProviderErrorKind::Unsupported => {
-            (Ends::Connections, Blames::AtOnce)
+            (Ends::Connections, Blames::AtOnce, None)
         }
         // A request that was wrong is not made again by a new connection.
         ProviderErrorKind::InvalidRequest
         | ProviderErrorKind::SessionExpired
-        | ProviderErrorKind::Protocol => (Ends::Nothing, Blames::AtOnce),
-        ProviderErrorKind::RateLimited => (Ends::Nothing, Blames::Nothing),
-        ProviderErrorKind::Network => (Ends::Nothing, Blames::Nothing),
+        | ProviderErrorKind::Protocol => (Ends::Nothing, Blames::AtOnce, None),
+        ProviderErrorKind::RateLimited => (Ends::Nothing, Blames::Nothing, LATER),
+        ProviderErrorKind::Network => (Ends::Nothing, Blames::Nothing, None),
         ProviderErrorKind::Timeout | ProviderErrorKind::Server => {
-            (Ends::Nothing, Blames::Repeated)
+            (Ends::Nothing, Blames::Repeated, SOON)
         }
     };
     Verdict {
         ends,
         blames,
+        ask_again_after,
     }
 }
