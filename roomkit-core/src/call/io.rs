@@ -74,7 +74,7 @@ pub(crate) enum Command {
         prompt: Option<String>,
         silent: bool,
     },
-    /// Stop the present answer.
+    /// Stop the present answer, or the one that is about to begin.
     Interrupt,
     /// Manual turns: the user begins to speak.
     ActivityStart,
