@@ -74,7 +74,7 @@ pub(crate) enum Command {
         prompt: Option<String>,
         silent: bool,
     },
-    /// Stop the present answer.
+    /// Stop the present answer, or the one that is about to begin.
     Interrupt,
     /// Manual turns: the user begins to speak.
     ActivityStart,
@@ -246,6 +246,8 @@ pub(crate) enum News {
         barge_in: bool,
         chain_depth: u32,
     },
+    /// What the user typed who may not: the model was not given it, and it is no part of the conversation.
+    Unheard(String),
     /// An answer was cut short by the user.
     BargeIn { heard: Duration, heard_text: String },
     /// A tool is wanted.

@@ -286,6 +286,7 @@ impl Publisher {
                 };
                 self.utterance(kit, event, since, chain_depth).await;
             }
+            News::Unheard(text) => self.unheard(kit, at, text).await,
             News::BargeIn { heard, heard_text } => {
                 let event = RealtimeBargeInEvent {
                     session: self.session.clone(),

@@ -45,6 +45,8 @@ pub(super) struct Typing {
     dropped: Burst,
     /// Of messages longer than the transport takes.
     too_long: Burst,
+    /// Of what its writer may not say.
+    muted: Burst,
 }
 
 /// What is dropped one after another.
@@ -65,12 +67,12 @@ impl Burst {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dropped {
     /// What the client is to be told, unless it has been.
-    pub(super) tell: Option<TooMuch>,
+    pub(super) tell: Option<Refused>,
 }
 
-/// Why a text was dropped, and what its writer can do.
+/// Why a text is not given to the AI, and what its writer can do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
+pub(super) enum Refused {
     #[error(
         "`{}` was dropped: its {bytes} bytes are more than may be sent now, of {} KiB at once and {} KiB a second in the \
          long run; send it again in {} s, and what follows more slowly",
@@ -92,9 +94,14 @@ pub(super) enum TooMuch {
     TooLong { kind: Kind, bytes: usize },
     #[error("a message was dropped: at most {limit} bytes are taken; send a long text in parts")]
     Message { limit: usize },
+    #[error(
+        "`text` was not given to the AI: the host has muted you, or lets you only listen; send it again once \
+         the host lets you speak"
+    )]
+    Muted,
 }
 
-impl TooMuch {
+impl Refused {
     /// For programs.
     pub(super) fn code(&self) -> &'static str {
         match self {
@@ -106,6 +113,7 @@ impl TooMuch {
                 kind: Kind::Text, ..
             } => "text_too_long",
             Self::TooLong { .. } | Self::Message { .. } => "message_too_long",
+            Self::Muted => "text_muted",
         }
     }
 }
@@ -119,13 +127,19 @@ impl Typing {
             at: Moment::ZERO,
             dropped: Burst::default(),
             too_long: Burst::default(),
+            muted: Burst::default(),
         }
     }
 
     /// The transport dropped a message that is longer than it takes.
-    pub(super) fn dropped_message(&mut self, now: Moment, limit: usize) -> Option<TooMuch> {
+    pub(super) fn dropped_message(&mut self, now: Moment, limit: usize) -> Option<Refused> {
         let tell = self.too_long.begins(now);
-        tell.then_some(TooMuch::Message { limit })
+        tell.then_some(Refused::Message { limit })
+    }
+
+    /// Its writer may not say what was taken.
+    pub(super) fn is_muted(&mut self, now: Moment) -> Option<Refused> {
+        self.muted.begins(now).then_some(Refused::Muted)
     }
 
     /// Takes a text, unless that is too much.
@@ -146,14 +160,14 @@ impl Typing {
         Err(Dropped { tell })
     }
 
-    fn too_much(&self, bytes: usize, cost: usize) -> TooMuch {
+    fn too_much(&self, bytes: usize, cost: usize) -> Refused {
         if cost > AT_ONCE {
             let kind = self.kind;
-            return TooMuch::TooLong { kind, bytes };
+            return Refused::TooLong { kind, bytes };
         }
         let missing = (cost - self.left) as u64;
         let wait = Duration::from_secs(missing.div_ceil(PER_SECOND));
-        TooMuch::TooFast {
+        Refused::TooFast {
             kind: self.kind,
             bytes,
             wait,
@@ -213,7 +227,7 @@ mod tests {
         assert!(typing.take(Moment::ZERO, &longest).is_ok());
         assert!(typing.take(Moment::ZERO, "a word").is_ok());
         let Err(Dropped {
-            tell: Some(TooMuch::TooFast { bytes, wait, .. }),
+            tell: Some(Refused::TooFast { bytes, wait, .. }),
         }) = typing.take(Moment::ZERO, &longest)
         else {
             panic!("{typing:?}");
@@ -230,7 +244,7 @@ mod tests {
         let (most, more) = ("x".repeat(AT_ONCE - EACH), "x".repeat(AT_ONCE - EACH + 1));
         let dropped = typing.take(Moment::ZERO, &more).unwrap_err();
         let (kind, bytes) = (Kind::Text, more.len());
-        assert_eq!(dropped.tell, Some(TooMuch::TooLong { kind, bytes }));
+        assert_eq!(dropped.tell, Some(Refused::TooLong { kind, bytes }));
         assert!(typing.take(Moment::ZERO, &most).is_ok());
     }
 

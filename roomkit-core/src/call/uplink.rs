@@ -372,6 +372,14 @@ impl Uplink {
         }
     }
 
+    /// The new connection does not notice by itself where somebody speaks in what it hears again: whatever
+    /// is noticed from now on is something else.
+    pub(super) fn is_heard_again(&mut self) {
+        for said in &mut self.utterances {
+            said.carried = false;
+        }
+    }
+
     /// The provider has noticed that the user stopped.
     pub(super) fn speech_ended(&mut self, now: Moment) {
         let to = self.place(now, TAIL);

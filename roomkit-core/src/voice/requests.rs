@@ -70,7 +70,8 @@ impl RealtimeVoiceChannel {
         )
     }
 
-    /// Stops the AI's present answer, as if the user had interrupted it.
+    /// Stops the AI's present answer, as if the user had interrupted it; where nothing is audible, also the
+    /// one that is about to begin (contract A3).
     pub fn interrupt(&self, session: &RealtimeSession) -> Result<(), SessionError> {
         self.command(session, Command::Interrupt)
     }

@@ -210,8 +210,8 @@ async fn a3_a_provider_that_does_not_stop_by_itself_is_told_to() {
         matches!(
             control[..],
             [
-                ProviderCommand::Truncate { .. },
-                ProviderCommand::CancelResponse
+                ProviderCommand::CancelResponse,
+                ProviderCommand::Truncate { .. }
             ]
         ),
         "{control:?}"

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use roomkit_core::{
     RealtimeVoiceChannel, RoomKit, WeakRoomKit,
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
+    client_protocol::ServerMessage,
     ephemeral::EphemeralKind,
     error::RoomError,
     hook::Hook,
@@ -404,6 +405,30 @@ async fn r3_what_the_client_types_is_said_in_the_room_and_answered() {
     settle().await;
     assert_eq!(call.ai.injected_texts(), [text(Role::User, "typed")]);
     assert_eq!(house.texts().await, ["typed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_what_a_muted_caller_types_is_stored_as_blocked_and_shown_to_nobody() {
+    let house = House::new().await;
+    let call = house.call().await;
+    house.kit.mute(ROOM, VOICE).await.unwrap();
+    call.client
+        .send(roomkit_core::transport::ClientEvent::Text("typed".into()));
+    let is_told = |message: &ServerMessage| match message {
+        ServerMessage::Error { code, .. } => code == "text_muted",
+        _ => false,
+    };
+    call.client.wait_for_message(is_told).await;
+    settle().await;
+    let stored = house.messages().await;
+    let [event] = &stored[..] else {
+        panic!("{stored:?}");
+    };
+    assert_eq!(event.content.as_text(), Some("typed"));
+    assert_eq!(event.status, EventStatus::Blocked);
+    assert_eq!(call.ai.commands(), []);
+    let shown = |message: &ServerMessage| matches!(message, ServerMessage::Transcription { .. });
+    assert!(!call.client.messages().iter().any(shown));
 }
 
 #[tokio::test(start_paused = true)]

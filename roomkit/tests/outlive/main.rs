@@ -16,6 +16,7 @@ mod cuts;
 mod dials;
 mod gemini;
 mod given;
+mod interrupted;
 mod openai;
 mod planned;
 mod silence;

@@ -1,7 +1,7 @@
 //! Changes of a live session: on the connection there is where the provider takes them so, by a
 //! hand-over to a changed one where it does not (contract S5).
 
-use super::{Call, Given, connection::State};
+use super::{Call, Given, connection::State, verdict::verdict};
 use crate::{
     call::{
         change::Change,
@@ -236,18 +236,10 @@ impl Call {
         error: &ProviderError,
         out_of_attempts: bool,
     ) -> bool {
-        let (is_suspect, is_outage) = match error.kind() {
-            ProviderErrorKind::Network
-            | ProviderErrorKind::RateLimited
-            | ProviderErrorKind::Authentication
-            | ProviderErrorKind::Quota => (false, true),
-            ProviderErrorKind::Server | ProviderErrorKind::Timeout => {
-                (self.connection.failures > 1 || out_of_attempts, true)
-            }
-            _ => (true, false),
-        };
-        // An outage says nothing against what has worked before it.
-        let awaits_answer = self.setup.awaits_answer() && !(is_outage && self.setup.has_worked());
+        let verdict = verdict(error.kind());
+        let is_suspect = verdict.is_suspect(self.connection.failures > 1 || out_of_attempts);
+        let awaits_answer =
+            self.setup.awaits_answer() && !(verdict.is_outage() && self.setup.has_worked());
         let is_changed =
             self.setup.dials_changes() || (!self.connection.is_open() && awaits_answer);
         let gives_up = is_suspect && is_changed;

@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use super::{
-    Call, Given, Held, Wanted,
+    Call, Given, Held, Said, Wanted,
     connection::{Connection, Run, State},
+    verdict::verdict,
 };
 use crate::{
     call::{
@@ -21,7 +22,8 @@ use crate::{
     client_protocol::ServerMessage,
     event::{HandOverOutcome, HandOverPhase, HandOverReason, ResponsePhase},
     provider::{
-        ConnectionInfo, HistoryItem, ProviderCommand, ProviderError, ProviderErrorKind, Role,
+        ConnectionInfo, HistoryItem, ProviderCapabilities, ProviderCommand, ProviderError,
+        ProviderErrorKind, Role,
     },
     transport::ClientCommand,
 };
@@ -48,15 +50,19 @@ impl Call {
         }
 
         self.playout.set_rate(capabilities.output_rate);
-        if !capabilities.manual_turns {
-            self.leave_manual_turns(now);
-        }
+        self.take_turns_as(now, &capabilities);
         let hears_speech = self.uplink.holds_speech();
         if hears_speech {
             // What he was saying is heard again: it is still his turn.
             self.user_stopped = Some(now);
         }
         let dropped = self.uplink.open(now, &capabilities);
+        if self.manual_turn {
+            let awaits_final = capabilities.transcribes_user;
+            self.words
+                .is_heard_again(now, awaits_final, self.user_speaking);
+            self.uplink.is_heard_again();
+        }
         self.provider = Some(capabilities);
         if dropped > 0 {
             self.out.push_back(Action::DroppedHeld(dropped));
@@ -86,11 +92,17 @@ impl Call {
         self.finish_hand_over(now, None, held);
     }
 
-    /// From here on the vendor says when the user speaks, also of a sentence that the host had begun: it
-    /// is heard again.
-    fn leave_manual_turns(&mut self, now: Moment) {
-        if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
-            self.words.tell(now, News::UserSpeaking(false));
+    /// Who says from here on when the user speaks: the vendor, also of a sentence that the host had
+    /// begun, which is heard again; or the host, who then says so of nothing that is heard again.
+    fn take_turns_as(&mut self, now: Moment, capabilities: &ProviderCapabilities) {
+        let finds_turns = |provider: &ProviderCapabilities| !provider.manual_turns;
+        let was_automatic = self.provider.as_ref().is_some_and(finds_turns);
+        if !capabilities.manual_turns {
+            if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
+                self.words.tell(now, News::UserSpeaking(false));
+            }
+        } else if was_automatic {
+            self.manual_turn = true;
         }
     }
 
@@ -194,7 +206,7 @@ impl Call {
             self.continues_by_itself() && self.answers_results() && self.tools.is_settled();
         if is_known {
             self.history.gave(order);
-            self.awaits_response |= is_answered;
+            self.is_to_answer(is_answered);
             self.send_to_provider(ProviderCommand::ToolResult {
                 call_id: closed.request.call_id,
                 name: closed.request.name,
@@ -235,7 +247,7 @@ impl Call {
                 error.kind(),
                 ProviderErrorKind::InvalidConfig | ProviderErrorKind::Unsupported
             );
-        if is_permanent(&error) && !is_of_change || self.is_out_of_attempts() {
+        if verdict(error.kind()).is_permanent() && !is_of_change || self.is_out_of_attempts() {
             return self.fail(now, error);
         }
         let reason = HandOverReason::Lost(error.code().to_owned());
@@ -263,14 +275,8 @@ impl Call {
         };
         self.connection.failures += 1;
         let out_of_attempts = self.is_out_of_attempts();
-        let token_is_suspect = match error.kind() {
-            ProviderErrorKind::Network
-            | ProviderErrorKind::RateLimited
-            | ProviderErrorKind::Authentication
-            | ProviderErrorKind::Quota => false,
-            ProviderErrorKind::Server => self.connection.failures > 1,
-            _ => true,
-        };
+        let verdict = verdict(error.kind());
+        let token_is_suspect = verdict.is_suspect(self.connection.failures > 1);
         if token_is_suspect && !out_of_attempts && self.history.spend_token() {
             return self.dial(fallback);
         }
@@ -284,10 +290,10 @@ impl Call {
             return;
         }
         if fallback {
-            let again = !is_permanent(&error) && !out_of_attempts;
+            let again = !verdict.is_permanent() && !out_of_attempts;
             return self.keep_connection(now, error, again);
         }
-        if is_permanent(&error) || out_of_attempts {
+        if verdict.is_permanent() || out_of_attempts {
             return self.fail(now, error);
         }
         self.tell_client_of_outage();
@@ -351,6 +357,7 @@ impl Call {
 
     /// Nothing more comes from the present connection, and nothing more goes to it.
     fn close_books(&mut self, now: Moment) {
+        self.forget_stopped(now);
         self.connection.owed |= self.owes_answer(now);
         self.wanted = Wanted::No;
         self.has_results = false;
@@ -363,7 +370,7 @@ impl Call {
             if !response.interrupted {
                 self.playout.push_end_of_response();
             }
-            self.greeting_is_lost(now, response.said);
+            self.greeting_is_lost(now, response.said == Said::All);
             self.tell_response(now, ResponsePhase::Lost, None);
         }
         self.gate_closed = false;
@@ -414,13 +421,7 @@ impl Call {
         let lost = self
             .response
             .as_ref()
-            .is_some_and(|response| !response.interrupted && !response.said);
+            .is_some_and(|response| !response.interrupted && response.said < Said::All);
         lost || self.awaits_answer() || self.owes.is_some_and(|until| now < until)
     }
-}
-
-/// Another connection would end the same way (contract H3).
-fn is_permanent(error: &ProviderError) -> bool {
-    // A request that was wrong is not made again by a new connection.
-    !error.is_retryable() && error.kind() != ProviderErrorKind::InvalidRequest
 }

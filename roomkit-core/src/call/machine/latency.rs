@@ -28,8 +28,8 @@ struct Sent {
 }
 
 impl TurnClock {
-    /// What was asked is not answered any more: the user asks anew, the model has nothing to say to it,
-    /// or is not to be heard.
+    /// What was asked is not answered any more: the user asks anew or wants no answer, the model has
+    /// nothing to say to it, or is not to be heard.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -41,9 +41,18 @@ impl TurnClock {
         };
     }
 
-    /// What was to be played is not.
-    pub(super) fn cleared(&mut self) {
-        (self.first_audio, self.sent) = (None, None);
+    /// The answer is over, and nothing of it was to be heard.
+    pub(super) fn passed(&mut self) {
+        if !self.answers() {
+            self.asked = None;
+        }
+    }
+
+    /// So much of the stream was let pass without being sent, for the caller is not to hear it.
+    pub(super) fn skipped(&mut self, until: Duration) {
+        if self.first_audio.is_some_and(|first| first.place < until) {
+            self.forget();
+        }
     }
 
     /// Audio of an answer came, and begins at this place of the client's stream.

@@ -20,6 +20,7 @@ mod testing;
 mod tests;
 mod tool_calls;
 mod turns;
+mod verdict;
 mod watch;
 
 use std::{
@@ -134,6 +135,8 @@ pub(crate) struct Call {
     awaits_response: bool,
     /// The model has said that it goes on with its answer.
     more_to_come: bool,
+    /// The response that begins next is not wanted any more, if it begins by then.
+    stopped_until: Option<Moment>,
     stale: VecDeque<ResponseId>,
     /// The user speaks: no audio goes out until the speech ends or a new response begins.
     gate_closed: bool,
@@ -142,6 +145,8 @@ pub(crate) struct Call {
     has_results: bool,
     /// Errors that came where a response was asked for, since the last began.
     refusals: u32,
+    /// A response failed and was asked for once more, and nothing else was to be answered since.
+    has_asked_again: bool,
     chain_depth: u32,
 
     playout: Playout,
@@ -159,12 +164,20 @@ pub(crate) struct Call {
 struct Response {
     id: Option<ResponseId>,
     interrupted: bool,
-    /// Its words are complete.
-    said: bool,
+    said: Said,
     /// The user has spoken since it began.
     spoken_over: bool,
     /// One was asked for when it began: this one, or the provider refuses that because of this one.
     asked_for: AskedFor,
+}
+
+/// How much of a response has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Nothing,
+    Part,
+    /// Its words are complete.
+    All,
 }
 
 /// What a response was asked for after.
@@ -297,11 +310,13 @@ impl Call {
             owes: None,
             awaits_response: false,
             more_to_come: false,
+            stopped_until: None,
             stale: VecDeque::new(),
             gate_closed: false,
             wanted: Wanted::No,
             has_results: false,
             refusals: 0,
+            has_asked_again: false,
             chain_depth: 0,
             playout,
             tape,

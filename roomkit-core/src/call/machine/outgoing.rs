@@ -126,7 +126,7 @@ impl Call {
     pub(super) fn give(&mut self, now: Moment, held: Held) {
         // What comes of results is seen where they are given.
         if held.is_words() {
-            self.awaits_response |= held.wants_answer(false);
+            self.is_to_answer(held.wants_answer(false));
             self.history.gave(held.order);
         }
         match held.what {

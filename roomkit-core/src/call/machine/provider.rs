@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::Call;
+use super::{
+    Call, Said,
+    verdict::{Ends, verdict},
+};
 use crate::{
     audio,
     call::{
@@ -64,10 +67,8 @@ impl Call {
                 ..
             } => {
                 let depth = self.chain_depth;
+                self.is_said(if is_final { Said::All } else { Said::Part });
                 if is_final {
-                    if let Some(response) = &mut self.response {
-                        response.said = true;
-                    }
                     self.words.answer_final(now, item_id.as_ref(), text, depth);
                 } else if !self.words.answer_partial(now, item_id, text, depth) {
                     self.out.push_back(Action::Dropped("answer_words"));
@@ -87,6 +88,7 @@ impl Call {
                     name,
                     arguments,
                 };
+                self.is_said(Said::Part);
                 self.on_tool_call(now, request);
             }
             ProviderEvent::ToolCallsCancelled { call_ids } => {
@@ -110,6 +112,7 @@ impl Call {
                 self.history.turn_ended();
                 self.awaits_response = false;
                 self.more_to_come = false;
+                self.stopped_until = None;
                 self.turn.forget();
                 self.asking_was_for_nothing(now);
             }
@@ -132,6 +135,13 @@ impl Call {
             ProviderEvent::Pong => self.on_pong(),
             ProviderEvent::Error(error) => self.on_error(now, error),
             ProviderEvent::Closed(error) => self.on_closed(now, error),
+        }
+    }
+
+    /// So much at least of the response that runs has come.
+    fn is_said(&mut self, said: Said) {
+        if let Some(response) = &mut self.response {
+            response.said = response.said.max(said);
         }
     }
 
@@ -174,6 +184,7 @@ impl Call {
             (None, _) => false,
         };
         let place = self.playout.end();
+        self.is_said(Said::Part);
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
         } else if self.playout.push(item, pcm) {
@@ -200,13 +211,7 @@ impl Call {
             self.awaits_response = false;
         }
         self.asking_failed();
-        let is_permanent = matches!(
-            error.kind(),
-            ProviderErrorKind::Authentication
-                | ProviderErrorKind::Quota
-                | ProviderErrorKind::Policy
-        );
-        if is_permanent {
+        if verdict(error.kind()).ends == Ends::Call {
             self.fail(now, error);
         } else if error.kind() == ProviderErrorKind::SessionExpired {
             // It ends now, and says so.

@@ -6,7 +6,7 @@ use super::{Call, OWES_AFTER_GIVEN, Wanted};
 use crate::{
     call::{
         io::{Action, Command, Moment, News, Permissions},
-        typing::{Dropped, TooMuch},
+        typing::{Dropped, Refused},
         uplink::Piece,
     },
     client_protocol::{ServerMessage, json},
@@ -46,15 +46,17 @@ impl Call {
     }
 
     fn on_typed(&mut self, now: Moment, text: String) {
-        if !self.permissions.microphone {
-            return;
-        }
         if text.trim().is_empty() {
             // The AI would answer what nobody has said.
             return self.out.push_back(Action::Dropped("empty_text"));
         }
         if let Err(Dropped { tell }) = self.typing.take(now, &text) {
-            return self.drop_from_client(DropReason::TooFast, tell);
+            return self.drop_from_client(DropReason::TooFast.as_str(), tell);
+        }
+        if !self.permissions.microphone {
+            self.words.tell(now, News::Unheard(text));
+            let tell = self.typing.is_muted(now);
+            return self.drop_from_client("muted_text", tell);
         }
         self.chain_depth = 0;
         let (role, item_id) = (Role::User, None);
@@ -94,11 +96,11 @@ impl Call {
             DropReason::OversizedMessage { limit } => self.typing.dropped_message(now, limit),
             _ => None,
         };
-        self.drop_from_client(reason, tell);
+        self.drop_from_client(reason.as_str(), tell);
     }
 
-    fn drop_from_client(&mut self, reason: DropReason, tell: Option<TooMuch>) {
-        self.out.push_back(Action::Dropped(reason.as_str()));
+    fn drop_from_client(&mut self, reason: &'static str, tell: Option<Refused>) {
+        self.out.push_back(Action::Dropped(reason));
         if let Some(problem) = tell {
             self.send_to_client(ClientCommand::Message(ServerMessage::Error {
                 code: problem.code().into(),

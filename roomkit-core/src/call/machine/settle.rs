@@ -63,7 +63,7 @@ impl Call {
                         self.stats.slowest_turn = self.stats.slowest_turn.max(latency.sent);
                     }
                 }
-                Due::Audio(_) => {}
+                Due::Audio(_) => self.turn.skipped(self.playout.sent()),
                 Due::EndOfResponse => self.send_to_client(ClientCommand::EndOfResponse),
             }
         }

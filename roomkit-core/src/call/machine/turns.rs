@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, RESPOND_PATIENCE,
-    Response, STALE_RESPONSES, Wanted,
+    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_GIVEN, OWES_AFTER_SPEECH,
+    RESPOND_PATIENCE, Response, STALE_RESPONSES, Said, Wanted, verdict::verdict,
 };
 use crate::{
     call::{
@@ -13,7 +13,7 @@ use crate::{
     },
     event::ResponsePhase,
     id::{ItemId, ResponseId},
-    provider::{Continuation, ProviderCommand, ResponseStatus, Usage},
+    provider::{Continuation, ProviderCommand, ProviderError, ResponseStatus, Usage},
     transport::ClientCommand,
 };
 
@@ -26,6 +26,9 @@ impl Call {
         self.user_stopped = None;
         self.silence.sentence_begins(now);
         self.turn.forget();
+        // What comes now may be the answer to this.
+        self.stopped_until = None;
+        self.has_asked_again = false;
         self.owes = None;
         self.chain_depth = 0;
         if let Some(response) = &mut self.response {
@@ -87,7 +90,11 @@ impl Call {
         self.awaits_response = false;
         self.more_to_come = false;
         self.refusals = 0;
+        let is_stopped = self.is_stopped(now);
+        self.stopped_until = None;
         let asked_for = match self.wanted {
+            // It is not asked for again.
+            Wanted::AskedUntil(_) if is_stopped => AskedFor::Nothing,
             Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) if self.has_results => {
                 AskedFor::Results
             }
@@ -105,11 +112,14 @@ impl Call {
         self.response = Some(Response {
             id,
             interrupted: false,
-            said: false,
+            said: Said::Nothing,
             spoken_over: false,
             asked_for,
         });
         self.tell_response(now, ResponsePhase::Started, None);
+        if is_stopped {
+            self.interrupt(now, false);
+        }
     }
 
     pub(super) fn on_response_ended(
@@ -125,9 +135,13 @@ impl Call {
         let Some(response) = ended else {
             // An end without a start: an interruption crossed it, or it could not even begin.
             if let ResponseStatus::Failed(error) = status {
+                let was_asked =
+                    matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
+                let lost = (was_asked && !self.is_stopped(now)).then_some(AskedFor::Nothing);
                 self.wanted = Wanted::No;
+                self.stopped_until = None;
                 self.awaits_response = false;
-                self.on_error(now, error);
+                self.on_failure(now, error, lost);
             }
             return;
         };
@@ -138,9 +152,12 @@ impl Call {
         if !response.interrupted {
             self.playout.push_end_of_response();
         }
-        if status == ResponseStatus::Completed && !response.spoken_over {
-            // The question is answered, whether or not it is ever written down.
-            self.uplink.all_settled();
+        if status == ResponseStatus::Completed {
+            self.has_asked_again = false;
+            if !response.spoken_over {
+                // The question is answered, whether or not it is ever written down.
+                self.uplink.all_settled();
+            }
         }
         let (phase, failure) = match status {
             _ if response.interrupted => (ResponsePhase::Interrupted, None),
@@ -151,43 +168,61 @@ impl Call {
                 (ResponsePhase::Failed(error.code().to_owned()), Some(error))
             }
         };
+        let has_failed = matches!(phase, ResponsePhase::Failed(_));
         self.tell_response(now, phase, usage);
         if let Some(error) = failure {
-            self.on_error(now, error);
+            let is_lost = response.said == Said::Nothing && !response.spoken_over;
+            self.on_failure(now, error, is_lost.then_some(response.asked_for));
         }
+        if has_failed && !response.spoken_over && self.wanted == Wanted::No {
+            self.turn.passed();
+        }
+    }
+
+    /// A response failed. If nothing of it is there that was `lost`, it is asked for once more, where
+    /// that may help, and the client need not know.
+    fn on_failure(&mut self, now: Moment, error: ProviderError, lost: Option<AskedFor>) {
+        let may_ask = !self.user_speaking && !self.continues_by_itself() && !self.has_asked_again;
+        let wait = verdict(error.kind()).ask_again_after.filter(|_| may_ask);
+        let (Some(asked_for), Some(wait)) = (lost, wait) else {
+            return self.on_error(now, error);
+        };
+        self.has_asked_again = true;
+        self.has_results |= asked_for == AskedFor::Results;
+        self.wanted = Wanted::NotBefore(now + wait);
+        self.words.tell(now, News::Unnoticed(error));
     }
 
     /// Silences the AI at once (contract A3): first the queue, then the client, then the provider,
     /// and only then everybody who listens.
     pub(super) fn interrupt(&mut self, now: Moment, by_speech: bool) {
         let audible = self.is_audible(now);
-        if !audible && self.response.is_none() && !self.playout.has_sent() {
-            return;
+        if !audible && self.response.is_none() {
+            if !by_speech {
+                self.stop_awaited(now);
+            }
+            if !self.playout.has_sent() {
+                return;
+            }
         }
         let heard_text = self.words.interrupt(now, &self.playout);
         self.record_cut(now);
         let cut = self.playout.clear(now);
-        self.turn.cleared();
+        self.turn.forget();
         self.send_to_client(ClientCommand::Clear);
-        if self
-            .provider
-            .as_ref()
-            .is_some_and(|provider| provider.truncates)
-        {
-            let known = |part: &&Heard| part.item.connection == self.connection.number;
-            let items: Vec<Heard> = cut.iter().filter(known).cloned().collect();
-            for part in items {
-                if let Some(item_id) = part.item.item_id {
-                    let content_index = part.item.content_index;
-                    let heard = part.played;
-                    self.send_to_provider(ProviderCommand::Truncate {
-                        item_id,
-                        content_index,
-                        heard,
-                    });
-                }
-            }
+        // First, so that nothing is added any more to what is then cut: a vendor that closes an item
+        // because of it may write down all that it had made.
+        self.stop_response(by_speech);
+        self.truncate(&cut);
+        if audible {
+            let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
+            self.stats.interruptions += 1;
+            self.words.tell(now, News::BargeIn { heard, heard_text });
         }
+    }
+
+    /// What runs is not heard any more, and the provider need not go on with it.
+    fn stop_response(&mut self, by_speech: bool) {
         let cancels = self
             .provider
             .as_ref()
@@ -208,11 +243,68 @@ impl Call {
                 self.send_to_provider(ProviderCommand::CancelResponse);
             }
         }
-        if audible {
-            let heard = cut.first().map_or(Duration::ZERO, |part| part.played);
-            self.stats.interruptions += 1;
-            self.words.tell(now, News::BargeIn { heard, heard_text });
+    }
+
+    /// The model forgets what nobody heard of these.
+    fn truncate(&mut self, cut: &[Heard]) {
+        if !self
+            .provider
+            .as_ref()
+            .is_some_and(|provider| provider.truncates)
+        {
+            return;
         }
+        let known = |part: &&Heard| part.item.connection == self.connection.number;
+        let items: Vec<Heard> = cut.iter().filter(known).cloned().collect();
+        for part in items {
+            if let Some(item_id) = part.item.item_id {
+                let content_index = part.item.content_index;
+                let heard = part.played;
+                self.send_to_provider(ProviderCommand::Truncate {
+                    item_id,
+                    content_index,
+                    heard,
+                });
+            }
+        }
+    }
+
+    /// Nothing is to be heard, and yet somebody wants silence: he does not want the answer that is still
+    /// to begin. (Where something was to be heard it was that, and perhaps just for what was asked.)
+    fn stop_awaited(&mut self, now: Moment) {
+        let comes_by_itself =
+            self.awaits_response || self.users_turn_until().is_some_and(|until| now < until);
+        let is_asked = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
+        if !self.user_speaking && (is_asked || comes_by_itself) {
+            self.stopped_until = Some(now + OWES_AFTER_GIVEN);
+        }
+        if !self.has_results {
+            self.wanted = match self.wanted {
+                Wanted::NotBefore(_) => Wanted::No,
+                Wanted::AskedAndMore(until) => Wanted::AskedUntil(until),
+                wanted => wanted,
+            };
+        }
+        self.owes = None;
+        self.turn.forget();
+    }
+
+    /// The next response was stopped before it began.
+    fn is_stopped(&self, now: Moment) -> bool {
+        self.stopped_until.is_some_and(|until| now < until)
+    }
+
+    /// The connection is gone, and with it the response that was stopped before it began.
+    pub(super) fn forget_stopped(&mut self, now: Moment) {
+        if self.is_stopped(now) {
+            self.awaits_response = false;
+            self.wanted = match self.wanted {
+                Wanted::AskedUntil(_) => Wanted::No,
+                Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
+                wanted => wanted,
+            };
+        }
+        self.stopped_until = None;
     }
 
     pub(super) fn is_audible(&self, now: Moment) -> bool {
@@ -229,7 +321,11 @@ impl Call {
                 self.has_results |= asked_for == AskedFor::Results;
             }
         } else if let Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) = self.wanted {
-            self.wanted = Wanted::AskedAndMore(now + AFTER_SPEECH);
+            let until = now + AFTER_SPEECH;
+            self.wanted = match self.wanted {
+                Wanted::AskedUntil(_) if self.is_stopped(now) => Wanted::AskedUntil(until),
+                _ => Wanted::AskedAndMore(until),
+            };
         }
     }
 
@@ -239,11 +335,21 @@ impl Call {
             // It answers what it is given, as soon as it is.
             return;
         }
+        self.has_asked_again = false;
         self.wanted = match self.wanted {
             Wanted::No => Wanted::NotBefore(now),
             Wanted::AskedUntil(until) => Wanted::AskedAndMore(until),
             wanted => wanted,
         };
+    }
+
+    /// The provider was given something that it answers by itself, if so: whatever was stopped before,
+    /// this is to be heard.
+    pub(super) fn is_to_answer(&mut self, is_answered: bool) {
+        if is_answered {
+            self.awaits_response = true;
+            self.stopped_until = None;
+        }
     }
 
     pub(super) fn continues_by_itself(&self) -> bool {
@@ -260,7 +366,11 @@ impl Call {
         if let Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) = self.wanted
             && now >= until
         {
-            self.wanted = Wanted::NotBefore(now);
+            self.wanted = match self.wanted {
+                // Nobody waits for it.
+                Wanted::AskedUntil(_) if self.is_stopped(now) => Wanted::No,
+                _ => Wanted::NotBefore(now),
+            };
         }
         if let Wanted::NotBefore(_) = self.wanted
             && self.has_results
@@ -284,6 +394,7 @@ impl Call {
             } else {
                 Wanted::AskedUntil(now + RESPOND_PATIENCE)
             };
+            self.stopped_until = None;
             self.send_to_provider(ProviderCommand::Respond);
         }
     }

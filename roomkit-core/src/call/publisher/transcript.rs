@@ -101,6 +101,26 @@ impl Publisher {
         }
     }
 
+    /// What a caller types who may not say it: the room keeps it as blocked, and nobody is told (contract
+    /// R2). What hooks do not let through is not kept either.
+    pub(super) async fn unheard(&self, kit: &RoomKit, at: Timestamp, text: String) {
+        let event = RealtimeTranscriptionEvent {
+            session: self.session.clone(),
+            text,
+            role: Role::User,
+            is_final: true,
+            was_barge_in: false,
+            item_id: None,
+            timestamp: at,
+        };
+        if let Verdict::Allowed(event) = kit.hooks().transcription(&self.scope, event).await
+            && self.shared.emit_transcription_events
+            && !event.text.trim().is_empty()
+        {
+            self.store(kit, event, 0).await;
+        }
+    }
+
     /// One room event for each final (contract T2).
     async fn store(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
         let mut stored = NewEvent::text(event.text)

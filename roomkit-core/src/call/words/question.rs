@@ -195,6 +195,23 @@ impl Words {
         }
     }
 
+    /// The new connection hears again what the last one did not write down, and nobody says when that
+    /// begins: the host has. `goes_on`: the last of it is still being said.
+    pub(in crate::call) fn is_heard_again(
+        &mut self,
+        at: Moment,
+        awaits_final: bool,
+        goes_on: bool,
+    ) {
+        let last = self.utterances.len().saturating_sub(usize::from(goes_on));
+        for (place, utterance) in self.utterances.iter_mut().enumerate() {
+            let was_carried = utterance.carried.take().is_some();
+            if was_carried && awaits_final && place < last {
+                utterance.awaited = Some(at);
+            }
+        }
+    }
+
     /// What was due by then is not waited for any more.
     pub(super) fn give_up_by(&mut self, then: Moment) {
         for said in &mut self.utterances {

@@ -1,6 +1,7 @@
 //! Hand-overs, planned and not.
 
 mod ids;
+mod manual;
 mod owed;
 mod results;
 
@@ -623,6 +624,27 @@ fn h2_a_token_that_is_refused_is_tried_once() {
     assert_eq!(dial.setup.history.len(), 2, "so the conversation is told");
     call.connects(resuming());
     assert_eq!(call.finished()[0].1, HandOverOutcome::Replayed);
+}
+
+#[test]
+fn h2_a_token_that_was_perhaps_never_shown_is_kept() {
+    for kind in [ProviderErrorKind::Timeout, ProviderErrorKind::Server] {
+        let mut call = resuming_call();
+        turn(&mut call, "1");
+        call.token("good").lost();
+        for _ in 0..2 {
+            let dial = call.dials().pop().unwrap().1;
+            assert_eq!(
+                dial.setup.resume,
+                Some(ResumeToken::new("good")),
+                "{kind:?}"
+            );
+            call.dial_fails(kind).pass(ms(600));
+        }
+        let dial = call.dials().pop().unwrap().1;
+        assert_eq!(dial.setup.resume, None, "some are refused that way");
+        assert_eq!(dial.setup.history.len(), 2);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Scripted calls on a virtual clock. No task, no socket: a rule is a few lines.
 
 mod allocations;
+mod asking;
 mod audio;
 mod changes;
 mod changes_random;

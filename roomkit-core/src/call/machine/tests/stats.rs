@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    provider::Usage,
+    provider::{ProviderError, ProviderErrorKind, Usage},
     stats::{SessionStats, TurnLatency},
 };
 
@@ -64,6 +64,64 @@ fn what_the_model_passed_over_is_not_answered_later() {
     call.text("Offer 20 %", false).response("r1");
     call.voice("r1", "a1", ms(100)).pass(ms(500));
     assert_eq!(call.stats().turns, 0);
+}
+
+/// Long after, something is said that nobody asked for: it answers nothing.
+fn says_something_else(call: &mut Scripted) -> SessionStats {
+    call.pass(ms(60_000)).text("Offer 20 %", false);
+    call.response("r9").voice("r9", "a9", ms(100)).pass(ms(500));
+    call.stats()
+}
+
+#[test]
+fn a_question_whose_answer_is_stopped_has_none() {
+    for is_begun in [true, false] {
+        let mut call = Scripted::new();
+        call.user_starts("u1").user_stops("u1").pass(ms(100));
+        if is_begun {
+            call.response("r1");
+        }
+        call.client(ClientEvent::Interrupt);
+        if !is_begun {
+            call.response("r1");
+        }
+        call.response_ends("r1", ResponseStatus::Cancelled);
+        assert_eq!(says_something_else(&mut call).turns, 0, "{is_begun}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_to_be_heard_is_no_turn() {
+    let mut call = Scripted::new();
+    let may = |voice| {
+        let microphone = true;
+        Input::Permissions(Permissions { microphone, voice })
+    };
+    call.feed(may(false));
+    call.user_starts("u1").user_stops("u1").pass(ms(100));
+    call.answer("r1", "hello", ms(400)).pass(ms(100));
+    assert!(!call.call.turn.answers(), "audio has its short way again");
+    call.pass(ms(1_000)).feed(may(true));
+    assert_eq!(says_something_else(&mut call).turns, 0);
+}
+
+#[test]
+fn an_answer_that_fails_is_no_turn_unless_it_is_given_after_all() {
+    use ProviderErrorKind::{InvalidRequest, Server};
+    for (kind, turns) in [(InvalidRequest, 0), (Server, 1)] {
+        let mut call = Scripted::new();
+        call.user_starts("u1").user_stops("u1").pass(ms(100));
+        let error = ProviderError::new(kind, "no");
+        call.response("r1")
+            .response_ends("r1", ResponseStatus::Failed(error))
+            .pass(ms(900));
+        if kind == Server {
+            call.answer("r2", "hello", ms(400));
+        }
+        let stats = says_something_else(&mut call);
+        assert_eq!(stats.turns, turns);
+        assert_eq!(stats.slowest_turn, ms(1_000 * u64::from(turns)));
+    }
 }
 
 #[test]

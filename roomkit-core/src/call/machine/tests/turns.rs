@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     client_protocol::ServerMessage,
     event::EndReason,
-    provider::{ProviderError, ProviderErrorKind},
+    provider::{HistorySupport, ProviderError, ProviderErrorKind},
     transport::DropReason,
 };
 
@@ -222,6 +222,45 @@ fn c5_a_client_whose_messages_are_too_long_is_told_once_and_what_is_taken() {
     }
     call.pass(ms(60_000)).client(too_long);
     assert_eq!(told(&call).len(), 2, "another burst");
+}
+
+#[test]
+fn r2_what_a_muted_caller_types_is_kept_and_not_given_to_the_ai() {
+    let mut remembers = capabilities();
+    remembers.history = HistorySupport::Full;
+    let mut call = Scripted::with(settings(), remembers);
+    let may = |microphone| {
+        let voice = true;
+        Input::Permissions(Permissions { microphone, voice })
+    };
+    call.feed(may(false));
+    for _ in 0..10 {
+        call.client(ClientEvent::Text("let me speak".into()));
+    }
+    let kept = |news: &News| *news == News::Unheard("let me speak".into());
+    assert_eq!(call.news().iter().filter(|it| kept(it)).count(), 10);
+    assert_eq!(call.to_provider(), []);
+    let [(code, message)] = &told(&call)[..] else {
+        panic!("{:?}", told(&call));
+    };
+    assert_eq!(code, "text_muted");
+    assert!(message.contains("muted you"), "{message}");
+    // Nor is another connection told of it.
+    call.feed(may(true))
+        .provider(ProviderEvent::Closed(None))
+        .pass(ms(5_000));
+    let dials = call.log.iter().filter_map(|(_, action)| match action {
+        Action::Dial(dial) => Some(&dial.setup.history),
+        _ => None,
+    });
+    assert!(dials.flatten().next().is_none());
+    let page = "x".repeat(60_000);
+    call.feed(may(false));
+    for _ in 0..10 {
+        call.client(ClientEvent::Text(page.clone()));
+    }
+    let is_page = |news: &News| matches!(news, News::Unheard(text) if text.len() == 60_000);
+    assert_eq!(call.news().iter().filter(|it| is_page(it)).count(), 2, "C5");
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! Turns that the host begins and ends, over a change of connections.
+
+use super::*;
+
+#[test]
+fn h2_a_turn_after_one_that_is_heard_again_is_another() {
+    for is_over in [false, true] {
+        let mut call = replaying_call();
+        call.command(Command::ActivityStart).speak(1).pass(ms(100));
+        if is_over {
+            call.command(Command::ActivityEnd);
+        }
+        call.lost().connects(replaying()).pass(ms(100));
+        if !is_over {
+            call.speak(2).pass(ms(100)).command(Command::ActivityEnd);
+        }
+        call.pass(ms(3_000));
+        // Before the first one is written down.
+        let began = call.now;
+        call.command(Command::ActivityStart).speak(3).pass(ms(100));
+        let from = call.log.len();
+        call.lost()
+            .pass(ms(600))
+            .connects(replaying())
+            .pass(ms(1_000));
+        let heard = numbers(&call.to_new_provider(from));
+        let first: &[u8] = if is_over { &[1] } else { &[1, 2] };
+        assert_eq!(heard, [first, &[3]].concat(), "over: {is_over}");
+
+        call.command(Command::ActivityEnd).pass(ms(100));
+        call.words(Role::User, "u1", "the first", true)
+            .words(Role::User, "u2", "the second", true);
+        let said: Vec<_> = call
+            .news()
+            .into_iter()
+            .filter_map(|news| match news {
+                News::Final { text, since, .. } => Some((text, since)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].1 < ms(100), "{said:?}");
+        assert_eq!(said[1], ("the second".to_owned(), began));
+    }
+}
+
+#[test]
+fn h4_what_was_said_before_turns_became_manual_is_answered() {
+    let mut finds = replaying();
+    finds.manual_turns = false;
+    let mut call = Scripted::with(settings(), finds);
+    call.user_starts("u1").speak(1).pass(ms(100));
+    call.user_stops("u1").pass(ms(100));
+    call.lost().connects(replaying()).pass(ms(1_000));
+    assert_eq!(call.asked(), 1, "nobody else will");
+}
