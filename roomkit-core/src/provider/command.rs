@@ -56,7 +56,8 @@ pub enum ProviderCommand {
     Respond,
     /// Stops the running response.
     CancelResponse,
-    /// Forgets the tail of an answer that the user did not hear.
+    /// Forgets the tail of an answer that the user did not hear: of each content part of an item that
+    /// was not heard whole, in their order. The parts before it were.
     Truncate {
         /// The item that was playing.
         item_id: ItemId,

@@ -175,13 +175,14 @@ impl Encoder {
                 heard,
             } => match u64::try_from(heard.as_millis()).unwrap_or(u64::MAX) {
                 // The vendor refuses to truncate to nothing; what nobody heard can go as a whole.
-                0 => ClientEvent::ItemDelete {
+                0 if *content_index == 0 => ClientEvent::ItemDelete {
                     item_id: item_id.as_str(),
                 },
+                // Of a later part too, but not with the item: what comes before it was heard.
                 audio_end_ms => ClientEvent::ItemTruncate {
                     item_id: item_id.as_str(),
                     content_index: *content_index,
-                    audio_end_ms,
+                    audio_end_ms: audio_end_ms.max(1),
                 },
             },
             ProviderCommand::ActivityEnd => {
