@@ -77,7 +77,8 @@ pub enum ProviderCommand {
     /// ([`confirms_updates`](ProviderCapabilities::confirms_updates)) says [`ProviderEvent::Updated`]
     /// or [`ProviderEvent::UpdateRefused`] to each, in their order.
     Update(SessionUpdate),
-    /// One message in the vendor's own form, sent as it is.
+    /// One message in the vendor's own form, sent as it is, but for an id by which a refusal is known
+    /// ([`ProviderEvent::RawRefused`]).
     Raw(Value),
     /// Asks the vendor's end of the connection for a sign of life
     /// ([`pings`](ProviderCapabilities::pings)). It stays in order with everything else.

@@ -85,7 +85,8 @@ pub enum ProviderEvent {
         /// What it cost.
         usage: Option<Usage>,
     },
-    /// A [`ProviderCommand::Respond`] was turned down because a response was running already.
+    /// A [`ProviderCommand::Respond`] was turned down because a response was running already. Not a
+    /// request that the host wrote itself: that is [`RawRefused`](Self::RawRefused).
     ResponseRefused,
     /// A turn is over in which the model said nothing: no response comes to what it was told before.
     /// For providers that [go on by themselves](super::Continuation::Automatic), so that a model that
@@ -106,6 +107,9 @@ pub enum ProviderEvent {
     /// session is as it was before. Of a provider that does not
     /// [confirm](super::ProviderCapabilities::confirms_updates) each, it is the last that it was sent.
     UpdateRefused(ProviderError),
+    /// A [`ProviderCommand::Raw`] was refused. It says nothing of what the engine asked for; a provider
+    /// that cannot tell says [`Error`](Self::Error).
+    RawRefused(ProviderError),
     /// The connection will be closed by the vendor, after this time if it says so.
     GoAway {
         /// How long the connection has left.
@@ -139,6 +143,7 @@ debug_quietly!(ProviderEvent {
     Usage(usage),
     Updated,
     UpdateRefused(error),
+    RawRefused(error),
     GoAway { time_left },
     Resumable(token),
     Pong,

@@ -455,7 +455,7 @@ fn s5_a_refusal_that_names_no_change_is_that_of_the_oldest() {
         let raw = json!({ "type": "session.update", "session": { "x": 1 } });
         json_of(&mut encoder, &ProviderCommand::Raw(raw));
         change(&mut encoder, json!({ "tool_choice": "auto" }));
-        let [ProviderEvent::Error(_)] = answer(&mut decoder, &refusal)[..] else {
+        let [ProviderEvent::RawRefused(_)] = answer(&mut decoder, &refusal)[..] else {
             panic!("{code}");
         };
         let updated = answer(&mut decoder, &json!({ "type": "session.updated" }));
@@ -485,8 +485,8 @@ fn s5_a_hosts_own_update_does_not_confirm_or_undo_another() {
             decoder.decode(r#"{"type":"session.updated"}"#, &mut events);
         } else {
             decoder.decode(&refusal(&raw), &mut events);
-            let error = events.pop_front();
-            assert!(matches!(error, Some(ProviderEvent::Error(_))), "{error:?}");
+            let refused = events.pop_front();
+            assert!(matches!(refused, Some(ProviderEvent::RawRefused(_))));
         }
         assert_eq!(events, []);
         if raw_is_taken {

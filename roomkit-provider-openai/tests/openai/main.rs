@@ -12,6 +12,7 @@ mod hostile;
 mod live;
 mod nulls;
 mod presets;
+mod raw;
 mod support;
 mod tls;
 mod vendor_tools;

@@ -121,6 +121,10 @@ impl Call {
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
+            ProviderEvent::RawRefused(error) => {
+                let is_fatal = false;
+                self.words.tell(now, News::Error { error, is_fatal });
+            }
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
             }
