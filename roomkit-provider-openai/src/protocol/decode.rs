@@ -129,8 +129,8 @@ impl Decoder {
                     text: flat.transcript.unwrap_or_default().0.into_owned(),
                     is_final: true,
                 });
-                let usage = flat.usage.as_ref().and_then(WireUsage::tokens);
-                events.extend(usage.map(ProviderEvent::Usage));
+                let usage = flat.usage.as_ref().and_then(WireUsage::of_transcription);
+                events.extend(usage.map(ProviderEvent::TranscriptionUsage));
             }
             "conversation.item.input_audio_transcription.failed" => {
                 let flat: Flat<'a> = read(frame)?;

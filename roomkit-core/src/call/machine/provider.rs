@@ -119,6 +119,7 @@ impl Call {
                 self.more_to_come |= self.tools.is_empty() && self.answers_results();
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
+            ProviderEvent::TranscriptionUsage(usage) => self.stats.transcription += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
             ProviderEvent::RawRefused(error) => {

@@ -115,7 +115,9 @@ fn k7_what_the_host_wrote_and_was_refused_costs_the_engine_no_request() {
     call.pass(ms(10_000));
     assert_eq!(call.asked(), 2, "the first was lost");
     let told = call.news();
-    let told = told.iter().filter(|news| matches!(news, News::Error { .. }));
+    let told = told
+        .iter()
+        .filter(|news| matches!(news, News::Error { .. }));
     assert_eq!(told.count(), 6);
 }
 
