@@ -300,7 +300,7 @@ impl Decoder {
         let error = vendor_error.classify(&self.redactor);
         let id = text_of(body.event_id.as_ref());
         let is_hosts = self.notes.refused_host(id);
-        if vendor_error.code == Some("conversation_already_has_active_response") {
+        if vendor_error.is_of_running_response() {
             events.push_back(if !is_hosts && self.is_of_engines_request(id) {
                 ProviderEvent::ResponseRefused
             } else {

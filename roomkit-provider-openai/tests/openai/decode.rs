@@ -514,9 +514,13 @@ fn errors() {
         json!({ "code": "item_truncate_invalid_item_id" }),
         json!({ "code": "item_delete_invalid_item_id" }),
         json!({ "code": null, "message": "Only model output audio messages can be truncated" }),
+        json!({ "message": "Cancellation failed: no active response found" }),
     ] {
         assert_eq!(error(benign.clone()), [], "{benign}");
     }
+    let running =
+        json!({ "message": "Conversation already has an active response in progress: r." });
+    assert_eq!(error(running), [ProviderEvent::ResponseRefused]);
     let [ProviderEvent::Error(voice)] = &error(json!({
         "type": "invalid_request_error", "code": "cannot_update_voice", "param": null,
         "message": "Cannot update a conversation's voice if assistant audio is present." }))[..]
