@@ -191,17 +191,17 @@ async fn a4_a_part_that_nobody_heard_does_not_take_the_others_of_its_item_along(
     call.send(text("tell me")).await;
     call.send(ProviderCommand::Respond).await;
     let mut parts = Vec::new();
-    let mut bytes = 0;
-    while bytes < 48 * 800 {
+    while parts
+        .last()
+        .is_none_or(|(_, content_index)| *content_index == 0)
+    {
         if let ProviderEvent::Audio {
             item_id,
             content_index,
-            pcm,
             ..
         } = next(&mut call.connection).await
         {
             parts.push((item_id, content_index));
-            bytes += pcm.len();
         }
     }
     parts.dedup();

@@ -305,7 +305,7 @@ fn xai_details_are_text_and_its_own_items_are_let_pass() {
     ] {
         assert_eq!(wire.read(&json!({ "type": kind, "item": scripted })), []);
     }
-    let create = json!({ "type": "conversation.item.create", "item": scripted });
+    let create = json!({ "type": "conversation.item.create", "item": scripted, "event_id": "e1" });
     let config = OpenAIConfig::xai();
     let mut encoder = Encoder::new(Dialect::XAi, &config.session, &setup()).unwrap();
     let frame = encoder.encode(&ProviderCommand::Raw(create.clone()));
