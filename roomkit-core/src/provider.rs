@@ -18,7 +18,7 @@ use futures_util::stream::BoxStream;
 
 pub use capabilities::{Continuation, HistorySupport, ProviderCapabilities};
 pub use command::{ProviderCommand, Role};
-pub use event::{ProviderEvent, ResponseStatus, Usage};
+pub use event::{ProviderEvent, ResponseStatus, TranscriptionUsage, Usage};
 pub use setup::{HistoryItem, ResumeToken, SessionSetup};
 pub use update::{SessionUpdate, UpdateSupport, UpdateWay};
 

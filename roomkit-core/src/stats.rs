@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::provider::Usage;
+use crate::provider::{TranscriptionUsage, Usage};
 
 /// A session so far. [`RealtimeSession::stats`](crate::RealtimeSession::stats) gives it at any time,
 /// and the events of the session's end hold the last.
@@ -31,8 +31,11 @@ pub struct SessionStats {
     pub agent_changes: u32,
     /// Moves to another provider connection that began.
     pub hand_overs: u32,
-    /// Tokens, as far as the provider tells them.
+    /// Tokens of the model that speaks, as far as the provider tells them.
     pub usage: Usage,
+    /// What the transcription of the user's words cost, likewise. It is another model's, and not in
+    /// [`usage`](Self::usage).
+    pub transcription: TranscriptionUsage,
 }
 
 /// How long a question had to wait for its answer, from the moment the provider heard the end of it.
@@ -90,6 +93,10 @@ mod tests {
                 sent: Duration::from_micros(451_900),
                 played: None,
             }),
+            transcription: TranscriptionUsage {
+                audio: Duration::from_secs(3),
+                ..TranscriptionUsage::default()
+            },
             ..SessionStats::default()
         };
         let written = serde_json::to_value(stats).unwrap();
@@ -99,5 +106,6 @@ mod tests {
             json!({"first_audio_ms": 450, "sent_ms": 451})
         );
         assert_eq!(written["usage"]["input_tokens"], 0);
+        assert_eq!(written["transcription"]["audio_ms"], 3_000);
     }
 }

@@ -159,11 +159,25 @@ impl VendorError<'_> {
                 | "item_not_found",
             ) => true,
             Some("invalid_value") => self.param == Some("audio_end_ms"),
-            None => self
-                .message
-                .is_some_and(|message| message.starts_with("Only model output audio messages")),
+            None => {
+                self.says("Only model output audio messages") || self.says("Cancellation failed")
+            }
             _ => false,
         }
+    }
+
+    /// Whether a response was asked for while another one runs.
+    pub(crate) fn is_of_running_response(&self) -> bool {
+        match self.code.filter(|code| !code.is_empty()) {
+            Some(code) => code == "conversation_already_has_active_response",
+            None => self.says("Conversation already has an active response"),
+        }
+    }
+
+    /// Whether these are the words of an error; not every server gives each a code.
+    fn says(&self, words: &str) -> bool {
+        self.message
+            .is_some_and(|message| message.starts_with(words))
     }
 }
 

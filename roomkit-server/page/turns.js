@@ -84,7 +84,7 @@ function particulars({ latency, usage }) {
   const kinds = (way, names) => names.map((name) => [name, usage[`${way}_${name}_tokens`] ?? 0]);
   const read = [...kinds("input", ["audio", "text", "image"]), ["cached", usage.cached_tokens ?? 0]];
   all.push(["Tokens in", tokens(usage.input_tokens, read)]);
-  all.push(["Tokens out", tokens(usage.output_tokens, kinds("output", ["audio", "text"]))]);
+  all.push(["Tokens out", tokens(usage.output_tokens, kinds("output", ["audio", "text", "thinking"]))]);
   return all.filter(([, value]) => value !== undefined);
 }
 

@@ -125,7 +125,7 @@ const METRICS: [(&str, Kind, &str); 32] = [
     (
         "roomkit_tokens_total",
         Kind::Counter,
-        "Tokens read and written by the AI, by kind",
+        "Tokens read and written by the AI, by purpose and kind",
     ),
     (
         "roomkit_tool_calls_total",
@@ -136,6 +136,11 @@ const METRICS: [(&str, Kind, &str); 32] = [
         "roomkit_tools_left_out_total",
         Kind::Counter,
         "Tools of sources that a channel cannot offer, counted when a list is new or another",
+    ),
+    (
+        "roomkit_transcribed_seconds_total",
+        Kind::Counter,
+        "Speech whose transcription is charged by its length",
     ),
     (
         "roomkit_turn_latency_seconds",

@@ -109,6 +109,7 @@ impl Spans {
             gen_ai.response.id = id,
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
+            gen_ai.usage.cache_read.input_tokens = Empty,
             roomkit.turn.first_audio_ms = Empty,
             roomkit.turn.sent_ms = Empty,
             roomkit.response.status = Empty,
@@ -228,6 +229,10 @@ fn note_end(response: &Span, phase: &ResponsePhase, usage: Option<Usage>) {
     if let Some(usage) = usage {
         response.record("gen_ai.usage.input_tokens", count(usage.input_tokens));
         response.record("gen_ai.usage.output_tokens", count(usage.output_tokens));
+        response.record(
+            "gen_ai.usage.cache_read.input_tokens",
+            count(usage.cached_tokens),
+        );
     }
     let status = match phase {
         // It never ends with that.

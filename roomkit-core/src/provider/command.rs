@@ -56,7 +56,8 @@ pub enum ProviderCommand {
     Respond,
     /// Stops the running response.
     CancelResponse,
-    /// Forgets the tail of an answer that the user did not hear.
+    /// Forgets the tail of an answer that the user did not hear: of each content part of an item that
+    /// was not heard whole, in their order. The parts before it were.
     Truncate {
         /// The item that was playing.
         item_id: ItemId,
@@ -76,7 +77,8 @@ pub enum ProviderCommand {
     /// ([`confirms_updates`](ProviderCapabilities::confirms_updates)) says [`ProviderEvent::Updated`]
     /// or [`ProviderEvent::UpdateRefused`] to each, in their order.
     Update(SessionUpdate),
-    /// One message in the vendor's own form, sent as it is.
+    /// One message in the vendor's own form, sent as it is, but for an id by which a refusal is known
+    /// ([`ProviderEvent::RawRefused`]).
     Raw(Value),
     /// Asks the vendor's end of the connection for a sign of life
     /// ([`pings`](ProviderCapabilities::pings)). It stays in order with everything else.

@@ -12,6 +12,7 @@ use crate::{
     error::ProviderError,
     id::{CallId, ItemId, ResponseId},
     quiet::{bytes, characters, debug_quietly},
+    stats::milliseconds,
 };
 
 /// What a provider reports, in the order of its wire. Its Debug output leaves out what was said.
@@ -85,7 +86,8 @@ pub enum ProviderEvent {
         /// What it cost.
         usage: Option<Usage>,
     },
-    /// A [`ProviderCommand::Respond`] was turned down because a response was running already.
+    /// A [`ProviderCommand::Respond`] was turned down because a response was running already. Not a
+    /// request that the host wrote itself: that is [`RawRefused`](Self::RawRefused).
     ResponseRefused,
     /// A turn is over in which the model said nothing: no response comes to what it was told before.
     /// For providers that [go on by themselves](super::Continuation::Automatic), so that a model that
@@ -98,14 +100,19 @@ pub enum ProviderEvent {
     /// is not taken for the end of the answer then. A call whose result the model waits for need not be
     /// announced.
     MoreToCome,
-    /// Tokens spent outside a response, such as on transcription.
+    /// Tokens that the model spent outside the responses that are told, such as on one aside.
     Usage(Usage),
+    /// What the transcription of the user's words cost. It is another model's, with prices of its own.
+    TranscriptionUsage(TranscriptionUsage),
     /// The oldest [`ProviderCommand::Update`] that was not answered took effect.
     Updated,
     /// The oldest [`ProviderCommand::Update`] that was not answered was refused, all of it; the
     /// session is as it was before. Of a provider that does not
     /// [confirm](super::ProviderCapabilities::confirms_updates) each, it is the last that it was sent.
     UpdateRefused(ProviderError),
+    /// A [`ProviderCommand::Raw`] was refused. It says nothing of what the engine asked for; a provider
+    /// that cannot tell says [`Error`](Self::Error).
+    RawRefused(ProviderError),
     /// The connection will be closed by the vendor, after this time if it says so.
     GoAway {
         /// How long the connection has left.
@@ -137,8 +144,10 @@ debug_quietly!(ProviderEvent {
     TurnPassed,
     MoreToCome,
     Usage(usage),
+    TranscriptionUsage(usage),
     Updated,
     UpdateRefused(error),
+    RawRefused(error),
     GoAway { time_left },
     Resumable(token),
     Pong,
@@ -160,7 +169,7 @@ pub enum ResponseStatus {
     Failed(ProviderError),
 }
 
-/// Tokens of one response.
+/// Tokens of one response, or of several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -176,31 +185,72 @@ pub struct Usage {
     pub input_image_tokens: u64,
     /// Of those read, from the vendor's cache.
     pub cached_tokens: u64,
+    /// Of those from the cache, text. Not every vendor says what they are.
+    pub cached_text_tokens: u64,
+    /// Of those from the cache, audio.
+    pub cached_audio_tokens: u64,
+    /// Of those from the cache, images.
+    pub cached_image_tokens: u64,
     /// Of those written, text.
     pub output_text_tokens: u64,
     /// Of those written, audio.
     pub output_audio_tokens: u64,
+    /// Of those written, thoughts that nobody is told.
+    pub output_thinking_tokens: u64,
+}
+
+impl Usage {
+    /// What `by` makes of each count and the other's.
+    #[must_use]
+    pub fn combine(self, other: Self, by: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            input_tokens: by(self.input_tokens, other.input_tokens),
+            output_tokens: by(self.output_tokens, other.output_tokens),
+            input_text_tokens: by(self.input_text_tokens, other.input_text_tokens),
+            input_audio_tokens: by(self.input_audio_tokens, other.input_audio_tokens),
+            input_image_tokens: by(self.input_image_tokens, other.input_image_tokens),
+            cached_tokens: by(self.cached_tokens, other.cached_tokens),
+            cached_text_tokens: by(self.cached_text_tokens, other.cached_text_tokens),
+            cached_audio_tokens: by(self.cached_audio_tokens, other.cached_audio_tokens),
+            cached_image_tokens: by(self.cached_image_tokens, other.cached_image_tokens),
+            output_text_tokens: by(self.output_text_tokens, other.output_text_tokens),
+            output_audio_tokens: by(self.output_audio_tokens, other.output_audio_tokens),
+            output_thinking_tokens: by(self.output_thinking_tokens, other.output_thinking_tokens),
+        }
+    }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        self.input_text_tokens = self
-            .input_text_tokens
-            .saturating_add(other.input_text_tokens);
-        self.input_audio_tokens = self
-            .input_audio_tokens
-            .saturating_add(other.input_audio_tokens);
-        self.input_image_tokens = self
-            .input_image_tokens
-            .saturating_add(other.input_image_tokens);
-        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
-        self.output_text_tokens = self
-            .output_text_tokens
-            .saturating_add(other.output_text_tokens);
-        self.output_audio_tokens = self
-            .output_audio_tokens
-            .saturating_add(other.output_audio_tokens);
+        *self = self.combine(other, u64::saturating_add);
+    }
+}
+
+/// What it cost to write down what the user said: tokens or time, as the vendor charges it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TranscriptionUsage {
+    /// All tokens read.
+    pub input_tokens: u64,
+    /// All tokens written, which are text.
+    pub output_tokens: u64,
+    /// Of those read, text.
+    pub input_text_tokens: u64,
+    /// Of those read, audio.
+    pub input_audio_tokens: u64,
+    /// The speech that is charged by its length.
+    #[serde(rename = "audio_ms", serialize_with = "milliseconds")]
+    pub audio: Duration,
+}
+
+impl std::ops::AddAssign for TranscriptionUsage {
+    fn add_assign(&mut self, other: Self) {
+        let sum = u64::saturating_add;
+        *self = Self {
+            input_tokens: sum(self.input_tokens, other.input_tokens),
+            output_tokens: sum(self.output_tokens, other.output_tokens),
+            input_text_tokens: sum(self.input_text_tokens, other.input_text_tokens),
+            input_audio_tokens: sum(self.input_audio_tokens, other.input_audio_tokens),
+            audio: self.audio.saturating_add(other.audio),
+        };
     }
 }

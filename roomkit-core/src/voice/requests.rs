@@ -102,7 +102,8 @@ impl RealtimeVoiceChannel {
         self.command(session, Command::HandOver)
     }
 
-    /// Sends the vendor a message in its own form.
+    /// Sends the vendor a message in its own form. If it is refused, observers of
+    /// [`on_error`](Self::on_error) are told, with any provider that can tell.
     pub fn send_raw(&self, session: &RealtimeSession, message: Value) -> Result<(), SessionError> {
         self.command(session, Command::Raw(message))
     }

@@ -15,8 +15,14 @@ pub(crate) struct Item {
     pub(crate) id: String,
     pub(crate) json: Value,
     format: AudioFormat,
-    audio: Vec<u8>,
-    audio_bytes: usize,
+    parts: Vec<PartAudio>,
+}
+
+/// The audio of one content part: how much there is of it, and itself where it is kept.
+#[derive(Debug, Default)]
+struct PartAudio {
+    kept: Vec<u8>,
+    bytes: usize,
 }
 
 impl Item {
@@ -25,42 +31,64 @@ impl Item {
             id,
             json,
             format,
-            audio: Vec::new(),
-            audio_bytes: 0,
+            parts: vec![PartAudio::default()],
         }
     }
 
-    /// Counts audio, and keeps it if `keep`.
+    /// Counts audio of the last part, and keeps it if `keep`.
     pub(crate) fn push_audio(&mut self, audio: &[u8], keep: bool) {
-        self.audio_bytes += audio.len();
-        if keep {
-            self.audio.extend_from_slice(audio);
+        if let Some(part) = self.parts.last_mut() {
+            part.bytes += audio.len();
+            if keep {
+                part.kept.extend_from_slice(audio);
+            }
         }
     }
 
-    fn audio_ms(&self) -> u64 {
-        self.format.duration_ms(self.audio_bytes)
+    /// Another part begins.
+    pub(crate) fn next_part(&mut self) {
+        self.parts.push(PartAudio::default());
     }
 
     fn is_assistant_audio(&self) -> bool {
-        self.json["role"] == "assistant" && self.audio_bytes > 0
+        self.json["role"] == "assistant" && self.parts.iter().any(|part| part.bytes > 0)
     }
 
-    fn truncate(&mut self, audio_end_ms: u64) {
-        let bytes = self.format.bytes_in_ms(audio_end_ms);
-        self.audio.truncate(bytes);
-        self.audio_bytes = self.audio_bytes.min(bytes);
+    /// Cuts a part off, unless it is shorter already.
+    fn truncate(&mut self, content_index: usize, end_ms: u64) -> Result<(), WireError> {
+        let Some(part) = self.parts.get_mut(content_index) else {
+            return Err(WireError::invalid_value(
+                "content_index",
+                "Invalid 'content_index': the item has no such content part.",
+            ));
+        };
+        let held = self.format.duration_ms(part.bytes);
+        if end_ms > held {
+            return Err(WireError::invalid_value(
+                "audio_end_ms",
+                format!("Audio content of {held}ms is already shorter than {end_ms}ms"),
+            ));
+        }
+        let bytes = self.format.bytes_in_ms(end_ms);
+        part.kept.truncate(bytes);
+        part.bytes = part.bytes.min(bytes);
         // The text of what was cut off goes too, and nobody knows which part that is.
-        if let Some(transcript) = self.json.pointer_mut("/content/0/transcript") {
+        let transcript = format!("/content/{content_index}/transcript");
+        if let Some(transcript) = self.json.pointer_mut(&transcript) {
             *transcript = Value::Null;
         }
+        Ok(())
     }
 
     fn json_with_audio(&self) -> Value {
         let mut json = self.json.clone();
-        for part in json["content"].as_array_mut().into_iter().flatten() {
+        let content = json["content"].as_array_mut().into_iter().flatten();
+        for (index, part) in content.enumerate() {
             if part["type"] == "input_audio" || part["type"] == "output_audio" {
-                part["audio"] = Value::String(STANDARD.encode(&self.audio));
+                // What a client sent is all in the first.
+                let audio = self.parts.get(index).or(self.parts.first());
+                let kept = audio.map_or(&[][..], |audio| &audio.kept);
+                part["audio"] = Value::String(STANDARD.encode(kept));
             }
         }
         json
@@ -216,7 +244,7 @@ impl Engine {
         let fields = event_fields(event, &["item_id", "content_index", "audio_end_ms"])?;
         let id = fields.required_string("item_id")?;
         fields.required("content_index")?;
-        fields.integer("content_index", 0, i64::MAX)?;
+        let index = fields.integer("content_index", 0, i64::MAX)?.unwrap_or(0);
         fields.required("audio_end_ms")?;
         let end = fields.integer("audio_end_ms", 0, i64::MAX)?.unwrap_or(0) as u64;
         let Some(item) = self.conversation.get_mut(id) else {
@@ -227,23 +255,10 @@ impl Engine {
                 "Only model output audio messages can be truncated",
             ));
         }
-        if event["content_index"] != 0 {
-            return Err(WireError::invalid_value(
-                "content_index",
-                "Invalid 'content_index': the item has no such content part.",
-            ));
-        }
-        let held = item.audio_ms();
-        if end > held {
-            return Err(WireError::invalid_value(
-                "audio_end_ms",
-                format!("Audio content of {held}ms is already shorter than {end}ms"),
-            ));
-        }
-        item.truncate(end);
+        item.truncate(usize::try_from(index).unwrap_or(usize::MAX), end)?;
         self.emit(
             "conversation.item.truncated",
-            &json!({"item_id": id, "content_index": 0, "audio_end_ms": end}),
+            &json!({"item_id": id, "content_index": index, "audio_end_ms": end}),
         );
         Ok(())
     }

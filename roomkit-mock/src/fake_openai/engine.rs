@@ -361,6 +361,7 @@ impl Engine {
             response_id: &response_id,
             item_id: &item_id,
             output_index: 0,
+            content_index: 0,
         };
         let frame = self.writer.audio_delta_encoded(&target, audio);
         self.outbox.push(frame);

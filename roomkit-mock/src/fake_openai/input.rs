@@ -1,7 +1,5 @@
 //! The user's side of a turn: commits, speech edges, and what the transcription model says later.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -269,11 +267,18 @@ impl Engine {
                 {
                     *transcript = Value::String(text.clone());
                 }
-                let seconds = Duration::from_millis(audio_ms).as_secs_f64().ceil();
+                let usage = if self.settings.transcribes_by_tokens() {
+                    let (read, written) = (audio_ms / 100, text.chars().count() as u64 / 4);
+                    json!({"type": "tokens", "total_tokens": read + written,
+                        "input_tokens": read, "output_tokens": written,
+                        "input_token_details": {"text_tokens": 0, "audio_tokens": read}})
+                } else {
+                    json!({"type": "duration", "seconds": audio_ms.div_ceil(1000)})
+                };
                 self.emit(
                     "conversation.item.input_audio_transcription.completed",
                     &json!({"item_id": item_id, "content_index": 0, "transcript": text,
-                        "usage": {"type": "duration", "seconds": seconds as u64}}),
+                        "usage": usage}),
                 );
             }
         }

@@ -12,6 +12,8 @@ use crate::fake::speech::{Beat, Pace, speak};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
     OpenMessage,
+    /// The message goes on in another content part.
+    NextPart,
     Transcript(String),
     Audio(Vec<u8>),
     CloseMessage,
@@ -49,8 +51,15 @@ pub(crate) fn plan(reply: Reply, delivery: &Delivery<'_>, random: &mut Random) -
     }
     for part in reply.parts {
         match part {
-            Part::Speech { text, audio } => {
-                steps.push_back(Step::OpenMessage);
+            Part::Speech {
+                text,
+                audio,
+                continues,
+            } => {
+                match steps.back_mut() {
+                    Some(last @ Step::CloseMessage) if continues => *last = Step::NextPart,
+                    _ => steps.push_back(Step::OpenMessage),
+                }
                 if delivery.text_only {
                     steps.extend(words(&text).map(|word| Step::Transcript(word.to_owned())));
                 } else {

@@ -27,6 +27,8 @@ pub(crate) enum Part {
     Speech {
         text: String,
         audio: Sound,
+        /// It is another content part of the message before it, rather than one of its own.
+        continues: bool,
     },
     ToolCall {
         name: String,
@@ -69,6 +71,7 @@ impl Reply {
         Self::of(vec![Part::Speech {
             text: text.into(),
             audio: Sound::Pcm24k(pcm_24k),
+            continues: false,
         }])
     }
 
@@ -77,6 +80,7 @@ impl Reply {
         Self::of(vec![Part::Speech {
             text: text.into(),
             audio: Sound::UserAudio,
+            continues: false,
         }])
     }
 
@@ -128,6 +132,18 @@ impl Reply {
         self.parts.push(Part::Speech {
             text: text.into(),
             audio: Sound::Tone { duration_ms },
+            continues: false,
+        });
+        self
+    }
+
+    /// Adds a content part to the spoken message before it; a message where there is none.
+    #[must_use]
+    pub fn then_part(mut self, text: impl Into<String>, duration_ms: u64) -> Self {
+        self.parts.push(Part::Speech {
+            text: text.into(),
+            audio: Sound::Tone { duration_ms },
+            continues: true,
         });
         self
     }

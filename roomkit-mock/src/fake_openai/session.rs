@@ -119,6 +119,14 @@ impl Settings {
         !self.json["audio"]["input"]["transcription"].is_null()
     }
 
+    /// Whether the transcription is charged by tokens, as that of the newer models is.
+    pub(crate) fn transcribes_by_tokens(&self) -> bool {
+        let model = &self.json["audio"]["input"]["transcription"]["model"];
+        model
+            .as_str()
+            .is_some_and(|model| model.starts_with("gpt-"))
+    }
+
     /// Applies a `session.update`, or refuses all of it.
     pub(crate) fn update(
         &mut self,

@@ -21,7 +21,10 @@ pub(crate) struct OpenItem {
 #[derive(Debug)]
 enum Content {
     Message {
+        /// Of the content part that is being sent.
         text: String,
+        /// The content parts before it.
+        done: Vec<Value>,
     },
     Call {
         name: String,
@@ -57,9 +60,11 @@ impl Engine {
             Some(Step::OpenMessage) => {
                 let content = Content::Message {
                     text: String::new(),
+                    done: Vec::new(),
                 };
                 self.open_item(response, content);
             }
+            Some(Step::NextPart) => self.next_part(response),
             Some(Step::OpenCall { name, call_id }) => {
                 let content = Content::Call {
                     name,
@@ -164,14 +169,7 @@ impl Engine {
             );
         }
         if matches!(content, Content::Message { .. }) {
-            let part = if response.text_only {
-                json!({"type": "text", "text": ""})
-            } else {
-                json!({"type": "audio", "transcript": ""})
-            };
-            let mut fields = place(response, &id);
-            fields["part"] = part;
-            self.emit("response.content_part.added", &fields);
+            self.open_part(response, &id, 0);
             if self.writer.noise() {
                 self.emit_delta(
                     "response.novelty.delta",
@@ -182,6 +180,32 @@ impl Engine {
         response.open = Some(OpenItem { id, content });
     }
 
+    fn open_part(&mut self, response: &Response, id: &str, content_index: usize) {
+        let mut fields = place(response, id, content_index);
+        fields["part"] = if response.text_only {
+            json!({"type": "text", "text": ""})
+        } else {
+            json!({"type": "audio", "transcript": ""})
+        };
+        self.emit("response.content_part.added", &fields);
+    }
+
+    /// Closes the open content part, and opens another of the same message.
+    fn next_part(&mut self, response: &mut Response) {
+        let Some(mut open) = response.open.take() else {
+            return;
+        };
+        if let Content::Message { text, done } = &mut open.content {
+            done.push(self.close_part(response, &open.id, text, done.len()));
+            text.clear();
+            self.open_part(response, &open.id, done.len());
+            if let Some(item) = self.conversation.get_mut(&open.id) {
+                item.next_part();
+            }
+        }
+        response.open = Some(open);
+    }
+
     fn send_words(&mut self, response: &mut Response, words: &str) {
         let kind = if response.text_only {
             "response.output_text.delta"
@@ -190,15 +214,15 @@ impl Engine {
         };
         let Some(OpenItem {
             id,
-            content: Content::Message { text },
+            content: Content::Message { text, done },
         }) = &mut response.open
         else {
             return;
         };
         text.push_str(words);
-        let id = id.clone();
+        let (id, content_index) = (id.clone(), done.len());
         response.text_chars += words.chars().count();
-        let mut fields = place(response, &id);
+        let mut fields = place(response, &id, content_index);
         fields["delta"] = Value::from(words);
         self.emit_delta(kind, &fields);
         if response.in_conversation && response.text_only {
@@ -215,6 +239,10 @@ impl Engine {
             response_id: &response.id,
             item_id: &open.id,
             output_index: response.output.len(),
+            content_index: match &open.content {
+                Content::Message { done, .. } => done.len(),
+                Content::Call { .. } => 0,
+            },
         };
         self.emit_audio(&target, chunk);
         if response.in_conversation {
@@ -250,7 +278,13 @@ impl Engine {
         };
         let index = response.output.len();
         let item = match content {
-            Content::Message { text } => self.close_message(response, &id, &text, status),
+            Content::Message { text, mut done } => {
+                done.push(self.close_part(response, &id, &text, done.len()));
+                json!({
+                    "id": id, "type": "message", "status": status, "role": "assistant",
+                    "content": done,
+                })
+            }
             Content::Call {
                 name,
                 call_id,
@@ -287,8 +321,15 @@ impl Engine {
         response.output.push(item);
     }
 
-    fn close_message(&mut self, response: &Response, id: &str, text: &str, status: &str) -> Value {
-        let fields = place(response, id);
+    /// Sends the `done` events of a content part; gives it as its item has it.
+    fn close_part(
+        &mut self,
+        response: &Response,
+        id: &str,
+        text: &str,
+        content_index: usize,
+    ) -> Value {
+        let fields = place(response, id, content_index);
         let (part, content) = if response.text_only {
             let mut done = fields.clone();
             done["text"] = Value::from(text);
@@ -310,18 +351,15 @@ impl Engine {
         let mut done = fields;
         done["part"] = part;
         self.emit("response.content_part.done", &done);
-        json!({
-            "id": id, "type": "message", "status": status, "role": "assistant",
-            "content": [content],
-        })
+        content
     }
 }
 
 /// The four keys every content event has.
-fn place(response: &Response, item_id: &str) -> Value {
+fn place(response: &Response, item_id: &str, content_index: usize) -> Value {
     json!({
         "response_id": response.id, "item_id": item_id,
-        "output_index": response.output.len(), "content_index": 0,
+        "output_index": response.output.len(), "content_index": content_index,
     })
 }
 

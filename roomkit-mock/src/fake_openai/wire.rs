@@ -192,8 +192,8 @@ impl EventWriter {
         text.reserve(payload_bytes + 256);
         let _ = write!(
             text,
-            r#","response_id":"{}","item_id":"{}","output_index":{},"content_index":0,"delta":""#,
-            target.response_id, target.item_id, target.output_index
+            r#","response_id":"{}","item_id":"{}","output_index":{},"content_index":{},"delta":""#,
+            target.response_id, target.item_id, target.output_index, target.content_index
         );
         text
     }
@@ -235,6 +235,7 @@ pub(crate) struct DeltaTarget<'a> {
     pub(crate) response_id: &'a str,
     pub(crate) item_id: &'a str,
     pub(crate) output_index: usize,
+    pub(crate) content_index: usize,
 }
 
 #[cfg(test)]
@@ -266,6 +267,7 @@ mod tests {
             response_id: "resp_1",
             item_id: "item_1",
             output_index: 2,
+            content_index: 0,
         };
         let frame = writer.audio_delta(&target, &[0, 0, 1, 0]);
         let value: Value = serde_json::from_str(&frame.text).unwrap();

@@ -51,6 +51,7 @@ async fn turn(call: &Call, id: &str) {
         usage: Some(Usage {
             input_tokens: 30,
             output_tokens: 12,
+            cached_tokens: 20,
             ..Usage::default()
         }),
     });
@@ -156,6 +157,7 @@ async fn a_calls_spans_say_what_happened_and_how_it_ended() {
             ("gen_ai.response.id", "r1"),
             ("gen_ai.usage.input_tokens", "30"),
             ("gen_ai.usage.output_tokens", "12"),
+            ("gen_ai.usage.cache_read.input_tokens", "20"),
             ("roomkit.turn.first_audio_ms", "700"),
             ("roomkit.turn.sent_ms", "700"),
             ("roomkit.response.status", "completed"),

@@ -182,6 +182,8 @@ messages! {
         "toolUsePromptTokenCount" => tool_prompt: Text<'a>,
         "cachedContentTokenCount" => cached: Text<'a>,
         "promptTokensDetails" => prompt_details: Vec<ModalityTokens<'a>>,
+        "toolUsePromptTokensDetails" => tool_prompt_details: Vec<ModalityTokens<'a>>,
+        "cacheTokensDetails" => cached_details: Vec<ModalityTokens<'a>>,
         "responseTokensDetails" => response_details: Vec<ModalityTokens<'a>>,
         "candidatesTokensDetails" => candidates_details: Vec<ModalityTokens<'a>>,
     }

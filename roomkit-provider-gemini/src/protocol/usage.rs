@@ -9,6 +9,11 @@ use super::message::{ModalityTokens, WireUsage};
 /// More than any turn can cost; keeps sums of what is nonsense from overflowing.
 const MOST: u64 = 1 << 40;
 
+/// What the vendor calls the modalities.
+const TEXT: &[&str] = &["TEXT"];
+const AUDIO: &[&str] = &["AUDIO"];
+const IMAGES: &[&str] = &["IMAGE", "VIDEO"];
+
 /// What a turn has cost so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -29,8 +34,8 @@ impl Tally {
         let ticks = std::mem::take(&mut self.ticks);
         let told = std::mem::take(&mut self.told);
         // A report before all ticks, or of a part of the turn, must not hide the rest.
-        let whole = combine(usage, sum(ticks, told), u64::max);
-        some(combine(whole, told, u64::saturating_sub))
+        let whole = usage.combine(sum(ticks, told), u64::max);
+        some(whole.combine(told, u64::saturating_sub))
     }
 
     /// The ticks so far, because no report is to be waited for.
@@ -48,20 +53,28 @@ impl Tally {
 
 fn tokens(wire: &WireUsage<'_>) -> Usage {
     let written = count(wire.response.as_ref().or(wire.candidates.as_ref()));
+    let thoughts = count(wire.thoughts.as_ref());
     let prompt = wire.prompt_details.as_deref().unwrap_or_default();
+    let tool_prompt = wire.tool_prompt_details.as_deref().unwrap_or_default();
+    let read = |modalities: &[&str]| of(prompt, modalities) + of(tool_prompt, modalities);
+    let cached = wire.cached_details.as_deref().unwrap_or_default();
     let response = wire.response_details.as_deref();
     let response = response
         .or(wire.candidates_details.as_deref())
         .unwrap_or_default();
     Usage {
         input_tokens: count(wire.prompt.as_ref()) + count(wire.tool_prompt.as_ref()),
-        output_tokens: written + count(wire.thoughts.as_ref()),
-        input_text_tokens: of(prompt, &["TEXT"]),
-        input_audio_tokens: of(prompt, &["AUDIO"]),
-        input_image_tokens: of(prompt, &["IMAGE", "VIDEO"]),
+        output_tokens: written + thoughts,
+        input_text_tokens: read(TEXT),
+        input_audio_tokens: read(AUDIO),
+        input_image_tokens: read(IMAGES),
         cached_tokens: count(wire.cached.as_ref()),
-        output_text_tokens: of(response, &["TEXT"]),
-        output_audio_tokens: of(response, &["AUDIO"]),
+        cached_text_tokens: of(cached, TEXT),
+        cached_audio_tokens: of(cached, AUDIO),
+        cached_image_tokens: of(cached, IMAGES),
+        output_text_tokens: of(response, TEXT),
+        output_audio_tokens: of(response, AUDIO),
+        output_thinking_tokens: thoughts,
     }
 }
 
@@ -80,22 +93,9 @@ fn count(number: Option<&Text<'_>>) -> u64 {
 }
 
 fn sum(one: Usage, other: Usage) -> Usage {
-    combine(one, other, |one, other| (one + other).min(MOST))
+    one.combine(other, |one, other| (one + other).min(MOST))
 }
 
 fn some(usage: Usage) -> Option<Usage> {
     (usage != Usage::default()).then_some(usage)
-}
-
-fn combine(one: Usage, other: Usage, by: fn(u64, u64) -> u64) -> Usage {
-    Usage {
-        input_tokens: by(one.input_tokens, other.input_tokens),
-        output_tokens: by(one.output_tokens, other.output_tokens),
-        input_text_tokens: by(one.input_text_tokens, other.input_text_tokens),
-        input_audio_tokens: by(one.input_audio_tokens, other.input_audio_tokens),
-        input_image_tokens: by(one.input_image_tokens, other.input_image_tokens),
-        cached_tokens: by(one.cached_tokens, other.cached_tokens),
-        output_text_tokens: by(one.output_text_tokens, other.output_text_tokens),
-        output_audio_tokens: by(one.output_audio_tokens, other.output_audio_tokens),
-    }
 }

@@ -131,14 +131,18 @@ fn k1_calls_without_an_id_get_one_that_no_other_connection_has() {
 #[test]
 fn usage_in_full_under_both_schemes_of_names() {
     let whole = Usage {
-        input_tokens: 822,
+        input_tokens: 842,
         output_tokens: 98,
-        input_text_tokens: 500,
+        input_text_tokens: 520,
         input_audio_tokens: 312,
         input_image_tokens: 10,
         cached_tokens: 4,
+        cached_text_tokens: 1,
+        cached_audio_tokens: 3,
+        cached_image_tokens: 0,
         output_text_tokens: 0,
         output_audio_tokens: 95,
+        output_thinking_tokens: 3,
     };
     for name in ["response", "candidates"] {
         let frame = json!({ "usageMetadata": {
@@ -149,6 +153,12 @@ fn usage_in_full_under_both_schemes_of_names() {
                 { "modality": "TEXT", "tokenCount": "500" },
                 { "modality": "VIDEO", "tokenCount": 10 },
                 { "modality": "SMELL", "tokenCount": 99 },
+            ],
+            "toolUsePromptTokenCount": 20,
+            "toolUsePromptTokensDetails": [{ "modality": "TEXT", "tokenCount": 20 }],
+            "cacheTokensDetails": [
+                { "modality": "TEXT", "tokenCount": 1 },
+                { "modality": "AUDIO", "tokenCount": 3 },
             ],
             format!("{name}TokensDetails"): [{ "modality": "AUDIO", "tokenCount": 95 }],
         } });

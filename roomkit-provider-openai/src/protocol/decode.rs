@@ -16,12 +16,12 @@ use serde::Deserialize;
 use self::cumulative::Cumulative;
 use super::{
     calls::Calls,
-    encode::UPDATE,
+    encode::{RESPOND, UPDATE},
     message::{
         AudioDelta, ErrorBody, ErrorEvent, Flat, OutputItem, ResponseBody, ResponseEvent,
         StatusDetails, WireUsage, kind_of,
     },
-    notes::Notes,
+    notes::{Notes, Sender},
     remember,
 };
 use crate::{
@@ -129,8 +129,8 @@ impl Decoder {
                     text: flat.transcript.unwrap_or_default().0.into_owned(),
                     is_final: true,
                 });
-                let usage = flat.usage.as_ref().and_then(WireUsage::tokens);
-                events.extend(usage.map(ProviderEvent::Usage));
+                let usage = flat.usage.as_ref().and_then(WireUsage::of_transcription);
+                events.extend(usage.map(ProviderEvent::TranscriptionUsage));
             }
             "conversation.item.input_audio_transcription.failed" => {
                 let flat: Flat<'a> = read(frame)?;
@@ -226,6 +226,7 @@ impl Decoder {
     }
 
     fn response_created(&mut self, event: &ResponseEvent<'_>) -> Option<ProviderEvent> {
+        self.notes.began();
         let response = event.response.as_ref()?;
         if self.is_aside(response) {
             let id = text_of(response.id.as_ref());
@@ -296,11 +297,19 @@ impl Decoder {
 
     fn error(&self, body: &ErrorBody<'_>, events: &mut VecDeque<ProviderEvent>) {
         let vendor_error = body.as_vendor_error();
-        if vendor_error.code == Some("conversation_already_has_active_response") {
-            return events.push_back(ProviderEvent::ResponseRefused);
-        }
         let error = vendor_error.classify(&self.redactor);
+        let id = text_of(body.event_id.as_ref());
+        let is_hosts = self.notes.refused_host(id);
+        if vendor_error.is_of_running_response() {
+            events.push_back(if !is_hosts && self.is_of_engines_request(id) {
+                ProviderEvent::ResponseRefused
+            } else {
+                ProviderEvent::RawRefused(error)
+            });
+            return;
+        }
         if vendor_error.code == Some("input_audio_buffer_commit_empty")
+            && !is_hosts
             && let Some(passes) = self.notes.take_short_turn()
         {
             events.push_back(ProviderEvent::TranscriptFailed {
@@ -314,20 +323,29 @@ impl Decoder {
             tracing::debug!(%error, "the vendor had nothing to do");
             return;
         }
-        let is_of_change = match text_of(body.event_id.as_ref()) {
-            "" => vendor_error.is_of_session() && self.notes.refused_next(),
-            id if self.notes.refused_host(id) => false,
+        let of_change = match id {
+            _ if is_hosts => Some(Sender::Host(id.to_owned())),
+            "" if vendor_error.is_of_session() => self.notes.refused_next(),
             id if id.starts_with(UPDATE) => {
                 self.notes.refused();
-                true
+                Some(Sender::Engine)
             }
-            _ => false,
+            _ => None,
         };
-        events.push_back(if is_of_change {
-            ProviderEvent::UpdateRefused(error)
-        } else {
-            ProviderEvent::Error(error)
+        events.push_back(match of_change {
+            Some(Sender::Engine) => ProviderEvent::UpdateRefused(error),
+            Some(Sender::Host(_)) => ProviderEvent::RawRefused(error),
+            None => ProviderEvent::Error(error),
         });
+    }
+
+    /// Whether a request for a response that was refused is the engine's. Not every vendor says which.
+    fn is_of_engines_request(&self, id: &str) -> bool {
+        if !id.starts_with(RESPOND) {
+            return self.notes.refused_next_request();
+        }
+        self.notes.refused_request();
+        true
     }
 
     /// Whether a response is outside the conversation. The null says so only where the host has asked for

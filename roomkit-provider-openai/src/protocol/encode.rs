@@ -25,6 +25,8 @@ use crate::config::{Dialect, OpenAISessionConfig, TurnDetection, Voice};
 
 /// What the ids of changes begin with, so that a refusal is known for what it is.
 pub(super) const UPDATE: &str = "update_";
+/// And those of requests for a response.
+pub(super) const RESPOND: &str = "respond_";
 /// The vendor takes no turn that is shorter than this.
 const SHORTEST_TURN_MS: u64 = 100;
 
@@ -164,8 +166,9 @@ impl Encoder {
                 if mem::take(&mut self.skips_response) {
                     return Ok(None);
                 }
+                self.notes.request();
                 ClientEvent::ResponseCreate {
-                    event_id: self.event_id("respond_"),
+                    event_id: self.event_id(RESPOND),
                 }
             }
             ProviderCommand::CancelResponse => ClientEvent::ResponseCancel,
@@ -175,13 +178,14 @@ impl Encoder {
                 heard,
             } => match u64::try_from(heard.as_millis()).unwrap_or(u64::MAX) {
                 // The vendor refuses to truncate to nothing; what nobody heard can go as a whole.
-                0 => ClientEvent::ItemDelete {
+                0 if *content_index == 0 => ClientEvent::ItemDelete {
                     item_id: item_id.as_str(),
                 },
+                // Of a later part too, but not with the item: what comes before it was heard.
                 audio_end_ms => ClientEvent::ItemTruncate {
                     item_id: item_id.as_str(),
                     content_index: *content_index,
-                    audio_end_ms,
+                    audio_end_ms: audio_end_ms.max(1),
                 },
             },
             ProviderCommand::ActivityEnd => {
@@ -360,21 +364,22 @@ impl Encoder {
         Ok(frame)
     }
 
-    /// What the host wrote itself. A change of the session gets an id, by which its refusal is known, if it
-    /// has none.
+    /// What the host wrote itself. It gets an id, by which its refusal is known, if it has none.
     fn raw(&mut self, event: &serde_json::Value) -> Result<String, ProviderError> {
+        let mut event = event.clone();
         if event["response"]["conversation"] == "none" {
             self.notes.ask_aside();
         }
-        if event["type"] != "session.update" {
-            return to_frame(event);
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        if let Some(fields) = event.as_object_mut() {
+            let own = fields.get("event_id").and_then(|id| id.as_str());
+            let id = match own {
+                Some(id) if !id.is_empty() => id.to_owned(),
+                _ => self.event_id("host_"),
+            };
+            self.notes.written(&kind, &id);
+            fields.insert("event_id".to_owned(), id.into());
         }
-        let mut event = event.clone();
-        if !event["event_id"].is_string() {
-            event["event_id"] = self.event_id("host_").into();
-        }
-        self.notes
-            .ask_for_host(event["event_id"].as_str().unwrap_or_default());
         to_frame(&event)
     }
 

@@ -1,9 +1,9 @@
 //! The messages as types. What comes in borrows from its frame and takes every field as optional:
 //! compatible servers leave out, null and add fields freely.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
-use roomkit_core::provider::Usage;
+use roomkit_core::provider::{TranscriptionUsage, Usage};
 use roomkit_dial::{Text, text_of};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
@@ -281,7 +281,7 @@ pub(crate) struct SessionBody<'a> {
     pub(crate) expires_at: Option<Text<'a>>,
 }
 
-/// `usage` of a response or a transcription. Transcriptions charged by duration name no tokens.
+/// `usage` of a response or a transcription. Transcriptions charged by duration name that and no tokens.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct WireUsage {
@@ -293,6 +293,8 @@ pub(crate) struct WireUsage {
     input_token_details: Option<TokenDetails>,
     #[serde(deserialize_with = "object")]
     output_token_details: Option<TokenDetails>,
+    #[serde(deserialize_with = "number")]
+    seconds: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -306,6 +308,19 @@ struct TokenDetails {
     image: Option<u64>,
     #[serde(rename = "cached_tokens", deserialize_with = "count")]
     cached: Option<u64>,
+    #[serde(rename = "cached_tokens_details", deserialize_with = "object")]
+    cached_as: Option<Modalities>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Modalities {
+    #[serde(rename = "text_tokens", deserialize_with = "count")]
+    text: Option<u64>,
+    #[serde(rename = "audio_tokens", deserialize_with = "count")]
+    audio: Option<u64>,
+    #[serde(rename = "image_tokens", deserialize_with = "count")]
+    image: Option<u64>,
 }
 
 impl WireUsage {
@@ -317,6 +332,8 @@ impl WireUsage {
         let none = TokenDetails::default();
         let input = self.input_token_details.as_ref().unwrap_or(&none);
         let output = self.output_token_details.as_ref().unwrap_or(&none);
+        let unnamed = Modalities::default();
+        let cached = input.cached_as.as_ref().unwrap_or(&unnamed);
         Some(Usage {
             input_tokens: self.input_tokens.unwrap_or_default(),
             output_tokens: self.output_tokens.unwrap_or_default(),
@@ -324,8 +341,30 @@ impl WireUsage {
             input_audio_tokens: input.audio.unwrap_or_default(),
             input_image_tokens: input.image.unwrap_or_default(),
             cached_tokens: input.cached.unwrap_or_default(),
+            cached_text_tokens: cached.text.unwrap_or_default(),
+            cached_audio_tokens: cached.audio.unwrap_or_default(),
+            cached_image_tokens: cached.image.unwrap_or_default(),
             output_text_tokens: output.text.unwrap_or_default(),
             output_audio_tokens: output.audio.unwrap_or_default(),
+            ..Usage::default()
+        })
+    }
+
+    /// What a transcription cost, unless it says nothing of that.
+    pub(crate) fn of_transcription(&self) -> Option<TranscriptionUsage> {
+        let seconds = self.seconds.map(Duration::try_from_secs_f64);
+        let audio = seconds.and_then(Result::ok);
+        let tokens = self.tokens();
+        if audio.is_none() && tokens.is_none() {
+            return None;
+        }
+        let tokens = tokens.unwrap_or_default();
+        Some(TranscriptionUsage {
+            input_tokens: tokens.input_tokens,
+            output_tokens: tokens.output_tokens,
+            input_text_tokens: tokens.input_text_tokens,
+            input_audio_tokens: tokens.input_audio_tokens,
+            audio: audio.unwrap_or_default(),
         })
     }
 }
@@ -342,6 +381,12 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
         let rounded = || Some(number.parse::<f64>().ok()? as u64);
         number.parse().ok().or_else(rounded)
     }))
+}
+
+/// A number, likewise.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| raw.get().trim_matches('"').trim().parse().ok()))
 }
 
 /// An object; none where it is something else, rather than failing the whole event.

@@ -15,9 +15,13 @@ pub(super) struct Notes(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Changes without an answer, which come in their order: the engine's, and by their ids those that
-    /// the host wrote itself.
-    open: VecDeque<Change>,
+    /// Changes without an answer, which come in their order.
+    changes: VecDeque<Sender>,
+    /// Requests for a response without an answer. They are answered in their order, too, but the vendor
+    /// begins responses nobody asked for as well.
+    requests: VecDeque<Sender>,
+    /// The ids of what the host wrote itself.
+    written: VecDeque<String>,
     /// Answers to the engine's: whether each was taken.
     told: VecDeque<bool>,
     /// The host has asked for a response outside the conversation.
@@ -26,27 +30,39 @@ struct State {
     short_turn: Option<bool>,
 }
 
+/// Who sent something: the engine, or the host, who wrote it itself under this id.
 #[derive(Debug, PartialEq, Eq)]
-enum Change {
-    Engines,
-    Hosts(String),
+pub(super) enum Sender {
+    Engine,
+    Host(String),
 }
 
 impl Notes {
     /// A change of the engine's is sent.
     pub(super) fn ask(&self) {
-        remember(&mut self.state().open, Change::Engines);
+        remember(&mut self.state().changes, Sender::Engine);
     }
 
-    /// A change that the host wrote itself is sent under this id.
-    pub(super) fn ask_for_host(&self, id: &str) {
-        remember(&mut self.state().open, Change::Hosts(id.to_owned()));
+    /// A request of the engine's for a response is sent.
+    pub(super) fn request(&self) {
+        remember(&mut self.state().requests, Sender::Engine);
+    }
+
+    /// The host sends what it wrote itself under this id, an event of this type.
+    pub(super) fn written(&self, kind: &str, id: &str) {
+        let mut state = self.state();
+        match kind {
+            "session.update" => remember(&mut state.changes, Sender::Host(id.to_owned())),
+            "response.create" => remember(&mut state.requests, Sender::Host(id.to_owned())),
+            _ => {}
+        }
+        remember(&mut state.written, id.to_owned());
     }
 
     /// The vendor has taken the next change; whether it is the engine's.
     pub(super) fn taken(&self) -> bool {
         let mut state = self.state();
-        if let Some(Change::Hosts(_)) = state.open.pop_front() {
+        if let Some(Sender::Host(_)) = state.changes.pop_front() {
             return false;
         }
         remember(&mut state.told, true);
@@ -54,31 +70,49 @@ impl Notes {
     }
 
     /// The vendor has refused a change and does not say which: it is the next, since answers come in
-    /// order. Whether it is the engine's.
-    pub(super) fn refused_next(&self) -> bool {
+    /// order. Whose it is, if one is open.
+    pub(super) fn refused_next(&self) -> Option<Sender> {
         let mut state = self.state();
-        if state.open.pop_front() != Some(Change::Engines) {
-            return false;
+        let sender = state.changes.pop_front()?;
+        if sender == Sender::Engine {
+            remember(&mut state.told, false);
         }
-        remember(&mut state.told, false);
-        true
+        Some(sender)
     }
 
     /// The vendor has refused a change of the engine's.
     pub(super) fn refused(&self) {
         let mut state = self.state();
-        if let Some(place) = state.open.iter().position(|it| *it == Change::Engines) {
-            state.open.remove(place);
-        }
+        forget(&mut state.changes, &Sender::Engine);
         remember(&mut state.told, false);
     }
 
-    /// The vendor has refused what has this id; whether it is a change that the host wrote.
+    /// The vendor has begun a response.
+    pub(super) fn began(&self) {
+        self.state().requests.pop_front();
+    }
+
+    /// The vendor has refused a request for a response and does not say which: whether it is the
+    /// engine's.
+    pub(super) fn refused_next_request(&self) -> bool {
+        !matches!(self.state().requests.pop_front(), Some(Sender::Host(_)))
+    }
+
+    /// The vendor has refused a request of the engine's for a response.
+    pub(super) fn refused_request(&self) {
+        forget(&mut self.state().requests, &Sender::Engine);
+    }
+
+    /// The vendor has refused what has this id; whether it is something that the host wrote.
     pub(super) fn refused_host(&self, id: &str) -> bool {
-        let open = &mut self.state().open;
-        let is_it = |change: &Change| matches!(change, Change::Hosts(known) if known == id);
-        let place = open.iter().position(is_it);
-        place.and_then(|place| open.remove(place)).is_some()
+        let mut state = self.state();
+        if !state.written.iter().any(|known| known == id) {
+            return false;
+        }
+        let sender = Sender::Host(id.to_owned());
+        forget(&mut state.changes, &sender);
+        forget(&mut state.requests, &sender);
+        true
     }
 
     /// Answers to the engine's changes since the last time.
@@ -116,5 +150,12 @@ impl Notes {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes out what was open longest of this sender's.
+fn forget(open: &mut VecDeque<Sender>, sender: &Sender) {
+    if let Some(place) = open.iter().position(|it| it == sender) {
+        open.remove(place);
     }
 }

@@ -1,10 +1,12 @@
 //! Server events in, core events out.
 
+use std::time::Duration;
+
 use roomkit_core::{
     id::{ItemId, ResponseId},
     provider::{
         ProviderCommand, ProviderErrorKind, ProviderEvent, ResponseStatus, Role, SessionSetup,
-        Usage,
+        TranscriptionUsage, Usage,
     },
 };
 use roomkit_provider_openai::{
@@ -80,18 +82,24 @@ fn words_of_the_user() {
         decode(sample("event_7")),
         [
             words(Role::User, "item_u1", "Hello there.", true),
-            ProviderEvent::Usage(Usage {
+            ProviderEvent::TranscriptionUsage(TranscriptionUsage {
                 input_tokens: 16,
                 output_tokens: 8,
                 input_audio_tokens: 16,
-                ..Usage::default()
+                ..TranscriptionUsage::default()
             }),
         ]
     );
     // Charged by duration, and nothing understood: a final all the same.
     assert_eq!(
         decode(sample("event_7b")),
-        [words(Role::User, "item_u1", "", true)]
+        [
+            words(Role::User, "item_u1", "", true),
+            ProviderEvent::TranscriptionUsage(TranscriptionUsage {
+                audio: Duration::from_secs(2),
+                ..TranscriptionUsage::default()
+            }),
+        ]
     );
     assert_eq!(
         decode(sample("event_8")),
@@ -268,8 +276,10 @@ fn responses() {
         input_audio_tokens: 13,
         input_image_tokens: 0,
         cached_tokens: 64,
+        cached_text_tokens: 64,
         output_text_tokens: 30,
         output_audio_tokens: 91,
+        ..Usage::default()
     };
     assert_eq!(
         decode(sample("event_23")),
@@ -504,9 +514,13 @@ fn errors() {
         json!({ "code": "item_truncate_invalid_item_id" }),
         json!({ "code": "item_delete_invalid_item_id" }),
         json!({ "code": null, "message": "Only model output audio messages can be truncated" }),
+        json!({ "message": "Cancellation failed: no active response found" }),
     ] {
         assert_eq!(error(benign.clone()), [], "{benign}");
     }
+    let running =
+        json!({ "message": "Conversation already has an active response in progress: r." });
+    assert_eq!(error(running), [ProviderEvent::ResponseRefused]);
     let [ProviderEvent::Error(voice)] = &error(json!({
         "type": "invalid_request_error", "code": "cannot_update_voice", "param": null,
         "message": "Cannot update a conversation's voice if assistant audio is present." }))[..]

@@ -181,19 +181,25 @@ fn each_response_is_asked_for_under_its_own_id() {
 
 #[test]
 fn a4_truncation_is_in_whole_milliseconds_of_what_was_heard() {
-    let truncate = |heard| ProviderCommand::Truncate {
+    let truncate = |content_index, heard| ProviderCommand::Truncate {
         item_id: "item_1".into(),
-        content_index: 1,
-        heard,
+        content_index,
+        heard: Duration::from_micros(heard),
     };
     assert_eq!(
-        encode(&truncate(Duration::from_micros(1_480_900))),
+        encode(&truncate(1, 1_480_900)),
         json!({ "type": "conversation.item.truncate", "item_id": "item_1", "content_index": 1,
             "audio_end_ms": 1480 })
     );
     assert_eq!(
-        encode(&truncate(Duration::from_micros(400))),
+        encode(&truncate(0, 400)),
         json!({ "type": "conversation.item.delete", "item_id": "item_1" })
+    );
+    // What comes before a later part was heard, and stays.
+    assert_eq!(
+        encode(&truncate(1, 0)),
+        json!({ "type": "conversation.item.truncate", "item_id": "item_1", "content_index": 1,
+            "audio_end_ms": 1 })
     );
 }
 
@@ -449,7 +455,7 @@ fn s5_a_refusal_that_names_no_change_is_that_of_the_oldest() {
         let raw = json!({ "type": "session.update", "session": { "x": 1 } });
         json_of(&mut encoder, &ProviderCommand::Raw(raw));
         change(&mut encoder, json!({ "tool_choice": "auto" }));
-        let [ProviderEvent::Error(_)] = answer(&mut decoder, &refusal)[..] else {
+        let [ProviderEvent::RawRefused(_)] = answer(&mut decoder, &refusal)[..] else {
             panic!("{code}");
         };
         let updated = answer(&mut decoder, &json!({ "type": "session.updated" }));
@@ -479,8 +485,8 @@ fn s5_a_hosts_own_update_does_not_confirm_or_undo_another() {
             decoder.decode(r#"{"type":"session.updated"}"#, &mut events);
         } else {
             decoder.decode(&refusal(&raw), &mut events);
-            let error = events.pop_front();
-            assert!(matches!(error, Some(ProviderEvent::Error(_))), "{error:?}");
+            let refused = events.pop_front();
+            assert!(matches!(refused, Some(ProviderEvent::RawRefused(_))));
         }
         assert_eq!(events, []);
         if raw_is_taken {

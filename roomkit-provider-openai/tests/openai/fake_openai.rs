@@ -182,6 +182,51 @@ async fn a3_an_answer_is_interrupted_and_forgotten_from_where_nobody_heard_it() 
 }
 
 #[tokio::test]
+async fn a4_a_part_that_nobody_heard_does_not_take_the_others_of_its_item_along() {
+    let server = FakeOpenAi::builder().reply(
+        Reply::speech("A long story.", 400)
+            .then_part("And its end.", 5_000)
+            .stalling_after_ms(800),
+    );
+    let mut call = Call::start(server, setup()).await;
+    call.send(text("tell me")).await;
+    call.send(ProviderCommand::Respond).await;
+    let mut parts = Vec::new();
+    while parts
+        .last()
+        .is_none_or(|(_, content_index)| *content_index == 0)
+    {
+        if let ProviderEvent::Audio {
+            item_id,
+            content_index,
+            ..
+        } = next(&mut call.connection).await
+        {
+            parts.push((item_id, content_index));
+        }
+    }
+    parts.dedup();
+    let item_id = parts[0].0.clone();
+    assert_eq!(parts, [(item_id.clone(), 0), (item_id.clone(), 1)]);
+    call.send(ProviderCommand::CancelResponse).await;
+    call.until_ended().await;
+    let item_id = item_id.expect("audio names its item");
+    for (content_index, heard) in [(0, 300), (1, 0)] {
+        call.send(ProviderCommand::Truncate {
+            item_id: item_id.clone(),
+            content_index,
+            heard: Duration::from_millis(heard),
+        })
+        .await;
+    }
+    call.peer
+        .wait_for_sent("conversation.item.truncated", 2)
+        .await
+        .unwrap();
+    call.end().await;
+}
+
+#[tokio::test]
 async fn k7_a_response_too_many_is_refused_and_late_requests_are_harmless() {
     let server = FakeOpenAi::builder().reply(Reply::speech("One.", 3_000).stalling_after_ms(100));
     let mut call = Call::start(server, setup()).await;

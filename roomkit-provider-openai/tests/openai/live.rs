@@ -63,7 +63,7 @@ async fn t1_events_come_in_wire_order_and_commands_go_in_theirs() {
     ));
     assert!(matches!(
         next(&mut connection).await,
-        ProviderEvent::Usage(_)
+        ProviderEvent::TranscriptionUsage(_)
     ));
     assert!(matches!(
         next(&mut connection).await,

@@ -13,6 +13,7 @@ mod hostile;
 mod live;
 mod nulls;
 mod presets;
+mod raw;
 mod support;
 mod tls;
 mod vendor_tools;

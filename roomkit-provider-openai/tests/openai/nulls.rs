@@ -56,6 +56,32 @@ fn every_field_may_be_null() {
 }
 
 #[test]
+fn t6_a_length_of_another_type_hides_no_transcript() {
+    for (seconds, expected) in [
+        ("2", Some(2_000)),
+        ("2.5", Some(2_500)),
+        (r#""2""#, Some(2_000)),
+        ("-1", None),
+        ("1e300", None),
+        (r#""none""#, None),
+        ("{}", None),
+        ("null", None),
+    ] {
+        let frame = format!(
+            r#"{{"type":"conversation.item.input_audio_transcription.completed","transcript":"x",
+                "usage":{{"type":"duration","seconds":{seconds}}}}}"#
+        );
+        let events = decode(&frame);
+        assert!(matches!(events[0], ProviderEvent::Transcript { .. }));
+        let told = events[1..].first().map(|event| match event {
+            ProviderEvent::TranscriptionUsage(usage) => usage.audio.as_millis(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(told, expected, "{seconds}");
+    }
+}
+
+#[test]
 fn t6_a_count_of_another_type_hides_no_end() {
     let one = Usage {
         input_tokens: 132,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use roomkit_core::{
     provider::{
         ProviderCommand, ProviderErrorKind, ProviderEvent, RealtimeVoiceProvider, ResponseStatus,
-        Role, SessionSetup, SessionUpdate, Usage,
+        Role, SessionSetup, SessionUpdate, TranscriptionUsage, Usage,
     },
     tool::ToolDefinition,
 };
@@ -227,9 +227,9 @@ fn t2_what_is_open_at_the_end_of_the_connection_is_told() {
     wire.read(&event);
     let mut events = VecDeque::new();
     roomkit_dial::Decode::finish(&mut wire.0, &mut events);
-    let usage = ProviderEvent::Usage(Usage {
+    let usage = ProviderEvent::TranscriptionUsage(TranscriptionUsage {
         input_tokens: 7,
-        ..Usage::default()
+        ..TranscriptionUsage::default()
     });
     assert_eq!(events, [heard("i1", "Bye", true), usage]);
 }
@@ -305,7 +305,7 @@ fn xai_details_are_text_and_its_own_items_are_let_pass() {
     ] {
         assert_eq!(wire.read(&json!({ "type": kind, "item": scripted })), []);
     }
-    let create = json!({ "type": "conversation.item.create", "item": scripted });
+    let create = json!({ "type": "conversation.item.create", "item": scripted, "event_id": "e1" });
     let config = OpenAIConfig::xai();
     let mut encoder = Encoder::new(Dialect::XAi, &config.session, &setup()).unwrap();
     let frame = encoder.encode(&ProviderCommand::Raw(create.clone()));

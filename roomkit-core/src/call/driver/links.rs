@@ -81,41 +81,17 @@ impl Driver {
             let message = ServerMessage::Stats(Box::new(stats));
             self.send_to_client(ClientCommand::Message(message));
         }
-        for (kind, now, then) in [
-            (
-                "input_text",
-                stats.usage.input_text_tokens,
-                before.usage.input_text_tokens,
-            ),
-            (
-                "input_audio",
-                stats.usage.input_audio_tokens,
-                before.usage.input_audio_tokens,
-            ),
-            (
-                "input_image",
-                stats.usage.input_image_tokens,
-                before.usage.input_image_tokens,
-            ),
-            (
-                "cached",
-                stats.usage.cached_tokens,
-                before.usage.cached_tokens,
-            ),
-            (
-                "output_text",
-                stats.usage.output_text_tokens,
-                before.usage.output_text_tokens,
-            ),
-            (
-                "output_audio",
-                stats.usage.output_audio_tokens,
-                before.usage.output_audio_tokens,
-            ),
-        ] {
+        for ((purpose, kind, now), (_, _, then)) in tokens(&stats).into_iter().zip(tokens(&before))
+        {
             if now > then {
-                metrics::counter!("roomkit_tokens_total", "kind" => kind).increment(now - then);
+                let labels = [("purpose", purpose), ("kind", kind)];
+                metrics::counter!("roomkit_tokens_total", &labels).increment(now - then);
             }
+        }
+        let transcribed = |stats: &SessionStats| stats.transcription.audio.as_secs();
+        if transcribed(&stats) > transcribed(&before) {
+            metrics::counter!("roomkit_transcribed_seconds_total")
+                .increment(transcribed(&stats) - transcribed(&before));
         }
         if before.ready_after.is_zero() && !stats.ready_after.is_zero() {
             metrics::histogram!("roomkit_ready_seconds").record(stats.ready_after);
@@ -354,4 +330,32 @@ pub(super) async fn connect(
 
 fn record_wait(stage: &'static str, waited: Duration) {
     metrics::histogram!("roomkit_turn_latency_seconds", "stage" => stage).record(waited);
+}
+
+/// The tokens of a call, and for what and as what they were spent.
+fn tokens(stats: &SessionStats) -> [(&'static str, &'static str, u64); 13] {
+    let (usage, transcription) = (&stats.usage, &stats.transcription);
+    [
+        ("response", "input_text", usage.input_text_tokens),
+        ("response", "input_audio", usage.input_audio_tokens),
+        ("response", "input_image", usage.input_image_tokens),
+        ("response", "cached", usage.cached_tokens),
+        ("response", "cached_text", usage.cached_text_tokens),
+        ("response", "cached_audio", usage.cached_audio_tokens),
+        ("response", "cached_image", usage.cached_image_tokens),
+        ("response", "output_text", usage.output_text_tokens),
+        ("response", "output_audio", usage.output_audio_tokens),
+        ("response", "output_thinking", usage.output_thinking_tokens),
+        (
+            "transcription",
+            "input_text",
+            transcription.input_text_tokens,
+        ),
+        (
+            "transcription",
+            "input_audio",
+            transcription.input_audio_tokens,
+        ),
+        ("transcription", "output_text", transcription.output_tokens),
+    ]
 }

@@ -122,8 +122,13 @@ impl Call {
                 self.more_to_come |= self.tools.is_empty() && self.answers_results();
             }
             ProviderEvent::Usage(usage) => self.stats.usage += usage,
+            ProviderEvent::TranscriptionUsage(usage) => self.stats.transcription += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),
+            ProviderEvent::RawRefused(error) => {
+                let is_fatal = false;
+                self.words.tell(now, News::Error { error, is_fatal });
+            }
             ProviderEvent::GoAway { time_left } => {
                 self.connection.plan_to_go_away(now, time_left);
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use roomkit_core::{
     id::ItemId,
-    provider::{ProviderEvent, Role, Usage},
+    provider::{ProviderEvent, Role, TranscriptionUsage},
 };
 use roomkit_dial::text_of;
 
@@ -31,7 +31,7 @@ pub(super) struct Cumulative {
 struct Utterance {
     item_id: String,
     text: String,
-    usage: Option<Usage>,
+    usage: Option<TranscriptionUsage>,
 }
 
 impl Decoder {
@@ -48,7 +48,7 @@ impl Decoder {
             | "conversation.item.input_audio_transcription.updated" => {
                 let flat: Flat<'a> = read(frame)?;
                 let text = flat.transcript.as_ref().or(flat.text.as_ref());
-                let usage = flat.usage.as_ref().and_then(WireUsage::tokens);
+                let usage = flat.usage.as_ref().and_then(WireUsage::of_transcription);
                 let item_id = text_of(flat.item_id.as_ref());
                 words.heard(item_id, text_of(text), usage, events);
                 return Ok(());
@@ -105,7 +105,7 @@ impl Cumulative {
         &mut self,
         item_id: &str,
         text: &str,
-        usage: Option<Usage>,
+        usage: Option<TranscriptionUsage>,
         events: &mut VecDeque<ProviderEvent>,
     ) {
         if self.is_told(item_id) {
@@ -192,7 +192,7 @@ impl Cumulative {
             text: utterance.text,
             is_final: true,
         });
-        events.extend(utterance.usage.map(ProviderEvent::Usage));
+        events.extend(utterance.usage.map(ProviderEvent::TranscriptionUsage));
         if !utterance.item_id.is_empty() {
             remember(&mut self.told, utterance.item_id);
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    provider::{ProviderError, ProviderErrorKind, Usage},
+    provider::{ProviderError, ProviderErrorKind, TranscriptionUsage, Usage},
     stats::{SessionStats, TurnLatency},
 };
 
@@ -194,11 +194,23 @@ fn interruptions_tools_and_tokens_are_counted() {
         cached_tokens: 10,
         ..Usage::default()
     };
+    let transcription = TranscriptionUsage {
+        input_audio_tokens: 16,
+        output_tokens: 8,
+        audio: ms(1_500),
+        ..TranscriptionUsage::default()
+    };
     for _ in 0..2 {
         call.provider(ProviderEvent::Usage(usage));
+        call.provider(ProviderEvent::TranscriptionUsage(transcription));
     }
     let stats = call.stats();
     assert_eq!((stats.interruptions, stats.tool_calls), (1, 1));
     assert_eq!(stats.usage.input_tokens, 60);
     assert_eq!(stats.usage.cached_tokens, 20);
+    // It has other prices.
+    assert_eq!(stats.usage.input_audio_tokens, 0);
+    assert_eq!(stats.transcription.input_audio_tokens, 32);
+    assert_eq!(stats.transcription.output_tokens, 16);
+    assert_eq!(stats.transcription.audio, ms(3_000));
 }

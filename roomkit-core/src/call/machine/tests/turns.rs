@@ -105,6 +105,23 @@ fn k7_who_answers_each_request_with_an_error_is_not_asked_for_ever() {
 }
 
 #[test]
+fn k7_what_the_host_wrote_and_was_refused_costs_the_engine_no_request() {
+    let mut call = Scripted::new();
+    call.text("one", false);
+    for _ in 0..6 {
+        let error = ProviderError::new(ProviderErrorKind::InvalidRequest, "no such event");
+        call.provider(ProviderEvent::RawRefused(error));
+    }
+    call.pass(ms(10_000));
+    assert_eq!(call.asked(), 2, "the first was lost");
+    let told = call.news();
+    let told = told
+        .iter()
+        .filter(|news| matches!(news, News::Error { .. }));
+    assert_eq!(told.count(), 6);
+}
+
+#[test]
 fn k7_a_refused_request_for_results_still_waits_for_the_last_of_them() {
     let mut call = Scripted::new();
     call.response("r1")
