@@ -7,6 +7,8 @@ mod recording;
 mod tools;
 mod transcript;
 
+pub(super) use transcript::HalfSaid;
+
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -128,6 +130,7 @@ pub(super) struct Publisher {
     /// The recording of the session, if there may be one.
     pub(super) recording: Option<RecorderQueue>,
     pub(super) call: mpsc::Sender<FromPublisher>,
+    pub(super) half_said: HalfSaid,
 }
 
 impl Publisher {
@@ -141,10 +144,11 @@ impl Publisher {
     }
 
     async fn tell_all(
-        self,
+        mut self,
         news: mpsc::Receiver<Box<ToPublisher>>,
         mut ended: oneshot::Receiver<Ended>,
     ) {
+        let session_id = self.session.id().clone();
         let ended = {
             let mut news = pin!(self.tell_news(news));
             tokio::select! {
@@ -152,7 +156,7 @@ impl Publisher {
                 ended = &mut ended => {
                     if Box::pin(timeout(LAST_HOOKS, news)).await.is_err() {
                         tracing::warn!(
-                            session_id = %self.session.id(),
+                            %session_id,
                             "hooks or observers are too far behind and are not told the last news"
                         );
                     }
@@ -168,7 +172,7 @@ impl Publisher {
         }
     }
 
-    async fn tell_news(&self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
+    async fn tell_news(&mut self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
         while let Some(message) = news.recv().await {
             let Some(kit) = self.kit.upgrade() else { break };
             // In a box, for this task lives as long as its call, and there is room in it for the
@@ -177,7 +181,7 @@ impl Publisher {
         }
     }
 
-    async fn tell_one(&self, kit: &RoomKit, message: ToPublisher) {
+    async fn tell_one(&mut self, kit: &RoomKit, message: ToPublisher) {
         match message {
             ToPublisher::Started => {
                 let event = RealtimeSessionStartedEvent {
@@ -236,7 +240,7 @@ impl Publisher {
             .await;
     }
 
-    async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {
+    async fn tell(&mut self, kit: &RoomKit, at: Timestamp, news: News) {
         self.mark_news(at, &news);
         match news {
             News::UserSpeaking(speaking) => self.user_speaking(kit, at, speaking).await,
@@ -257,6 +261,9 @@ impl Publisher {
                 item_id,
             } => {
                 self.partial(kit, at, role, text, item_id).await;
+            }
+            News::Withdrawn { role, item_id } => {
+                self.withdraw(kit, at, role, item_id).await;
             }
             News::Final {
                 role,
