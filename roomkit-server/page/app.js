@@ -30,6 +30,7 @@ const query = new URLSearchParams(location.search);
 
 const status = new StatusView({
   status: byId("status"),
+  spoken: byId("call-state"),
   toggle: byId("toggle"),
   label: byId("toggle-label"),
   note: byId("call-note"),
@@ -70,8 +71,9 @@ function update(change) {
   const live = page.phase === "live" || page.phase === "reconnecting";
   const { muted, reason } = page;
   const isCut = live && (page.connection === "interrupted" || page.connection === "restoring");
-  const note = isCut ? "interrupted" : page.note;
-  status.show({ state: stateWord(), speaker: whoSpeaks(), muted, note, reason });
+  const cutNote = page.transport === "webrtc" ? "interrupted" : "silent";
+  const note = isCut ? cutNote : page.note;
+  status.show({ state: stateWord(), speaker: whoSpeaks(), muted, cut: isCut, note, reason });
   connection.show();
   devices.show(page.transport ?? transports.chosen);
   byId("mute").disabled = !live || page.microphone === undefined;
@@ -93,6 +95,9 @@ async function startCall({ withMicrophone }) {
   byId("token-form").hidden = true;
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
+  if (context) {
+    sound.keepGoing(context);
+  }
   byId("clock").hidden = true;
   const start = Symbol("start");
   const isCancelled = () => page.start !== start;
@@ -380,12 +385,30 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
     return;
   }
-  if (event.key.toLowerCase() === "m" && !byId("mute").disabled) {
+  if (event.key.toLowerCase() === "m" && byId("shortcut").checked && !byId("mute").disabled) {
     setMuted(!page.muted);
   } else if (event.key === "Escape" && !byId("interrupt").disabled) {
     interrupt();
   }
 });
+
+/** A key without Ctrl or Alt is easily pressed by accident, and by who speaks to the computer: it can be switched off. */
+const SHORTCUT_KEY = "roomkit.shortcut";
+const shortcut = byId("shortcut");
+function showShortcut() {
+  byId("mute").querySelector("kbd").hidden = !shortcut.checked;
+  if (shortcut.checked) {
+    byId("mute").setAttribute("aria-keyshortcuts", "M");
+  } else {
+    byId("mute").removeAttribute("aria-keyshortcuts");
+  }
+}
+shortcut.checked = localStorage.getItem(SHORTCUT_KEY) !== "off";
+shortcut.addEventListener("change", () => {
+  localStorage.setItem(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
+  showShortcut();
+});
+showShortcut();
 
 byId("text-form").addEventListener("submit", (event) => {
   event.preventDefault();
