@@ -25,6 +25,9 @@ const NO_WEBRTC =
   "The call could not be connected by WebRTC: this network does not seem to let it through. WebSocket gets through almost everywhere.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
+/** What the server says of a text that it does not take. */
+const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long"]);
+
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
@@ -41,6 +44,8 @@ const transcript = new Transcript({
   list: byId("transcript"),
   empty: byId("transcript-empty"),
   announcer: byId("announcer"),
+  // A screen reader that says it once more talks over the voice and into the microphone.
+  isHeard: () => page.call !== undefined && page.speaker !== undefined,
 });
 const clock = new Clock((time) => (byId("clock").textContent = time));
 const tools = new ToolCalls(transcript);
@@ -232,6 +237,10 @@ function showRecording(state) {
 function showError({ code, message }) {
   if (code === "recording_not_allowed" || code === "recording_unavailable") {
     recording.refuse();
+  }
+  if (NOT_TAKEN.has(code)) {
+    // Still there to be sent again, unless the person has begun something else.
+    byId("text").value ||= transcript.takeBackTyped() ?? "";
   }
   status.banner(message ?? code ?? "The server reported an error.");
 }
