@@ -18,7 +18,7 @@ fn c1_a_hosts_own_message_has_a_type_of_its_own() {
     let protocol = include_str!("../../../docs/client-protocol.md");
     let (_, tables) = protocol.split_once("## Client to server").unwrap();
     let (from_client, tables) = tables.split_once("## Server to client").unwrap();
-    let (from_server, _) = tables.split_once("## Limits").unwrap();
+    let (from_server, _) = tables.split_once("### Transcripts").unwrap();
     let from_client = from_client.split(r#"{"type":""#).skip(1);
     let from_client = from_client.filter_map(|rest| rest.split('"').next());
     let from_server = from_server
