@@ -27,20 +27,21 @@ const HALF_SAID: usize = 128;
 pub(in crate::call) struct HalfSaid(VecDeque<(Role, Option<ItemId>)>);
 
 impl HalfSaid {
-    fn begin(&mut self, role: Role, item_id: &Option<ItemId>) {
-        let is_it = |(of, item): &(Role, Option<ItemId>)| *of == role && item == item_id;
+    fn begin(&mut self, role: Role, item_id: Option<&ItemId>) {
+        let is_it = |(of, item): &(Role, Option<ItemId>)| *of == role && item.as_ref() == item_id;
         if !self.0.iter().any(is_it) {
             if self.0.len() == HALF_SAID {
                 self.0.pop_front();
             }
-            self.0.push_back((role, item_id.clone()));
+            self.0.push_back((role, item_id.cloned()));
         }
     }
 
     /// Gives whether partials of it went out.
-    fn end(&mut self, role: Role, item_id: &Option<ItemId>) -> bool {
+    fn end(&mut self, role: Role, item_id: Option<&ItemId>) -> bool {
         let before = self.0.len();
-        self.0.retain(|(of, item)| *of != role || item != item_id);
+        self.0
+            .retain(|(of, item)| *of != role || item.as_ref() != item_id);
         self.0.len() < before
     }
 }
@@ -57,7 +58,7 @@ impl Publisher {
         if !self.shared.emit_partials {
             return;
         }
-        self.half_said.begin(role, &item_id);
+        self.half_said.begin(role, item_id.as_ref());
         self.to_client(ServerMessage::Transcription {
             text: text.clone(),
             role,
@@ -104,7 +105,7 @@ impl Publisher {
         role: Role,
         item_id: Option<ItemId>,
     ) {
-        if !self.half_said.end(role, &item_id) {
+        if !self.half_said.end(role, item_id.as_ref()) {
             return;
         }
         self.to_client(ServerMessage::Transcription {
@@ -145,7 +146,7 @@ impl Publisher {
                 return;
             }
         };
-        self.half_said.end(role, &item_id);
+        self.half_said.end(role, item_id.as_ref());
         self.mark_words(&event, since);
         self.to_client(ServerMessage::Transcription {
             text: event.text.clone(),

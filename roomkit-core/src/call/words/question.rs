@@ -154,7 +154,9 @@ impl Words {
                 utterance.said = true;
             }
         }
-        if !text.trim().is_empty() {
+        if text.trim().is_empty() {
+            self.withdraw_question(began, item_id, finished);
+        } else {
             let (role, chain_depth) = (Role::User, 0);
             let news = News::Final {
                 role,
@@ -165,8 +167,6 @@ impl Words {
                 chain_depth,
             };
             self.tell_question(began, news, finished);
-        } else {
-            self.withdraw_question(began, item_id, finished);
         }
         number
     }
