@@ -173,7 +173,7 @@ impl From<&StartError> for StartFailure {
 
 #[cfg(test)]
 mod tests {
-    use roomkit_core::error::{ProviderError, ProviderErrorKind};
+    use roomkit_core::error::{ConfigError, ProviderError, ProviderErrorKind};
 
     use super::*;
 
@@ -193,6 +193,27 @@ mod tests {
             ("room", StartFailureKind::Refused)
         );
         assert!(failure.message.contains("lobby"), "{}", failure.message);
+    }
+
+    #[test]
+    fn c1_the_page_on_the_protocol_lists_the_codes_of_a_failed_start() {
+        let protocol = include_str!("../../docs/client-protocol.md");
+        let (_, table) = protocol.split_once("### Error codes").unwrap();
+        let (table, _) = table.split_once("## Limits").unwrap();
+        for error in [
+            StartError::Room(RoomError::TooManyRooms(7)),
+            StartError::Room(RoomError::NotFound("lobby".into())),
+            StartError::Room(RoomError::KitClosed),
+            StartError::TooManySessions(7),
+            StartError::Transport(TransportError::Refused("no".into())),
+            StartError::Announce(TransportError::Disconnected("it hung up".into())),
+            StartError::Provider(ProviderError::new(ProviderErrorKind::Quota, "")),
+            StartError::Ended("by its host".into()),
+            StartError::Config(ConfigError::field("voice", "none")),
+        ] {
+            let code = format!("`{}`", StartFailure::from(&error).code);
+            assert!(table.contains(&code), "{code} is not in the table");
+        }
     }
 
     #[test]

@@ -25,11 +25,15 @@ const NO_WEBRTC =
   "The call could not be connected by WebRTC: this network does not seem to let it through. WebSocket gets through almost everywhere.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
+/** What the server says of a text that it does not take. */
+const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long"]);
+
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
 const status = new StatusView({
   status: byId("status"),
+  spoken: byId("call-state"),
   toggle: byId("toggle"),
   label: byId("toggle-label"),
   note: byId("call-note"),
@@ -40,6 +44,8 @@ const transcript = new Transcript({
   list: byId("transcript"),
   empty: byId("transcript-empty"),
   announcer: byId("announcer"),
+  // A screen reader that says it once more talks over the voice and into the microphone.
+  isHeard: () => page.call !== undefined && page.speaker !== undefined,
 });
 const clock = new Clock((time) => (byId("clock").textContent = time));
 const tools = new ToolCalls(transcript);
@@ -70,8 +76,9 @@ function update(change) {
   const live = page.phase === "live" || page.phase === "reconnecting";
   const { muted, reason } = page;
   const isCut = live && (page.connection === "interrupted" || page.connection === "restoring");
-  const note = isCut ? "interrupted" : page.note;
-  status.show({ state: stateWord(), speaker: whoSpeaks(), muted, note, reason });
+  const cutNote = page.transport === "webrtc" ? "interrupted" : "silent";
+  const note = isCut ? cutNote : page.note;
+  status.show({ state: stateWord(), speaker: whoSpeaks(), muted, cut: isCut, note, reason });
   connection.show();
   devices.show(page.transport ?? transports.chosen);
   byId("mute").disabled = !live || page.microphone === undefined;
@@ -93,6 +100,9 @@ async function startCall({ withMicrophone }) {
   byId("token-form").hidden = true;
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
+  if (context) {
+    sound.keepGoing(context);
+  }
   byId("clock").hidden = true;
   const start = Symbol("start");
   const isCancelled = () => page.start !== start;
@@ -227,6 +237,10 @@ function showRecording(state) {
 function showError({ code, message }) {
   if (code === "recording_not_allowed" || code === "recording_unavailable") {
     recording.refuse();
+  }
+  if (NOT_TAKEN.has(code)) {
+    // Still there to be sent again, unless the person has begun something else.
+    byId("text").value ||= transcript.takeBackTyped() ?? "";
   }
   status.banner(message ?? code ?? "The server reported an error.");
 }
@@ -380,12 +394,30 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
     return;
   }
-  if (event.key.toLowerCase() === "m" && !byId("mute").disabled) {
+  if (event.key.toLowerCase() === "m" && byId("shortcut").checked && !byId("mute").disabled) {
     setMuted(!page.muted);
   } else if (event.key === "Escape" && !byId("interrupt").disabled) {
     interrupt();
   }
 });
+
+/** A key without Ctrl or Alt is easily pressed by accident, and by who speaks to the computer: it can be switched off. */
+const SHORTCUT_KEY = "roomkit.shortcut";
+const shortcut = byId("shortcut");
+function showShortcut() {
+  byId("mute").querySelector("kbd").hidden = !shortcut.checked;
+  if (shortcut.checked) {
+    byId("mute").setAttribute("aria-keyshortcuts", "M");
+  } else {
+    byId("mute").removeAttribute("aria-keyshortcuts");
+  }
+}
+shortcut.checked = localStorage.getItem(SHORTCUT_KEY) !== "off";
+shortcut.addEventListener("change", () => {
+  localStorage.setItem(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
+  showShortcut();
+});
+showShortcut();
 
 byId("text-form").addEventListener("submit", (event) => {
   event.preventDefault();

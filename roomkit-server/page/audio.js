@@ -39,6 +39,45 @@ export async function openMicrophone(device) {
   }
 }
 
+/** Milliseconds that an audio graph gets to go on again. */
+const STOPPED_MS = 1000;
+
+/**
+ * Keeps an audio graph going that the system stops, as it does for a phone call: it is set going again at once, when the
+ * page is seen again and at each gesture.
+ *
+ * @param {(resume: () => void) => void} onStopped it stays stopped; what is given tries once more, as the answer to a gesture
+ * @param {() => void} onGoing it goes again, or is closed
+ */
+export function keepGoing(context, onStopped, onGoing) {
+  const closed = new AbortController();
+  // Without a sound device it never begins, and that is no news.
+  let hasBegun = false;
+  let timer;
+  const resume = () => {
+    if (hasBegun && context.state !== "running") {
+      // Refused while the system has the sound, or where a gesture is wanted.
+      context.resume().catch(() => {});
+    }
+  };
+  context.addEventListener("statechange", () => {
+    clearTimeout(timer);
+    if (context.state === "running" || context.state === "closed") {
+      hasBegun = context.state === "running";
+      onGoing();
+    } else if (hasBegun) {
+      resume();
+      timer = setTimeout(() => onStopped(resume), STOPPED_MS);
+    }
+    if (context.state === "closed") {
+      closed.abort();
+    }
+  });
+  for (const type of ["visibilitychange", "pointerdown", "keydown"]) {
+    document.addEventListener(type, resume, { signal: closed.signal });
+  }
+}
+
 /** What a person can do about a microphone that did not open. */
 export function explainMicrophone(error) {
   if (!window.isSecureContext) {
@@ -66,6 +105,7 @@ export class Microphone {
   #onBlock;
   #onLost;
   #muted = false;
+  #isStopped = false;
 
   /**
    * @param {MediaStream} stream from `openMicrophone`
@@ -74,7 +114,7 @@ export class Microphone {
   constructor(context, stream, onBlock) {
     this.#context = context;
     this.#onBlock = onBlock;
-    this.#listen(stream);
+    this.#listen(stream, context.createMediaStreamSource(stream));
   }
 
   /** The track, for a call that sends it as it is. */
@@ -99,14 +139,38 @@ export class Microphone {
     this.#source.connect(this.#node);
   }
 
-  /** Goes on with another device. */
-  replace(stream) {
-    this.stop();
-    this.#listen(stream);
-    this.muted = this.#muted;
-    if (this.#node) {
-      this.#source.connect(this.#node);
+  /**
+   * Goes on with another device, once it is known to work; until then with the one it has.
+   *
+   * @param {MediaStream} stream
+   * @param {(track: MediaStreamTrack) => Promise<void>} [send] gives it to a call that sends the track
+   * @returns {Promise<void>} rejects where the stream cannot be used, and is stopped
+   */
+  async replace(stream, send) {
+    const [track] = stream.getAudioTracks();
+    try {
+      track.enabled = !this.#muted;
+      const source = this.#context.createMediaStreamSource(stream);
+      await send?.(track);
+      if (this.#isStopped) {
+        source.disconnect();
+        throw new Error("the call is over");
+      }
+      this.#release();
+      this.#listen(stream, source);
+      this.muted = this.#muted;
+      if (this.#node) {
+        source.connect(this.#node);
+      }
+    } catch (error) {
+      track.stop();
+      throw error;
     }
+  }
+
+  /** Whether its device has gone away. */
+  get isLost() {
+    return this.track.readyState === "ended";
   }
 
   /** Calls back when the device goes away in the middle of a call. */
@@ -121,21 +185,27 @@ export class Microphone {
   }
 
   stop() {
+    this.#isStopped = true;
+    this.#release();
+  }
+
+  #release() {
     this.#source.disconnect();
     for (const track of this.#stream.getTracks()) {
       track.stop();
     }
   }
 
-  #listen(stream) {
+  #listen(stream, source) {
     this.#stream = stream;
-    this.#source = this.#context.createMediaStreamSource(stream);
+    this.#source = source;
     if (this.#level) {
       this.#source.connect(this.#level);
     } else {
       this.#level = meter(this.#source, this.#onBlock);
     }
-    this.track.addEventListener("ended", () => this.#onLost?.());
+    const { track } = this;
+    track.addEventListener("ended", () => track === this.track && this.#onLost?.());
   }
 }
 

@@ -17,7 +17,7 @@ const OWN = new Set(["closed", "connection", "remote_audio"]);
  * `connection` with "connecting", "connected", "interrupted" or "restoring"; and one `closed` at the
  * end, whose `detail` says the `reason` and whether the call had `started`.
  *
- * A transport's class gives it `send`, `hangUp`, `end` and `leave`, and has `stats` to be sampled.
+ * A transport's class gives it `send`, which says whether it could, `hangUp`, `end` and `leave`, and has `stats` to be sampled.
  */
 export class Call extends EventTarget {
   #started = false;
@@ -39,17 +39,16 @@ export class Call extends EventTarget {
     return LARGEST_MESSAGE;
   }
 
-  /** @returns {boolean} false where the text is too long, which `error` tells */
+  /** @returns {boolean} false where it was not sent: the text is too long, which `error` tells, or there is no connection */
   sendText(text) {
     const message = { type: "text", text };
     const limit = this.largestMessage;
     if (new TextEncoder().encode(JSON.stringify(message)).length > limit) {
       const problem = `The text was not sent: at most ${limit} bytes are taken; send a long text in parts.`;
-      this.emit("error", { code: "message_too_long", message: problem });
+      this.emit("error", { message: problem });
       return false;
     }
-    this.send(message);
-    return true;
+    return this.send(message);
   }
 
   interrupt() {

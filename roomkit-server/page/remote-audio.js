@@ -36,6 +36,8 @@ export class RemoteAudio {
     this.#element.srcObject = stream;
     // Played by an element, not by the graph: it follows the sender's clock, and every browser lets one choose its device.
     this.#play(onRefused);
+    // Nobody presses pause: it was the system, for a phone call or another device.
+    this.#element.addEventListener("pause", () => this.#element.srcObject && this.#play(onRefused));
     if (context) {
       this.#source = context.createMediaStreamSource(stream);
       this.#gate = context.createGain();

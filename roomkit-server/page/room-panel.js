@@ -177,7 +177,7 @@ export class RoomPanel {
     if (event.kind === "tool_call") {
       this.#toolCall(event.data);
     } else if (event.kind === "transcription" && overhears(event.data.session_id)) {
-      this.#overhear({ ...event.data, is_final: false });
+      this.#overhear({ ...event.data, is_final: event.data.withdrawn === true });
     }
   }
 

@@ -1,12 +1,14 @@
 /** What a call sounds like, and what the page knows of it: the microphone, the voice, and how loud and how late they are. */
 
-import { Microphone, openMicrophone, Speaker } from "./audio.js";
+import { keepGoing, Microphone, openMicrophone, Speaker } from "./audio.js";
 import { Latency } from "./latency.js";
 import { RemoteAudio } from "./remote-audio.js";
 import { counters, page } from "./state.js";
 
 /** Milliseconds between two `playback` reports while the assistant is heard. */
 const PLAYBACK_REPORT_MS = 200;
+
+const STOPPED = "The browser has stopped the sound of this call.";
 
 export class Sound {
   #status;
@@ -29,6 +31,17 @@ export class Sound {
     this.#latency = new Latency(onLatency);
   }
 
+  /** Sees to it that the call's audio graph goes on, whatever else the system lets sound. */
+  keepGoing(context) {
+    const onStopped = (resume) => {
+      // A track sounds without the graph, which only measures it.
+      if (page.transport !== "webrtc") {
+        this.#status.banner(STOPPED, { label: "Resume sound", run: resume });
+      }
+    };
+    keepGoing(context, onStopped, () => this.#status.withdraw(STOPPED));
+  }
+
   /** @param {MediaStream} stream from `openMicrophone` */
   useMicrophone(stream) {
     const latency = this.#latency;
@@ -37,9 +50,7 @@ export class Sound {
       this.#status.level("user", page.muted ? 0 : block.rms);
       latency.microphone(block);
     });
-    page.microphone.onLost(() =>
-      this.#status.banner("The microphone was disconnected. You can still type, or start again."),
-    );
+    page.microphone.onLost(() => this.#microphoneLost());
     // Names are told only now, and the list shows what is in use.
     this.#devices.refresh();
   }
@@ -84,6 +95,21 @@ export class Sound {
 
   /** Goes on with the microphone that has been chosen: the last one, however long each takes to open. */
   async changeMicrophone(device) {
+    await this.#goOnWith(device, (problem) => `This microphone could not be opened: ${problem}`);
+  }
+
+  /** It was unplugged, or its battery is empty: what the system has instead goes on. */
+  async #microphoneLost() {
+    const isReplaced = this.#devices.microphone !== this.#microphone;
+    this.#microphone = "";
+    if (!isReplaced) {
+      this.#devices.microphone = "";
+      const advice = "You can still type, choose another one, or start again.";
+      await this.#goOnWith("", (problem) => `The microphone was disconnected, and no other opened (${problem}). ${advice}`);
+    }
+  }
+
+  async #goOnWith(device, explain) {
     const { microphone, call } = page;
     if (!microphone) {
       return;
@@ -95,13 +121,15 @@ export class Sound {
         stream.getTracks().forEach((track) => track.stop());
         return;
       }
+      await microphone.replace(stream, (track) => call?.replaceMicrophone?.(track));
       this.#microphone = device;
-      microphone.replace(stream);
-      await call?.replaceMicrophone?.(microphone.track);
     } catch (error) {
       if (isWanted()) {
         this.#devices.microphone = this.#microphone;
-        this.#status.banner(`This microphone could not be opened: ${error.message}`);
+        this.#status.banner(explain(error.message));
+        if (microphone.isLost && device !== "") {
+          await this.#microphoneLost();
+        }
       }
     }
   }

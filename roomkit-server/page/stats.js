@@ -3,15 +3,12 @@
  * `lossOut` (0 to 1), `bufferMs` (how long audio waits before it is played); undefined what is not.
  */
 
-/** Milliseconds after which a `pong` is no longer waited for. */
-const PONG_MS = 5000;
 /** Samples over which loss and buffer are measured, so that what happened long ago is forgotten. */
 const WINDOW = 10;
 
-/** Of a WebSocket: asked by `ping`. Its loss is what the page did not send because the network was too slow. */
+/** Of a WebSocket. Its loss is what the page did not send because the network was too slow. */
 export class SocketStats {
   #call;
-  #id = 0;
 
   /** @param {import("./websocket-call.js").WebSocketCall} call */
   constructor(call) {
@@ -19,25 +16,7 @@ export class SocketStats {
   }
 
   async sample() {
-    return { roundTripMs: await this.#roundTrip(), lossOut: this.#call.loss };
-  }
-
-  #roundTrip() {
-    const id = ++this.#id;
-    const asked = performance.now();
-    return new Promise((resolve) => {
-      const stop = new AbortController();
-      const timer = setTimeout(() => answer(undefined), PONG_MS);
-      const answer = (milliseconds) => {
-        clearTimeout(timer);
-        stop.abort();
-        resolve(milliseconds);
-      };
-      const listen = ({ detail }) => detail.id === id && answer(performance.now() - asked);
-      this.#call.addEventListener("pong", listen, { signal: stop.signal });
-      this.#call.addEventListener("closed", () => answer(undefined), { signal: stop.signal });
-      this.#call.send({ type: "ping", id });
-    });
+    return { roundTripMs: this.#call.roundTripMs, lossOut: this.#call.loss };
   }
 }
 

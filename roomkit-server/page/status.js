@@ -21,9 +21,13 @@ const SPEAKING = {
 const NOTES = {
   reconnecting: "Go on talking: nothing you say or type is lost.",
   interrupted: "The connection to the server is interrupted. Another way is being looked for.",
+  silent: "Nothing comes from the server any more. If that lasts, the call ends.",
   reconnected: "Connected again. The call goes on where it was.",
 };
 const TOGGLE = { idle: "Start call", connecting: "Cancel", ended: "Start again" };
+
+const CUT = "Connection interrupted";
+const MUTED = "You are muted";
 
 /** The reasons of `session_ended`, as a person would put them; any other is shown as it is. */
 const REASONS = {
@@ -42,6 +46,7 @@ const REASONS = {
 
 export class StatusView {
   #status;
+  #spoken;
   #toggle;
   #label;
   #note;
@@ -51,8 +56,9 @@ export class StatusView {
   #drawn = { user: 0, assistant: 0 };
   #frame;
 
-  constructor({ status, toggle, label, note, banners, meters }) {
+  constructor({ status, spoken, toggle, label, note, banners, meters }) {
     this.#status = status;
+    this.#spoken = spoken;
     this.#toggle = toggle;
     this.#label = label;
     this.#note = note;
@@ -60,18 +66,25 @@ export class StatusView {
     this.#meters = meters;
   }
 
-  /** @param {{ state: string, speaker?: "user" | "assistant", muted: boolean, note?: string, reason?: string }} view */
-  show({ state, speaker, muted, note, reason }) {
+  /**
+   * @param {{ state: string, speaker?: "user" | "assistant", muted: boolean, cut: boolean, note?: string, reason?: string }} view
+   *   `cut` where the connection to the server is interrupted
+   */
+  show({ state, speaker, muted, cut, note, reason }) {
     let text = STATUS[state] ?? SPEAKING[speaker];
     if (state === "ended" && reason) {
       text += `: ${REASONS[reason] ?? reason.replaceAll("_", " ")}`;
     }
     if (muted && state === "listening") {
-      text = "You are muted";
+      text = MUTED;
     }
-    if (this.#status.textContent !== text) {
-      this.#status.textContent = text;
+    if (cut) {
+      text = CUT;
     }
+    setText(this.#status, text);
+    // Whose turn it is is heard: said by a screen reader, it would talk over the voice and into the microphone.
+    const isCall = (state === "listening" || state === "speaking") && !cut;
+    setText(this.#spoken, isCall ? (muted ? MUTED : "The call is on") : text);
     if (this.#note.dataset.note !== (note ?? "")) {
       this.#note.dataset.note = note ?? "";
       this.#note.textContent = NOTES[note] ?? "";
@@ -93,7 +106,7 @@ export class StatusView {
   }
 
   /**
-   * Shows a message that stays until it is dismissed; the same message is shown once.
+   * Shows a message that stays until it is dismissed, or taken back by `withdraw`; the same message is shown once.
    *
    * @param {string} text
    * @param {{ label: string, run: () => void }} [action] a way out, as a button
@@ -127,6 +140,11 @@ export class StatusView {
     }
   }
 
+  /** Takes back the message of this text. */
+  withdraw(text) {
+    [...this.#banners.children].find((shown) => shown.dataset.text === text)?.remove();
+  }
+
   clearBanners() {
     this.#banners.replaceChildren();
   }
@@ -145,5 +163,12 @@ export class StatusView {
     const loudest = Math.max(this.#drawn.user, this.#drawn.assistant);
     this.#toggle.style.setProperty("--level", loudest.toFixed(3));
     this.#frame = moving ? requestAnimationFrame(() => this.#draw()) : undefined;
+  }
+}
+
+/** A live region is read again even where the same is written into it. */
+function setText(node, text) {
+  if (node.textContent !== text) {
+    node.textContent = text;
   }
 }

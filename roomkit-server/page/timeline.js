@@ -46,6 +46,10 @@ export class Timeline {
     if (kind !== "transcription") {
       return;
     }
+    if (data.withdrawn) {
+      this.#withdraw(data);
+      return;
+    }
     const atEnd = this.#isAtEnd();
     const { session_id: session, role, item_id: item } = data;
     let live = this.#liveOf(session, role).find((one) => one.item === item);
@@ -95,6 +99,10 @@ export class Timeline {
     const live = this.#liveOf(session, role);
     const last = live.findIndex((one) => one.item === item);
     this.#drop(live.filter((one, place) => place <= last || one.item === undefined));
+  }
+
+  #withdraw({ session_id: session, role, item_id: item }) {
+    this.#drop(this.#liveOf(session, role).filter((one) => one.item === item));
   }
 
   /** Items are those of their session: two callers may have one of the same id, or none at all. */

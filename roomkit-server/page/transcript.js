@@ -6,15 +6,21 @@ export class Transcript {
   #list;
   #empty;
   #announcer;
+  #isHeard;
   /** Bubbles that wait for their final, in order of appearance. */
   #open = [];
-  /** Texts shown when they were typed, which the server may send back as a transcription. */
+  /** Bubbles of what was typed, oldest first, until it comes back as said. */
   #typed = [];
 
-  constructor({ list, empty, announcer }) {
+  /**
+   * @param {{ list: Element, empty: Element, announcer: Element, isHeard: () => boolean }} options `isHeard` where what
+   *   is shown is heard as well
+   */
+  constructor({ list, empty, announcer, isHeard }) {
     this.#list = list;
     this.#empty = empty;
     this.#announcer = announcer;
+    this.#isHeard = isHeard;
   }
 
   /**
@@ -22,18 +28,19 @@ export class Transcript {
    * @param {string} [name] what the speaker is called, if not as in one's own call
    */
   show({ session_id: session, role, text, is_final: isFinal, item_id: item, interrupted }, name = NAMES[role] ?? role) {
-    const echoed = role === "user" && isFinal ? this.#typed.indexOf(text) : -1;
-    if (echoed >= 0) {
-      this.#typed.splice(echoed, 1);
+    const isTyped = role === "user" && isFinal && !item;
+    if (isTyped && this.#confirm(session, text)) {
+      return;
+    }
+    if (isFinal && text === "" && !interrupted) {
+      // No final comes for what is half said there.
+      const voided = this.#open.filter((bubble) => isOf(bubble, session, role) && bubble.item === item);
+      voided.forEach((bubble) => this.#discard(bubble));
       return;
     }
     const found = this.#open.find(
       (bubble) => isOf(bubble, session, role) && (!item || !bubble.item || bubble.item === item),
     );
-    if (isFinal && found && text === "" && !interrupted) {
-      this.#discard(found);
-      return;
-    }
     const bubble = found ?? this.#add(role, name, session, item);
     if (isFinal) {
       this.#close(bubble);
@@ -44,13 +51,21 @@ export class Transcript {
     this.#keepInView(bubble.element);
   }
 
-  /** Shows what the person typed at once; its echo as a transcription is not shown again. */
+  /** Shows what the person typed as on its way: it is said once it comes back as a final. */
   showTyped(text) {
     const bubble = this.#add("user", NAMES.user);
     this.#close(bubble);
-    this.#finish(bubble, text, false);
-    this.#typed.push(text);
+    bubble.words.textContent = text;
+    bubble.element.classList.add("pending");
+    this.#typed.push(bubble);
     this.#keepInView(bubble.element);
+  }
+
+  /** The server does not take what was typed last. @returns {string | undefined} what that was */
+  takeBackTyped() {
+    const bubble = this.#typed.pop();
+    bubble?.element.remove();
+    return bubble?.words.textContent;
   }
 
   /** A line across the conversation, such as the end of a call. */
@@ -104,13 +119,32 @@ export class Transcript {
     this.#open.forEach((bubble) => this.#discard(bubble));
   }
 
-  /** No more words will come for what is open: it stays as far as it came. */
+  /** Nothing more comes: what has no final by now was not said, or is not to be shown. */
   settle() {
-    for (const bubble of [...this.#open]) {
-      this.#close(bubble);
-      this.#finish(bubble, bubble.words.textContent, bubble.role === "assistant");
+    this.forgetAll();
+    for (const { element: row } of this.#typed) {
+      row.classList.remove("partial", "pending");
+      row.append(element("span", "mark", "not delivered"));
     }
     this.#typed = [];
+  }
+
+  /** A final of the user's without an item may be what was typed, as hooks have left it. */
+  #confirm(session, text) {
+    const same = this.#typed.findIndex(({ words }) => words.textContent === text);
+    const isSpoken = this.#open.some((bubble) => isOf(bubble, session, "user") && !bubble.item);
+    if (same < 0 && (isSpoken || this.#typed.length === 0)) {
+      return false;
+    }
+    // What is typed comes back in order: what was typed before this does not come any more.
+    const passed = this.#typed.splice(0, Math.max(same, 0) + 1);
+    const bubble = text === "" ? undefined : passed.pop();
+    passed.forEach(({ element: row }) => row.remove());
+    if (bubble) {
+      bubble.element.classList.remove("pending");
+      this.#finish(bubble, text, false);
+    }
+    return true;
   }
 
   #add(role, name, session, item) {
@@ -140,7 +174,9 @@ export class Transcript {
       row.append(element("span", "mark", "interrupted"));
     }
     // Finals only: a screen reader that re-reads every partial would never get to the end of one.
-    this.announce(`${name}: ${text}`);
+    if (!this.#isHeard()) {
+      this.announce(`${name}: ${text}`);
+    }
   }
 
   /** Follows the newest words unless the reader has scrolled away from the end. */

@@ -77,9 +77,11 @@ export class WebRtcCall extends Call {
   }
 
   send(message) {
-    if (this.#channel?.readyState === "open") {
+    const isOpen = this.#channel?.readyState === "open";
+    if (isOpen) {
       this.#channel.send(JSON.stringify(message));
     }
+    return isOpen;
   }
 
   async #connect() {

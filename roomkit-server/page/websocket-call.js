@@ -1,6 +1,7 @@
 /** A call over the server's WebSocket: messages as text, audio both ways as binary PCM16 frames. */
 
 import { Call, GOODBYE_MS } from "./call.js";
+import { Pulse } from "./pulse.js";
 import { openSocket } from "./socket.js";
 import { SocketStats } from "./stats.js";
 
@@ -12,6 +13,12 @@ export class WebSocketCall extends Call {
   static transport = "websocket";
 
   #socket;
+  #pulse = new Pulse({
+    ask: (id) => this.send({ type: "ping", id }),
+    onLate: () => this.emit("connection", "interrupted"),
+    onBack: () => this.emit("connection", "connected"),
+    onLost: () => this.#lost(),
+  });
   #goodbye;
   /** The person wants it: however the socket closes, that is no failure. */
   #ending = false;
@@ -32,7 +39,11 @@ export class WebSocketCall extends Call {
     }
     this.#socket = openSocket(target, token);
     this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () => this.emit("connection", "connected");
+    this.#socket.onopen = () => {
+      this.emit("connection", "connected");
+      this.#pulse.start();
+    };
+    this.addEventListener("pong", ({ detail }) => this.#pulse.answered(detail.id));
     this.#socket.onmessage = ({ data }) => this.#take(data);
     this.#socket.onclose = ({ code, reason }) => {
       clearTimeout(this.#goodbye);
@@ -49,6 +60,11 @@ export class WebSocketCall extends Call {
     this.#socket.send(pcm);
     this.#sentFrames += 1;
     return true;
+  }
+
+  /** Milliseconds to the server and back, as far as they are known. */
+  get roundTripMs() {
+    return this.#pulse.roundTripMs;
   }
 
   /** Share (0 to 1) of the microphone's frames that were dropped. */
@@ -88,12 +104,26 @@ export class WebSocketCall extends Call {
   }
 
   send(message) {
-    if (this.#socket.readyState === WebSocket.OPEN) {
+    const isOpen = this.#socket.readyState === WebSocket.OPEN;
+    if (isOpen) {
       this.#socket.send(JSON.stringify(message));
     }
+    return isOpen;
+  }
+
+  finish(end) {
+    this.#pulse.stop();
+    super.finish(end);
+  }
+
+  /** The network is gone, and the browser does not know it yet. The server does not know it either, so nothing is resumed. */
+  #lost() {
+    this.#socket.close();
+    this.finish({ code: this.#ending ? 1000 : 1006 });
   }
 
   #take(data) {
+    this.#pulse.heard();
     if (data instanceof ArrayBuffer) {
       this.emit("audio", data);
     } else {

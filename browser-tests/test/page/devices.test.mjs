@@ -37,7 +37,7 @@ function pretendDevices() {
   navigator.mediaDevices.getUserMedia = async ({ audio }) => {
     const device = audio.deviceId?.exact ?? "";
     const stream = await getUserMedia({ audio: true });
-    if (device !== "") {
+    if (device !== "" || window.isDefaultGone) {
       await new Promise((open, fail) => (window.opening[device] = { open, fail: () => fail(new Error("busy")) }));
     }
     window.tracks[device] = stream.getAudioTracks()[0];
@@ -113,3 +113,69 @@ for (const transport of ["webrtc", "websocket"]) {
     await page.close();
   });
 }
+
+for (const transport of ["webrtc", "websocket"]) {
+  test(`a microphone that goes away leaves the call to the system's own, over ${transport}`, async () => {
+    const page = await call(browser, server, { path: `/?transport=${transport}`, script: pretendDevices });
+    await page.evaluate(() => window.plug(["audioinput", "headset"]));
+    await listed(page, "microphone", 1);
+    const use = async (device) => {
+      await choose(page, "microphone", device);
+      await until(page, (id) => window.opening[id] !== undefined, device);
+      await page.evaluate((id) => window.opening[id].open(), device);
+    };
+    // What a browser does to the track of a device that is gone.
+    const unplug = (device) =>
+      page.evaluate((id) => {
+        const track = window.tracks[id];
+        track.stop();
+        window.opening = {};
+        window.tracks = {};
+        window.plug();
+        track.dispatchEvent(new Event("ended"));
+      }, device);
+    await use("headset");
+    await until(page, () => window.tracks[""].readyState === "ended");
+    await unplug("headset");
+    await until(page, () => window.tracks[""]?.readyState === "live");
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("roomkit.microphone")), "");
+    if (transport === "websocket") {
+      const sent = await page.evaluate(() => window.roomkit.sentAudioBytes);
+      await until(page, (before) => window.roomkit.sentAudioBytes > before + 20_000, sent);
+    }
+    assert.equal(await page.locator(".banner:visible").count(), 0);
+
+    await page.evaluate(() => (window.isDefaultGone = true));
+    await unplug("");
+    await until(page, () => window.opening[""] !== undefined);
+    await page.evaluate(() => window.opening[""].fail());
+    await page.locator(".banner:visible", { hasText: "The microphone was disconnected, and no other opened (busy)" }).waitFor();
+    await page.close();
+  });
+}
+
+test("a microphone that opens and cannot be used leaves the call the one it has", async () => {
+  const page = await call(browser, server, { path: "/?transport=websocket", script: pretendDevices });
+  await page.evaluate(() => {
+    window.plug(["audioinput", "odd"]);
+    const { prototype } = AudioContext;
+    const { createMediaStreamSource } = prototype;
+    prototype.createMediaStreamSource = function (stream) {
+      if (stream.getAudioTracks()[0] === window.tracks.odd) {
+        throw new DOMException("another sample rate", "NotSupportedError");
+      }
+      return createMediaStreamSource.call(this, stream);
+    };
+  });
+  await listed(page, "microphone", 1);
+  await choose(page, "microphone", "odd");
+  await until(page, () => window.opening.odd !== undefined);
+  await page.evaluate(() => window.opening.odd.open());
+  await page.locator(".banner:visible", { hasText: "could not be opened: another sample rate" }).waitFor();
+  assert.deepEqual(
+    await page.evaluate(() => [window.tracks[""].readyState, window.tracks.odd.readyState]),
+    ["live", "ended"],
+  );
+  await until(page, () => document.getElementById("microphone-device").value === "");
+  await page.close();
+});

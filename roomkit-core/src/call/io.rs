@@ -236,6 +236,8 @@ pub(crate) enum News {
         text: String,
         item_id: Option<ItemId>,
     },
+    /// No final comes for an utterance: what was told of it is void.
+    Withdrawn { role: Role, item_id: Option<ItemId> },
     /// A whole utterance; the publication's time is when it began.
     Final {
         role: Role,

@@ -7,6 +7,8 @@ mod recording;
 mod tools;
 mod transcript;
 
+pub(super) use transcript::HalfSaid;
+
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -128,6 +130,7 @@ pub(super) struct Publisher {
     /// The recording of the session, if there may be one.
     pub(super) recording: Option<RecorderQueue>,
     pub(super) call: mpsc::Sender<FromPublisher>,
+    pub(super) half_said: HalfSaid,
 }
 
 impl Publisher {
@@ -141,15 +144,16 @@ impl Publisher {
     }
 
     async fn tell_all(
-        self,
+        mut self,
         news: mpsc::Receiver<Box<ToPublisher>>,
         mut ended: oneshot::Receiver<Ended>,
     ) {
+        let (session_id, kit) = (self.session.id().clone(), self.kit.clone());
         let ended = {
             let mut news = pin!(self.tell_news(news));
             tokio::select! {
                 () = &mut news => {
-                    if self.kit.upgrade().is_none() {
+                    if kit.upgrade().is_none() {
                         return; // Which the call notices, and ends.
                     }
                     ended.await
@@ -157,7 +161,7 @@ impl Publisher {
                 ended = &mut ended => {
                     if Box::pin(timeout(LAST_HOOKS, news)).await.is_err() {
                         tracing::warn!(
-                            session_id = %self.session.id(),
+                            %session_id,
                             "hooks or observers are too far behind and are not told the last news"
                         );
                     }
@@ -167,14 +171,14 @@ impl Publisher {
         };
         // An error means that the session never began.
         if let Ok(ended) = ended
-            && let Some(kit) = self.kit.upgrade()
+            && let Some(kit) = kit.upgrade()
         {
             let _ = Box::pin(timeout(LAST_HOOKS, self.tell_end(&kit, ended))).await;
         }
     }
 
     /// Until the session is over, or the kit is gone.
-    async fn tell_news(&self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
+    async fn tell_news(&mut self, mut news: mpsc::Receiver<Box<ToPublisher>>) {
         let Some(gone) = self.kit.upgrade().map(|kit| kit.gone()) else {
             return;
         };
@@ -186,7 +190,7 @@ impl Publisher {
         }
     }
 
-    async fn tell_one(&self, kit: &RoomKit, message: ToPublisher) {
+    async fn tell_one(&mut self, kit: &RoomKit, message: ToPublisher) {
         match message {
             ToPublisher::Started => {
                 let event = RealtimeSessionStartedEvent {
@@ -245,7 +249,7 @@ impl Publisher {
             .await;
     }
 
-    async fn tell(&self, kit: &RoomKit, at: Timestamp, news: News) {
+    async fn tell(&mut self, kit: &RoomKit, at: Timestamp, news: News) {
         self.mark_news(at, &news);
         match news {
             News::UserSpeaking(speaking) => self.user_speaking(kit, at, speaking).await,
@@ -266,6 +270,9 @@ impl Publisher {
                 item_id,
             } => {
                 self.partial(kit, at, role, text, item_id).await;
+            }
+            News::Withdrawn { role, item_id } => {
+                self.withdraw(kit, at, role, item_id).await;
             }
             News::Final {
                 role,

@@ -18,7 +18,7 @@ fn c1_a_hosts_own_message_has_a_type_of_its_own() {
     let protocol = include_str!("../../../docs/client-protocol.md");
     let (_, tables) = protocol.split_once("## Client to server").unwrap();
     let (from_client, tables) = tables.split_once("## Server to client").unwrap();
-    let (from_server, _) = tables.split_once("## Limits").unwrap();
+    let (from_server, _) = tables.split_once("### Transcripts").unwrap();
     let from_client = from_client.split(r#"{"type":""#).skip(1);
     let from_client = from_client.filter_map(|rest| rest.split('"').next());
     let from_server = from_server
@@ -30,6 +30,44 @@ fn c1_a_hosts_own_message_has_a_type_of_its_own() {
     for kind in types {
         let reserved = Err(MessageError::Reserved(kind.into()));
         assert_eq!(check(json!({"type": kind})), reserved);
+    }
+}
+
+#[test]
+fn c1_the_page_on_the_protocol_lists_the_codes_that_clients_read() {
+    use crate::error::{
+        ProviderError, ProviderErrorKind as Kind, RoomError, StartError, TransportError,
+    };
+
+    let protocol = include_str!("../../../docs/client-protocol.md");
+    let (_, table) = protocol.split_once("### Error codes").unwrap();
+    let (table, _) = table.split_once("## Limits").unwrap();
+    let kinds = [
+        Kind::Authentication,
+        Kind::Quota,
+        Kind::Policy,
+        Kind::InvalidConfig,
+        Kind::InvalidRequest,
+        Kind::Unsupported,
+        Kind::RateLimited,
+        Kind::SessionExpired,
+        Kind::Network,
+        Kind::Timeout,
+        Kind::Protocol,
+        Kind::Server,
+    ];
+    let failures = kinds.map(|kind| ProviderError::new(kind, "").into());
+    let gone = TransportError::Disconnected("it hung up".into());
+    let others = [
+        StartError::TooManySessions(7),
+        StartError::Closed,
+        StartError::Announce(gone),
+        StartError::Ended("by its host".into()),
+        RoomError::TooManyRooms(7).into(),
+    ];
+    for error in failures.into_iter().chain(others) {
+        let code = format!("`{}`", error.code());
+        assert!(table.contains(&code), "{code} is not in the table");
     }
 }
 

@@ -253,6 +253,22 @@ async fn t4_an_interrupted_answer_is_stored_as_it_was_heard() {
     assert_eq!(notes.all(), ["2500 ms: one two"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn t4_what_was_shown_of_an_answer_nobody_heard_is_taken_back() {
+    let house = House::new().await;
+    let call = house.call().await;
+    call.ai.simulate_response_start(Some("1"));
+    call.ai
+        .simulate_transcription("One moment", Role::Assistant, false, None);
+    call.ai.simulate_speech_start(None);
+    call.ai
+        .simulate_response_end_with(Some("1"), ResponseStatus::Cancelled);
+    say(&call, answer("2", "hello", ms(100)));
+    call.wait_for_final("hello").await;
+    let words: Vec<_> = call.words().into_iter().map(|(_, text, _)| text).collect();
+    assert_eq!(words[..2], ["One moment", ""]);
+}
+
 /// A final that meets this hook goes nowhere.
 async fn goes_nowhere(hook: Hook) {
     let house = House::new().await;
@@ -295,6 +311,76 @@ async fn t5_a_hook_that_fails_keeps_the_final_from_everybody() {
         Decision::Allow
     }))
     .await;
+}
+
+/// What the client has been shown and is not told to be void: with the partials of an utterance that
+/// gets no final an empty one, and without partials nothing.
+#[tokio::test(start_paused = true)]
+async fn t5_what_was_shown_of_a_blocked_utterance_is_taken_back() {
+    let house = House::new().await;
+    house.kit.add_hook(Hook::transcription(|event| async move {
+        if event.text.contains("1234") {
+            Decision::block("private")
+        } else {
+            Decision::Allow
+        }
+    }));
+    let mut updates = house
+        .kit
+        .subscribe(ROOM, SubscribeOptions::new())
+        .await
+        .unwrap();
+    let call = house.call().await;
+    let say = |text: &str, is_final, item| {
+        call.ai
+            .simulate_transcription(text, Role::User, is_final, item);
+    };
+    for item in [None, Some("u1")] {
+        say("my pin ", false, item);
+        say("my pin is 1234", true, item);
+    }
+    say("only 1234", true, Some("u2"));
+    say("never heard", false, Some("u3"));
+    call.ai.simulate(ProviderEvent::TranscriptFailed {
+        item_id: Some("u3".into()),
+        message: "inaudible".into(),
+    });
+    say("a cough", false, Some("u4"));
+    say("", true, Some("u4"));
+    say("hello", true, Some("u5"));
+    call.wait_for_final("hello").await;
+    let words: Vec<_> = call
+        .words()
+        .into_iter()
+        .map(|(_, text, is_final)| (text, is_final))
+        .collect();
+    let words: Vec<_> = words.iter().map(|(text, end)| (&**text, *end)).collect();
+    let taken_back = ("", true);
+    assert_eq!(
+        words,
+        [
+            ("my pin ", false),
+            taken_back,
+            ("my pin ", false),
+            taken_back,
+            ("never heard", false),
+            taken_back,
+            ("a cough", false),
+            taken_back,
+            ("hello", true),
+        ]
+    );
+    assert_eq!(house.texts().await, ["hello"]);
+    let mut withdrawn = Vec::new();
+    while let Some(update) = updates.try_recv() {
+        if let RoomUpdate::Ephemeral(event) = update
+            && event.data.get("withdrawn").is_some()
+        {
+            withdrawn.push(event.data.get("item_id").cloned());
+        }
+    }
+    let items = [None, Some("u1"), Some("u3"), Some("u4")];
+    assert_eq!(withdrawn, items.map(|item| item.map(Into::into)));
 }
 
 #[tokio::test(start_paused = true)]

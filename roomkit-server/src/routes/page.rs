@@ -40,6 +40,7 @@ files! {
     "level-worklet.js": SCRIPT,
     "level.js": SCRIPT,
     "playback-worklet.js": SCRIPT,
+    "pulse.js": SCRIPT,
     "random-id.js": SCRIPT,
     "recording.js": SCRIPT,
     "remote-audio.js": SCRIPT,

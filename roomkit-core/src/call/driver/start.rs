@@ -31,7 +31,7 @@ use crate::{
         io::{Command, Input, Moment, Permissions},
         machine::{Call, CallSettings, Opening},
         outbox::{ClientWire, Outbox, ProviderWire},
-        publisher::{Publisher, ToPublisher, as_told},
+        publisher::{HalfSaid, Publisher, ToPublisher, as_told},
         spans::{self, Spans},
     },
     client_protocol::ServerMessage,
@@ -163,6 +163,7 @@ impl Driver {
             began: Timestamp::now(),
             recording: recorder.as_ref().map(|recorder| recorder.queue.clone()),
             call,
+            half_said: HalfSaid::default(),
         };
         let mut first = new.opening.setup.wanted();
         first.history.clone_from(&new.opening.history);

@@ -75,7 +75,7 @@ impl Call {
                 }
             }
             ProviderEvent::TranscriptFailed { item_id, .. } => {
-                let given_up = self.words.user_failed(item_id.as_ref());
+                let given_up = self.words.user_failed(now, item_id);
                 self.settle_speech(given_up);
             }
             ProviderEvent::ToolCall {

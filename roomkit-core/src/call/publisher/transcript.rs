@@ -1,5 +1,7 @@
 //! Tells what is said: partials as they come, each final once (contracts T2, T5).
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 
 use super::Publisher;
@@ -16,9 +18,37 @@ use crate::{
     room::NewEvent,
 };
 
+/// Of how many utterances without a final it is known that partials of them went out. Nothing waits for
+/// the oldest of more.
+const HALF_SAID: usize = 128;
+
+/// The utterances of which partials went out, and no final yet.
+#[derive(Debug, Default)]
+pub(in crate::call) struct HalfSaid(VecDeque<(Role, Option<ItemId>)>);
+
+impl HalfSaid {
+    fn begin(&mut self, role: Role, item_id: Option<&ItemId>) {
+        let is_it = |(of, item): &(Role, Option<ItemId>)| *of == role && item.as_ref() == item_id;
+        if !self.0.iter().any(is_it) {
+            if self.0.len() == HALF_SAID {
+                self.0.pop_front();
+            }
+            self.0.push_back((role, item_id.cloned()));
+        }
+    }
+
+    /// Gives whether partials of it went out.
+    fn end(&mut self, role: Role, item_id: Option<&ItemId>) -> bool {
+        let before = self.0.len();
+        self.0
+            .retain(|(of, item)| *of != role || item.as_ref() != item_id);
+        self.0.len() < before
+    }
+}
+
 impl Publisher {
     pub(super) async fn partial(
-        &self,
+        &mut self,
         kit: &RoomKit,
         at: Timestamp,
         role: Role,
@@ -28,6 +58,7 @@ impl Publisher {
         if !self.shared.emit_partials {
             return;
         }
+        self.half_said.begin(role, item_id.as_ref());
         self.to_client(ServerMessage::Transcription {
             text: text.clone(),
             role,
@@ -66,22 +97,56 @@ impl Publisher {
         }
     }
 
+    /// Nothing comes of an utterance: an empty final takes its partials back, where there were any.
+    pub(super) async fn withdraw(
+        &mut self,
+        kit: &RoomKit,
+        at: Timestamp,
+        role: Role,
+        item_id: Option<ItemId>,
+    ) {
+        if !self.half_said.end(role, item_id.as_ref()) {
+            return;
+        }
+        self.to_client(ServerMessage::Transcription {
+            text: String::new(),
+            role,
+            is_final: true,
+            item_id: item_id.clone(),
+            interrupted: false,
+        })
+        .await;
+        self.show(kit, EphemeralKind::Transcription, role, at, |event| {
+            let event = event
+                .data("role", role.as_str())
+                .data("text", "")
+                .data("withdrawn", true);
+            match &item_id {
+                Some(item_id) => event.data("item_id", item_id.as_str()),
+                None => event,
+            }
+        });
+    }
+
     /// A final, which may have been said `since` then: the hook first, and if it blocks, the final goes
-    /// nowhere (contract T5).
+    /// nowhere, and what was shown of it is taken back (contract T5).
     pub(super) async fn utterance(
-        &self,
+        &mut self,
         kit: &RoomKit,
         event: RealtimeTranscriptionEvent,
         since: Moment,
         chain_depth: u32,
     ) {
+        let (at, role, item_id) = (event.timestamp, event.role, event.item_id.clone());
         let event = match kit.hooks().transcription(&self.scope, event).await {
             Verdict::Allowed(event) => event,
             Verdict::Blocked { by, .. } => {
                 tracing::debug!(hook = by, "a transcript was blocked");
+                self.withdraw(kit, at, role, item_id).await;
                 return;
             }
         };
+        self.half_said.end(role, item_id.as_ref());
         self.mark_words(&event, since);
         self.to_client(ServerMessage::Transcription {
             text: event.text.clone(),

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    call::{io::Moment, playout::Said},
+    call::{
+        io::{Moment, News},
+        playout::Said,
+    },
     id::ItemId,
+    provider::Role,
 };
 
 /// Something the AI says.
@@ -18,6 +22,8 @@ pub(super) struct Answer {
     pub(super) item_id: Option<ItemId>,
     pub(super) began: Moment,
     pub(super) text: String,
+    /// Some of it was told while it came.
+    pub(super) has_partials: bool,
     pub(super) audio: Duration,
     pub(super) chain_depth: u32,
     pub(super) stage: Stage,
@@ -42,6 +48,27 @@ impl Answer {
             Some(item_id) => Said::Item(self.connection, item_id),
             None => Said::Response(self.response),
         }
+    }
+
+    /// What is told of it in the end, if anything is, and when it began.
+    pub(super) fn settled(self) -> Option<(Moment, News)> {
+        let (role, text) = (Role::Assistant, self.settled_text());
+        let told = if !text.trim().is_empty() {
+            News::Final {
+                role,
+                text,
+                item_id: self.item_id,
+                since: self.began,
+                barge_in: self.cut.is_some(),
+                chain_depth: self.chain_depth,
+            }
+        } else if self.has_partials {
+            let item_id = self.item_id;
+            News::Withdrawn { role, item_id }
+        } else {
+            return None;
+        };
+        Some((self.began, told))
     }
 
     /// The whole text, or of an interrupted answer the words heard: vendors do not say when a word

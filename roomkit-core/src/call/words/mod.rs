@@ -148,6 +148,7 @@ impl Words {
         }
         // What comes after an interruption was not heard, so it is not shown either.
         if answer.cut.is_none() {
+            answer.has_partials = true;
             self.tell_answer(
                 at,
                 News::Partial {
@@ -342,22 +343,12 @@ impl Words {
     /// The answer at this place is to be told, and is forgotten.
     fn settled(&mut self, place: usize) -> Option<(Moment, News)> {
         let answer = self.answers.remove(place)?;
-        let text = answer.settled_text();
-        let is_said = !text.trim().is_empty();
         if let Some(item_id) = &answer.item_id
             && answer.connection == self.connection
         {
             self.told.remember(Role::Assistant, item_id.clone());
         }
-        let said = News::Final {
-            role: Role::Assistant,
-            item_id: answer.item_id,
-            since: answer.began,
-            barge_in: answer.cut.is_some(),
-            chain_depth: answer.chain_depth,
-            text,
-        };
-        is_said.then_some((answer.began, said))
+        answer.settled()
     }
 
     /// The oldest answer is not waited for any more, whether it is complete or heard.
@@ -436,6 +427,7 @@ impl Words {
             item_id: item_id.cloned(),
             began: at,
             text: String::new(),
+            has_partials: false,
             audio: Duration::ZERO,
             chain_depth,
             stage: Stage::Open,

@@ -154,7 +154,9 @@ impl Words {
                 utterance.said = true;
             }
         }
-        if !text.trim().is_empty() {
+        if text.trim().is_empty() {
+            self.withdraw_question(began, item_id, finished);
+        } else {
             let (role, chain_depth) = (Role::User, 0);
             let news = News::Final {
                 role,
@@ -176,9 +178,23 @@ impl Words {
     }
 
     /// No final will come for this utterance. Gives its number.
-    pub(in crate::call) fn user_failed(&mut self, item_id: Option<&ItemId>) -> Option<u64> {
-        let place = self.utterance(item_id)?;
-        self.utterances.remove(place).map(|said| said.number)
+    pub(in crate::call) fn user_failed(
+        &mut self,
+        at: Moment,
+        item_id: Option<ItemId>,
+    ) -> Option<u64> {
+        let place = self.utterance(item_id.as_ref());
+        let failed = place.and_then(|place| self.utterances.remove(place));
+        let (began, finished) = failed
+            .as_ref()
+            .map_or((at, None), |said| (said.began, said.awaited));
+        self.withdraw_question(began, item_id, finished);
+        failed.map(|said| said.number)
+    }
+
+    fn withdraw_question(&mut self, at: Moment, item_id: Option<ItemId>, finished: Option<Moment>) {
+        let role = Role::User;
+        self.tell_question(at, News::Withdrawn { role, item_id }, finished);
     }
 
     /// The connection is gone: nothing more comes for what the AI was saying. What the user said
@@ -279,6 +295,10 @@ fn said_by_user(news: &News) -> Option<&Option<ItemId>> {
             role: Role::User,
             item_id,
             ..
+        }
+        | News::Withdrawn {
+            role: Role::User,
+            item_id,
         } => Some(item_id),
         _ => None,
     }

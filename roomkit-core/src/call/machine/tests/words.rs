@@ -20,6 +20,7 @@ fn told(call: &Scripted) -> Vec<String> {
                     if barge_in { "!" } else { "" }
                 )
             }
+            News::Withdrawn { role, .. } => format!("{} takes back", role.as_str()),
             News::UserSpeaking(on) => format!("user {on}"),
             News::AssistantSpeaking(on) => format!("ai {on}"),
             News::Response { phase, .. } => format!("{phase:?}"),
@@ -147,6 +148,7 @@ fn t1_a_final_never_overtakes_its_partials() {
 fn t1_a_question_that_could_not_be_transcribed_is_not_waited_for() {
     let mut call = Scripted::new();
     call.user_starts("u1")
+        .words(Role::User, "u1", "how", false)
         .user_stops("u1")
         .answer("r1", "fine", ms(400))
         .pass(ms(500));
@@ -156,6 +158,10 @@ fn t1_a_question_that_could_not_be_transcribed_is_not_waited_for() {
         message: "mumbled".into(),
     });
     assert_eq!(call.finals(), [(Role::Assistant, "fine".to_owned())]);
+    let told = told(&call);
+    let place = |what: &str| told.iter().position(|told| told.starts_with(what));
+    let in_order = ["user~how", "user takes back", "assistant:fine"].map(place);
+    assert!(in_order.is_sorted() && in_order[0].is_some(), "{told:?}");
 }
 
 #[test]
@@ -353,6 +359,7 @@ fn t4_an_answer_nobody_heard_is_not_told() {
     call.response_ends("r1", ResponseStatus::Cancelled)
         .pass(ms(2000));
     assert!(call.finals().is_empty());
+    assert!(told(&call).contains(&"assistant takes back".to_owned()));
 }
 
 #[test]
