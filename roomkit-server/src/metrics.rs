@@ -21,7 +21,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 32] = [
+const METRICS: [(&str, Kind, &str); 35] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -176,6 +176,21 @@ const METRICS: [(&str, Kind, &str); 32] = [
         "roomkit_server_dashboards_revoked_total",
         Kind::Counter,
         "Events sockets that were closed because their token was taken away",
+    ),
+    (
+        "roomkit_server_connections",
+        Kind::Gauge,
+        "HTTP connections that are open and became neither a call nor a dashboard",
+    ),
+    (
+        "roomkit_server_config_last_reload_successful",
+        Kind::Gauge,
+        "1 unless the configuration could not be used when it was last read again, then 0",
+    ),
+    (
+        "roomkit_server_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "When the first certificate of the chain in use expires, in seconds of Unix time",
     ),
     ("roomkit_server_info", Kind::Gauge, "1, with the version"),
 ];
