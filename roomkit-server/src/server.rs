@@ -102,9 +102,10 @@ impl Server {
         config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let mcp = mcp::check(&config.mcp)?;
         let (app, _router) = App::build(&on_free_ports(config), address, None)?;
-        operations(config, address, &app).await?;
+        let operations = operations(config, address, &app).await;
         let plan = Plan::new(config, address, mcp, app.admission.authenticates());
         app.kit.close().await;
+        operations?;
         Ok(plan)
     }
 
