@@ -11,7 +11,7 @@ use crate::Outcome;
 const QUIET: f64 = 300.0;
 /// The mark's first sample is above.
 const ONSET: i16 = 2_500;
-/// The share of a mark's energy that has its frequency; speech has less of it.
+/// The share of a mark's energy that has its frequency; speech has less of each.
 const PURE: f64 = 0.6;
 /// Samples of the longest packet.
 const LONGEST: usize = RATE as usize * 120 / 1000;
@@ -26,8 +26,16 @@ pub(super) struct Ear {
 /// What is in a packet.
 pub(super) struct Heard {
     pub(super) is_loud: bool,
-    /// How long after its first sample the mark begins.
-    pub(super) mark: Option<Duration>,
+    pub(super) mark: Option<Mark>,
+}
+
+/// A mark in a packet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Mark {
+    /// Which of the frequencies it has.
+    pub(super) pitch: usize,
+    /// How long after the packet's first sample it begins.
+    pub(super) begins: Duration,
 }
 
 impl Ear {
@@ -50,21 +58,30 @@ impl Ear {
         let mark = pcm
             .iter()
             .position(|sample| sample.abs() > ONSET)
-            .filter(|place| was_quiet && purity(&pcm[*place..]) > PURE)
-            .map(|place| Duration::from_secs_f64(place as f64 / f64::from(RATE)));
+            .filter(|_| was_quiet)
+            .and_then(|place| {
+                Some(Mark {
+                    pitch: pitch(&pcm[place..])?,
+                    begins: Duration::from_secs_f64(place as f64 / f64::from(RATE)),
+                })
+            });
         self.quiet = if is_loud { 0 } else { self.quiet + 1 };
         Heard { is_loud, mark }
     }
 }
 
-/// The share of the energy that has the mark's frequency.
-fn purity(pcm: &[i16]) -> f64 {
+/// Which mark this is, if it is one.
+fn pitch(pcm: &[i16]) -> Option<usize> {
+    MARK_HERTZ
+        .iter()
+        .position(|hertz| purity(pcm, *hertz) > PURE)
+}
+
+/// The share of the energy that has this frequency.
+fn purity(pcm: &[i16], hertz: f64) -> f64 {
     let (mut cosine, mut sine, mut energy) = (0.0, 0.0, 0.0);
     for (n, sample) in pcm.iter().enumerate() {
-        let (sample, angle) = (
-            f64::from(*sample),
-            TAU * MARK_HERTZ * n as f64 / f64::from(RATE),
-        );
+        let (sample, angle) = (f64::from(*sample), TAU * hertz * n as f64 / f64::from(RATE));
         cosine += sample * angle.cos();
         sine += sample * angle.sin();
         energy += sample * sample;
