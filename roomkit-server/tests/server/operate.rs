@@ -86,6 +86,7 @@ async fn x1_check_config_says_what_would_be_served_and_no_secret() {
         .collect();
     let expected = [
         ("listen", &*format!("http://{listen}")),
+        ("operations", "none"),
         ("provider", "openai, model gpt-realtime-2.1"),
         ("transports", "webrtc at /rtc, websocket at /voice"),
         ("agents", "triage, billing; calls begin with triage"),
