@@ -57,9 +57,8 @@ mod tests {
 
     #[test]
     fn a_median_has_as_much_above_as_below() {
-        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median([4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert_eq!(median([7.0]), 7.0);
-        assert_eq!(median([]), 0.0);
+        let of = [&[3.0, 1.0, 2.0][..], &[4.0, 1.0, 3.0, 2.0], &[7.0], &[]];
+        let medians = of.map(|values| median(values.iter().copied()));
+        assert_eq!(medians.to_vec(), [2.0, 2.5, 7.0, 0.0]);
     }
 }

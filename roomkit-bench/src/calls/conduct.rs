@@ -133,7 +133,7 @@ impl Timing {
 }
 
 impl Timing {
-    fn came_back(&mut self, mark: Mark, now: Instant) {
+    fn came_back(&mut self, mark: Mark) {
         let mut awaited = self.awaited.iter();
         let Some(place) = awaited.position(|(pitch, _)| *pitch == mark.pitch) else {
             return;
@@ -142,7 +142,7 @@ impl Timing {
         self.awaited.drain(..place);
         self.unheard += place;
         if let Some((_, said)) = self.awaited.pop_front() {
-            self.round_trips.push(ms_between(said, now + mark.begins));
+            self.round_trips.push(ms_between(said, mark.at));
         }
     }
 }
@@ -163,8 +163,8 @@ impl Conduct for Timing {
     }
 
     fn heard(&mut self, payload: &[u8], now: Instant) {
-        if let Some(mark) = self.ear.hear(payload).mark {
-            self.came_back(mark, now);
+        if let Some(mark) = self.ear.hear(payload, now).mark {
+            self.came_back(mark);
         }
     }
 
@@ -273,7 +273,7 @@ impl Conduct for Interrupting {
     }
 
     fn heard(&mut self, payload: &[u8], now: Instant) {
-        if !self.ear.hear(payload).is_loud {
+        if !self.ear.hear(payload, now).is_loud {
             return;
         }
         match &mut self.stage {
@@ -359,7 +359,8 @@ mod tests {
         let pcm: Vec<i16> = pcm.into_iter().step_by(2).collect();
         for frame in pcm.chunks_exact(speech::FRAME / 2) {
             let length = encoder.encode(frame, &mut payload).unwrap();
-            pitches.extend(ear.hear(&payload[..length]).mark.map(|mark| mark.pitch));
+            let heard = ear.hear(&payload[..length], Instant::now());
+            pitches.extend(heard.mark.map(|mark| mark.pitch));
         }
         assert_eq!(pitches, [0, 1, 2, 0, 1, 2]);
     }

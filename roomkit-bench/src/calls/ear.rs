@@ -1,6 +1,9 @@
 //! What a caller hears: packets decoded, and what is in them.
 
-use std::{f64::consts::TAU, time::Duration};
+use std::{
+    f64::consts::TAU,
+    time::{Duration, Instant},
+};
 
 use ropus::{Channels, DecodeMode, Decoder};
 
@@ -21,21 +24,29 @@ pub(super) struct Ear {
     pcm: Box<[i16]>,
     /// How many quiet packets there were in a row.
     quiet: u32,
+    /// What may be the beginning of a mark.
+    onset: Option<Onset>,
+}
+
+struct Onset {
+    at: Instant,
+    pcm: Vec<i16>,
 }
 
 /// What is in a packet.
 pub(super) struct Heard {
     pub(super) is_loud: bool,
+    /// One that began in the packet before: of a few samples nobody knows whether they are one.
     pub(super) mark: Option<Mark>,
 }
 
-/// A mark in a packet.
+/// A mark that was heard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mark {
     /// Which of the frequencies it has.
     pub(super) pitch: usize,
-    /// How long after the packet's first sample it begins.
-    pub(super) begins: Duration,
+    /// When its first sample was.
+    pub(super) at: Instant,
 }
 
 impl Ear {
@@ -44,10 +55,12 @@ impl Ear {
             decoder: Decoder::new(RATE, Channels::Mono)?,
             pcm: vec![0; LONGEST].into(),
             quiet: 0,
+            onset: None,
         })
     }
 
-    pub(super) fn hear(&mut self, payload: &[u8]) -> Heard {
+    /// A packet that comes now.
+    pub(super) fn hear(&mut self, payload: &[u8], now: Instant) -> Heard {
         let decoded = self
             .decoder
             .decode(payload, &mut self.pcm, DecodeMode::Normal);
@@ -55,15 +68,19 @@ impl Ear {
         let energy: f64 = pcm.iter().map(|sample| f64::from(*sample).powi(2)).sum();
         let is_loud = (energy / pcm.len().max(1) as f64).sqrt() > QUIET;
         let was_quiet = self.quiet >= 2;
-        let mark = pcm
-            .iter()
-            .position(|sample| sample.abs() > ONSET)
-            .filter(|_| was_quiet)
-            .and_then(|place| {
-                Some(Mark {
-                    pitch: pitch(&pcm[place..])?,
-                    begins: Duration::from_secs_f64(place as f64 / f64::from(RATE)),
-                })
+        let mark = self.onset.take().and_then(|mut onset| {
+            onset.pcm.extend(pcm);
+            Some(Mark {
+                pitch: pitch(&onset.pcm)?,
+                at: onset.at,
+            })
+        });
+        let place = pcm.iter().position(|sample| sample.abs() > ONSET);
+        self.onset = place
+            .filter(|_| was_quiet && mark.is_none())
+            .map(|place| Onset {
+                at: now + Duration::from_secs_f64(place as f64 / f64::from(RATE)),
+                pcm: pcm[place..].to_vec(),
             });
         self.quiet = if is_loud { 0 } else { self.quiet + 1 };
         Heard { is_loud, mark }
