@@ -13,7 +13,7 @@ use crate::{
     calls::{self, load::Mode},
     handover, life,
     machine::Machine,
-    plot, saturate,
+    plot, saturate, settings,
     table::Table,
     turns,
     ws::{self, Vendor},
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     /// A little of everything, in a few minutes: to see that it works, not what it says.
     #[arg(long)]
     quick: bool,
-    /// Rounds of what is measured in rounds; what the targets are about has five at least.
-    #[arg(long, default_value_t = 3, value_parser = one_or_more::<usize>())]
+    /// Rounds of what is measured in rounds; where programs are compared there are five at least.
+    #[arg(long, default_value_t = DECIDING, value_parser = one_or_more::<usize>())]
     rounds: usize,
     /// Write the page here, in Markdown, and the drawing beside it, in SVG.
     #[arg(long)]
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     peers: Option<PathBuf>,
 }
 
-/// Rounds where floor and server are compared for the targets: of fewer, the median is chance.
+/// Rounds where programs are compared: of fewer, the median is chance.
 const DECIDING: usize = 5;
 /// How many of the tables are drawn: those with OpenAI's fake.
 const DRAWN: usize = 2;
@@ -60,6 +60,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
             } else {
                 vec![1, 20, 50]
             },
+            rounds: options.compared(),
             peers: options.peers.clone(),
             ..ws::Options::plain(Vendor::OpenAi, 10)
         };
@@ -89,6 +90,17 @@ pub(crate) async fn run(options: &Options) -> Outcome<Results> {
     Ok(results)
 }
 
+impl Options {
+    /// Rounds of what compares programs.
+    fn compared(&self) -> usize {
+        if self.quick {
+            1
+        } else {
+            self.rounds.max(DECIDING)
+        }
+    }
+}
+
 /// Each as soon as it is there: the whole takes long.
 fn shown(table: Table) -> Outcome<Table> {
     table.print_to(&mut std::io::stderr().lock())?;
@@ -98,22 +110,22 @@ fn shown(table: Table) -> Outcome<Table> {
 /// The first [`DRAWN`] of them are drawn.
 fn relays(options: &Options) -> [ws::Options; 3] {
     let quick = options.quick;
-    let of = |vendor, sessions: &[usize], fewest: usize| ws::Options {
+    let of = |vendor, sessions: &[usize]| ws::Options {
         sessions: sessions.to_vec(),
-        rounds: if quick { 1 } else { options.rounds.max(fewest) },
+        rounds: options.compared(),
         ..ws::Options::plain(vendor, if quick { 4 } else { 10 })
     };
     if quick {
         return [
-            of(Vendor::OpenAi, &[1], 1),
-            of(Vendor::OpenAi, &[20], 1),
-            of(Vendor::Gemini, &[20], 1),
+            of(Vendor::OpenAi, &[1]),
+            of(Vendor::OpenAi, &[20]),
+            of(Vendor::Gemini, &[20]),
         ];
     }
     [
-        of(Vendor::OpenAi, &[1, 10], 1),
-        of(Vendor::OpenAi, &[100, 400], DECIDING),
-        of(Vendor::Gemini, &[100], DECIDING),
+        of(Vendor::OpenAi, &[1, 10]),
+        of(Vendor::OpenAi, &[100, 400]),
+        of(Vendor::Gemini, &[100]),
     ]
 }
 
@@ -137,7 +149,7 @@ fn webrtc(options: &Options, mode: Mode) -> calls::Options {
     calls::Options {
         sessions: if quick { 5 } else { 50 },
         seconds: if quick { 5 } else { 20 },
-        rounds: if quick { 1 } else { options.rounds },
+        rounds: options.compared(),
         mode,
         measured: 2,
         server_only: false,
@@ -171,13 +183,18 @@ impl Results {
             cores,
             memory_mib,
             kernel,
+            commit,
         } = &self.machine;
+        let commit = commit.as_ref().map(|commit| format!(" Commit {commit}."));
         let mut page = format!(
             "# Benchmarks\n\nWritten by `roomkit-bench all`; see [its README](../roomkit-bench/README.md) for what is measured and how, and how to write \
              this page. Compare rows of one table only: the machine is not quiet, and another is faster. One ratio of CPU can be relied on to a tenth \
              or so: the same programs come to 1.1 and to 1.3 within an hour.\n\n\
-             {date}, {cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}.\n\n\
+             {date}, {cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}.{} {}\n\n\
+             Of fewer than 300 values the highest stands in the place of the 99th percentile, as `max`.\n\n\
              ![CPU and round trip by sessions]({name})\n",
+            commit.unwrap_or_default(),
+            settings::told()
         );
         for table in &self.tables {
             page.push('\n');

@@ -16,9 +16,14 @@ pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
         .unwrap_or_default()
 }
 
-/// The value in the middle.
+/// The value in the middle, or what is between the two there; zero when there is none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    percentile(&sorted(values), 0.5)
+    let values = sorted(values);
+    let (lower, upper) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    match (values.get(lower), values.get(upper)) {
+        (Some(lower), Some(upper)) => f64::midpoint(*lower, *upper),
+        _ => 0.0,
+    }
 }
 
 /// Values in order.
@@ -44,4 +49,16 @@ pub(crate) fn println_now(line: &str) -> Outcome<()> {
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_has_as_much_above_as_below() {
+        let of = [&[3.0, 1.0, 2.0][..], &[4.0, 1.0, 3.0, 2.0], &[7.0], &[]];
+        let medians = of.map(|values| median(values.iter().copied()));
+        assert_eq!(medians.to_vec(), [2.0, 2.5, 7.0, 0.0]);
+    }
 }

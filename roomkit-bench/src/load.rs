@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpStream,
@@ -27,6 +27,8 @@ pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(crate) const FRAME_TIME: Duration = Duration::from_millis(20);
 /// Not measured: the first frames after all are there.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// How long after the last frame one may come back: what comes later, or never, is lost.
+pub(crate) const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -224,17 +226,28 @@ async fn talk(
             }
         }
     }
-    // What is still on its way.
-    let rest = async {
-        while let Some(Ok(message)) = receive.next().await {
-            call.note(&message, epoch, is_measured);
-        }
-    };
-    let _ = timeout(Duration::from_millis(500), rest).await;
+    call.drain(&mut receive, epoch, is_measured).await;
     Ok(call)
 }
 
 impl Call {
+    /// Waits for what is still on its way: frames that are late are not lost, and their times count.
+    async fn drain<E>(
+        &mut self,
+        receive: &mut (impl Stream<Item = Result<Message, E>> + Unpin),
+        epoch: Instant,
+        is_measured: impl Fn(Duration) -> bool,
+    ) {
+        let rest = async {
+            while (self.times.len() as u64) < self.sent
+                && let Some(Ok(message)) = receive.next().await
+            {
+                self.note(&message, epoch, &is_measured);
+            }
+        };
+        let _ = timeout(COMES_WITHIN, rest).await;
+    }
+
     fn note(&mut self, message: &Message, epoch: Instant, is_measured: impl Fn(Duration) -> bool) {
         if let Some(sent) = Frame::read(message)
             && is_measured(sent)
@@ -242,5 +255,39 @@ impl Call {
             let time = epoch.elapsed().saturating_sub(sent);
             self.times.push(time.as_micros() as u32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_that_is_late_is_waited_for_and_one_that_never_comes_is_lost() {
+        let epoch = Instant::now();
+        let frame = Frame::new(24_000).at(Duration::ZERO);
+        let late = stream::iter([3, 5]).then(|seconds| {
+            let frame = frame.clone();
+            async move {
+                sleep(Duration::from_secs(seconds)).await;
+                Outcome::Ok(frame)
+            }
+        });
+        let mut receive = Box::pin(late.chain(stream::pending()));
+        let mut call = Call {
+            sent: 3,
+            times: Vec::new(),
+        };
+        call.drain(&mut receive, epoch, |_| true).await;
+        let seconds: Vec<u32> = call.times.iter().map(|time| time / 1_000_000).collect();
+        assert_eq!(seconds, [3, 8]);
+        assert_eq!(epoch.elapsed().as_secs(), COMES_WITHIN.as_secs());
+
+        // Nothing is waited for that has come.
+        call.sent = 2;
+        call.drain(&mut receive, epoch, |_| true).await;
+        assert_eq!(epoch.elapsed().as_secs(), COMES_WITHIN.as_secs());
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
+    /// The commit that is checked out, with a `+` if anything differs from it; none outside of Git.
+    pub(crate) commit: Option<String>,
 }
 
 impl Machine {
@@ -28,8 +30,34 @@ impl Machine {
             cores: std::thread::available_parallelism()?.get(),
             memory_mib: kib / 1024,
             kernel: kernel.trim().to_owned(),
+            commit: commit(),
         })
     }
+}
+
+fn commit() -> Option<String> {
+    let mut commit = git(&["rev-parse", "--short", "HEAD"])?;
+    // The page of the last run is no difference in what is measured.
+    let pages = ":(top,exclude)docs/benchmarks.*";
+    let changed = git(&[
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ":(top)",
+        pages,
+    ]);
+    if changed.is_none_or(|changed| !changed.is_empty()) {
+        commit.push('+');
+    }
+    Some(commit)
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let mut git = std::process::Command::new("git");
+    git.args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments);
+    let asked = git.output().ok().filter(|asked| asked.status.success())?;
+    Some(String::from_utf8(asked.stdout).ok()?.trim().to_owned())
 }
 
 fn model(cpu: &str) -> String {

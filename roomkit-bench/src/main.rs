@@ -19,9 +19,11 @@ mod load;
 mod machine;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod peers;
 mod plot;
 mod process;
 mod saturate;
+mod settings;
 mod table;
 mod turns;
 mod ws;

@@ -34,7 +34,7 @@ use tokio::{net::TcpListener, process::Command};
 use crate::{
     Outcome,
     arguments::one_or_more,
-    figures::{ms, percentile, println_now, sorted},
+    figures::{ms, println_now},
     process::{OTHERS, Process, words},
     table::{Cell, Table},
 };
@@ -60,7 +60,8 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
     let mut table = Table::new("Tools over MCP", command)
         .columns(["over", "bare rmcp us", "bridge us", "added us"])
         .note(
-            "p50 / p99 of a tool that answers at once, by the bridge and by a bare client of `rmcp`, taking turns call by call, to a server that is a process of its own.",
+            "p50 / p99 of a tool that answers at once, by the bridge and by a bare client of `rmcp`, to a server that is a process of its own. They take turns call by call, \
+             and who is first in one pair is second in the next; `added` is of the differences in each pair.",
         );
     let this = std::env::current_exe()?;
     let this = this.to_str().ok_or("the path of this program is no text")?;
@@ -111,38 +112,45 @@ async fn compare(
     let tools = McpTools::connect([server]).await?;
     let session = RealtimeSession::new("room", "ann", "voice", Map::new());
     let arguments = Map::from_iter([("text".to_owned(), Value::from("hello"))]);
-    let (mut bare_times, mut bridge_times) = (Vec::new(), Vec::new());
-    for number in 0..options.calls {
+    let by_bare = async || {
         let began = Instant::now();
         let mut params = CallToolRequestParams::new("echo");
         params.arguments = Some(arguments.clone());
         let answer = bare.peer().call_tool(params).await?;
-        bare_times.push(ms(began.elapsed()) * 1000.0);
+        let time = ms(began.elapsed()) * 1000.0;
         if answer.content.len() != 1 {
             return Err("the bare client got another answer".into());
         }
-
+        Outcome::Ok(time)
+    };
+    let by_bridge = async |number: usize| {
         let call_id = format!("call-{number}");
         let began = Instant::now();
         let call = ToolInvocation::new(session.clone(), call_id, "echo", arguments.clone());
         let answer = tools.call(call).await?;
-        bridge_times.push(ms(began.elapsed()) * 1000.0);
+        let time = ms(began.elapsed()) * 1000.0;
         if answer.value != json!("hello") {
             return Err("the bridge got another answer".into());
         }
+        Outcome::Ok(time)
+    };
+    let mut pairs = Vec::with_capacity(options.calls);
+    for number in 0..options.calls {
+        // Who comes second finds a server that has just been woken.
+        pairs.push(if number.is_multiple_of(2) {
+            let bare = by_bare().await?;
+            (bare, by_bridge(number).await?)
+        } else {
+            let bridge = by_bridge(number).await?;
+            (by_bare().await?, bridge)
+        });
     }
     tools.close().await;
-    let (bare_times, bridge_times) = (sorted(bare_times), sorted(bridge_times));
-    let added = |share| percentile(&bridge_times, share) - percentile(&bare_times, share);
     Ok([
         Cell::word(over),
-        Cell::spread(bare_times.iter().copied(), 0),
-        Cell::spread(bridge_times.iter().copied(), 0),
-        Cell::Spread {
-            p50: added(0.5),
-            p99: added(0.99),
-            digits: 0,
-        },
+        Cell::spread(pairs.iter().map(|(bare, _)| *bare), 0),
+        Cell::spread(pairs.iter().map(|(_, bridge)| *bridge), 0),
+        Cell::spread(pairs.iter().map(|(bare, bridge)| bridge - bare), 0),
     ])
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "what ended it",
         ])
         .note(
-            "The most sessions with a p99 below 20 ms and no frame lost, and with how many that was over. Where only the callers' core was full, the program \
+            "The most sessions with a p99 below 20 ms and no frame lost (late ones are in the p99), and with how many that was over; one run. Where only the callers' core was full, the program \
              under measurement carries more than this machine can ask of it.",
         );
     for subject in [Subject::Floor, Subject::Server] {

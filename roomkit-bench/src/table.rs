@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use crate::{
     Outcome,
-    figures::{percentile, sorted},
+    figures::{median, percentile, sorted},
 };
+
+/// Of fewer values the 99th percentile is one or two of them, and the highest says as much.
+const ENOUGH: usize = 300;
 
 /// Rows of figures under the names of their columns.
 #[derive(Debug, Serialize)]
@@ -39,10 +42,11 @@ pub(crate) enum Cell {
         #[serde(skip)]
         digits: usize,
     },
-    /// The median and the 99th percentile.
+    /// The median and the 99th percentile of so many; of fewer than [`ENOUGH`] the highest.
     Spread {
         p50: f64,
         p99: f64,
+        of: usize,
         #[serde(skip)]
         digits: usize,
     },
@@ -63,33 +67,48 @@ impl Cell {
         Self::Figure { value, digits }
     }
 
-    /// The first and the last of these, if there are any.
+    /// The first and the last of these, if there are two.
     pub(crate) fn range(sorted: &[f64], digits: usize) -> Self {
-        match (sorted.first(), sorted.last()) {
-            (Some(&low), Some(&high)) => Self::Range { low, high, digits },
+        match sorted {
+            [low, .., high] => Self::Range {
+                low: *low,
+                high: *high,
+                digits,
+            },
             _ => Self::None,
         }
     }
 
-    /// The median and the 99th percentile of these, if there are any.
+    /// The median of these, and the 99th percentile or, of few, the highest.
     pub(crate) fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> Self {
         let values = sorted(values);
         if values.is_empty() {
             return Self::None;
         }
+        let of = values.len();
+        let high = if of < ENOUGH { 1.0 } else { 0.99 };
         Self::Spread {
-            p50: percentile(&values, 0.5),
-            p99: percentile(&values, 0.99),
+            p50: median(values.iter().copied()),
+            p99: percentile(&values, high),
+            of,
             digits,
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Word(word) => word.clone(),
             Self::Figure { value, digits } => format!("{value:.digits$}"),
             Self::Range { low, high, digits } => format!("{low:.digits$} to {high:.digits$}"),
-            Self::Spread { p50, p99, digits } => format!("{p50:.digits$} / {p99:.digits$}"),
+            Self::Spread {
+                p50,
+                p99,
+                of,
+                digits,
+            } => {
+                let max = if *of < ENOUGH { "max " } else { "" };
+                format!("{p50:.digits$} / {max}{p99:.digits$}")
+            }
             Self::None => "-".into(),
         }
     }
@@ -188,4 +207,19 @@ impl Table {
 
 fn width(line: &[String], place: usize) -> usize {
     line.get(place).map_or(0, |cell| cell.chars().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_values_have_no_percentile_and_one_no_range() {
+        let values = |count: u32| (1..=count).map(f64::from);
+        assert_eq!(Cell::spread(values(10), 0).text(), "6 / max 10");
+        assert_eq!(Cell::spread(values(1_000), 0).text(), "500 / 991");
+        assert_eq!(Cell::spread([], 0).text(), "-");
+        assert_eq!(Cell::range(&[1.02], 2).text(), "-");
+        assert_eq!(Cell::range(&[1.0, 1.5, 2.0], 1).text(), "1.0 to 2.0");
+    }
 }

@@ -57,6 +57,8 @@ struct Report {
     truncation_errors: Vec<f64>,
     /// Interruptions of which the vendor was told nothing.
     untold: usize,
+    /// What the vendor was told though nobody had interrupted, or it had been told already.
+    in_vain: usize,
 }
 
 pub(crate) async fn run(options: &Options) -> Outcome<Table> {
@@ -76,13 +78,14 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
             "sent after clear ms",
             "truncation error ms",
             "untold",
+            "told in vain",
         ])
         .note(
             "p50 / p99. `first audio` is from the end of what the user says to the first audio of the answer, with the vendor's waiting \
-             for silence in it: the difference between the two programs is what the server adds. `heard until clear` is from the first \
+             for silence in it; the programs talk one after the other, once, so that differences of some ms between them say nothing. `heard until clear` is from the first \
              frame of an interruption to `clear_audio`, most of which is the vendor's detector, and `never cleared` counts those without one; `sent after clear` all audio of an interrupted answer that came \
              after it. `truncation error` compares what the vendor was told of with what the client had played when it was told to stop, and \
-             `untold` counts interruptions of which the vendor was told nothing.",
+             `untold` counts interruptions of which the vendor was told nothing, and `told in vain` what it was told of no interruption, or again.",
         );
     let plain = ws::Options::plain(Vendor::OpenAi, 0);
     for subject in [Subject::Floor, Subject::Server] {
@@ -132,6 +135,8 @@ fn row(subject: Subject, report: Report) -> Vec<Cell> {
         of_interruptions(Cell::figure(after_clear, 0)),
         Cell::spread(errors, 0),
         of_interruptions(Cell::count(report.untold as u64)),
+        // Also where nobody interrupts: then it may be told nothing at all.
+        Cell::count(report.in_vain as u64),
     ]
 }
 
@@ -171,18 +176,60 @@ pub(crate) async fn call(options: &CallerOptions) -> Outcome<()> {
         let (turns, connection) = ended??;
         let events = connection.events().into_iter();
         let told = events.filter(|event| event.kind() == "conversation.item.truncate");
-        let told: Vec<_> = told
-            .filter_map(|event| event.json["audio_end_ms"].as_f64())
-            .collect();
-        let untold = turns.played_at_clear.len().saturating_sub(told.len());
-        report.untold += untold;
-        // With one untold it is not known which of the others belong together.
-        if untold == 0 {
-            let pairs = told.into_iter().zip(&turns.played_at_clear);
-            let errors = pairs.map(|(told, played)| told - played);
-            report.truncation_errors.extend(errors);
-        }
+        let told = told.filter_map(|event| {
+            let item = event.json["item_id"].as_str()?.to_owned();
+            Some((item, event.json["audio_end_ms"].as_f64()?))
+        });
+        report.compare(told, &turns.played_at_clear);
         report.turns.add(turns);
     }
     println_now(&serde_json::to_string(&report)?)
+}
+
+impl Report {
+    /// What the vendor was told in one call, of which item and how much of it, beside how much of each
+    /// interrupted answer was played, both in order. An item is an answer: a client does not know its
+    /// name, but it can be told of only once.
+    fn compare(&mut self, told: impl Iterator<Item = (String, f64)>, played: &[f64]) {
+        let mut items: Vec<(String, f64)> = Vec::new();
+        for (item, end) in told {
+            if items.iter().any(|(known, _)| *known == item) {
+                self.in_vain += 1;
+            } else {
+                items.push((item, end));
+            }
+        }
+        self.untold += played.len().saturating_sub(items.len());
+        self.in_vain += items.len().saturating_sub(played.len());
+        // Otherwise it is not known which of them belong together.
+        if items.len() == played.len() {
+            let pairs = items.iter().zip(played);
+            self.truncation_errors
+                .extend(pairs.map(|((_, told), played)| told - played));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(told: &[(&str, f64)], played: &[f64]) -> (Vec<f64>, usize, usize) {
+        let mut report = Report::default();
+        let told = told.iter().map(|(item, end)| ((*item).to_owned(), *end));
+        report.compare(told, played);
+        (report.truncation_errors, report.untold, report.in_vain)
+    }
+
+    #[test]
+    fn a_vendor_is_told_of_each_interruption_and_only_once() {
+        let both = [("one", 700.0), ("two", 710.0)];
+        assert_eq!(compared(&both, &[700.0, 700.0]), (vec![0.0, 10.0], 0, 0));
+        assert_eq!(compared(&both[..1], &[700.0, 700.0]), (vec![], 1, 0));
+        assert_eq!(compared(&both, &[700.0]), (vec![], 0, 1));
+        let again = [("one", 700.0), ("one", 0.0), ("two", 710.0)];
+        assert_eq!(compared(&again, &[700.0, 700.0]), (vec![0.0, 10.0], 0, 1));
+        // Too many of one and none of another are not as many as there should be.
+        assert_eq!(compared(&again[..2], &[700.0, 700.0]), (vec![], 1, 1));
+    }
 }

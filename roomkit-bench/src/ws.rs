@@ -1,10 +1,6 @@
 //! The WebSocket measurement: floor and server, one after the other, in several rounds.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::time::sleep;
@@ -12,10 +8,12 @@ use tokio::time::sleep;
 use crate::{
     Outcome,
     arguments::{at_least, one_or_more},
-    figures::{median, percentile, sorted},
-    load::Report,
+    figures::{median, sorted},
+    load::{COMES_WITHIN, Report},
     machine::busy,
+    peers,
     process::{CORE, OTHERS, Process, words},
+    settings,
     table::{Cell, Table},
 };
 
@@ -156,15 +154,18 @@ pub(crate) async fn run(options: &Options) -> Outcome<Table> {
         "noise %",
         "callers' core %",
     ])
-    .note(
+    .note(format!(
         "Medians of the rounds; `rounds` is the lowest and the highest CPU of them. `x floor` is the median of what each round's CPU is to that of the floor \
          right before or after it, and `each round` the lowest and the highest of those. CPU is the share of a core that one session takes, \
          memory what a session adds to a process that has had one. `noise` is what else ran on the core of the program under measurement. With the callers' core near 100 % the \
-         round trip is theirs.",
-    );
+         round trip is theirs. `lost` did not come back within {} s of the last frame; what came late is in the percentiles.",
+        COMES_WITHIN.as_secs()
+    ));
     let mut subjects = vec![Subject::Floor, Subject::Server];
-    if options.peers.is_some() {
+    if let Some(python) = &options.peers {
         subjects.extend([Subject::PythonRoomkit, Subject::Pipecat]);
+        let versions = peers::versions(python).await?;
+        table = table.note(format!("The others are made of {versions}."));
     }
     for sessions in &options.sessions {
         let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
@@ -203,22 +204,31 @@ pub(crate) fn in_turn(subjects: usize, round: usize) -> Vec<usize> {
     }
 }
 
+/// What is a place on this machine is a word in capitals.
 fn command(options: &Options) -> String {
     let numbers = options.sessions.iter().map(ToString::to_string);
-    format!(
+    let mut command = format!(
         "roomkit-bench ws --vendor {} --sessions {} --seconds {} --rounds {}",
         options.vendor.name(),
         numbers.collect::<Vec<_>>().join(","),
         options.seconds,
         options.rounds
-    )
+    );
+    if options.record.is_some() {
+        command.push_str(" --record DIR --sink ");
+        command.push_str(&options.sink);
+    }
+    if options.peers.is_some() {
+        command.push_str(" --peers PYTHON");
+    }
+    command
 }
 
 /// What each round is to the floor's of the same round: the median, and the lowest and the highest.
 pub(crate) fn compared(rounds: impl Iterator<Item = f64>, floor: &[f64]) -> [Cell; 2] {
     let ratios = sorted(rounds.zip(floor).map(|(round, floor)| round / floor));
     [
-        Cell::figure(percentile(&ratios, 0.5), 2),
+        Cell::figure(median(ratios.iter().copied()), 2),
         Cell::range(&ratios, 2),
     ]
 }
@@ -272,7 +282,9 @@ pub(crate) async fn measure(
     options: &Options,
     sessions: usize,
 ) -> Outcome<Round> {
-    let running = start(subject, options, &recording(options)).await?;
+    let recording = options.record.as_deref();
+    let recording = recording.map(|directory| settings::recording(&options.sink, directory));
+    let running = start(subject, options, &recording.unwrap_or_default()).await?;
     let relay = &running.relay;
     // What the first session ever takes, above all the pages of the program itself, no other takes.
     let mut first = running.callers(1, 2, "")?;
@@ -369,15 +381,7 @@ fn peer(options: &Options, script: &str) -> Outcome<Process> {
     if options.vendor != Vendor::OpenAi {
         return Err("the relays of other makes speak the wire of openai alone".into());
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("peers")
-        .join(script);
-    let arguments = [
-        script.display().to_string(),
-        RELAY_PORT.to_string(),
-        options.vendor.base_url(),
-    ];
-    Process::start_at(python, CORE, &arguments)
+    peers::start(python, script, RELAY_PORT, options.vendor.base_url())
 }
 
 impl Options {
@@ -419,30 +423,14 @@ pub(crate) fn url() -> String {
 
 fn config(vendor: Vendor, more: &str) -> Outcome<PathBuf> {
     let path = std::env::temp_dir().join("roomkit-bench.toml");
-    // Rooms are gone with their calls, so that memory is that of calls.
+    let (name, base_url) = (vendor.name(), vendor.base_url());
     std::fs::write(
         &path,
         format!(
-            "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"{}\"\n\
-             config = {{ base_url = \"{}\" }}\n\
-             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
-             max_load = 1.0\nmax_timer_lateness_ms = 0\ntrusted_proxies = 1\n\
-             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n{more}",
-            vendor.name(),
-            vendor.base_url()
+            "listen = \"127.0.0.1:{RELAY_PORT}\"\n[provider]\nname = \"{name}\"\n\
+             config = {{ base_url = \"{base_url}\" }}\n{}{more}",
+            settings::SETTINGS
         ),
     )?;
     Ok(path)
-}
-
-/// The part of the server's settings that lets it record.
-fn recording(options: &Options) -> String {
-    let section = |directory: &Path| {
-        format!(
-            "[recording]\nsink = '{}'\nconsent = 'given'\nconfig = {{ directory = '{}' }}\n",
-            options.sink,
-            directory.display()
-        )
-    };
-    options.record.as_deref().map(section).unwrap_or_default()
 }

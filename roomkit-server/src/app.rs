@@ -81,6 +81,7 @@ impl App {
         let provider = registry
             .provider(&config.provider.name, config.provider.config.clone())
             .map_err(|error| of_plugin(error, "provider.name", "provider.config"))?;
+        let provider_name = provider.name().to_owned();
         let transports = transports(&config.transports)?;
         let all = transports
             .iter()
@@ -130,6 +131,10 @@ impl App {
             .build();
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
+        let exporter = config.metrics.enabled.then(Exporter::start).transpose()?;
+        if exporter.is_some() {
+            Exporter::expect(&provider_name, &crate::mcp::check(&config.mcp)?);
+        }
         let app = Self {
             admission: admission.map_err(|error| error.in_section("limits"))?,
             dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
@@ -138,7 +143,7 @@ impl App {
             minted,
             jwt,
             mcp,
-            exporter: config.metrics.enabled.then(Exporter::start).transpose()?,
+            exporter,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,

@@ -1,7 +1,14 @@
 //! Who may come in: who shows a static token, one that was minted, or one that an issuer signed
 //! (contract X2).
 
-use std::{fmt, hint::black_box, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    fmt, fs,
+    hint::black_box,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -32,6 +39,9 @@ pub struct AuthConfig {
     pub tokens: Vec<Token>,
     /// An environment variable with further tokens, with commas between them.
     pub token_env: Option<String>,
+    /// A file with further tokens, each on a line of its own; read again at SIGHUP, as the environment of
+    /// a process is not.
+    pub token_file: Option<PathBuf>,
     /// An environment variable with the key that signs minted tokens, of at least 32 characters, for
     /// servers that take each other's. By default each server draws its own as it starts.
     pub signing_key_env: Option<String>,
@@ -60,6 +70,9 @@ impl AuthConfig {
                 })?;
                 tokens.push(token);
             }
+        }
+        if let Some(file) = &self.token_file {
+            tokens.extend(read_file(file)?);
         }
         let nobody_asked =
             tokens.is_empty() && self.signing_key_env.is_none() && self.jwt.is_none();
@@ -102,6 +115,25 @@ fn read_env(field: &str, variable: &str) -> Result<SecretString, ConfigError> {
         let problem = format!("the environment variable `{variable}` is not set");
         ConfigError::field(field, problem)
     })
+}
+
+/// A file without any is taken for one that is being written, or the wrong one.
+fn read_file(file: &Path) -> Result<Vec<Token>, ConfigError> {
+    let refused = |problem: &str| {
+        ConfigError::field("auth.token_file", format!("{}: {problem}", file.display()))
+    };
+    let listed = fs::read_to_string(file)
+        .map(SecretString::from)
+        .map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    let lines = listed.expose_secret().lines().map(str::trim);
+    let tokens: Vec<_> = lines
+        .filter(|line| !line.is_empty())
+        .map(|line| Token::read(line, Scopes::default()).map_err(refused))
+        .collect::<Result<_, _>>()?;
+    if tokens.is_empty() {
+        return Err(refused("holds no token; write each on a line of its own"));
+    }
+    Ok(tokens)
 }
 
 impl Token {
@@ -325,6 +357,32 @@ mod tests {
             !short.contains(&std::env::var(SHORT_VARIABLE).unwrap()),
             "{short}"
         );
+    }
+
+    #[test]
+    fn x1_a_file_of_tokens_is_read_line_by_line_and_not_shown() {
+        let file = std::env::temp_dir().join(format!("roomkit-{}-tokens", std::process::id()));
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let read = read_file(&file).map_err(|error| error.to_string());
+            read.map(|tokens| tokens.into_iter().map(|it| it.text).collect::<Vec<_>>())
+        };
+        assert_eq!(read("one\r\n\n two \n").unwrap(), ["one", "two"]);
+        for (text, named) in [
+            ("hunter 2", "visible"),
+            ("one,hunter2", "comma"),
+            ("\n", "no token"),
+        ] {
+            let refused = read(text).unwrap_err();
+            assert!(refused.starts_with("auth.token_file: "), "{refused}");
+            assert!(
+                refused.contains(named) && !refused.contains("hunter"),
+                "{refused}"
+            );
+        }
+        fs::remove_file(&file).unwrap();
+        let missing = read_file(&file).unwrap_err().to_string();
+        assert!(missing.contains("cannot be read"), "{missing}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The configuration file: TOML, named like the command line's flags, unknown fields refused.
 
 mod limits;
+mod operations;
 mod recording;
 mod tool_source;
 
-use std::{fmt, fs, net::SocketAddr, path::Path};
+use std::{fmt, fs, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
 
 use roomkit::{
     error::ConfigError, http::AdmissionConfig, mcp::McpServer, store::MemoryStore,
@@ -13,7 +14,10 @@ use roomkit::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::{limits::LimitsConfig, recording::RecordingConfig, tool_source::ToolSourceConfig};
+pub use self::{
+    limits::LimitsConfig, operations::OperationsConfig, recording::RecordingConfig,
+    tool_source::ToolSourceConfig,
+};
 use crate::error::ServerError;
 pub use crate::{
     agents::AgentConfig,
@@ -32,6 +36,8 @@ pub struct Config {
     pub listen: String,
     /// The certificate of a server that ends TLS itself; default none: it speaks http.
     pub tls: Option<TlsConfig>,
+    /// A second address for health and metrics, which callers cannot fill; default none.
+    pub operations: Option<OperationsConfig>,
     /// The speech AI.
     pub provider: ProviderConfig,
     /// The ways in for callers; default `webrtc` at `/rtc` and `websocket` at `/ws`.
@@ -62,6 +68,9 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long calls may go on after the server was told to stop, in seconds; default 30.
     pub drain_s: u64,
+    /// How long the server listens after that at least, in seconds, though it has no calls: long enough
+    /// for a load balancer to have asked `/readyz` and sent nobody since. Default 0; at most `drain_s`.
+    pub drain_min_s: u64,
 }
 
 impl Default for Config {
@@ -69,6 +78,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8080".into(),
             tls: None,
+            operations: None,
             provider: ProviderConfig::default(),
             transports: vec![
                 TransportConfig::new("webrtc", "/rtc"),
@@ -87,6 +97,7 @@ impl Default for Config {
             log: "info".into(),
             log_format: LogFormat::Text,
             drain_s: 30,
+            drain_min_s: 0,
         }
     }
 }
@@ -104,6 +115,18 @@ impl Config {
             local: address.ip().is_loopback() && !authenticates && !is_behind_proxy,
             ..self.limits.admission()?
         })
+    }
+
+    /// How long it drains at least, and at most.
+    pub(crate) fn drain(&self) -> Result<RangeInclusive<Duration>, ConfigError> {
+        if self.drain_min_s > self.drain_s {
+            let problem = format!(
+                "is {}; must be at most `drain_s`, which is {}",
+                self.drain_min_s, self.drain_s
+            );
+            return Err(ConfigError::field("drain_min_s", problem));
+        }
+        Ok(Duration::from_secs(self.drain_min_s)..=Duration::from_secs(self.drain_s))
     }
 
     /// How the server's address begins.

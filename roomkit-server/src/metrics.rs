@@ -1,5 +1,7 @@
 //! What the server tells of itself: the metrics of all parts, for Prometheus.
 
+mod expected;
+
 use std::{fmt, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -21,7 +23,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 32] = [
+const METRICS: [(&str, Kind, &str); 35] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,
@@ -182,6 +184,21 @@ const METRICS: [(&str, Kind, &str); 32] = [
         Kind::Counter,
         "Events sockets that were closed because their token was taken away",
     ),
+    (
+        "roomkit_server_connections",
+        Kind::Gauge,
+        "HTTP connections that are open and became neither a call nor a dashboard",
+    ),
+    (
+        "roomkit_server_config_last_reload_successful",
+        Kind::Gauge,
+        "1 unless the configuration could not be used when it was last read again, then 0",
+    ),
+    (
+        "roomkit_server_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "When the first certificate of the chain in use expires, in seconds of Unix time",
+    ),
     ("roomkit_server_info", Kind::Gauge, "1, with the version"),
 ];
 
@@ -205,6 +222,11 @@ impl Exporter {
                 "is true, and this process collects its metrics elsewhere; set it to false";
             ConfigError::field("metrics.enabled", problem)
         })
+    }
+
+    /// Shows from now on, at 0, what is counted of this provider and of these MCP servers.
+    pub(crate) fn expect(provider: &str, mcp_servers: &[String]) {
+        expected::of_plugins(provider, mcp_servers);
     }
 
     /// Everything, in the text format of Prometheus.
@@ -241,124 +263,9 @@ fn record() -> Result<PrometheusHandle, Box<dyn std::error::Error>> {
         }
     }
     metrics::gauge!("roomkit_server_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    expected::of_every_server();
     Ok(handle)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
-
-    use super::*;
-
-    fn workspace() -> &'static Path {
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-    }
-
-    fn known() -> BTreeSet<String> {
-        METRICS
-            .iter()
-            .map(|(name, ..)| (*name).to_owned())
-            .collect()
-    }
-
-    /// The names of metrics in a text; those of a histogram's parts are the histogram's.
-    fn names(text: &str) -> BTreeSet<String> {
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        words
-            .filter(|word| word.starts_with("roomkit_"))
-            .map(|word| {
-                let parts = ["_bucket", "_sum", "_count"];
-                let whole = parts.iter().find_map(|part| word.strip_suffix(part));
-                whole.unwrap_or(word).to_owned()
-            })
-            .collect()
-    }
-
-    /// The words that these calls are given first, in a folder of sources without their tests.
-    fn quoted(folder: &Path, calls: &[&str], found: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("tests") {
-                quoted(&path, calls, found);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                let source = fs::read_to_string(&path).unwrap();
-                for rest in calls.iter().flat_map(|call| source.split(call).skip(1)) {
-                    let word = rest.trim_start().strip_prefix('"');
-                    found.extend(
-                        word.and_then(|rest| rest.split('"').next())
-                            .map(str::to_owned),
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_metric_of_the_sources_is_described_and_there_is_no_other() {
-        let mut found = BTreeSet::new();
-        let macros = ["counter!(", "gauge!(", "histogram!("];
-        for entry in fs::read_dir(workspace()).unwrap() {
-            let folder = entry.unwrap().path();
-            let is_crate = folder.join("Cargo.toml").exists() && folder.join("src").exists();
-            if is_crate {
-                quoted(&folder.join("src"), &macros, &mut found);
-            }
-        }
-        found.retain(|name| name.starts_with("roomkit_"));
-        assert_eq!(found, known());
-    }
-
-    #[test]
-    fn the_page_on_metrics_lists_them_all() {
-        let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
-        let rows = page.lines().filter(|line| line.starts_with("| `roomkit_"));
-        let listed: BTreeSet<String> = rows.flat_map(names).collect();
-        assert_eq!(listed, known());
-    }
-
-    #[test]
-    fn the_page_on_metrics_lists_all_reasons_to_drop_something() {
-        let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
-        let mut reasons = BTreeSet::new();
-        let calls = ["Dropped(", "dropped(", "then_some("];
-        quoted(
-            &workspace().join("roomkit-core/src/call"),
-            &calls,
-            &mut reasons,
-        );
-        assert!(reasons.len() > 10, "{reasons:?}");
-        reasons.retain(|reason| !page.contains(&format!("`{reason}`")));
-        assert!(reasons.is_empty(), "not on the page: {reasons:?}");
-    }
-
-    /// Codes that limits and the door refuse with, as far as they stand beside what counts them.
-    #[test]
-    fn c5_the_page_on_metrics_lists_all_reasons_to_refuse_somebody() {
-        let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
-        let mut reasons = BTreeSet::new();
-        let calls = ["self.unavailable(", "pause(", "refused("];
-        for folder in ["roomkit-http/src", "roomkit-server/src"] {
-            quoted(&workspace().join(folder), &calls, &mut reasons);
-        }
-        // The only arguments of these that are no codes are names of settings.
-        reasons.retain(|reason| !reason.contains('.') && !reason.contains(' '));
-        assert!(reasons.len() > 5, "{reasons:?}");
-        reasons.retain(|reason| !page.contains(&format!("`{reason}`")));
-        assert!(reasons.is_empty(), "not on the page: {reasons:?}");
-    }
-
-    #[test]
-    fn dashboard_and_alerts_ask_for_metrics_that_exist() {
-        for file in ["grafana.json", "alerts.yml"] {
-            let path = workspace().join("roomkit-server/ops").join(file);
-            let text = fs::read_to_string(path).unwrap();
-            let asked = names(&text);
-            assert!(asked.len() > 5, "{file}: {asked:?}");
-            let unknown: Vec<_> = asked.difference(&known()).cloned().collect();
-            assert!(unknown.is_empty(), "{file}: {unknown:?}");
-        }
-        let dashboard = fs::read_to_string(workspace().join("roomkit-server/ops/grafana.json"));
-        let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
-        assert!(dashboard["panels"].as_array().unwrap().len() > 5);
-    }
-}
+mod tests;

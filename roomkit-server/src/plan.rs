@@ -42,6 +42,13 @@ impl Plan {
         };
         let lines = vec![
             ("listen", format!("{}://{address}", config.scheme())),
+            (
+                "operations",
+                match &config.operations {
+                    Some(operations) => format!("http://{}", operations.listen),
+                    None => "none".into(),
+                },
+            ),
             ("provider", provider(config)),
             (
                 "transports",

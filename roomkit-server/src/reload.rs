@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use metrics::gauge;
 use roomkit::{WeakRoomKit, http::Admission};
 use tokio::sync::watch;
 
@@ -41,6 +42,12 @@ pub struct Reload {
     log: Option<Log>,
 }
 
+/// For whoever watches the server: a signal has no answer.
+fn tell(successful: bool) {
+    let successful = if successful { 1.0 } else { 0.0 };
+    gauge!("roomkit_server_config_last_reload_successful").set(successful);
+}
+
 /// What became of another configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,11 +82,13 @@ impl Reload {
     /// Reads the configuration again at each hang-up, and writes to the log what became of it. Ends
     /// when no hang-up can come any more.
     pub async fn at(self, mut hang_ups: HangUps, settings: Settings) {
+        tell(true);
         while hang_ups.next().await {
             let reloaded = match settings.clone().into_config() {
                 Ok(config) => self.take_over(&config).await,
                 Err(error) => Err(error),
             };
+            tell(reloaded.is_ok());
             match reloaded {
                 Ok(Reloaded {
                     needs_restart,
@@ -181,6 +190,7 @@ impl Reload {
         let Config {
             listen,
             tls,
+            operations,
             provider,
             transports,
             channel,
@@ -196,12 +206,14 @@ impl Reload {
             log: _,
             log_format,
             drain_s,
+            drain_min_s,
         } = config;
         let started = &self.started;
         let key = &auth.signing_key_env;
         let settings = [
             ("listen", *listen != started.listen),
             ("tls", tls.is_some() != self.tls.is_some()),
+            ("operations", *operations != started.operations),
             ("provider", *provider != started.provider),
             ("transports", *transports != started.transports),
             ("channel", *channel != started.channel),
@@ -220,6 +232,7 @@ impl Reload {
             ("otel", *otel != started.otel),
             ("log_format", *log_format != started.log_format),
             ("drain_s", *drain_s != started.drain_s),
+            ("drain_min_s", *drain_min_s != started.drain_min_s),
         ];
         let changed = settings.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(setting, _)| setting).collect()

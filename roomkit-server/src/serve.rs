@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use metrics::counter;
+use metrics::{counter, gauge};
 use roomkit::http::Admission;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -34,6 +34,8 @@ use crate::{
 
 /// Connections open at a time; further ones wait in the system's queue.
 const CONNECTIONS: u32 = 2048;
+/// The same on the address for those who run the server.
+const OF_OPERATIONS: u32 = 64;
 /// Connections of one client address open at a time; further ones are closed. A browser has six, and
 /// calls and dashboards are counted elsewhere.
 const OF_ONE_CLIENT: usize = 256;
@@ -52,15 +54,28 @@ pub(crate) struct Door {
     /// The certificate it is shown, if the server ends TLS itself.
     tls: Option<Tls>,
     places: Places,
+    /// Which of the server's addresses this is, in its metrics.
+    listener: &'static str,
 }
 
 impl Door {
-    /// Who comes through here takes one of these [`places`].
+    /// The callers' door. Who comes through here takes one of these [`places`].
     pub(crate) fn new(admission: Admission, tls: Option<Tls>, places: Places) -> Self {
         Self {
             admission,
             tls,
             places,
+            listener: "main",
+        }
+    }
+
+    /// The back door, for those who run the server.
+    pub(crate) fn of_operations(admission: Admission) -> Self {
+        Self {
+            admission,
+            tls: None,
+            places: Places::new(OF_OPERATIONS, usize::MAX),
+            listener: "operations",
         }
     }
 }
@@ -104,6 +119,7 @@ pub(crate) async fn serve(
         let Some((socket, peer, place)) = accepted else {
             continue;
         };
+        let open = Open::new(door.listener, place);
         let time = door.admission.handshake_time();
         let mut http = http.clone();
         http.header_read_timeout(time);
@@ -119,11 +135,33 @@ pub(crate) async fn serve(
                 Some(acceptor) => serving.serve_tls(acceptor, socket, time).await,
                 None => serving.serve(socket).await,
             }
-            drop(place);
+            drop(open);
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// A connection that is open, counted.
+struct Open {
+    listener: &'static str,
+    _place: Place,
+}
+
+impl Open {
+    fn new(listener: &'static str, place: Place) -> Self {
+        gauge!("roomkit_server_connections", "listener" => listener).increment(1.0);
+        Self {
+            listener,
+            _place: place,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        gauge!("roomkit_server_connections", "listener" => self.listener).decrement(1.0);
+    }
 }
 
 async fn accept(listener: &TcpListener, door: &Door) -> Option<(TcpStream, SocketAddr, Place)> {
@@ -214,6 +252,10 @@ impl Connection {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use axum::routing::get;
+    use roomkit::http::AdmissionConfig;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     /// How many connections one address gets.
@@ -227,5 +269,45 @@ mod tests {
     fn c5_one_client_leaves_connections_to_others_but_a_proxy_has_all() {
         assert_eq!(of_one_address(0), 256);
         assert_eq!(of_one_address(1), 2048);
+    }
+
+    /// Listens behind this door for as long as the test runs.
+    async fn listening(door: Door, stop: &watch::Sender<bool>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/healthz", get(async || "well"));
+        tokio::spawn(serve(listener, router, door, stop.subscribe()));
+        address
+    }
+
+    async fn asked(address: SocketAddr) -> TcpStream {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+        socket.write_all(request).await.unwrap();
+        socket
+    }
+
+    async fn answer(mut socket: TcpStream) -> String {
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn c5_callers_who_take_all_places_keep_nobody_from_asking_who_runs_the_server() {
+        let admission = Admission::new(&AdmissionConfig::default()).unwrap();
+        let stop = watch::Sender::new(false);
+        let door = Door::new(admission.clone(), None, Places::new(1, usize::MAX));
+        let callers = listening(door, &stop).await;
+        let operations = listening(Door::of_operations(admission), &stop).await;
+        // Who connects first gets the one place there is.
+        let stranger = TcpStream::connect(callers).await.unwrap();
+        let waits = asked(callers).await;
+        assert!(answer(asked(operations).await).await.ends_with("well"));
+        // Without a place nobody has even looked at it.
+        let mut byte = [0];
+        assert!(waits.try_read(&mut byte).is_err(), "it still waits");
+        drop(stranger);
+        assert!(answer(waits).await.ends_with("well"));
     }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use metrics::gauge;
 use roomkit::error::ConfigError;
 use rustls::{
     ServerConfig,
@@ -17,6 +18,7 @@ use rustls::{
 };
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
+use x509_parser::parse_x509_certificate;
 
 /// The server's certificate; with it, the server speaks https and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -33,6 +35,7 @@ impl TlsConfig {
     /// Reads both files.
     pub(crate) fn load(&self) -> Result<Certificate, ConfigError> {
         let chain = self.chain()?;
+        let expires = chain.iter().filter_map(expires).min();
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
             let none = "it holds no private key that is not encrypted";
             refused("tls.key", &self.key, error, none)
@@ -54,7 +57,10 @@ impl TlsConfig {
             .with_single_cert(chain, key)
             .map_err(unusable)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Certificate(Arc::new(config).into()))
+        Ok(Certificate {
+            acceptor: Arc::new(config).into(),
+            expires,
+        })
     }
 
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
@@ -85,8 +91,28 @@ fn refused(field: &str, file: &Path, error: pem::Error, none: &str) -> ConfigErr
     ConfigError::field(field, format!("{}: {problem}", file.display()))
 }
 
+/// When a certificate expires, in seconds of Unix time, if that can be read.
+fn expires(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, read) = parse_x509_certificate(certificate).ok()?;
+    Some(read.validity().not_after.timestamp())
+}
+
 /// A certificate with its key, ready to be shown to clients.
-pub(crate) struct Certificate(TlsAcceptor);
+pub(crate) struct Certificate {
+    acceptor: TlsAcceptor,
+    /// When the first of its chain does.
+    expires: Option<i64>,
+}
+
+impl Certificate {
+    /// It is what clients are shown from now on, which whoever watches the server should know.
+    fn in_force(self) -> TlsAcceptor {
+        if let Some(expires) = self.expires {
+            gauge!("roomkit_server_certificate_expiry_timestamp_seconds").set(expires as f64);
+        }
+        self.acceptor
+    }
+}
 
 /// The certificate in force. A cheap handle: clones show the same one.
 #[derive(Clone)]
@@ -94,12 +120,12 @@ pub(crate) struct Tls(Arc<RwLock<TlsAcceptor>>);
 
 impl Tls {
     pub(crate) fn new(certificate: Certificate) -> Self {
-        Self(Arc::new(RwLock::new(certificate.0)))
+        Self(Arc::new(RwLock::new(certificate.in_force())))
     }
 
     /// Shows this one to all who connect from now on.
     pub(crate) fn replace(&self, certificate: Certificate) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate.0;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate.in_force();
     }
 
     /// For the next connection.

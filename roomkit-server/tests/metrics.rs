@@ -18,6 +18,16 @@ fn value(metrics: &str, line: &str) -> Option<f64> {
 #[tokio::test]
 async fn a_call_is_seen_in_the_metrics() {
     let server = TestServer::start("").await;
+    let shown = server.get("/metrics").await.body;
+    for counter in [
+        "roomkit_sessions_started_total",
+        r#"roomkit_recordings_total{outcome="failed"}"#,
+        r#"roomkit_provider_errors_total{provider="echo",kind="network",fatal="true"}"#,
+    ] {
+        assert_eq!(value(&shown, counter), Some(0.0), "{counter}: {shown}");
+    }
+    let open = r#"roomkit_server_connections{listener="main"}"#;
+    assert_eq!(value(&shown, open), Some(1.0), "who asks");
     let (mut caller, room) = server.session("").await;
     let shown = server.get("/metrics").await;
     assert_eq!(shown.status, 200);
@@ -50,6 +60,10 @@ async fn a_call_is_seen_in_the_metrics() {
         value(&shown, r#"roomkit_tool_calls_total{outcome="completed"}"#),
         Some(1.0)
     );
+    let same = shown
+        .lines()
+        .filter(|line| line.starts_with("roomkit_sessions_started_total"));
+    assert_eq!(same.count(), 1, "what is counted is what was there at 0");
     assert_eq!(value(&shown, "roomkit_ready_seconds_count"), Some(1.0));
     assert!(shown.contains("# HELP roomkit_sessions_active "), "{shown}");
     assert!(

@@ -1,6 +1,7 @@
 //! How callers behave.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     caller::FRAME_TIME,
-    ear::Ear,
-    speech::{self, FRAMES_PER_SECOND, MARK_BEGINS, PAUSE_BEFORE_MARK},
+    ear::{Ear, Mark},
+    speech::{self, FRAMES_PER_SECOND, MARK_BEGINS, MARK_HERTZ, PAUSE_BEFORE_MARK},
 };
 use crate::{
     Outcome,
@@ -37,6 +38,8 @@ pub(super) trait Conduct: Send {
 pub(super) struct Measured {
     /// From the microphone to the speaker, in ms.
     pub(super) round_trips: Vec<f64>,
+    /// Marks that were said and did not come back.
+    pub(super) unheard: usize,
     pub(super) interruptions: Vec<Interruption>,
 }
 
@@ -108,18 +111,39 @@ impl Conduct for Looping {
 pub(super) struct Timing {
     speech: Looping,
     ear: Ear,
-    marked: Option<Instant>,
+    /// The marks that have not come back yet, by pitch and when they were said.
+    awaited: VecDeque<(usize, Instant)>,
+    unheard: usize,
     round_trips: Vec<f64>,
 }
+
+/// Until a mark of the same pitch is said again.
+const SAME_PITCH: Duration = Duration::from_secs(MARK_HERTZ.len() as u64);
 
 impl Timing {
     pub(super) fn new() -> Outcome<Self> {
         Ok(Self {
             speech: Looping::of(&speech::marked_speech()?)?,
             ear: Ear::new()?,
-            marked: None,
+            awaited: VecDeque::new(),
+            unheard: 0,
             round_trips: Vec::new(),
         })
+    }
+}
+
+impl Timing {
+    fn came_back(&mut self, mark: Mark) {
+        let mut awaited = self.awaited.iter();
+        let Some(place) = awaited.position(|(pitch, _)| *pitch == mark.pitch) else {
+            return;
+        };
+        // Audio keeps its order: what was said before it does not come any more.
+        self.awaited.drain(..place);
+        self.unheard += place;
+        if let Some((_, said)) = self.awaited.pop_front() {
+            self.round_trips.push(ms_between(said, mark.at));
+        }
     }
 }
 
@@ -127,8 +151,10 @@ impl Conduct for Timing {
     fn next(&mut self, now: Instant) -> Option<Bytes> {
         let place = self.speech.next % FRAMES_PER_SECOND;
         if place == MARK_BEGINS {
+            let pitch = self.speech.next / FRAMES_PER_SECOND % MARK_HERTZ.len();
             // The microphone had the first sample a frame's time before the frame was complete.
-            self.marked = now.checked_sub(FRAME_TIME);
+            self.awaited
+                .extend(now.checked_sub(FRAME_TIME).map(|said| (pitch, said)));
         }
         let says = self.speech.next(now);
         // What was late once would be repeated as late for ever by a vendor that repeats everything.
@@ -137,15 +163,17 @@ impl Conduct for Timing {
     }
 
     fn heard(&mut self, payload: &[u8], now: Instant) {
-        if let Some(place) = self.ear.hear(payload).mark
-            && let Some(marked) = self.marked.take()
-        {
-            self.round_trips.push(ms_between(marked, now + place));
+        if let Some(mark) = self.ear.hear(payload, now).mark {
+            self.came_back(mark);
         }
     }
 
     fn measured(self: Box<Self>) -> Measured {
+        let now = Instant::now();
+        let is_lost =
+            |(_, said): &&(usize, Instant)| now.saturating_duration_since(*said) > SAME_PITCH;
         Measured {
+            unheard: self.unheard + self.awaited.iter().filter(is_lost).count(),
             round_trips: self.round_trips,
             ..Measured::default()
         }
@@ -245,7 +273,7 @@ impl Conduct for Interrupting {
     }
 
     fn heard(&mut self, payload: &[u8], now: Instant) {
-        if !self.ear.hear(payload).is_loud {
+        if !self.ear.hear(payload, now).is_loud {
             return;
         }
         match &mut self.stage {
@@ -267,5 +295,73 @@ impl Conduct for Interrupting {
             interruptions: self.interruptions,
             ..Measured::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roomkit_bench::opus;
+
+    use super::*;
+
+    /// Says so many seconds, each frame at its time, to a vendor that repeats at once what it hears, but
+    /// for the frames that `comes_back` leaves out, so many frames later.
+    fn repeated(seconds: usize, later: usize, comes_back: impl Fn(usize) -> bool) -> Measured {
+        let mut timing = Timing::new().unwrap();
+        let mut way: VecDeque<Option<Bytes>> = vec![None; later].into();
+        let began = Instant::now();
+        let silence = speech::encoded(&[0; speech::FRAME]).unwrap();
+        for number in 0..seconds * FRAMES_PER_SECOND {
+            let now = began + FRAME_TIME * number as u32;
+            let says = timing.next(now).unwrap_or_else(|| silence[0].clone());
+            way.push_back(Some(if comes_back(number) {
+                says
+            } else {
+                silence[0].clone()
+            }));
+            if let Some(heard) = way.pop_front().flatten() {
+                timing.heard(&heard, now);
+            }
+        }
+        Box::new(timing).measured()
+    }
+
+    #[test]
+    fn each_mark_is_heard_and_timed_by_its_pitch() {
+        // The later, the more of the six are still on their way.
+        for (later, marks) in [(2, 6), (60, 4), (110, 3)] {
+            let measured = repeated(6, later, |_| true);
+            assert_eq!(measured.round_trips.len(), marks, "{later} frames later");
+            assert_eq!(measured.unheard, 0);
+            for time in measured.round_trips {
+                let expected = ms(FRAME_TIME * (later as u32 + 1));
+                assert!((time - expected).abs() < 15.0, "{time} ms, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_that_does_not_come_back_is_counted_and_delays_no_other() {
+        let second = |number: usize| number / FRAMES_PER_SECOND;
+        let measured = repeated(6, 2, |number| !matches!(second(number), 1 | 2));
+        assert_eq!((measured.round_trips.len(), measured.unheard), (4, 2));
+        assert!(measured.round_trips.iter().all(|time| *time < 80.0));
+    }
+
+    #[test]
+    fn marks_keep_their_pitch_through_the_servers_codec() {
+        let mut encoder = opus::encoder(24_000, opus::SERVER).unwrap();
+        let mut ear = Ear::new().unwrap();
+        let pcm = speech::marked_speech().unwrap();
+        let mut payload = [0; opus::PACKET];
+        let mut pitches = Vec::new();
+        // Every second sample: what is in it is below 12 kHz.
+        let pcm: Vec<i16> = pcm.into_iter().step_by(2).collect();
+        for frame in pcm.chunks_exact(speech::FRAME / 2) {
+            let length = encoder.encode(frame, &mut payload).unwrap();
+            let heard = ear.hear(&payload[..length], Instant::now());
+            pitches.extend(heard.mark.map(|mark| mark.pitch));
+        }
+        assert_eq!(pitches, [0, 1, 2, 0, 1, 2]);
     }
 }

@@ -12,6 +12,7 @@ use ropus::{Channels, DecodeMode, Decoder, Encoder};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 use webrtc::{
@@ -85,11 +86,13 @@ async fn offered(
         (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     };
     let line = floor.lines.open().await.map_err(failed)?;
+    // At once, as the server does: the caller's connection takes its time.
+    let vendor = tokio::spawn(async move { dial(&floor.upstream, Wire::OPENAI).await });
     match answer(&line, offer.sdp).await {
         Ok(sdp) => {
             tokio::spawn(async move {
                 // A caller who leaves ends the relay; that is no failure.
-                let _ = accompany(&line, &floor.upstream).await;
+                let _ = accompany(&line, vendor).await;
                 line.close().await;
             });
             Ok(Json(Answer {
@@ -98,6 +101,7 @@ async fn offered(
             }))
         }
         Err(error) => {
+            vendor.abort();
             line.close().await;
             Err(failed(error))
         }
@@ -111,9 +115,9 @@ async fn answer(line: &Line, offer: String) -> Outcome<String> {
     line.describe(answer).await
 }
 
-async fn accompany(line: &Line, upstream: &str) -> Outcome<()> {
+async fn accompany(line: &Line, vendor: JoinHandle<Outcome<Upstream>>) -> Outcome<()> {
     let channel = filled(&line.watched.channel).await?;
-    let vendor = dial(upstream, Wire::OPENAI).await?;
+    let vendor = vendor.await??;
     // Callers wait for this of the server, and speak after it.
     channel.send_text(r#"{"type":"session_started"}"#).await?;
     tokio::select! {
@@ -166,6 +170,7 @@ async fn relay(line: &Line, mut vendor: Upstream) -> Outcome<()> {
 /// The AI's, on its way to a caller.
 struct Voice {
     encoder: Encoder,
+    /// Without a bound: whole answers, where they come faster than they are said.
     waits: VecDeque<u8>,
     /// When the next frame may go.
     due: Instant,

@@ -16,8 +16,9 @@ pub(super) const FRAMES_PER_SECOND: usize = 50;
 /// Payloads that are longer have something to say: digital silence takes 31 to 33 bytes at 32 kbit/s.
 pub(super) const SPEECH_BYTES: usize = 36;
 
-/// The frequency of the mark that is timed, in Hz.
-pub(super) const MARK_HERTZ: f64 = 1000.0;
+/// The frequencies of the marks that are timed, in Hz, one after the other: by them a mark that comes late is
+/// told from the next. Each has whole waves in every ms, so that none has anything of another.
+pub(super) const MARK_HERTZ: [f64; 3] = [1000.0, 2000.0, 3000.0];
 /// In which frame of a second the mark begins.
 pub(super) const MARK_BEGINS: usize = 45;
 /// How many frames before it are silent, for it to be heard.
@@ -59,15 +60,18 @@ pub(super) fn silence(seconds: usize) -> Vec<i16> {
     vec![0; seconds * RATE as usize]
 }
 
-/// Speech with a mark in each second, after a short silence.
+/// Speech with a mark in each second, after a short silence. Each frequency has its turn equally often, so
+/// that it can be said again and again.
 pub(super) fn marked_speech() -> Outcome<Vec<i16>> {
     let mut pcm = speech()?;
-    pcm.truncate(pcm.len() / RATE as usize * RATE as usize);
-    for second in pcm.chunks_exact_mut(RATE as usize) {
+    let turn = MARK_HERTZ.len() * RATE as usize;
+    pcm.truncate(pcm.len() / turn * turn);
+    let seconds = pcm.chunks_exact_mut(RATE as usize);
+    for (second, hertz) in seconds.zip(MARK_HERTZ.iter().cycle()) {
         second[(MARK_BEGINS - SILENT_BEFORE) * FRAME..].fill(0);
         // A cosine: the first sample of it is the loudest, as that of a click.
         for (n, sample) in second[MARK_BEGINS * FRAME..].iter_mut().enumerate() {
-            let wave = (TAU * MARK_HERTZ * n as f64 / f64::from(RATE)).cos();
+            let wave = (TAU * hertz * n as f64 / f64::from(RATE)).cos();
             *sample = (wave * 12_000.0) as i16;
         }
     }

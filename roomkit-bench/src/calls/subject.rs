@@ -6,6 +6,7 @@ use super::load::Mode;
 use crate::{
     Outcome,
     process::{CORE, OTHERS, Process, words},
+    settings::SETTINGS,
 };
 
 const VENDOR_PORT: u16 = 18_811;
@@ -94,17 +95,13 @@ fn base_url() -> String {
 
 fn config() -> Outcome<PathBuf> {
     let path = std::env::temp_dir().join("roomkit-bench-webrtc.toml");
-    // Rooms are gone with their calls, so that memory is that of calls.
     std::fs::write(
         &path,
         format!(
             "listen = \"127.0.0.1:{SERVER_PORT}\"\n\
              transports = [{{ name = \"webrtc\", path = \"/rtc\", config = {{ interfaces = [\"127.0.0.1\"] }} }}]\n\
              [provider]\nname = \"openai\"\n\
-             config = {{ base_url = \"{}\" }}\n\
-             [limits]\nmax_sessions = 10000\nmax_sessions_per_address = 10000\n\
-             max_load = 1.0\nmax_timer_lateness_ms = 0\n\
-             [rooms]\nclose_empty_after_s = 0\nkeep_closed_s = 0\n",
+             config = {{ base_url = \"{}\" }}\n{SETTINGS}",
             base_url()
         ),
     )?;

@@ -2,7 +2,7 @@
 
 use super::{Options, Round, caller::Call, conduct::Interruption};
 use crate::{
-    figures::{median, percentile, sorted},
+    figures::median,
     table::{Cell, Table},
     ws::compared,
 };
@@ -10,8 +10,16 @@ use crate::{
 pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Table {
     let mode = format!("{:?}", options.mode).to_lowercase();
     let command = format!(
-        "roomkit-bench webrtc --mode {mode} --sessions {} --seconds {} --rounds {}",
-        options.sessions, options.seconds, options.rounds
+        "roomkit-bench webrtc --mode {mode} --sessions {} --seconds {} --rounds {} --measured {}{}",
+        options.sessions,
+        options.seconds,
+        options.rounds,
+        options.measured,
+        if options.server_only {
+            " --server-only"
+        } else {
+            ""
+        }
     );
     let mut table = Table::new(
         format!(
@@ -30,14 +38,15 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Tab
         "session ms",
         "first audio ms",
         "round trip ms",
+        "never back",
         "KiB idle",
         "KiB active",
         "AI %",
         "lost",
     ])
     .note(
-        "Medians of the rounds; `x floor` is the median of what each round's CPU is to the floor's of the same round, and `each round` the lowest and the highest of those; times p50 / p99, from the offer on; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
-         6.5 ms in it. The floor is a relay on the same crates that decodes and encodes and does nothing else.",
+        "Medians of the rounds; `x floor` is the median of what each round's CPU is to the floor's of the same round, and `each round` the lowest and the highest of those; times p50 / p99 of all rounds, from the offer on, and `never back` how many marks of the round trip did not come back; the round trip is from the microphone to the speaker, with 20 ms of frame and two encoders' \
+         6.5 ms in it. The floor is a relay on the same crates that decodes and encodes and does nothing else; where answers come faster than they are said it keeps all of them, so that its `KiB active` is no floor.",
     );
     let least: Vec<f64> = floor.iter().map(|round| round.cpu).collect();
     for (name, rounds) in [("floor", floor), ("server", server)] {
@@ -60,6 +69,7 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Tab
             spreads(rounds, Round::started),
             spreads(rounds, Round::first_audio),
             spreads(rounds, Round::round_trips),
+            unheard(rounds),
             Cell::figure(of(|round| round.idle), 0),
             Cell::figure(of(|round| round.active), 0),
             Cell::figure(of(Round::spoken) * 100.0, 0),
@@ -76,9 +86,8 @@ pub(super) fn table(options: &Options, floor: &[Round], server: &[Round]) -> Tab
 fn interruptions(server: &[Round]) -> Option<String> {
     let all: Vec<&Interruption> = server.iter().flat_map(Round::interruptions).collect();
     let spread = |figure: fn(&Interruption) -> f64| {
-        let values = sorted(all.iter().map(|one| figure(one)));
-        let at = |share| percentile(&values, share);
-        format!("{:.0} / {:.0} ms", at(0.5), at(0.99))
+        let values = all.iter().map(|one| figure(one));
+        format!("{} ms", Cell::spread(values, 0).text())
     };
     let never = all.iter().filter(|one| one.cleared_after.is_none()).count();
     (!all.is_empty()).then(|| {
@@ -106,11 +115,18 @@ impl Round {
 
     fn round_trips(&self) -> Vec<f64> {
         let calls = self.report.calls.iter();
-        sorted(calls.flat_map(|call| call.measured.round_trips.iter().copied()))
+        calls
+            .flat_map(|call| call.measured.round_trips.iter().copied())
+            .collect()
+    }
+
+    fn unheard(&self) -> usize {
+        let calls = self.report.calls.iter();
+        calls.map(|call| call.measured.unheard).sum()
     }
 
     fn each(&self, figure: fn(&Call) -> Option<f64>) -> Vec<f64> {
-        sorted(self.report.calls.iter().filter_map(figure))
+        self.report.calls.iter().filter_map(figure).collect()
     }
 
     fn interruptions(&self) -> impl Iterator<Item = &Interruption> {
@@ -131,15 +147,16 @@ impl Round {
     }
 }
 
-/// Of each percentile the round in the middle.
+/// What all rounds showed together: one of them has too few values for a percentile.
 fn spreads(rounds: &[Round], figure: fn(&Round) -> Vec<f64>) -> Cell {
-    let at = |share| median(rounds.iter().map(|round| percentile(&figure(round), share)));
-    match at(0.99) {
-        0.0 => Cell::None,
-        p99 => Cell::Spread {
-            p50: at(0.5),
-            p99,
-            digits: 1,
-        },
+    Cell::spread(rounds.iter().flat_map(figure), 1)
+}
+
+/// How many marks did not come back, if any were said.
+fn unheard(rounds: &[Round]) -> Cell {
+    let unheard: usize = rounds.iter().map(Round::unheard).sum();
+    if unheard == 0 && rounds.iter().all(|round| round.round_trips().is_empty()) {
+        return Cell::None;
     }
+    Cell::count(unheard as u64)
 }

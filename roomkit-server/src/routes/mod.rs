@@ -48,6 +48,17 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What those ask who run the server.
+pub(crate) fn operations(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(app)
+}
+
 /// Whether a path is one of this server's own, and no place for a transport.
 pub(crate) fn is_reserved(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();

@@ -47,6 +47,22 @@ fn a_certificate_and_its_key_may_share_a_file_or_not() {
 }
 
 #[test]
+fn the_first_certificate_of_a_chain_to_expire_is_the_one_that_counts() {
+    let folder = Folder::new("expires");
+    let of = |year| {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key)
+    };
+    let ((leaf, key), (authority, _)) = (of(2033), of(2030));
+    let cert = folder.file("cert", &format!("{leaf}{authority}"));
+    let key = folder.file("key", &key.serialize_pem());
+    let certificate = TlsConfig { cert, key }.load().ok().unwrap();
+    assert_eq!(certificate.expires, Some(1_893_456_000), "2030-01-01");
+}
+
+#[test]
 fn x1_files_that_cannot_be_used_are_named_with_what_is_wrong_and_not_shown() {
     let folder = Folder::new("bad");
     let (cert, key) = pair();

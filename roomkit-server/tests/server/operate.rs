@@ -1,10 +1,14 @@
 //! What operators need: a checked configuration, a log that machines read, readiness.
 
-use std::net::UdpSocket;
+use std::{
+    future::pending,
+    net::{SocketAddr, UdpSocket},
+};
 
 use clap::Parser;
 use jiff::Timestamp;
 use roomkit_server::{
+    Server,
     cli::{Cli, Task},
     config::Config,
 };
@@ -14,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::support::{
     Socket, TestServer,
     program::{File, Running, is_refusal, output},
-    soon,
+    request, soon,
 };
 
 // ----- check-config
@@ -82,6 +86,7 @@ async fn x1_check_config_says_what_would_be_served_and_no_secret() {
         .collect();
     let expected = [
         ("listen", &*format!("http://{listen}")),
+        ("operations", "none"),
         ("provider", "openai, model gpt-realtime-2.1"),
         ("transports", "webrtc at /rtc, websocket at /voice"),
         ("agents", "triage, billing; calls begin with triage"),
@@ -296,6 +301,84 @@ async fn c5_a_full_server_is_not_ready_until_a_place_is_free() {
     assert_eq!(server.get("/healthz").await.status, 200, "it works");
     caller.hang_up().await;
     soon(async { while server.get("/readyz").await.status != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn x4_an_idle_server_listens_until_a_load_balancer_has_asked() {
+    let mut server = TestServer::start("drain_s = 3600\ndrain_min_s = 3600").await;
+    server.stop();
+    // Without the least time it would be gone, and the connection refused.
+    while server.get("/readyz").await.status == 200 {}
+    server.get("/readyz").await.is_error(503, "draining");
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn x4_it_does_not_listen_for_longer_than_calls_may_go_on() {
+    let file = File::new("drain", "drain_s = 5\ndrain_min_s = 6");
+    let refused = output(&["check-config", "--config", file.path()]).await;
+    is_refusal(
+        &refused,
+        2,
+        &["drain_min_s: ", "6", "`drain_s`, which is 5"],
+    );
+}
+
+// ----- an address for those who run it
+
+/// A server with an address for operations, the callers' and that one.
+async fn with_operations(settings: &str) -> (SocketAddr, SocketAddr) {
+    let settings =
+        format!("listen = '127.0.0.1:0'\n{settings}\n[operations]\nlisten = '127.0.0.1:0'");
+    let server = Server::bind(toml::from_str(&settings).unwrap())
+        .await
+        .unwrap();
+    let addresses = (server.address(), server.operations_address().unwrap());
+    tokio::spawn(server.run(pending()));
+    addresses
+}
+
+#[tokio::test]
+async fn health_and_metrics_are_asked_for_there_and_nothing_else() {
+    let (callers, operations) = with_operations("").await;
+    let get = async |path: &str| request(operations, "GET", path, &[], "").await;
+    assert_eq!(get("/healthz").await.status, 200);
+    assert_eq!(get("/readyz").await.status, 200);
+    let shown = get("/metrics").await;
+    assert_eq!(shown.status, 200);
+    let open = r#"roomkit_server_connections{listener="operations"} "#;
+    assert!(shown.body.contains(open), "{}", shown.body);
+    for path in ["/", "/rooms", "/ws"] {
+        get(path).await.is_error(404, "not_found");
+    }
+    // Load balancers ask where they send callers.
+    let ready = request(callers, "GET", "/readyz", &[], "").await;
+    assert_eq!(ready.status, 200);
+}
+
+#[tokio::test]
+async fn x2_metrics_need_a_token_there_too() {
+    let (_, operations) = with_operations("[auth]\ntokens = ['hunter2']").await;
+    let get = async |path: &str| request(operations, "GET", path, &[], "").await;
+    get("/metrics").await.is_error(401, "unauthorized");
+    assert_eq!(get("/metrics?token=hunter2").await.status, 200);
+    assert_eq!(get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_for_operations_is_refused() {
+    for (text, named) in [
+        (
+            "listen = '127.0.0.1:9'\n[operations]\nlisten = '127.0.0.1:9'",
+            "another port",
+        ),
+        ("[operations]\nlisten = '0.0.0.0:9'", "--no-auth"),
+        ("[operations]\nlisten = 'nonsense'", "address and a port"),
+    ] {
+        let file = File::new("operations", text);
+        let refused = output(&["check-config", "--config", file.path()]).await;
+        is_refusal(&refused, 2, &["operations.listen: ", named]);
+    }
 }
 
 // ----- what goes with the program

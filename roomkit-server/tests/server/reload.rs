@@ -54,6 +54,42 @@ async fn x7_a_hang_up_changes_tokens_limits_and_log_and_no_call_that_runs() {
 }
 
 #[tokio::test]
+async fn x7_a_hang_up_reads_the_file_of_tokens_again_and_says_whether_it_could() {
+    let tokens = File::new("tokens", "old\nkept\n");
+    let file = File::new(
+        "token-file",
+        &format!("[auth]\ntoken_file = '{}'", tokens.path()),
+    );
+    let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
+    let successful = async || {
+        let shown = request(server.address, "GET", "/metrics?token=kept", &[], "").await;
+        let mut lines = shown.body.lines();
+        let value = lines
+            .find_map(|line| line.strip_prefix("roomkit_server_config_last_reload_successful "));
+        value.map(str::to_owned)
+    };
+    assert_eq!(status(&server, "/rooms?token=old").await, 200);
+    tokens.write("kept\nnew\n");
+    server.signal("HUP").await;
+    log.until(DONE).await;
+    assert_eq!(status(&server, "/rooms?token=old").await, 401);
+    assert_eq!(status(&server, "/rooms?token=kept").await, 200);
+    assert_eq!(status(&server, "/rooms?token=new").await, 200);
+    assert_eq!(successful().await.as_deref(), Some("1"));
+
+    // As of one that is just being written.
+    tokens.write("");
+    server.signal("HUP").await;
+    log.until(REFUSED).await;
+    assert_eq!(status(&server, "/rooms?token=kept").await, 200);
+    assert_eq!(successful().await.as_deref(), Some("0"));
+    tokens.write("kept\n");
+    server.signal("HUP").await;
+    log.until(DONE).await;
+    assert_eq!(successful().await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn x7_fewer_rooms_may_be_open_after_a_hang_up() {
     let file = File::new("rooms", "");
     let (server, mut log) = Running::with_lines(&["--config", file.path()]).await;
@@ -287,6 +323,10 @@ async fn x7_each_setting_that_needs_a_restart_is_named_and_no_other() {
         (
             same_and("drain_s = 1\n[metrics]\nenabled = false\n[rooms]\nmax_closed = 1"),
             &["rooms", "metrics", "drain_s"],
+        ),
+        (
+            same_and("drain_min_s = 1\n[operations]\nlisten = '127.0.0.1:9090'"),
+            &["operations", "drain_min_s"],
         ),
     ] {
         let config = config(&text);
