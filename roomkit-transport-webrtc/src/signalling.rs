@@ -239,7 +239,7 @@ impl WebRtcRealtimeTransport {
         ));
         for candidate in early {
             // What is wrong with it was said when it came.
-            let _ = peer.add_candidate(candidate.as_str()).await;
+            let _ = peer.add(candidate).await;
         }
         Ok(answer)
     }
