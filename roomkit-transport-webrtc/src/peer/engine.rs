@@ -43,6 +43,7 @@ use super::{
     exchange::{Ice, negotiate},
     microphone::Microphone,
     reports::{LatestReport, ReportReader},
+    tap::Tap,
 };
 use crate::{
     audio::Codec,
@@ -73,12 +74,9 @@ pub(super) const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
 /// What may wait for a caller to take it; beyond that it is too slow for a session.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
-/// Where reports are read; as nothing in the chain changes them, one place is as good as another.
-const READER_SLOT: Slot = Slot::Custom(10_500);
-
-/// Where the caller's microphone gets its id: behind what reports to the caller, which knows it by the
-/// one it sends.
-const MICROPHONE_SLOT: Slot = Slot::Custom(10_600);
+/// Where packets are looked at: behind what reports to the caller, which knows its microphone by the id
+/// that it sends.
+const TAP_SLOT: Slot = Slot::Custom(10_600);
 
 /// Makes callers, with what all of them share.
 pub(crate) struct Engine {
@@ -152,8 +150,8 @@ impl Engine {
         let watched = Watched::new();
         let voice = Voice::new(&offer);
         let report = LatestReport::default();
-        let reader = ReportReader::new(voice.ssrc, report.clone());
-        let connection = self.connection(&offer, &network, &watched, reader)?;
+        let reports = ReportReader::new(voice.ssrc, report.clone());
+        let connection = self.connection(&offer, &network, &watched, reports)?;
         let track: Arc<dyn TrackLocal> = voice.track.clone();
         let (sdp, max_candidates) = (offer.sdp, self.max_candidates);
         // On a task of its own: a build that is dropped half-way leaves the library's tasks.
@@ -243,7 +241,7 @@ impl Engine {
         offer: &Offer,
         network: &Arc<PeerNetwork>,
         watched: &Watched,
-        reader: ReportReader,
+        reports: ReportReader,
     ) -> Result<Building, PeerError> {
         let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
         let mut media = MediaEngine::default();
@@ -278,9 +276,10 @@ impl Engine {
             .with_ice_servers(self.ice_servers.clone())
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
-        let interceptors = configure_rtcp_reports(Registry::new())
-            .with(READER_SLOT, reader)
-            .with(MICROPHONE_SLOT, Microphone::new(offer.payload_type));
+        let interceptors = configure_rtcp_reports(Registry::new()).with(
+            TAP_SLOT,
+            Tap::new(reports, Microphone::new(offer.payload_type)),
+        );
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(media)

@@ -8,6 +8,7 @@ mod exchange;
 mod farewell;
 mod microphone;
 mod reports;
+mod tap;
 
 use std::{
     any::Any,
