@@ -8,10 +8,7 @@ use futures_util::{
 };
 use rmcp::{
     ClientHandler, ServiceExt,
-    model::{
-        ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams,
-        ProgressNotificationParam, Tool,
-    },
+    model::{ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams, Tool},
     service::{
         NotificationContext, Peer, RoleClient, RunningService, RunningServiceCancellationToken,
     },
@@ -24,7 +21,7 @@ use crate::{
     child::{Process, Program},
     explain,
     http_client::Http,
-    progress::{Observers, ProgressBook},
+    progress::{Heard, Observers, ProgressBook},
 };
 
 /// How long a goodbye may take.
@@ -62,15 +59,19 @@ impl Connection {
     pub(crate) async fn open(server: &Checked, observers: Observers) -> Result<Self, String> {
         let handler = Handler {
             list_changed: Arc::default(),
-            book: Arc::new(ProgressBook::new(observers)),
         };
-        let (list_changed, book) = (Arc::clone(&handler.list_changed), Arc::clone(&handler.book));
+        let list_changed = Arc::clone(&handler.list_changed);
+        let book = Arc::new(ProgressBook::new(observers));
         let mut process = None;
         let service = match &server.target {
-            Target::Http(http) => handler
-                .serve(http.transport(Arc::clone(&list_changed)))
-                .await
-                .map_err(|error| explain::start(server, &error))?,
+            Target::Http(http) => {
+                let transport =
+                    Heard::new(http.transport(Arc::clone(&list_changed)), Arc::clone(&book));
+                handler
+                    .serve(transport)
+                    .await
+                    .map_err(|error| explain::start(server, &error))?
+            }
             Target::Process(program) => {
                 let started = program.start(&server.name, &server.secrets);
                 let (running, output, input) = started.map_err(|error| {
@@ -81,6 +82,7 @@ impl Connection {
                 })?;
                 let transport = AsyncRwTransport::new_client(output, input)
                     .with_max_line_length(program.max_message_bytes);
+                let transport = Heard::new(transport, Arc::clone(&book));
                 let running = process.insert(running);
                 match handler.serve(transport).await {
                     Ok(service) => {
@@ -168,10 +170,10 @@ impl Connection {
     }
 }
 
-/// Our side of the protocol: it takes notifications, and grants a server no wish.
+/// Our side of the protocol: it takes notifications, and grants a server no wish. Progress is
+/// [heard](Heard) before.
 struct Handler {
     list_changed: Arc<Notify>,
-    book: Arc<ProgressBook>,
 }
 
 impl ClientHandler for Handler {
@@ -182,13 +184,5 @@ impl ClientHandler for Handler {
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
         self.list_changed.notify_one();
-    }
-
-    async fn on_progress(
-        &self,
-        params: ProgressNotificationParam,
-        _context: NotificationContext<RoleClient>,
-    ) {
-        self.book.told(params).await;
     }
 }
