@@ -1,6 +1,6 @@
 //! One connection to a server, from its opening to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -120,18 +120,24 @@ impl Connection {
     /// All tools, in the server's order.
     pub(crate) async fn list(&self, server: &Checked) -> Result<Vec<Tool>, String> {
         let mut tools = Vec::new();
+        let mut names = HashSet::new();
         let mut cursor = None;
         loop {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
             let page = self.peer.list_tools(Some(params)).await;
             let page = page.map_err(|error| explain::request(server, &error))?;
-            let is_empty = page.tools.is_empty();
-            tools.extend(page.tools);
+            let known = names.len();
+            names.extend(page.tools.iter().map(|tool| tool.name.clone()));
+            let is_more = names.len() > known;
+            if is_more {
+                tools.extend(page.tools);
+            }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(tools);
             }
-            if is_empty || tools.len() >= LISTED {
+            // Where a page says nothing new, its cursor was one of before.
+            if !is_more || tools.len() >= LISTED {
                 tracing::warn!(
                     server = server.name,
                     tools = tools.len(),
