@@ -55,26 +55,27 @@ pub(crate) enum News {
 }
 
 impl Connection {
-    /// Opens a connection. The error holds no secret.
+    /// Opens a connection within the server's time for that. The error holds no secret.
     pub(crate) async fn open(server: &Checked, observers: Observers) -> Result<Self, String> {
+        let limit = server.connect_timeout;
         let handler = Handler {
             list_changed: Arc::default(),
         };
         let list_changed = Arc::clone(&handler.list_changed);
         let book = Arc::new(ProgressBook::new(observers));
-        let mut process = None;
-        let service = match &server.target {
+        match &server.target {
             Target::Http(http) => {
                 let transport =
                     Heard::new(http.transport(Arc::clone(&list_changed)), Arc::clone(&book));
-                handler
-                    .serve(transport)
-                    .await
-                    .map_err(|error| explain::start(server, &error))?
+                let service = timeout(limit, handler.serve(transport)).await;
+                let service = service
+                    .map_err(|_| explain::late(server))?
+                    .map_err(|error| explain::start(server, &error))?;
+                Ok(Self::of(service, book, list_changed, None))
             }
             Target::Process(program) => {
                 let started = program.start(&server.name, &server.secrets);
-                let (running, output, input) = started.map_err(|error| {
+                let (process, output, input) = started.map_err(|error| {
                     format!(
                         "the program `{}` cannot be started: {error}",
                         program.command
@@ -83,22 +84,13 @@ impl Connection {
                 let transport = AsyncRwTransport::new_client(output, input)
                     .with_max_line_length(program.max_message_bytes);
                 let transport = Heard::new(transport, Arc::clone(&book));
-                let running = process.insert(running);
-                match handler.serve(transport).await {
-                    Ok(service) => {
-                        running.serves();
-                        service
-                    }
-                    Err(error) => {
-                        // Its status says more than the pipe that broke.
-                        let ended = timeout(Duration::from_millis(200), running.ended()).await;
-                        let problem = ended.unwrap_or_else(|_| explain::start(server, &error));
-                        return Err(format!("{problem}{}", running.last_words()));
-                    }
+                match timeout(limit, handler.serve(transport)).await {
+                    Ok(Ok(service)) => Ok(Self::of(service, book, list_changed, Some(process))),
+                    Ok(Err(error)) => Err(process.broke(explain::start(server, &error)).await),
+                    Err(_late) => Err(process.given_up(explain::late(server)).await),
                 }
             }
-        };
-        Ok(Self::of(service, book, list_changed, process))
+        }
     }
 
     fn of(
@@ -114,6 +106,29 @@ impl Connection {
             cancel: Some(service.cancellation_token()),
             over: service.waiting().map(drop).boxed().shared(),
             process,
+        }
+    }
+
+    /// It has become ready, and from now on works for callers.
+    pub(crate) fn serves(&self) {
+        if let Some(process) = &self.process {
+            process.serves();
+        }
+    }
+
+    /// It broke off before it was ready. Gives the problem, with what a program said to that.
+    pub(crate) async fn broke(self, problem: String) -> String {
+        match self.process {
+            Some(process) => process.broke(problem).await,
+            None => problem,
+        }
+    }
+
+    /// It is not waited for any longer. Gives the problem, with what a program said to that.
+    pub(crate) async fn given_up(self, problem: String) -> String {
+        match self.process {
+            Some(process) => process.given_up(problem).await,
+            None => problem,
         }
     }
 
