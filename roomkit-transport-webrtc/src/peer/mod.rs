@@ -84,7 +84,8 @@ pub(crate) struct Negotiated {
     pub(crate) has_data_channel: bool,
 }
 
-/// Whose a connection is: who shows the same again may speak of it.
+/// Whose a connection is: who shows the same again may speak of it. Equal ones are the same client, as
+/// `Identity::is_same_client` has it.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Owner {
     /// What authentication said; becomes part of the session's metadata.
