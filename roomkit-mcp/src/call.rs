@@ -134,8 +134,8 @@ impl Drop for OpenCall {
         let (id, token) = (self.id.take(), self.token.clone());
         runtime.spawn(async move {
             if id.is_none() {
-                // The last progress may have come right before the result, and is told by a task
-                // of its own.
+                // The last progress may have come right before the result, and is told by another
+                // task.
                 tokio::time::sleep(LAST_PROGRESS).await;
             }
             book.open().await.remove(&token);

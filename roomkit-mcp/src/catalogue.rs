@@ -13,6 +13,9 @@ use crate::{filter::Filter, schema};
 /// The longest description that is passed on, in characters.
 const LONGEST_DESCRIPTION: usize = 4096;
 
+/// Of how many tools of a list the log says why they are left out.
+const WARNED: usize = 10;
+
 /// The tools of one server at one time.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Catalogue {
@@ -46,9 +49,14 @@ impl Catalogue {
             }
             let rules = rules.get(&*tool.name).copied().unwrap_or_default();
             if let Err(problem) = catalogue.add(name, tool, rules) {
-                tracing::warn!(server, tool = %tool.name.escape_debug(), problem, "a tool of an MCP server is left out");
+                if catalogue.left_out < WARNED {
+                    tracing::warn!(server, tool = %tool.name.escape_debug(), problem, "a tool of an MCP server is left out");
+                }
                 catalogue.left_out += 1;
             }
+        }
+        if let Some(more @ 1..) = catalogue.left_out.checked_sub(WARNED) {
+            tracing::warn!(server, more, "more tools of an MCP server are left out");
         }
         if too_many > 0 {
             tracing::warn!(

@@ -27,6 +27,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long what an ended program said may take to be read, should something that outlived it keep
 /// the pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a program whose pipe broke may take to be seen to have ended.
+const ENDING: Duration = Duration::from_millis(200);
 /// The longest line of a program's standard error that is kept, in bytes.
 const LONGEST_LINE: usize = 2048;
 /// How many of its last lines explain why it did not start.
@@ -147,8 +149,9 @@ impl Process {
         let ended = self.child.wait().await;
         self.end_group();
         // It said why before it ended, and that may still be on its way.
-        if let Some(reading) = self.reading.take() {
+        if let Some(reading) = &mut self.reading {
             let _ = timeout(LAST_WORDS, reading).await;
+            self.reading = None;
         }
         match ended {
             Ok(status) => format!("the program ended ({status})"),
@@ -161,16 +164,27 @@ impl Process {
         self.said.serves.store(true, Ordering::Relaxed);
     }
 
-    /// What it said last on its standard error, to go behind the problem it did not start for.
-    pub(crate) fn last_words(&self) -> String {
+    /// It broke off before it was ready. Gives how, or else the problem, as [`given_up`](Self::given_up)
+    /// does.
+    pub(crate) async fn broke(mut self, problem: String) -> String {
+        // Its status says more than the pipe that broke.
+        let ended = timeout(ENDING, self.ended()).await;
+        self.given_up(ended.unwrap_or(problem)).await
+    }
+
+    /// Kills it, if it has not ended. Gives the problem, with what it said last on its standard error
+    /// before it was ready: for those who run it, and for no caller.
+    pub(crate) async fn given_up(mut self, problem: String) -> String {
+        self.signal(true);
+        // Its last line may have no end: a question that it waits to be answered.
+        let _ = timeout(LAST_WORDS, self.ended()).await;
         let lines = self.said.last_lines.lock();
         let lines = lines.unwrap_or_else(PoisonError::into_inner);
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         if lines.is_empty() {
-            String::new()
-        } else {
-            format!("; it said: {}", lines.join(" / "))
+            return problem;
         }
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        format!("{problem}; it said: {}", lines.join(" / "))
     }
 
     /// Ends it. Its input must be closed: that is the word to go (MCP, "Lifecycle", Shutdown). Then

@@ -1,6 +1,6 @@
 //! One connection to a server, from its opening to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -8,10 +8,7 @@ use futures_util::{
 };
 use rmcp::{
     ClientHandler, ServiceExt,
-    model::{
-        ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams,
-        ProgressNotificationParam, Tool,
-    },
+    model::{ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams, Tool},
     service::{
         NotificationContext, Peer, RoleClient, RunningService, RunningServiceCancellationToken,
     },
@@ -24,7 +21,7 @@ use crate::{
     child::{Process, Program},
     explain,
     http_client::Http,
-    progress::{Observers, ProgressBook},
+    progress::{Heard, Observers, ProgressBook},
 };
 
 /// How long a goodbye may take.
@@ -58,22 +55,27 @@ pub(crate) enum News {
 }
 
 impl Connection {
-    /// Opens a connection. The error holds no secret.
+    /// Opens a connection within the server's time for that. The error holds no secret.
     pub(crate) async fn open(server: &Checked, observers: Observers) -> Result<Self, String> {
+        let limit = server.connect_timeout;
         let handler = Handler {
             list_changed: Arc::default(),
-            book: Arc::new(ProgressBook::new(observers)),
         };
-        let (list_changed, book) = (Arc::clone(&handler.list_changed), Arc::clone(&handler.book));
-        let mut process = None;
-        let service = match &server.target {
-            Target::Http(http) => handler
-                .serve(http.transport(Arc::clone(&list_changed)))
-                .await
-                .map_err(|error| explain::start(server, &error))?,
+        let list_changed = Arc::clone(&handler.list_changed);
+        let book = Arc::new(ProgressBook::new(observers));
+        match &server.target {
+            Target::Http(http) => {
+                let transport =
+                    Heard::new(http.transport(Arc::clone(&list_changed)), Arc::clone(&book));
+                let service = timeout(limit, handler.serve(transport)).await;
+                let service = service
+                    .map_err(|_| explain::late(server))?
+                    .map_err(|error| explain::start(server, &error))?;
+                Ok(Self::of(service, book, list_changed, None))
+            }
             Target::Process(program) => {
                 let started = program.start(&server.name, &server.secrets);
-                let (running, output, input) = started.map_err(|error| {
+                let (process, output, input) = started.map_err(|error| {
                     format!(
                         "the program `{}` cannot be started: {error}",
                         program.command
@@ -81,22 +83,14 @@ impl Connection {
                 })?;
                 let transport = AsyncRwTransport::new_client(output, input)
                     .with_max_line_length(program.max_message_bytes);
-                let running = process.insert(running);
-                match handler.serve(transport).await {
-                    Ok(service) => {
-                        running.serves();
-                        service
-                    }
-                    Err(error) => {
-                        // Its status says more than the pipe that broke.
-                        let ended = timeout(Duration::from_millis(200), running.ended()).await;
-                        let problem = ended.unwrap_or_else(|_| explain::start(server, &error));
-                        return Err(format!("{problem}{}", running.last_words()));
-                    }
+                let transport = Heard::new(transport, Arc::clone(&book));
+                match timeout(limit, handler.serve(transport)).await {
+                    Ok(Ok(service)) => Ok(Self::of(service, book, list_changed, Some(process))),
+                    Ok(Err(error)) => Err(process.broke(explain::start(server, &error)).await),
+                    Err(_late) => Err(process.given_up(explain::late(server)).await),
                 }
             }
-        };
-        Ok(Self::of(service, book, list_changed, process))
+        }
     }
 
     fn of(
@@ -115,21 +109,50 @@ impl Connection {
         }
     }
 
+    /// It has become ready, and from now on works for callers.
+    pub(crate) fn serves(&self) {
+        if let Some(process) = &self.process {
+            process.serves();
+        }
+    }
+
+    /// It broke off before it was ready. Gives the problem, with what a program said to that.
+    pub(crate) async fn broke(self, problem: String) -> String {
+        match self.process {
+            Some(process) => process.broke(problem).await,
+            None => problem,
+        }
+    }
+
+    /// It is not waited for any longer. Gives the problem, with what a program said to that.
+    pub(crate) async fn given_up(self, problem: String) -> String {
+        match self.process {
+            Some(process) => process.given_up(problem).await,
+            None => problem,
+        }
+    }
+
     /// All tools, in the server's order.
     pub(crate) async fn list(&self, server: &Checked) -> Result<Vec<Tool>, String> {
         let mut tools = Vec::new();
+        let mut names = HashSet::new();
         let mut cursor = None;
         loop {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
             let page = self.peer.list_tools(Some(params)).await;
             let page = page.map_err(|error| explain::request(server, &error))?;
-            let is_empty = page.tools.is_empty();
-            tools.extend(page.tools);
+            let known = names.len();
+            names.extend(page.tools.iter().map(|tool| tool.name.clone()));
+            let is_more = names.len() > known;
+            if is_more {
+                tools.extend(page.tools);
+            }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(tools);
             }
-            if is_empty || tools.len() >= LISTED {
+            // Where a page says nothing new, its cursor was one of before.
+            if !is_more || tools.len() >= LISTED {
                 tracing::warn!(
                     server = server.name,
                     tools = tools.len(),
@@ -168,10 +191,10 @@ impl Connection {
     }
 }
 
-/// Our side of the protocol: it takes notifications, and grants a server no wish.
+/// Our side of the protocol: it takes notifications, and grants a server no wish. Progress is
+/// [heard](Heard) before.
 struct Handler {
     list_changed: Arc<Notify>,
-    book: Arc<ProgressBook>,
 }
 
 impl ClientHandler for Handler {
@@ -182,13 +205,5 @@ impl ClientHandler for Handler {
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
         self.list_changed.notify_one();
-    }
-
-    async fn on_progress(
-        &self,
-        params: ProgressNotificationParam,
-        _context: NotificationContext<RoleClient>,
-    ) {
-        self.book.told(params).await;
     }
 }

@@ -27,6 +27,12 @@ pub(crate) fn start(server: &Checked, error: &ClientInitializeError) -> String {
     }
 }
 
+/// It was not ready in time.
+pub(crate) fn late(server: &Checked) -> String {
+    let limit = server.connect_timeout.as_secs_f32();
+    format!("it did not get ready within {limit} s (`connect_timeout_s`)")
+}
+
 /// Why a request failed.
 pub(crate) fn request(server: &Checked, error: &ServiceError) -> String {
     match error {

@@ -1,18 +1,32 @@
 //! What servers tell while a tool runs.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::{
+    model::{
+        JsonRpcMessage, NumberOrString, ProgressNotificationParam, ProgressToken,
+        ServerNotification,
+    },
+    service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage},
+    transport::Transport,
+};
 use roomkit_core::{
     id::{CallId, SessionId},
     tool::ToolInvocation,
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{
+    Mutex, MutexGuard,
+    broadcast::{self, error::RecvError},
+};
 
+/// How much progress of a connection may wait for its observers. Beyond that the oldest is forgotten:
+/// what comes after it says more.
+const WAITING: usize = 256;
 /// The longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 500;
 
@@ -89,9 +103,22 @@ impl ProgressBook {
         self.running.lock().await
     }
 
+    /// Tells the observers what is heard, one after the other, until the connection is over.
+    async fn tell_all(&self, mut heard: broadcast::Receiver<ProgressNotificationParam>) {
+        loop {
+            match heard.recv().await {
+                Ok(told) => self.told(told).await,
+                Err(RecvError::Lagged(forgotten)) => {
+                    tracing::debug!(forgotten, "progress of tools comes faster than it is told");
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
     /// The server tells something. What belongs to no call, or is older than what was told before,
     /// is dropped.
-    pub(crate) async fn told(&self, told: ProgressNotificationParam) {
+    async fn told(&self, told: ProgressNotificationParam) {
         let progress = {
             let mut running = self.running.lock().await;
             let Some(Running {
@@ -106,9 +133,7 @@ impl ProgressBook {
             }
             call.progress = told.progress;
             call.total = told.total.filter(|total| total.is_finite());
-            call.message = told
-                .message
-                .map(|message| message.chars().take(LONGEST_MESSAGE).collect());
+            call.message = told.message;
             if let (Some(invocation), Some(message)) = (invocation, &call.message) {
                 invocation.report(message);
             }
@@ -123,5 +148,63 @@ impl ProgressBook {
             "progress of a tool"
         );
         self.observers.tell(&progress);
+    }
+}
+
+/// A connection on which progress is heard as it comes in. When a handler is told of it the order is
+/// lost: rmcp has each notification handled by a task of its own.
+pub(crate) struct Heard<T> {
+    inner: T,
+    progress: broadcast::Sender<ProgressNotificationParam>,
+}
+
+impl<T> Heard<T> {
+    pub(crate) fn new(inner: T, book: Arc<ProgressBook>) -> Self {
+        let (progress, heard) = broadcast::channel(WAITING);
+        tokio::spawn(async move { book.tell_all(heard).await });
+        Self { inner, progress }
+    }
+
+    fn hear(&self, told: &ProgressNotificationParam) {
+        // Ours are numbers. A text is nobody's, however long.
+        let ProgressToken(NumberOrString::Number(token)) = &told.progress_token else {
+            return;
+        };
+        let token = ProgressToken(NumberOrString::Number(*token));
+        let mut short = ProgressNotificationParam::new(token, told.progress);
+        short.total = told.total;
+        let message = told.message.as_ref();
+        short.message = message.map(|message| message.chars().take(LONGEST_MESSAGE).collect());
+        // It fails when the runtime ends.
+        let _ = self.progress.send(short);
+    }
+}
+
+impl<T: Transport<RoleClient>> Transport<RoleClient> for Heard<T> {
+    type Error = T::Error;
+
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.inner.send(message)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let message = self.inner.receive().await?;
+        if let JsonRpcMessage::Notification(told) = &message
+            && let ServerNotification::ProgressNotification(told) = &told.notification
+        {
+            self.hear(&told.params);
+        }
+        Some(message)
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
     }
 }

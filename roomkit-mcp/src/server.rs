@@ -19,6 +19,7 @@ use crate::{
     catalogue::Catalogue,
     check::Checked,
     connection::{Connection, News, Target},
+    explain,
     listing::Listing,
     live::{Live, Running, silence},
     outcome,
@@ -272,16 +273,17 @@ impl Server {
 
     /// Opens a connection and lists the tools, within the time for both.
     async fn open(&self) -> Result<Connection, String> {
-        let limit = self.checked.connect_timeout;
-        let opening = async {
-            let connection = Connection::open(&self.checked, self.observers.clone()).await?;
-            self.list(&connection).await?;
-            Ok(connection)
-        };
-        timeout(limit, opening).await.unwrap_or_else(|_| {
-            let limit = limit.as_secs_f32();
-            Err(format!("it did not get ready within {limit} s"))
-        })
+        let began = Instant::now();
+        let connection = Connection::open(&self.checked, self.observers.clone()).await?;
+        let left = self.checked.connect_timeout.saturating_sub(began.elapsed());
+        match timeout(left, self.list(&connection)).await {
+            Ok(Ok(_)) => {
+                connection.serves();
+                Ok(connection)
+            }
+            Ok(Err(problem)) => Err(connection.broke(problem).await),
+            Err(_late) => Err(connection.given_up(explain::late(&self.checked)).await),
+        }
     }
 
     /// True: it is another list.

@@ -135,7 +135,9 @@ impl McpTools {
         })))
     }
 
-    /// Tells of the progress of running calls; the last may come a moment after the result. Called on the connection's task: do not block.
+    /// Tells of the progress of running calls, of each in the server's order; the last may come a moment
+    /// after the result. Called on one task for each connection, for one report after the other: do not
+    /// block. Of an observer that is more than 256 reports behind the oldest are left out.
     pub fn on_progress(&self, observer: impl Fn(&McpProgress) + Send + Sync + 'static) {
         self.0.observers.add(Arc::new(observer));
     }

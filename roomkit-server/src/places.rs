@@ -117,6 +117,8 @@ mod tests {
             let places = places.clone();
             async move { places.wait_for_one().await.is_some() }
         });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
         drop(held);
         assert!(waits.await.unwrap());
         assert!(places.take().is_some());

@@ -7,7 +7,7 @@ use roomkit_core::id::{ParticipantId, RoomId};
 use serde_json::{Map, Value};
 
 use crate::{
-    callers::{EarlyCandidate, Missing, OfCandidate},
+    callers::{EarlyCandidate, Missing, OfCandidate, Speaker},
     connected::ClientConnected,
     life::{self, OnConnected},
     peer::{CandidateError, Owner, PeerError},
@@ -126,6 +126,10 @@ pub enum SignallingError {
     /// The client of this id has left.
     #[error("webrtc_id: its client is gone")]
     Ended,
+    /// The client of this id is another than the one that speaks of it. A host's own signalling, which
+    /// knows whom it hears, never meets it.
+    #[error("webrtc_id: is another client's")]
+    Forbidden,
     /// The text is not a candidate.
     #[error(
         "candidate: is not one; send what `icecandidate` events have, or an empty text at the end"
@@ -149,14 +153,6 @@ pub enum SignallingError {
         /// How many of one client may wait.
         limit: usize,
     },
-    /// As many clients as may have sent candidates and no offer.
-    #[error(
-        "candidate: those of {limit} clients wait for an offer, as many as may; send the offer, and then its candidates"
-    )]
-    TooManyEarlyClients {
-        /// Of how many clients candidates may wait.
-        limit: usize,
-    },
     /// Something is wrong here.
     #[error("the offer could not be answered: {0}")]
     Failed(String),
@@ -174,9 +170,10 @@ impl SignallingError {
             Self::Unknown => "unknown_connection",
             Self::Ended => "connection_closed",
             Self::InvalidCandidate => "invalid_candidate_format",
-            Self::TooManyCandidates { .. }
-            | Self::TooManyEarlyCandidates { .. }
-            | Self::TooManyEarlyClients { .. } => "too_many_candidates",
+            Self::Forbidden => "forbidden",
+            Self::TooManyCandidates { .. } | Self::TooManyEarlyCandidates { .. } => {
+                "too_many_candidates"
+            }
             Self::Failed(_) => "failed",
         }
     }
@@ -207,6 +204,7 @@ impl From<Missing> for SignallingError {
         match missing {
             Missing::Unknown => Self::Unknown,
             Missing::Ended => Self::Ended,
+            Missing::Foreign => Self::Forbidden,
         }
     }
 }
@@ -225,9 +223,9 @@ impl WebRtcRealtimeTransport {
     /// Reads a new client's offer, and refuses what can be refused before it is the client's turn.
     pub(crate) fn read(&self, id: &WebRtcId, sdp: &str) -> Result<Offer, SignallingError> {
         let offer = Offer::read(sdp, self.shared.offer_limits())?;
-        match self.shared.callers.get(id) {
+        match self.shared.callers.get(id, &Speaker::default()) {
             Err(Missing::Unknown) => Ok(offer),
-            Ok(_) | Err(Missing::Ended) => Err(SignallingError::AlreadyExists),
+            Ok(_) | Err(Missing::Ended | Missing::Foreign) => Err(SignallingError::AlreadyExists),
         }
     }
 
@@ -263,7 +261,7 @@ impl WebRtcRealtimeTransport {
         ));
         for candidate in early {
             // What is wrong with it was said when it came.
-            let _ = peer.add_candidate(candidate.as_str()).await;
+            let _ = peer.add(candidate).await;
         }
         Ok(answer)
     }
@@ -271,19 +269,41 @@ impl WebRtcRealtimeTransport {
     /// Answers another offer of a client that is there, with new ICE credentials: it looks for a
     /// new way after its network has changed.
     pub async fn restart(&self, id: &WebRtcId, sdp: &str) -> Result<String, SignallingError> {
-        let peer = self.shared.callers.get(id)?;
+        self.restart_by(&Speaker::default(), id, sdp).await
+    }
+
+    /// The same by somebody.
+    pub(crate) async fn restart_by(
+        &self,
+        by: &Speaker,
+        id: &WebRtcId,
+        sdp: &str,
+    ) -> Result<String, SignallingError> {
+        let peer = self.shared.callers.get(id, by)?;
         let offer = Offer::read(sdp, self.shared.offer_limits())?;
         Ok(self.shared.engine.restart(&peer, offer).await?)
     }
 
     /// Takes a candidate of a client as its `icecandidate` events have it. It may overtake the
-    /// client's offer, and then waits for it, ten seconds. True: the client is there.
+    /// client's offer, and then waits for it, ten seconds, unless candidates of a thousand others do.
+    /// True: the client is there.
     pub async fn add_candidate(
         &self,
         id: &WebRtcId,
         candidate: &str,
     ) -> Result<bool, SignallingError> {
-        match self.shared.callers.get_or_keep(id, candidate)? {
+        self.add_candidate_by(&Speaker::default(), id, candidate)
+            .await
+    }
+
+    /// The same by somebody.
+    pub(crate) async fn add_candidate_by(
+        &self,
+        by: &Speaker,
+        id: &WebRtcId,
+        candidate: &str,
+    ) -> Result<bool, SignallingError> {
+        match self.shared.callers.get_or_keep(id, by, candidate)? {
             OfCandidate::Caller(peer) => match peer.add_candidate(candidate).await {
                 Ok(()) => Ok(true),
                 Err(CandidateError::Malformed) => Err(SignallingError::InvalidCandidate),
@@ -297,9 +317,6 @@ impl WebRtcRealtimeTransport {
                 EarlyCandidate::TooMany { limit } => {
                     Err(SignallingError::TooManyEarlyCandidates { limit })
                 }
-                EarlyCandidate::TooManyCallers { limit } => {
-                    Err(SignallingError::TooManyEarlyClients { limit })
-                }
             },
         }
     }
@@ -307,7 +324,16 @@ impl WebRtcRealtimeTransport {
     /// Ends a client's connection, and its session with it. An offer of its that is being answered
     /// is refused as [`Ended`](SignallingError::Ended) then.
     pub async fn hang_up(&self, id: &WebRtcId) -> Result<(), SignallingError> {
-        if let Some(peer) = self.shared.callers.hang_up(id)? {
+        self.hang_up_by(&Speaker::default(), id).await
+    }
+
+    /// The same by somebody.
+    pub(crate) async fn hang_up_by(
+        &self,
+        by: &Speaker,
+        id: &WebRtcId,
+    ) -> Result<(), SignallingError> {
+        if let Some(peer) = self.shared.callers.hang_up(id, by)? {
             peer.hang_up().await;
         }
         Ok(())

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::{
     audio::{First, Inbound, Outbound, pcm_rate},
-    callers::Callers,
+    callers::{Callers, Speaker},
     config::WebRtcTransportConfig,
     connected::ClientConnected,
     life::Patience,
@@ -202,7 +202,7 @@ impl RealtimeAudioTransport for WebRtcRealtimeTransport {
         offer: AudioOffer,
     ) -> Result<ClientLink, TransportError> {
         let id = connection.downcast::<WebRtcId>()?;
-        let peer = self.shared.callers.get(&id);
+        let peer = self.shared.callers.get(&id, &Speaker::default());
         let peer = peer.map_err(|missing| TransportError::Refused(missing.to_string()))?;
         if matches!(
             peer.state(),

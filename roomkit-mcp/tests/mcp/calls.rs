@@ -10,7 +10,7 @@ use roomkit_mcp::McpServer;
 use serde_json::{Value, json};
 
 use crate::{
-    server::{Http, Server},
+    server::{BURST, Http, Server},
     support::{call, connect, invocation, names, next_change, soon, until},
 };
 
@@ -145,6 +145,26 @@ async fn k9_progress_is_told_to_observers_in_order() {
         (last.call_id.as_str(), last.message.as_deref()),
         ("call-1", Some("step 3"))
     );
+    tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn k9_progress_that_comes_at_once_is_told_in_order_and_none_is_lost() {
+    let server = Server::new(&["burst"]);
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer::http(&http.url)).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    tools.on_progress({
+        let told = Arc::clone(&told);
+        move |progress| told.lock().unwrap().push(progress.progress)
+    });
+    let steps: Vec<f64> = (0..BURST).map(f64::from).collect();
+    for _ in 0..5 {
+        let said = call(&tools, "burst", json!({})).await;
+        assert_eq!(said, Ok(json!("done")));
+        until(async || told.lock().unwrap().last() == steps.last()).await;
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), steps);
+    }
     tools.close().await;
 }
 

@@ -1,5 +1,7 @@
 //! What is listed, and what is left out.
 
+use std::sync::atomic::Ordering;
+
 use roomkit_core::{
     registry::Registry,
     tool::{ToolInvocation, ToolSource},
@@ -61,6 +63,18 @@ async fn x5_thousands_of_tools_are_bounded() {
     .await;
     assert_eq!(names(&chosen).await.len(), 10, "t499 and t4990 to t4998");
     chosen.close().await;
+}
+
+#[tokio::test]
+async fn x5_a_server_that_repeats_its_cursor_is_not_asked_on_and_on() {
+    let mut server = Server::new(&["echo", "pid"]);
+    server.turns_in_circles = true;
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer::http(&http.url)).await;
+    assert_eq!(names(&tools).await, ["echo", "pid"]);
+    assert_eq!(tools.status()[0].left_out, 0);
+    assert_eq!(server.lists.load(Ordering::SeqCst), 2);
+    tools.close().await;
 }
 
 #[tokio::test]

@@ -29,6 +29,11 @@ fn child_server() {
             eprint!("there is no database");
             std::process::exit(7);
         }
+        if what == "asks" {
+            // As `npx` does without `-y`.
+            eprint!("Need to install the following packages: hunter2@1.0.0\nOk to proceed? (y) ");
+            std::future::pending::<()>().await;
+        }
         if what == "once" {
             let file = std::env::var("FILE").unwrap();
             if std::fs::exists(&file).unwrap() {
@@ -349,6 +354,20 @@ async fn x1_a_program_that_does_not_start_is_told_with_its_last_words_and_no_key
         told.contains("`/no/such/program` cannot be started"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_waits_for_an_answer_is_told_of_with_its_question() {
+    let waits = McpServer {
+        connect_timeout: Duration::from_secs(2),
+        ..child("asks")
+    };
+    let told = soon(McpTools::connect([waits])).await.unwrap_err();
+    let told = told.to_string();
+    for part in ["within 2 s", "connect_timeout_s", "Ok to proceed? (y)"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,9 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+/// How often `burst` tells its progress, without a pause.
+pub(crate) const BURST: u32 = 100;
+
 /// What the server does, whatever it lists.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -51,6 +54,10 @@ pub(crate) struct Server {
     pub(crate) cutting: Arc<AtomicUsize>,
     /// How many of the next streams of events are not opened.
     pub(crate) mute: Arc<AtomicUsize>,
+    /// How many lists were asked for.
+    pub(crate) lists: Arc<AtomicUsize>,
+    /// Whether every page of tools names the same next one.
+    pub(crate) turns_in_circles: bool,
     /// How a session that it does not know is told.
     pub(crate) forgets: Forgets,
 }
@@ -103,6 +110,8 @@ impl Server {
             failure: Arc::new(AtomicU16::new(503)),
             cutting: Arc::default(),
             mute: Arc::default(),
+            lists: Arc::default(),
+            turns_in_circles: false,
             forgets: Forgets::NotFound,
         }
     }
@@ -191,6 +200,7 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
         let fewer = |left: usize| left.checked_sub(1);
         if self
             .hiding
@@ -200,7 +210,9 @@ impl ServerHandler for Server {
             return Err(ErrorData::internal_error("busy", None));
         }
         let tools = self.tools.lock().unwrap().clone();
-        Ok(ListToolsResult::with_all_items(tools))
+        let mut page = ListToolsResult::with_all_items(tools);
+        page.next_cursor = self.turns_in_circles.then(|| "next".to_owned());
+        Ok(page)
     }
 
     async fn call_tool(
@@ -247,8 +259,14 @@ impl ServerHandler for Server {
                     told.total = Some(3.0);
                     told.message = Some(format!("step {step}"));
                     context.peer.notify_progress(told).await.unwrap();
-                    // So that they are told one after the other.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                text("done")
+            }
+            "burst" => {
+                let token = context.meta.get_progress_token().unwrap();
+                for step in 0..BURST {
+                    let told = ProgressNotificationParam::new(token.clone(), f64::from(step));
+                    context.peer.notify_progress(told).await.unwrap();
                 }
                 text("done")
             }

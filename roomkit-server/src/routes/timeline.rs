@@ -22,7 +22,8 @@ const STEP: usize = 64;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
-    after: Option<u64>,
+    /// The first events after this index; −1 for the first of all.
+    after: Option<i64>,
     before: Option<u64>,
     limit: Option<usize>,
     #[serde(rename = "token")]
@@ -44,24 +45,30 @@ pub(super) async fn show(
 ) -> Result<Json<TimelinePage>, Rejection> {
     let limit = page_size(query.limit, 50)?;
     let events = match query.after {
-        Some(after) => forwards(&app.kit, &room, after, query.before, limit).await?,
+        Some(after) => {
+            let after = u64::try_from(after).ok();
+            forwards(&app.kit, &room, after, query.before, limit).await?
+        }
         None => backwards(&app.kit, &room, query.before, limit).await?,
     };
     Ok(Json(TimelinePage { events }))
 }
 
-/// The first events after a place.
+/// The first events after a place, or of all.
 async fn forwards(
     kit: &RoomKit,
     room: &RoomId,
-    mut after: u64,
+    mut after: Option<u64>,
     before: Option<u64>,
     limit: usize,
 ) -> Result<Vec<Box<RawValue>>, Rejection> {
     let mut page = Page::new(limit);
     loop {
         let step = page.step();
-        let mut query = TimelineQuery::new().after(after).limit(step);
+        let mut query = TimelineQuery::new().limit(step);
+        if let Some(after) = after {
+            query = query.after(after);
+        }
         if let Some(before) = before {
             query = query.before(before);
         }
@@ -70,7 +77,7 @@ async fn forwards(
             if !page.takes(event)? {
                 return Ok(page.events);
             }
-            after = event.index;
+            after = Some(event.index);
         }
         if events.len() < step || page.step() == 0 {
             return Ok(page.events);

@@ -203,6 +203,11 @@ async fn r8_the_timeline_pages_both_ways() {
         "the latest, when no place is named"
     );
     assert_eq!(indices("?after=2&limit=3").await, [3, 4, 5]);
+    assert_eq!(
+        indices("?after=-1&limit=3").await,
+        [0, 1, 2],
+        "from the first"
+    );
     assert_eq!(indices("?before=5&limit=3").await, [2, 3, 4]);
     assert_eq!(indices("?after=2&before=5").await, [3, 4]);
     assert_eq!(indices(&format!("?after={last}")).await, [0_u64; 0]);
@@ -213,7 +218,8 @@ async fn r8_the_timeline_pages_both_ways() {
     );
 
     for (query, named) in [
-        ("after=-1", "after"),
+        ("after=x", "after"),
+        ("before=-1", "before"),
         ("before=x", "before"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
@@ -249,7 +255,7 @@ async fn x5_a_page_is_bounded_in_bytes_and_the_next_begins_where_it_ends() {
     assert_eq!(latest.len(), 16, "as many as there is room for");
     let length = latest.last().unwrap() + 1;
 
-    let (mut backwards, mut forwards) = (latest.clone(), Vec::from([0]));
+    let (mut backwards, mut forwards) = (latest.clone(), page("&after=-1".into()).await);
     loop {
         let earlier = page(format!("&before={}", backwards[0])).await;
         if earlier.is_empty() {

@@ -1,6 +1,7 @@
 //! The network beneath the callers: which addresses there are, and one UDP port for all of them.
 
 mod address;
+mod guarded;
 mod hub;
 mod port;
 mod routes;

@@ -275,14 +275,14 @@ fn remove_if<K: std::hash::Hash + Eq>(map: &mut HashMap<K, PeerKey>, entry: &K, 
 
 /// What can be told of a STUN message without decoding it.
 #[derive(Debug, PartialEq, Eq)]
-enum Stun {
+pub(super) enum Stun {
     Request([u8; 12]),
     Response([u8; 12]),
 }
 
 impl Stun {
     /// None: something else, which includes indications, that nobody answers.
-    fn read(datagram: &[u8]) -> Option<Self> {
+    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
         // RFC 7983: STUN begins with 0 to 3. RFC 8489, section 5: the bits of the class.
         const CLASS: u16 = 0x0110;
         const REQUEST: u16 = 0x0000;

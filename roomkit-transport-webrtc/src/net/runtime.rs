@@ -15,11 +15,7 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
-use super::{
-    hub::Hub,
-    routes::PeerKey,
-    streams::{Guarded, Streams},
-};
+use super::{guarded::Guarded, hub::Hub, routes::PeerKey, streams::Streams};
 
 /// The network of one caller.
 pub(crate) struct PeerNetwork {

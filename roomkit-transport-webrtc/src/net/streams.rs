@@ -6,18 +6,13 @@
 
 use std::{
     borrow::Cow,
-    io::{self, IoSliceMut},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    sync::{Mutex, PoisonError},
 };
 
 use rtc::{
     shared::util::is_rtcp,
     stun::{attributes::ATTR_DATA, message::Message},
 };
-use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
-
-use super::port::lost;
 
 /// How many a caller may have in a call, those that only report included. A browser has one or two,
 /// and a gateway may take a new one after each hold.
@@ -33,8 +28,7 @@ pub(super) struct Streams(Mutex<Vec<u32>>);
 impl Streams {
     /// False: it is of one stream too many.
     pub(super) fn admit(&self, datagram: &[u8]) -> bool {
-        let media = relayed(datagram).unwrap_or(datagram.into());
-        let Some(ssrc) = ssrc(&media) else {
+        let Some(ssrc) = stream_of(datagram) else {
             return true;
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,6 +41,11 @@ impl Streams {
         }
         has_room
     }
+}
+
+/// The stream that a datagram is of, directly or by a relay; none of what is no media.
+pub(super) fn stream_of(datagram: &[u8]) -> Option<u32> {
+    ssrc(&relayed(datagram).unwrap_or(datagram.into()))
 }
 
 /// The stream of a packet of media, which by RFC 7983 begins with 128 to 191.
@@ -71,61 +70,6 @@ fn relayed(datagram: &[u8]) -> Option<Cow<'_, [u8]>> {
         Some(datagram.get(CHANNEL_HEADER..)?.into())
     } else {
         None
-    }
-}
-
-/// A socket of a caller's own, from which no more streams come than it may have.
-#[derive(Debug)]
-pub(super) struct Guarded {
-    socket: Arc<dyn AsyncUdpSocket>,
-    streams: Arc<Streams>,
-}
-
-impl Guarded {
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, streams: Arc<Streams>) -> Arc<Self> {
-        Arc::new(Self { socket, streams })
-    }
-}
-
-impl AsyncUdpSocket for Guarded {
-    fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.socket.poll_send(cx, transmit)
-    }
-
-    /// One at a time, so that one can be left out.
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
-            return Poll::Ready(Ok(0));
-        };
-        loop {
-            let (buffer, meta) = (std::slice::from_mut(buffer), std::slice::from_mut(meta));
-            let read = ready!(self.socket.poll_recv(cx, buffer, meta))?;
-            let (buffer, meta) = (&buffer[0], &meta[0]);
-            let length = meta.len.min(buffer.len());
-            // What the system has put together is all of one sender.
-            let mut datagrams = buffer[..length].chunks(meta.stride.max(1));
-            if read == 0 || datagrams.all(|datagram| self.streams.admit(datagram)) {
-                return Poll::Ready(Ok(read));
-            }
-            lost(TOO_MANY);
-        }
-    }
-
-    fn max_gso_segments(&self) -> usize {
-        self.socket.max_gso_segments()
-    }
-
-    fn max_gro_segments(&self) -> usize {
-        self.socket.max_gro_segments()
     }
 }
 

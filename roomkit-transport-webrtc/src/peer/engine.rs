@@ -27,32 +27,30 @@ use rtc::{
         RtpCodecKind,
     },
 };
-use tokio::{sync::Mutex as AsyncMutex, time::timeout};
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
     peer_connection::{
         MediaEngine, PeerConnection, PeerConnectionBuilder, RTCCertificate,
-        RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceServer, RTCSessionDescription,
-        Registry, SettingEngineBuilder, configure_rtcp_reports,
+        RTCConfigurationBuilder, RTCIceServer, Registry, SettingEngineBuilder,
+        configure_rtcp_reports,
     },
 };
 
 use super::{
-    Ice, Negotiated, Owner, Peer,
+    Negotiated, Owner, Peer,
     early::Early,
     events::Watched,
+    exchange::{Ice, negotiate},
     microphone::Microphone,
     reports::{LatestReport, ReportReader},
+    tap::Tap,
 };
 use crate::{
     audio::Codec,
     config::{IceServer, WebRtcTransportConfig},
     net::{Announced, Hub, PeerNetwork, local_addresses},
-    protocol::{Candidate, Candidates, Offer, WebRtcId, credentials, for_callers},
+    protocol::{Offer, WebRtcId, for_callers},
 };
-
-/// How long our own addresses may take to be found out; those that are found by then are told.
-const GATHERING_TIME: Duration = Duration::from_secs(3);
 
 /// How long nothing may come from a caller until its connection counts as interrupted.
 pub(crate) const DISCONNECTED_AFTER: Duration = Duration::from_secs(4);
@@ -76,12 +74,9 @@ pub(super) const MAX_UNREAD_BYTES: u32 = LARGEST_MESSAGE;
 /// What may wait for a caller to take it; beyond that it is too slow for a session.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
-/// Where reports are read; as nothing in the chain changes them, one place is as good as another.
-const READER_SLOT: Slot = Slot::Custom(10_500);
-
-/// Where the caller's microphone gets its id: behind what reports to the caller, which knows it by the
-/// one it sends.
-const MICROPHONE_SLOT: Slot = Slot::Custom(10_600);
+/// Where packets are looked at: behind what reports to the caller, which knows its microphone by the id
+/// that it sends.
+const TAP_SLOT: Slot = Slot::Custom(10_600);
 
 /// Makes callers, with what all of them share.
 pub(crate) struct Engine {
@@ -155,8 +150,8 @@ impl Engine {
         let watched = Watched::new();
         let voice = Voice::new(&offer);
         let report = LatestReport::default();
-        let reader = ReportReader::new(voice.ssrc, report.clone());
-        let connection = self.connection(&offer, &network, &watched, reader)?;
+        let reports = ReportReader::new(voice.ssrc, report.clone());
+        let connection = self.connection(&offer, &network, &watched, reports)?;
         let track: Arc<dyn TrackLocal> = voice.track.clone();
         let (sdp, max_candidates) = (offer.sdp, self.max_candidates);
         // On a task of its own: a build that is dropped half-way leaves the library's tasks.
@@ -178,12 +173,8 @@ impl Engine {
                 watched,
                 early: Early::new(),
                 fingerprint: offer.fingerprint,
-                ice: Mutex::new(Ice {
-                    theirs: offer.ufrag,
-                    ours: String::new(),
-                    candidates: Candidates::new(max_candidates),
-                }),
-                negotiating: AsyncMutex::default(),
+                ice: Mutex::new(Ice::new(offer.ufrag, max_candidates)),
+                negotiating: Arc::default(),
                 claimed: AtomicBool::new(false),
                 farewell_due: AtomicBool::new(false),
                 has_farewell: AtomicBool::new(false),
@@ -203,65 +194,46 @@ impl Engine {
         let peer = Arc::clone(&guard.peer);
         let added = peer.connection.add_track(track).await;
         added.map_err(|error| PeerError::Here(error.to_string()))?;
-        let answer = self.negotiate(&peer, sdp).await?;
+        let ufrag = peer.ice().theirs.clone();
+        let answer = negotiate(&peer, sdp, ufrag).await?;
         guard.is_answered = true;
+        let answer = self.for_caller(&peer, &answer);
         Ok((peer, answer))
     }
 
     /// Answers another offer of a caller: it has lost its way, and looks for a new one.
-    pub(crate) async fn restart(&self, peer: &Peer, mut offer: Offer) -> Result<String, PeerError> {
+    pub(crate) async fn restart(
+        &self,
+        peer: &Arc<Peer>,
+        mut offer: Offer,
+    ) -> Result<String, PeerError> {
         if offer.fingerprint != peer.fingerprint {
             let problem = "`a=fingerprint` is not that of the first offer";
             return Err(PeerError::Offer(problem.into()));
         }
-        let _one_at_a_time = peer.negotiating.lock().await;
+        let one_at_a_time = Arc::clone(&peer.negotiating).lock_owned().await;
         if peer.ice().theirs == offer.ufrag {
             // No restart. The library would add its candidates to those it has, each time.
             offer.forget_candidates();
         }
-        let answer = self.negotiate(peer, offer.sdp).await?;
-        peer.ice().theirs = offer.ufrag;
-        Ok(answer)
+        // On a task of its own: who has lost its way may lose this request as well, and an offer that
+        // is answered by half would be in the way of all that follow.
+        let restarting = tokio::spawn({
+            let peer = Arc::clone(peer);
+            async move {
+                let _one_at_a_time = one_at_a_time;
+                negotiate(&peer, offer.sdp, offer.ufrag).await
+            }
+        });
+        let answer = restarting
+            .await
+            .map_err(|error| PeerError::Here(error.to_string()))??;
+        Ok(self.for_caller(peer, &answer))
     }
 
-    async fn negotiate(&self, peer: &Peer, sdp: String) -> Result<String, PeerError> {
-        let not_taken = |error: webrtc::error::Error| PeerError::Offer(error.to_string());
-        let connection = &peer.connection;
-        let offer = RTCSessionDescription::offer(sdp).map_err(not_taken)?;
-        connection
-            .set_remote_description(offer)
-            .await
-            .map_err(not_taken)?;
-        let answer = connection.create_answer(None).await.map_err(not_taken)?;
-        let (ours, _) = our_credentials(&answer.sdp)?;
-        {
-            // A restart: only the library says so for sure, by new credentials of its own.
-            let mut ice = peer.ice();
-            if ice.ours != ours {
-                ice.ours = ours;
-                ice.candidates.renew();
-            }
-        }
-        let mut gathered = peer.watched.gathered.subscribe();
-        connection
-            .set_local_description(answer)
-            .await
-            .map_err(not_taken)?;
-        let complete = gathered.wait_for(|complete| *complete);
-        if timeout(GATHERING_TIME, complete).await.is_err() {
-            tracing::warn!("not all of our addresses were found in time; see `ice_servers`");
-        }
-        let answer = connection.local_description().await;
-        let answer = answer.ok_or_else(|| PeerError::Here("there is no answer".into()))?;
-        let (name, password) = our_credentials(&answer.sdp)?;
-        peer.network.add_credentials(name, password);
+    fn for_caller(&self, peer: &Peer, answer: &str) -> String {
         let real = |local| peer.network.real_address(local);
-        Ok(for_callers(
-            &answer.sdp,
-            real,
-            &self.announced,
-            self.max_message_bytes,
-        ))
+        for_callers(answer, real, &self.announced, self.max_message_bytes)
     }
 
     fn connection(
@@ -269,7 +241,7 @@ impl Engine {
         offer: &Offer,
         network: &Arc<PeerNetwork>,
         watched: &Watched,
-        reader: ReportReader,
+        reports: ReportReader,
     ) -> Result<Building, PeerError> {
         let here = |error: webrtc::error::Error| PeerError::Here(error.to_string());
         let mut media = MediaEngine::default();
@@ -304,9 +276,10 @@ impl Engine {
             .with_ice_servers(self.ice_servers.clone())
             .build();
         let sockets: Vec<(IpAddr, u16)> = self.addresses.iter().map(|ip| (*ip, 0)).collect();
-        let interceptors = configure_rtcp_reports(Registry::new())
-            .with(READER_SLOT, reader)
-            .with(MICROPHONE_SLOT, Microphone::new(offer.payload_type));
+        let interceptors = configure_rtcp_reports(Registry::new()).with(
+            TAP_SLOT,
+            Tap::new(reports, Microphone::new(offer.payload_type)),
+        );
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(media)
@@ -355,10 +328,6 @@ impl Voice {
             ssrc,
         }
     }
-}
-
-fn our_credentials(answer: &str) -> Result<(String, String), PeerError> {
-    credentials(answer).ok_or_else(|| PeerError::Here("the answer has no credentials".into()))
 }
 
 /// Closes a caller that was not answered.
@@ -416,12 +385,5 @@ fn library_server(server: &IceServer) -> RTCIceServer {
         urls: server.urls.clone(),
         username: server.username.clone(),
         credential: server.credential.clone(),
-    }
-}
-
-pub(super) fn candidate_init(candidate: &Candidate) -> RTCIceCandidateInit {
-    RTCIceCandidateInit {
-        candidate: candidate.as_str().into(),
-        ..RTCIceCandidateInit::default()
     }
 }

@@ -5,43 +5,13 @@
 //! stream that has taken the place of the first is given its id on the way through the library's chain
 //! of interceptors.
 
-use std::{collections::VecDeque, time::Instant};
-
-use rtc::{
-    interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
-    rtp::header::Header,
-    sansio::Protocol,
-    shared::error::Error,
-};
+use rtc::rtp::header::Header;
 
 /// How many packets come by a new id, and none by the one before, until it is believed.
 const BELIEVED: u8 = 3;
 
 /// Keeps a caller's microphone under the id that the library knows it by.
 pub(super) struct Microphone {
-    stream: Stream,
-    /// Emptied by the library after each packet.
-    read: VecDeque<TaggedPacket>,
-    written: VecDeque<TaggedPacket>,
-}
-
-impl Microphone {
-    /// `payload_type`: that of its codec.
-    pub(super) fn new(payload_type: u8) -> Self {
-        Self {
-            stream: Stream {
-                payload_type,
-                known: Vec::new(),
-                present: None,
-                rival: None,
-            },
-            read: VecDeque::new(),
-            written: VecDeque::new(),
-        }
-    }
-}
-
-struct Stream {
     payload_type: u8,
     /// The ids of the library's tracks; the first is the microphone's.
     known: Vec<u32>,
@@ -51,8 +21,19 @@ struct Stream {
     rival: Option<(u32, u8)>,
 }
 
-impl Stream {
-    fn is_known(&mut self, ssrc: u32) {
+impl Microphone {
+    /// `payload_type`: that of its codec.
+    pub(super) fn new(payload_type: u8) -> Self {
+        Self {
+            payload_type,
+            known: Vec::new(),
+            present: None,
+            rival: None,
+        }
+    }
+
+    /// The library has a track of this id.
+    pub(super) fn is_known(&mut self, ssrc: u32) {
         if !self.known.contains(&ssrc) {
             self.known.push(ssrc);
         }
@@ -60,7 +41,7 @@ impl Stream {
     }
 
     /// Gives a packet of the microphone its id. False: it must not be taken for one.
-    fn place(&mut self, header: &mut Header) -> bool {
+    pub(super) fn place(&mut self, header: &mut Header) -> bool {
         let (Some(microphone), Some(present)) = (self.known.first().copied(), self.present) else {
             return true;
         };
@@ -92,54 +73,8 @@ impl Stream {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Microphone {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
-        let passes = match &mut packet.message.packet {
-            Packet::Rtp(rtp) => self.stream.place(&mut rtp.header),
-            _ => true,
-        };
-        if passes {
-            self.read.push_back(packet);
-        }
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.read.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.written.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.written.pop_front()
-    }
-}
-
-impl Interceptor for Microphone {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, stream: &StreamInfo) {
-        self.stream.is_known(stream.ssrc);
-    }
-
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
-
 #[cfg(test)]
 mod tests {
-    use rtc::{interceptor::AttributedPacket, shared::TransportContext};
-
     use super::*;
 
     const VOICE: u8 = 111;
@@ -148,36 +83,21 @@ mod tests {
     /// A microphone that the library knows as 1.
     fn microphone() -> Microphone {
         let mut microphone = Microphone::new(VOICE);
-        bind(&mut microphone, 1);
+        microphone.is_known(1);
         microphone
-    }
-
-    fn bind(microphone: &mut Microphone, ssrc: u32) {
-        microphone.bind_remote_stream(&StreamInfo {
-            ssrc,
-            ..StreamInfo::default()
-        });
     }
 
     /// By which ids packets come out that come by these.
     fn ids(microphone: &mut Microphone, packets: &[(u32, u8)]) -> Vec<u32> {
-        for (ssrc, payload_type) in packets {
-            let mut packet = rtc::rtp::Packet::default();
-            packet.header.ssrc = *ssrc;
-            packet.header.payload_type = *payload_type;
-            let packet = TaggedPacket {
-                now: Instant::now(),
-                transport: TransportContext::default(),
-                message: AttributedPacket::new(Packet::Rtp(packet)),
+        let placed = packets.iter().filter_map(|(ssrc, payload_type)| {
+            let mut header = Header {
+                ssrc: *ssrc,
+                payload_type: *payload_type,
+                ..Header::default()
             };
-            microphone.handle_read(packet).unwrap();
-        }
-        let read = std::iter::from_fn(|| microphone.poll_read());
-        let id = |packet: TaggedPacket| match packet.message.packet {
-            Packet::Rtp(packet) => packet.header.ssrc,
-            other => unreachable!("{other:?} was not sent"),
-        };
-        read.map(id).collect()
+            microphone.place(&mut header).then_some(header.ssrc)
+        });
+        placed.collect()
     }
 
     #[test]
@@ -201,7 +121,7 @@ mod tests {
         // Another kind is nothing to the library.
         assert_eq!(ids(&mut microphone, &[(3, TONE); 10]), [3; 10]);
         // A track of its own.
-        bind(&mut microphone, 4);
+        microphone.is_known(4);
         assert_eq!(ids(&mut microphone, &[(4, VOICE); 10]), [4; 10]);
         assert_eq!(ids(&mut microphone, &[(1, VOICE)]), [1]);
     }
@@ -210,7 +130,7 @@ mod tests {
     fn before_there_is_a_track_all_pass() {
         let mut microphone = Microphone::new(VOICE);
         assert_eq!(ids(&mut microphone, &[(7, VOICE); 5]), [7; 5]);
-        bind(&mut microphone, 7);
+        microphone.is_known(7);
         assert_eq!(ids(&mut microphone, &[(7, VOICE)]), [7]);
     }
 }

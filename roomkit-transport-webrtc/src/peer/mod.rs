@@ -3,16 +3,18 @@
 mod early;
 mod engine;
 mod events;
+mod exchange;
 #[cfg(feature = "axum")]
 mod farewell;
 mod microphone;
 mod reports;
+mod tap;
 
 use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -37,16 +39,17 @@ use webrtc::{
     peer_connection::PeerConnection,
 };
 
-use self::{early::Early, events::Watched, reports::LatestReport};
+use self::{early::Early, events::Watched, exchange::Ice, reports::LatestReport};
 pub(crate) use self::{
     engine::{DISCONNECTED_AFTER, Engine, PeerError, random},
     events::filled,
+    exchange::CandidateError,
     reports::fuzz as fuzz_reports,
 };
 use crate::{
     audio::{Codec, Reception},
     net::PeerNetwork,
-    protocol::{Candidate, Candidates, Unusable, WebRtcId},
+    protocol::WebRtcId,
 };
 
 /// How long the last words to a caller may take to be acknowledged.
@@ -81,8 +84,9 @@ pub(crate) struct Negotiated {
     pub(crate) has_data_channel: bool,
 }
 
-/// Whose a connection is: who shows the same again may speak of it.
-#[derive(Default)]
+/// Whose a connection is: who shows the same again may speak of it. Equal ones are the same client, as
+/// `Identity::is_same_client` has it.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Owner {
     /// What authentication said; becomes part of the session's metadata.
     pub(crate) metadata: Map<String, Value>,
@@ -108,7 +112,7 @@ pub(crate) struct Peer {
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
     ice: Mutex<Ice>,
-    negotiating: AsyncMutex<()>,
+    negotiating: Arc<AsyncMutex<()>>,
     claimed: AtomicBool,
     /// The end waits until it is clear whether there is something to be said before it.
     farewell_due: AtomicBool,
@@ -118,21 +122,6 @@ pub(crate) struct Peer {
     released: AtomicBool,
     /// Dropped with the connection, such as the permit that counts it.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
-}
-
-/// What belongs to a caller's ICE until it restarts.
-struct Ice {
-    /// The names of the credentials, the caller's and ours.
-    theirs: String,
-    ours: String,
-    candidates: Candidates,
-}
-
-/// Why a candidate was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CandidateError {
-    Malformed,
-    TooMany,
 }
 
 impl Peer {
@@ -183,37 +172,6 @@ impl Peer {
             // The caller's came meanwhile.
             let _ = channel.close().await;
         }
-    }
-
-    /// A candidate of the caller's; the empty one says that there are no more.
-    pub(crate) async fn add_candidate(&self, candidate: &str) -> Result<(), CandidateError> {
-        if candidate.is_empty() {
-            return Ok(());
-        }
-        if !self.ice().candidates.take() {
-            return Err(CandidateError::TooMany);
-        }
-        match Candidate::read(candidate) {
-            Ok(candidate) => {
-                let init = engine::candidate_init(&candidate);
-                if let Err(error) = self.connection.add_ice_candidate(init).await {
-                    tracing::debug!(%error, "a candidate was not taken");
-                }
-                Ok(())
-            }
-            Err(Unusable::Elsewhere) => Ok(()),
-            Err(Unusable::Malformed) => Err(CandidateError::Malformed),
-        }
-    }
-
-    /// Whether this is the name of the caller's ICE credentials.
-    #[cfg(feature = "axum")]
-    pub(crate) fn has_ufrag(&self, ufrag: &str) -> bool {
-        self.ice().theirs == ufrag
-    }
-
-    fn ice(&self) -> MutexGuard<'_, Ice> {
-        self.ice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the caller says came of the AI's voice; none if it has said nothing since this was last

@@ -3,20 +3,11 @@
 //! The library has statistics for this and never fills them, and its callers are shown no reports
 //! otherwise: so they are read on their way through its chain of interceptors, where they end.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rtc::{
-    interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
-    rtcp::{
-        self, receiver_report::ReceiverReport, reception_report::ReceptionReport,
-        sender_report::SenderReport,
-    },
-    sansio::Protocol,
-    shared::error::Error,
+use rtc::rtcp::{
+    self, receiver_report::ReceiverReport, reception_report::ReceptionReport,
+    sender_report::SenderReport,
 };
 
 use crate::audio::Reception;
@@ -37,28 +28,20 @@ impl LatestReport {
     }
 }
 
-/// Reads reports, and passes on all that comes by as it is.
+/// Reads reports as they come by.
 pub(super) struct ReportReader {
     /// Of the AI's voice. What is reported of other streams, which there are none of, is nothing
     /// to us.
     ssrc: u32,
     latest: LatestReport,
-    /// Emptied by the library after each packet.
-    read: VecDeque<TaggedPacket>,
-    written: VecDeque<TaggedPacket>,
 }
 
 impl ReportReader {
     pub(super) fn new(ssrc: u32, latest: LatestReport) -> Self {
-        Self {
-            ssrc,
-            latest,
-            read: VecDeque::new(),
-            written: VecDeque::new(),
-        }
+        Self { ssrc, latest }
     }
 
-    fn inspect(&self, packets: &[Box<dyn rtcp::Packet>]) {
+    pub(super) fn inspect(&self, packets: &[Box<dyn rtcp::Packet>]) {
         let mut reports = packets.iter().flat_map(|packet| reports(&**packet));
         if let Some(report) = reports.rfind(|report| report.ssrc == self.ssrc) {
             *self.latest.slot() = Some(reception(report));
@@ -86,45 +69,6 @@ fn reception(report: &ReceptionReport) -> Reception {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for ReportReader {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &packet.message.packet {
-            self.inspect(packets);
-        }
-        self.read.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.read.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.written.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.written.pop_front()
-    }
-}
-
-impl Interceptor for ReportReader {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
-
 /// Reads what the library makes of these bytes, for a voice of SSRC 1.
 pub(crate) fn fuzz(rtcp: &[u8]) {
     if let Ok(packets) = rtcp::packet::unmarshal(&mut &rtcp[..]) {
@@ -138,12 +82,8 @@ pub(crate) fn fuzz(rtcp: &[u8]) {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use rtc::{
-        interceptor::AttributedPacket,
-        rtcp::{
-            goodbye::Goodbye, payload_feedbacks::picture_loss_indication::PictureLossIndication,
-        },
-        shared::TransportContext,
+    use rtc::rtcp::{
+        goodbye::Goodbye, payload_feedbacks::picture_loss_indication::PictureLossIndication,
     };
 
     use super::*;
@@ -176,50 +116,35 @@ mod tests {
         })
     }
 
-    fn tagged(packet: Packet) -> TaggedPacket {
-        TaggedPacket {
-            now: Instant::now(),
-            transport: TransportContext::default(),
-            message: AttributedPacket::new(packet),
-        }
-    }
-
     /// A reader, and what it has read.
     fn reader() -> (ReportReader, LatestReport) {
         let latest = LatestReport::default();
         (ReportReader::new(VOICE, latest.clone()), latest)
     }
 
-    /// What comes off the wire as one datagram.
-    fn comes(reader: &mut ReportReader, packets: Vec<Box<dyn rtcp::Packet>>) {
-        reader.handle_read(tagged(Packet::Rtcp(packets))).unwrap();
-        assert!(reader.poll_read().is_some(), "passed on");
-        assert!(reader.poll_read().is_none(), "once");
-    }
-
     #[test]
     fn both_kinds_of_reports_are_read() {
         for report in [from_listener, from_speaker] {
-            let (mut reader, reported) = reader();
+            let (reader, reported) = reader();
             assert_eq!(reported.take(), None);
-            comes(&mut reader, vec![report(&[(VOICE, 64, 3)])]);
+            reader.inspect(&[report(&[(VOICE, 64, 3)])]);
             let reception = Reception {
                 latest: 64,
                 lost: 3,
             };
             assert_eq!(reported.take(), Some(reception));
             assert_eq!(reported.take(), None, "asked for already");
-            comes(&mut reader, vec![report(&[(VOICE, 64, 3)])]);
+            reader.inspect(&[report(&[(VOICE, 64, 3)])]);
             assert_eq!(reported.take(), Some(reception), "said again");
         }
     }
 
     #[test]
     fn the_latest_is_kept_until_it_is_asked_for() {
-        let (mut reader, reported) = reader();
+        let (reader, reported) = reader();
         let said = |latest| from_speaker(&[(VOICE, latest, 0)]);
-        comes(&mut reader, vec![said(9)]);
-        comes(&mut reader, vec![said(7), said(8)]);
+        reader.inspect(&[said(9)]);
+        reader.inspect(&[said(7), said(8)]);
         assert_eq!(reported.take().map(|it| it.latest), Some(8));
     }
 
@@ -231,9 +156,9 @@ mod tests {
             (0xff_ffff, -1),
             (0x80_0000, -0x80_0000),
         ] {
-            let (mut reader, reported) = reader();
+            let (reader, reported) = reader();
             let said = from_listener(&[(VOICE, 0x0003_ffff, total_lost)]);
-            comes(&mut reader, vec![said]);
+            reader.inspect(&[said]);
             let latest = 0xffff;
             assert_eq!(reported.take(), Some(Reception { latest, lost }));
         }
@@ -241,8 +166,8 @@ mod tests {
 
     #[test]
     fn what_is_no_report_of_the_voice_is_let_by() {
-        let (mut reader, reported) = reader();
-        comes(&mut reader, vec![]);
+        let (reader, reported) = reader();
+        reader.inspect(&[]);
         let goodbye = Goodbye {
             sources: vec![VOICE],
             ..Goodbye::default()
@@ -251,32 +176,10 @@ mod tests {
             media_ssrc: VOICE,
             ..PictureLossIndication::default()
         };
-        comes(&mut reader, vec![Box::new(goodbye), Box::new(lost_picture)]);
+        reader.inspect(&[Box::new(goodbye), Box::new(lost_picture)]);
         let nothing = [from_listener(&[]), from_speaker(&[(VOICE + 1, 100, 20)])];
-        comes(&mut reader, nothing.into());
+        reader.inspect(&nothing);
         assert_eq!(reported.take(), None);
-    }
-
-    #[test]
-    fn media_passes_in_both_directions() {
-        let (mut reader, _) = reader();
-        let numbered = |sequence_number| {
-            let mut packet = rtc::rtp::Packet::default();
-            packet.header.sequence_number = sequence_number;
-            tagged(Packet::Rtp(packet))
-        };
-        let number = |packet: TaggedPacket| match packet.message.packet {
-            Packet::Rtp(packet) => packet.header.sequence_number,
-            other => unreachable!("{other:?} was not sent"),
-        };
-        for n in [1, 2] {
-            reader.handle_read(numbered(n)).unwrap();
-            reader.handle_write(numbered(n + 10)).unwrap();
-        }
-        let read = std::iter::from_fn(|| reader.poll_read());
-        assert_eq!(read.map(number).collect::<Vec<_>>(), [1, 2]);
-        let written = std::iter::from_fn(|| reader.poll_write());
-        assert_eq!(written.map(number).collect::<Vec<_>>(), [11, 12]);
     }
 
     proptest! {
@@ -285,14 +188,14 @@ mod tests {
         fn x5_any_reports_come_to_the_latest_of_the_voice(
             packets in vec((any::<bool>(), vec((VOICE..VOICE + 3, any::<u32>(), any::<u32>()), 0..=31)), 0..50),
         ) {
-            let (mut reader, reported) = reader();
+            let (reader, reported) = reader();
             let mut blocks = packets.iter().flat_map(|(_, blocks)| blocks);
             let latest = blocks.rfind(|(ssrc, ..)| *ssrc == VOICE);
             let latest = latest.map(|it| reception(&block(*it)));
             let packets = packets.iter().map(|(speaks, blocks)| {
                 if *speaks { from_speaker(blocks) } else { from_listener(blocks) }
             });
-            comes(&mut reader, packets.collect());
+            reader.inspect(&packets.collect::<Vec<_>>());
             prop_assert_eq!(reported.take(), latest);
         }
 
@@ -304,8 +207,8 @@ mod tests {
             let mut bytes = vec![first, kind, length[0], length[1]];
             bytes.extend(&rest[..usize::from(words) * 4]);
             if let Ok(packets) = rtcp::packet::unmarshal(&mut &bytes[..]) {
-                let (mut reader, reported) = reader();
-                comes(&mut reader, packets);
+                let (reader, reported) = reader();
+                reader.inspect(&packets);
                 let lost = reported.take().map_or(0, |it| it.lost);
                 prop_assert!((-0x80_0000..0x80_0000).contains(&lost));
             }

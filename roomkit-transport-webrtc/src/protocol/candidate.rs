@@ -4,7 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A candidate we can send to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate(String);
+pub(crate) struct Candidate {
+    text: String,
+    ufrag: Option<String>,
+}
+
+/// The longest name of credentials (RFC 8839, section 5.4).
+const LONGEST_UFRAG: usize = 256;
 
 /// Why a candidate is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +54,27 @@ impl Candidate {
         if !usable || !is_single(ip) {
             return Err(Unusable::Elsewhere);
         }
-        // What follows is of no use to us, and not worth the trust.
-        Ok(Self(format!(
-            "candidate:{foundation} {component} udp {priority} {ip} {port} typ {kind}"
-        )))
+        // Names and values follow. But for the credentials it belongs to they are of no use to us, and
+        // not worth the trust.
+        let mut ufrag = None;
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            if name == "ufrag" && value.len() <= LONGEST_UFRAG {
+                ufrag = Some(value.to_owned());
+            }
+        }
+        let text =
+            format!("candidate:{foundation} {component} udp {priority} {ip} {port} typ {kind}");
+        Ok(Self { text, ufrag })
     }
 
     /// As the library takes it.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The name of the credentials that it belongs to, where it says so.
+    pub(crate) fn ufrag(&self) -> Option<&str> {
+        self.ufrag.as_deref()
     }
 }
 
@@ -170,6 +188,24 @@ mod tests {
         ] {
             assert_eq!(Candidate::read(text).unwrap().as_str(), read);
         }
+    }
+
+    #[test]
+    fn c4_a_candidate_says_which_credentials_it_belongs_to() {
+        let ufrag = |more: &str| {
+            let text = format!("candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host{more}");
+            let read = Candidate::read(&text).unwrap();
+            read.ufrag().map(ToOwned::to_owned)
+        };
+        assert_eq!(
+            ufrag(" generation 0 ufrag ab network-cost 999"),
+            Some("ab".into())
+        );
+        assert_eq!(ufrag(" ufrag ab"), Some("ab".into()));
+        assert_eq!(ufrag(""), None);
+        assert_eq!(ufrag(" ufrag"), None);
+        assert_eq!(ufrag(" generation ufrag ab 0"), None);
+        assert_eq!(ufrag(&format!(" ufrag {}", "x".repeat(257))), None);
     }
 
     #[test]

@@ -50,14 +50,16 @@ impl Signalling {
                 restart: false,
             } => Ok(answered(&self.answer(caller, id, sdp).await?)),
             Request::Offer { id, sdp, .. } => {
-                self.check_owner(&caller, &id).await?;
-                let answer = self.transport.restart(&id, &sdp).await;
+                self.check_unless_there(&caller, &id).await?;
+                let by = self.speaker(&caller);
+                let answer = self.transport.restart_by(&by, &id, &sdp).await;
                 Ok(answered(&answer.map_err(|error| rejection(&error))?))
             }
             Request::Candidate { id, candidate } => {
-                self.check_owner(&caller, &id).await?;
-                let added = self.transport.add_candidate(&id, &candidate).await;
-                let is_there = added.map_err(|error| rejection(&error))?;
+                self.check_unless_there(&caller, &id).await?;
+                let by = self.speaker(&caller);
+                let added = self.transport.add_candidate_by(&by, &id, &candidate);
+                let is_there = added.await.map_err(|error| rejection(&error))?;
                 // It may have overtaken its offer, and waits for it.
                 let status = if is_there {
                     StatusCode::OK

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use self::start::Wishes;
 use crate::{
+    callers::Speaker,
     connected::ClientConnected,
     life::OnConnected,
     peer::Owner,
@@ -212,16 +213,26 @@ impl Signalling {
         answer.await.map_err(|error| rejection(&error))
     }
 
-    /// Whether what this caller says of a client is its own affair. Of a client that is not there it
-    /// may speak while its credentials are valid.
-    async fn check_owner(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
-        match self.transport.shared.callers.owner(id) {
-            Some(owner) if caller.identity.is_same_client(&identity(&owner)) => Ok(()),
-            Some(_) => {
-                let message = "webrtc_id: is another client's";
-                Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message).counted())
-            }
-            None => self.check(caller).await,
+    /// Of a client that is not there a caller may speak while its credentials are valid. Whether one that
+    /// is there is its own is seen where what it says is done: by then another may have come.
+    async fn check_unless_there(&self, caller: &Caller, id: &WebRtcId) -> Result<(), Rejection> {
+        if self.transport.shared.callers.has(id) {
+            return Ok(());
+        }
+        self.check(caller).await
+    }
+
+    /// As whom a caller speaks of clients.
+    fn speaker(&self, caller: &Caller) -> Speaker {
+        let (admission, parts) = (&self.admission, &caller.parts);
+        let address = admission.client_address(&parts.headers, caller.address);
+        Speaker {
+            owner: Some(Arc::new(Owner {
+                metadata: caller.identity.metadata.clone(),
+                room: caller.identity.room.clone(),
+                participant: caller.identity.participant.clone(),
+            })),
+            network: address.map(|address| admission.network_of(address)),
         }
     }
 
@@ -237,21 +248,12 @@ impl Signalling {
     async fn hang_up(&self, request: HttpRequest<Body>, id: String) -> Result<(), Rejection> {
         let (caller, _body) = self.recognize(request).await?;
         let id = WebRtcId::from(id);
-        self.check_owner(&caller, &id).await?;
+        self.check_unless_there(&caller, &id).await?;
         self.transport
-            .hang_up(&id)
+            .hang_up_by(&self.speaker(&caller), &id)
             .await
             .map_err(|error| rejection(&error))
     }
-}
-
-/// The owner of a connection, as requests about it are compared with it.
-fn identity(owner: &Owner) -> Identity {
-    let mut identity = Identity::default();
-    identity.metadata.clone_from(&owner.metadata);
-    identity.room.clone_from(&owner.room);
-    identity.participant.clone_from(&owner.participant);
-    identity
 }
 
 /// `GET /webrtc/config`
@@ -281,12 +283,12 @@ fn rejection(error: &SignallingError) -> Rejection {
         | SignallingError::NoAudio
         | SignallingError::NoCommonCodec(_)
         | SignallingError::InvalidCandidate => StatusCode::BAD_REQUEST,
+        SignallingError::Forbidden => StatusCode::FORBIDDEN,
         SignallingError::AlreadyExists => StatusCode::CONFLICT,
         SignallingError::Unknown => StatusCode::NOT_FOUND,
         SignallingError::Ended => StatusCode::GONE,
         SignallingError::TooManyCandidates { .. }
-        | SignallingError::TooManyEarlyCandidates { .. }
-        | SignallingError::TooManyEarlyClients { .. } => StatusCode::TOO_MANY_REQUESTS,
+        | SignallingError::TooManyEarlyCandidates { .. } => StatusCode::TOO_MANY_REQUESTS,
         SignallingError::Failed(_) => {
             // What is wrong here is the log's.
             let message = "the offer could not be answered";
@@ -295,10 +297,10 @@ fn rejection(error: &SignallingError) -> Rejection {
     };
     let rejection = Rejection::new(status, error.code(), error.to_string());
     match error {
-        SignallingError::TooLarge { .. }
+        SignallingError::Forbidden
+        | SignallingError::TooLarge { .. }
         | SignallingError::TooManyCandidates { .. }
-        | SignallingError::TooManyEarlyCandidates { .. }
-        | SignallingError::TooManyEarlyClients { .. } => rejection.counted(),
+        | SignallingError::TooManyEarlyCandidates { .. } => rejection.counted(),
         _ => rejection,
     }
 }

@@ -83,9 +83,10 @@ impl Signalling {
         let (caller, body) = self.recognize(request).await?;
         expect(&caller.parts.headers, FRAGMENT)?;
         let id = WebRtcId::from(id);
-        self.check_owner(&caller, &id).await?;
+        self.check_unless_there(&caller, &id).await?;
+        let by = self.speaker(&caller);
         // A resource is there before its candidates are, so none are kept for one that is not.
-        let there = self.transport.shared.callers.get(&id);
+        let there = self.transport.shared.callers.get(&id, &by);
         let peer = there.map_err(|missing| rejection(&missing.into()))?;
         let fragment = text(&self.body(body).await?)?;
         if ufrag_of_fragment(&fragment).is_some_and(|ufrag| !peer.has_ufrag(ufrag)) {
@@ -97,7 +98,7 @@ impl Signalling {
             ));
         }
         for candidate in candidates_of_fragment(&fragment) {
-            let added = self.transport.add_candidate(&id, candidate).await;
+            let added = self.transport.add_candidate_by(&by, &id, candidate).await;
             if !added.map_err(|error| rejection(&error))? {
                 return Err(rejection(&SignallingError::Unknown));
             }

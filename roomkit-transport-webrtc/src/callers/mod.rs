@@ -1,27 +1,20 @@
 //! All callers of a transport by their ids, and what is kept of those who are not there yet or any
 //! more.
 
+mod early;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use tokio::time::Instant;
-
+pub(crate) use self::early::EarlyCandidate;
+use self::early::EarlyCandidates;
 use crate::{
     peer::{Owner, Peer},
-    protocol::{Candidate, Candidates, Unusable, WebRtcId},
+    protocol::{Candidate, WebRtcId},
 };
-
-/// How long candidates wait for their offer. Clients send both at once, and either may come first.
-const EARLY_TIME: Duration = Duration::from_secs(10);
-
-/// Of how many callers candidates may come before their offers.
-const MAX_EARLY_CALLERS: usize = 1_000;
-
-/// How many candidates of one caller may.
-const MAX_EARLY: usize = 32;
 
 /// How many ids are remembered that must not be used again.
 const MAX_ENDED: usize = 10_000;
@@ -35,7 +28,7 @@ pub(crate) struct Callers {
 #[derive(Default)]
 struct Inner {
     live: HashMap<WebRtcId, Caller>,
-    early: HashMap<WebRtcId, Early>,
+    early: EarlyCandidates,
     ended: HashSet<WebRtcId>,
     ended_in_order: VecDeque<WebRtcId>,
 }
@@ -43,24 +36,37 @@ struct Inner {
 enum Caller {
     /// Its offer is being answered.
     Opening {
-        #[cfg_attr(
-            not(feature = "axum"),
-            expect(dead_code, reason = "only requests over HTTP are compared with it")
-        )]
         owner: Arc<Owner>,
         has_hung_up: bool,
     },
     There(Arc<Peer>),
 }
 
-struct Early {
-    since: Instant,
-    left: Candidates,
-    /// Those of use, as they were read: what a client writes behind one may be long.
-    candidates: Vec<Candidate>,
+impl Caller {
+    fn owner(&self) -> &Owner {
+        match self {
+            Self::Opening { owner, .. } => owner,
+            Self::There(peer) => &peer.owner,
+        }
+    }
 }
 
-/// Why there is no caller of an id.
+/// Who says something of a caller. The default is the host itself, which may speak of all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Speaker {
+    /// As whom a client has shown itself.
+    pub(crate) owner: Option<Arc<Owner>>,
+    /// The network it is in, by which clients are counted.
+    pub(crate) network: Option<IpAddr>,
+}
+
+impl Speaker {
+    fn may_speak_of(&self, owner: &Owner) -> bool {
+        self.owner.as_deref().is_none_or(|own| own == owner)
+    }
+}
+
+/// Why there is no caller of an id for who speaks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Missing {
     /// Nobody has come by this id.
@@ -69,6 +75,9 @@ pub(crate) enum Missing {
     /// It was one's who has left.
     #[error("the client of this webrtc_id is gone")]
     Ended,
+    /// It is one's who shows itself as another.
+    #[error("the client of this webrtc_id is another's")]
+    Foreign,
 }
 
 /// Whose a candidate is.
@@ -76,22 +85,6 @@ pub(crate) enum OfCandidate {
     Caller(Arc<Peer>),
     /// Who is not there yet.
     Nobody(EarlyCandidate),
-}
-
-/// What becomes of a candidate whose offer has not been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EarlyCandidate {
-    /// It waits for the offer.
-    Kept,
-    Malformed,
-    /// So many of this caller wait.
-    TooMany {
-        limit: usize,
-    },
-    /// Candidates of so many callers wait.
-    TooManyCallers {
-        limit: usize,
-    },
 }
 
 impl Callers {
@@ -112,31 +105,30 @@ impl Callers {
     }
 
     /// The caller of this id.
-    pub(crate) fn get(&self, id: &WebRtcId) -> Result<Arc<Peer>, Missing> {
-        let inner = self.inner();
-        match inner.live.get(id) {
-            Some(Caller::There(peer)) => Ok(Arc::clone(peer)),
-            None if inner.ended.contains(id) => Err(Missing::Ended),
-            Some(Caller::Opening { .. }) | None => Err(Missing::Unknown),
-        }
+    pub(crate) fn get(&self, id: &WebRtcId, by: &Speaker) -> Result<Arc<Peer>, Missing> {
+        self.inner().get(id, by)
     }
 
-    /// Whose the caller of this id is, which may still be on its way in.
+    /// Whether there is a caller of this id, or one on its way in.
     #[cfg(feature = "axum")]
-    pub(crate) fn owner(&self, id: &WebRtcId) -> Option<Arc<Owner>> {
-        match self.inner().live.get(id)? {
-            Caller::Opening { owner, .. } => Some(Arc::clone(owner)),
-            Caller::There(peer) => Some(Arc::clone(&peer.owner)),
-        }
+    pub(crate) fn has(&self, id: &WebRtcId) -> bool {
+        self.inner().live.contains_key(id)
     }
 
     /// The caller of this id, to be sent away. None: it was on its way in, and will not come.
-    pub(crate) fn hang_up(&self, id: &WebRtcId) -> Result<Option<Arc<Peer>>, Missing> {
-        if let Some(Caller::Opening { has_hung_up, .. }) = self.inner().live.get_mut(id) {
+    pub(crate) fn hang_up(
+        &self,
+        id: &WebRtcId,
+        by: &Speaker,
+    ) -> Result<Option<Arc<Peer>>, Missing> {
+        let mut inner = self.inner();
+        if let Some(Caller::Opening { owner, has_hung_up }) = inner.live.get_mut(id)
+            && by.may_speak_of(owner)
+        {
             *has_hung_up = true;
             return Ok(None);
         }
-        self.get(id).map(Some)
+        inner.get(id, by).map(Some)
     }
 
     /// The caller that a candidate is of, or what becomes of it until there is one. In one step: the
@@ -144,16 +136,15 @@ impl Callers {
     pub(crate) fn get_or_keep(
         &self,
         id: &WebRtcId,
+        by: &Speaker,
         candidate: &str,
     ) -> Result<OfCandidate, Missing> {
         let mut inner = self.inner();
-        if let Some(Caller::There(peer)) = inner.live.get(id) {
-            return Ok(OfCandidate::Caller(Arc::clone(peer)));
+        match inner.get(id, by) {
+            Ok(peer) => Ok(OfCandidate::Caller(peer)),
+            Err(Missing::Unknown) => Ok(OfCandidate::Nobody(inner.early.keep(id, by, candidate))),
+            Err(missing) => Err(missing),
         }
-        if !inner.live.contains_key(id) && inner.ended.contains(id) {
-            return Err(Missing::Ended);
-        }
-        Ok(OfCandidate::Nobody(inner.keep_early(id, candidate)))
     }
 
     /// The caller has left; its id is not given to another.
@@ -177,32 +168,13 @@ impl Callers {
 }
 
 impl Inner {
-    /// Keeps a candidate until its offer comes.
-    fn keep_early(&mut self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
-        // The empty one says that there are no more, which is of no use either.
-        let candidate = match Candidate::read(candidate) {
-            Ok(candidate) => Some(candidate),
-            Err(Unusable::Malformed) if !candidate.is_empty() => return EarlyCandidate::Malformed,
-            Err(_) => None,
-        };
-        let now = Instant::now();
-        self.early
-            .retain(|_, early| now.duration_since(early.since) < EARLY_TIME);
-        if !self.early.contains_key(id) && self.early.len() >= MAX_EARLY_CALLERS {
-            return EarlyCandidate::TooManyCallers {
-                limit: MAX_EARLY_CALLERS,
-            };
+    fn get(&self, id: &WebRtcId, by: &Speaker) -> Result<Arc<Peer>, Missing> {
+        match self.live.get(id) {
+            Some(caller) if !by.may_speak_of(caller.owner()) => Err(Missing::Foreign),
+            Some(Caller::There(peer)) => Ok(Arc::clone(peer)),
+            None if self.ended.contains(id) => Err(Missing::Ended),
+            Some(Caller::Opening { .. }) | None => Err(Missing::Unknown),
         }
-        let early = self.early.entry(id.clone()).or_insert_with(|| Early {
-            since: now,
-            left: Candidates::new(MAX_EARLY),
-            candidates: Vec::new(),
-        });
-        if !early.left.take() {
-            return EarlyCandidate::TooMany { limit: MAX_EARLY };
-        }
-        early.candidates.extend(candidate);
-        EarlyCandidate::Kept
     }
 
     fn remove(&mut self, id: &WebRtcId) {
@@ -230,7 +202,7 @@ impl Opening {
     pub(crate) fn done(mut self, peer: &Arc<Peer>) -> Option<Vec<Candidate>> {
         self.is_done = true;
         let mut inner = self.callers.inner();
-        let early = inner.early.remove(&self.id);
+        let early = inner.early.take(&self.id, &peer.owner);
         if let Some(Caller::Opening {
             has_hung_up: true, ..
         }) = inner.live.get(&self.id)
@@ -240,7 +212,7 @@ impl Opening {
         }
         let caller = Caller::There(Arc::clone(peer));
         inner.live.insert(self.id.clone(), caller);
-        Some(early.map(|early| early.candidates).unwrap_or_default())
+        Some(early)
     }
 }
 
@@ -258,16 +230,28 @@ mod tests {
     use crate::peer;
 
     impl Callers {
-        fn keep_early(&self, id: &WebRtcId, candidate: &str) -> EarlyCandidate {
-            self.inner().keep_early(id, candidate)
-        }
-
         fn opened(self: &Arc<Self>, id: &WebRtcId) -> Option<Opening> {
             self.open(id, Arc::default())
         }
     }
 
     const CANDIDATE: &str = "candidate:1 1 udp 1 192.0.2.1 5000 typ host";
+
+    const HOST: Speaker = Speaker {
+        owner: None,
+        network: None,
+    };
+
+    fn named(name: &str) -> (Arc<Owner>, Speaker) {
+        let mut owner = Owner::default();
+        owner.metadata.insert("user".into(), name.into());
+        let owner = Arc::new(owner);
+        let speaker = Speaker {
+            owner: Some(Arc::clone(&owner)),
+            network: None,
+        };
+        (owner, speaker)
+    }
 
     #[test]
     fn c4_an_id_is_one_callers() {
@@ -280,7 +264,7 @@ mod tests {
             callers.opened(&id).is_some(),
             "a failed offer may be repeated"
         );
-        assert_eq!(callers.get(&id).unwrap_err(), Missing::Unknown);
+        assert_eq!(callers.get(&id, &HOST).unwrap_err(), Missing::Unknown);
     }
 
     #[test]
@@ -291,7 +275,7 @@ mod tests {
         callers.remove(&id);
         drop(opening);
         assert!(callers.opened(&id).is_none());
-        assert_eq!(callers.get(&id).unwrap_err(), Missing::Ended);
+        assert_eq!(callers.get(&id, &HOST).unwrap_err(), Missing::Ended);
     }
 
     #[tokio::test]
@@ -300,11 +284,11 @@ mod tests {
         let peer = peer::tests::caller().await;
         let id = WebRtcId::from("a");
         let opening = callers.opened(&id).unwrap();
-        assert!(callers.hang_up(&id).unwrap().is_none());
+        assert!(callers.hang_up(&id, &HOST).unwrap().is_none());
         assert!(opening.done(&peer).is_none());
         assert!(callers.all().is_empty());
-        assert_eq!(callers.get(&id).unwrap_err(), Missing::Ended);
-        assert_eq!(callers.hang_up(&id).unwrap_err(), Missing::Ended);
+        assert_eq!(callers.get(&id, &HOST).unwrap_err(), Missing::Ended);
+        assert_eq!(callers.hang_up(&id, &HOST).unwrap_err(), Missing::Ended);
         assert!(callers.opened(&id).is_none(), "an id is used once");
         peer.close().await;
     }
@@ -315,64 +299,48 @@ mod tests {
         let peer = peer::tests::caller().await;
         let id = WebRtcId::from("a");
         let opening = callers.opened(&id).unwrap();
-        let whose = callers.get_or_keep(&id, CANDIDATE).unwrap();
+        let whose = callers.get_or_keep(&id, &HOST, CANDIDATE).unwrap();
         assert!(matches!(whose, OfCandidate::Nobody(EarlyCandidate::Kept)));
         assert_eq!(opening.done(&peer).unwrap().len(), 1);
-        let whose = callers.get_or_keep(&id, CANDIDATE).unwrap();
+        let whose = callers.get_or_keep(&id, &HOST, CANDIDATE).unwrap();
         assert!(matches!(whose, OfCandidate::Caller(_)));
         callers.remove(&id);
-        let ended = callers.get_or_keep(&id, CANDIDATE).err();
+        let ended = callers.get_or_keep(&id, &HOST, CANDIDATE).err();
         assert_eq!(ended, Some(Missing::Ended));
-        assert!(callers.inner().early.is_empty());
+        assert!(callers.inner().early.len() == 0);
         peer.close().await;
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn c5_candidates_that_come_early_are_bounded() {
-        let callers = Callers::default();
+    #[tokio::test]
+    async fn x2_who_spoke_of_an_id_before_it_was_anothers_does_not_speak_of_it_after() {
+        let callers = Arc::<Callers>::default();
         let id = WebRtcId::from("a");
-        for _ in 0..MAX_EARLY {
-            assert_eq!(callers.keep_early(&id, CANDIDATE), EarlyCandidate::Kept);
+        let ((ann, as_ann), (_, as_bob)) = (named("ann"), named("bob"));
+        let candidate_of_bob = CANDIDATE.replace("192.0.2.1", "192.0.2.66");
+        for (speaker, candidate) in [(&as_bob, &*candidate_of_bob), (&as_ann, CANDIDATE)] {
+            let whose = callers.get_or_keep(&id, speaker, candidate).unwrap();
+            assert!(matches!(whose, OfCandidate::Nobody(EarlyCandidate::Kept)));
         }
+        let opening = callers.open(&id, Arc::clone(&ann)).unwrap();
+        let foreign = Err(Missing::Foreign);
+        assert_eq!(callers.hang_up(&id, &as_bob).map(drop), foreign);
         assert_eq!(
-            callers.keep_early(&id, CANDIDATE),
-            EarlyCandidate::TooMany { limit: MAX_EARLY }
+            callers.get_or_keep(&id, &as_bob, CANDIDATE).map(drop),
+            foreign
         );
+        let peer = peer::tests::caller_of(ann).await;
+        let early = opening.done(&peer).expect("nobody has sent her away");
+        let early: Vec<&str> = early.iter().map(Candidate::as_str).collect();
+        assert_eq!(early, [CANDIDATE]);
+        assert_eq!(callers.hang_up(&id, &as_bob).map(drop), foreign);
         assert_eq!(
-            callers.keep_early(&id, "nonsense"),
-            EarlyCandidate::Malformed
+            callers.get_or_keep(&id, &as_bob, CANDIDATE).map(drop),
+            foreign
         );
-        for other in 1..MAX_EARLY_CALLERS {
-            let other = WebRtcId::from(other.to_string());
-            assert_eq!(callers.keep_early(&other, ""), EarlyCandidate::Kept);
+        assert_eq!(callers.get(&id, &as_bob).map(drop), foreign);
+        for speaker in [&as_ann, &HOST] {
+            assert!(callers.get(&id, speaker).is_ok());
         }
-        let last = WebRtcId::from("last");
-        assert_eq!(
-            callers.keep_early(&last, ""),
-            EarlyCandidate::TooManyCallers {
-                limit: MAX_EARLY_CALLERS
-            }
-        );
-        tokio::time::advance(EARLY_TIME).await;
-        assert_eq!(callers.keep_early(&last, ""), EarlyCandidate::Kept);
-        assert_eq!(callers.inner().early.len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn x5_of_what_comes_early_only_what_is_of_use_is_kept() {
-        let callers = Callers::default();
-        let id = WebRtcId::from("a");
-        let long = format!("{CANDIDATE} generation {}", "x".repeat(100_000));
-        let elsewhere = long.replace("192.0.2.1", "hidden.local");
-        for candidate in [&long, &elsewhere, ""] {
-            assert_eq!(callers.keep_early(&id, candidate), EarlyCandidate::Kept);
-        }
-        let inner = callers.inner();
-        let kept: Vec<&str> = inner.early[&id]
-            .candidates
-            .iter()
-            .map(Candidate::as_str)
-            .collect();
-        assert_eq!(kept, [CANDIDATE]);
+        peer.close().await;
     }
 }
