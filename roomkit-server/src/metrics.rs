@@ -23,7 +23,7 @@ enum Kind {
 }
 
 /// Every metric there is; `docs/metrics.md` lists them with their labels.
-const METRICS: [(&str, Kind, &str); 35] = [
+const METRICS: [(&str, Kind, &str); 36] = [
     (
         "roomkit_admission_refused_total",
         Kind::Counter,

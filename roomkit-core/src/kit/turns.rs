@@ -61,14 +61,15 @@ mod tests {
     #[tokio::test]
     async fn r9_a_turn_is_one_rooms_and_leaves_nothing() {
         let turns = Turns::default();
-        let first = turns.of(&"a".into()).await;
-        let other = turns.of(&"b".into()).now_or_never();
+        let (a, b) = (RoomId::from("a"), RoomId::from("b"));
+        let first = turns.of(&a).await;
+        let other = turns.of(&b).now_or_never();
         assert!(other.is_some(), "another room waits for nobody");
         drop(other);
 
-        let mut second = Box::pin(turns.of(&"a".into()));
+        let mut second = Box::pin(turns.of(&a));
         assert!(second.as_mut().now_or_never().is_none());
-        let given_up = Box::pin(turns.of(&"a".into()));
+        let given_up = Box::pin(turns.of(&a));
         drop(given_up);
         drop(first);
         drop(second.await);

@@ -116,7 +116,8 @@ async fn k8_a_live_session_gets_a_tool_that_came_later_and_uses_it() {
     let ProviderCommand::Update(update) = soon(update).await else {
         unreachable!()
     };
-    let names = update.tools.unwrap().into_iter().map(|tool| tool.name);
+    let tools = update.tools.unwrap();
+    let names = tools.iter().map(|tool| &*tool.name);
     assert_eq!(names.collect::<Vec<_>>(), ["learn", "learned"]);
     call.ai.simulate_tool_call("c2", "learned", json!({}));
     assert_eq!(call.result(1).await, ("used".into(), false));

@@ -24,8 +24,7 @@ async fn a3_an_answer_that_is_stopped_by_hand_is_cancelled_and_then_cut() {
     let stops = ["response.cancel", "conversation.item.truncate"];
     let order: Vec<&str> = events
         .iter()
-        .map(|event| event.kind())
-        .filter(|kind| stops.contains(kind))
+        .filter_map(|event| stops.into_iter().find(|stop| event.kind() == *stop))
         .collect();
     assert_eq!(order, stops, "nothing is written into what was cut");
     call.turn(&house, "It is noon.").await;

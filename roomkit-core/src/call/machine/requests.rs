@@ -76,7 +76,7 @@ impl Call {
     /// matter.
     fn on_client_message(&mut self, now: Moment, message: Map<String, Value>) {
         if let Err(Dropped { tell }) = self.messages.take(now, &json(&message)) {
-            return self.drop_from_client(DropReason::TooFast, tell);
+            return self.drop_from_client(DropReason::TooFast.as_str(), tell);
         }
         self.tell_message(now, News::ClientMessage(message));
     }

@@ -59,8 +59,9 @@ impl Scripted {
         let updates = self.updates().into_iter();
         updates
             .filter_map(|update| {
-                let names = update.tools?.into_iter().map(|tool| tool.name);
-                Some(names.collect::<Vec<_>>().join(" "))
+                let tools = update.tools?;
+                let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
+                Some(names.join(" "))
             })
             .collect()
     }
