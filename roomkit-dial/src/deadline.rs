@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use roomkit_core::provider::{ProviderError, ProviderErrorKind};
+use roomkit_core::provider::{ProviderError, ProviderErrorKind, SessionSetup};
 use tokio::time::{Instant, timeout_at};
 
 /// Longer than any clock counts on.
@@ -13,7 +13,8 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 pub struct Deadline {
     at: Instant,
     limit: Duration,
-    field: &'static str,
+    /// The setting that it is; none where the engine waits no longer.
+    field: Option<&'static str>,
 }
 
 impl Deadline {
@@ -24,7 +25,18 @@ impl Deadline {
                 .checked_add(limit)
                 .unwrap_or_else(|| Instant::now() + NEVER),
             limit,
-            field,
+            field: Some(field),
+        }
+    }
+
+    /// The same, or, if that is earlier, the one of the engine for this connection.
+    pub fn of(setup: &SessionSetup, limit: Duration, field: &'static str) -> Self {
+        match setup.connect_within {
+            Some(within) if within < limit => Self {
+                field: None,
+                ..Self::after(within, field)
+            },
+            _ => Self::after(limit, field),
         }
     }
 
@@ -61,6 +73,9 @@ impl Deadline {
 
     fn passed(&self, awaited: &str) -> String {
         let limit = self.limit.as_millis();
-        format!("no {awaited} within {limit} ms (`{}`)", self.field)
+        match self.field {
+            Some(field) => format!("no {awaited} within {limit} ms (`{field}`)"),
+            None => format!("no {awaited} within {limit} ms, and the engine waits no longer"),
+        }
     }
 }

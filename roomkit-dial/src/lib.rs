@@ -11,7 +11,7 @@
 //! use roomkit_core::{
 //!     provider::{
 //!         ConnectionInfo, ProviderCapabilities, ProviderCommand, ProviderConnection,
-//!         ProviderError, ProviderErrorKind, ProviderEvent,
+//!         ProviderError, ProviderErrorKind, ProviderEvent, SessionSetup,
 //!     },
 //!     registry::ConfigError,
 //! };
@@ -51,8 +51,8 @@
 //!     Dialer::new("example", endpoint, ERRORS, DialOptions::default())
 //! }
 //!
-//! async fn connect(dialer: &Dialer) -> Result<ProviderConnection, ProviderError> {
-//!     let deadline = Deadline::after(Duration::from_secs(30), "connect_timeout_ms");
+//! async fn connect(dialer: &Dialer, setup: SessionSetup) -> Result<ProviderConnection, ProviderError> {
+//!     let deadline = Deadline::of(&setup, Duration::from_secs(30), "connect_timeout_ms");
 //!     let mut socket = dialer.dial(&deadline).await?;
 //!     // Accepted is only who was told so.
 //!     let ready = deadline.within("word that the session is ready", socket.receive());

@@ -1,7 +1,7 @@
 //! The way out through an HTTP proxy, where there is no other: it is asked for a tunnel, and TLS and
 //! WebSocket go through that as they would without it.
 
-use std::{env, fmt, io};
+use std::{env, fmt, io, net::IpAddr};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use roomkit_core::{
@@ -79,7 +79,8 @@ impl Proxy {
 
     /// The proxy of the environment variable `https_proxy` or `HTTPS_PROXY`, for `wss://` endpoints
     /// only. Hosts of this machine are reached without it, and those of `no_proxy` or `NO_PROXY`: names,
-    /// which stand for what is below them too, and addresses, with commas between; `*` is all.
+    /// which stand for what is below them too, addresses and networks such as `10.0.0.0/8`, all with or without a
+    /// port, with commas between; `*` is all.
     ///
     /// # Errors
     /// When the variable holds no such proxy. The message names it.
@@ -101,8 +102,12 @@ impl Proxy {
             let host = host.trim().trim_start_matches("*.").trim_start_matches('.');
             host.trim_matches(['[', ']']).to_ascii_lowercase()
         });
+        let spared: Vec<String> = spared.filter(|host| !host.is_empty()).collect();
+        if spared.iter().any(|host| host == "*") {
+            return Ok(None);
+        }
         Ok(Some(Self {
-            spared: Some(spared.filter(|host| !host.is_empty()).collect()),
+            spared: Some(spared),
             ..Self::new(name, &url)?
         }))
     }
@@ -121,9 +126,15 @@ impl Proxy {
             Host::Ipv4(address) => (address.is_loopback(), address.to_string()),
             Host::Ipv6(address) => (address.is_loopback(), address.to_string()),
         };
+        let port = endpoint.place().port.to_string();
         let is_spared = |spared: &String| {
-            let above = name.strip_suffix(spared.as_str());
-            spared == "*" || above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            let spared = match spared.rsplit_once(':') {
+                Some((host, of)) if of == port && !host.contains(':') => host,
+                _ => spared,
+            };
+            let above = name.strip_suffix(spared);
+            above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+                || is_within(&name, spared)
         };
         endpoint.url().scheme() == "wss" && !is_here && !spared.iter().any(is_spared)
     }
@@ -221,6 +232,25 @@ fn status_of(line: &[u8]) -> Option<u16> {
     words.next()?.parse().ok().filter(|_| is_http)
 }
 
+/// Whether it is an address of a network such as `10.0.0.0/8`.
+fn is_within(name: &str, network: &str) -> bool {
+    let bits = |address: &str| -> Option<(u32, u128)> {
+        Some(match address.parse().ok()? {
+            IpAddr::V4(address) => (32, address.to_bits().into()),
+            IpAddr::V6(address) => (128, address.to_bits()),
+        })
+    };
+    let Some((network, length)) = network.split_once('/') else {
+        return false;
+    };
+    match (bits(name), bits(network), length.parse::<u32>()) {
+        (Some((size, name)), Some((of, network)), Ok(length)) if size == of && length <= size => {
+            (name ^ network).checked_shr(size - length).unwrap_or(0) == 0
+        }
+        _ => false,
+    }
+}
+
 /// What stands in a part of a URL.
 fn decoded(text: &str) -> Vec<u8> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
@@ -271,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_environment_says_what_is_reached_through_a_proxy() {
-        let hosts = "example.com, .internal,10.0.0.7,*.corp.example,[fd00::1]";
+        let hosts = "example.com, .internal,10.0.0.7,*.corp.example,[fd00::1],172.16.0.0/12,fd01::/16,lab:8443";
         let proxy = environment(&[("HTTPS_PROXY", "proxy:3128"), ("NO_PROXY", hosts)]);
         let proxy = proxy.unwrap().unwrap();
         assert_eq!(proxy.to_string(), "the proxy proxy:3128 (`HTTPS_PROXY`)");
@@ -285,6 +315,12 @@ mod tests {
             ("wss://x.corp.example", false),
             ("wss://10.0.0.7", false),
             ("wss://[fd00::1]", false),
+            ("wss://172.31.255.1", false),
+            ("wss://172.32.0.1", true),
+            ("wss://[fd01::9]", false),
+            ("wss://[fd02::9]", true),
+            ("wss://lab:8443", false),
+            ("wss://lab", true),
             ("wss://localhost", false),
             ("wss://127.0.0.1", false),
             ("wss://[::1]", false),
@@ -293,9 +329,8 @@ mod tests {
             let endpoint = Endpoint::new("base_url", url).unwrap();
             assert_eq!(proxy.is_for(&endpoint), is_for, "{url}");
         }
-        let endpoint = Endpoint::new("base_url", "wss://api.openai.com").unwrap();
-        let none = environment(&[("https_proxy", "http://p"), ("no_proxy", "*")]);
-        assert!(!none.unwrap().unwrap().is_for(&endpoint));
+        let none = environment(&[("https_proxy", "socks5://p"), ("no_proxy", "*")]);
+        assert!(none.unwrap().is_none());
         assert!(environment(&[("HTTPS_PROXY", " ")]).unwrap().is_none());
         let both = environment(&[("HTTPS_PROXY", "http://a"), ("https_proxy", "http://b")]);
         let both = both.unwrap().unwrap();

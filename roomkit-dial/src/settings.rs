@@ -27,7 +27,10 @@ impl DialOptions {
             None => Roots::public(),
         };
         let proxy = match proxy.map(|proxy| proxy.expose_secret().trim()) {
-            None => Proxy::from_env()?,
+            None => Proxy::from_env().map_err(|error| {
+                let remedy = "give another here, or `\"\"` to go without one";
+                ConfigError::field("proxy", format!("the environment's {error}; {remedy}"))
+            })?,
             Some("") => None,
             Some(url) => Some(Proxy::new("proxy", url)?),
         };

@@ -127,7 +127,7 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let encoder = Encoder::new(&self.target, &self.config.session, &setup).map_err(refused)?;
         let frame = encoder.setup(&setup).map_err(refused)?;
 
-        let deadline = Deadline::after(self.config.connect_timeout, "connect_timeout_ms");
+        let deadline = Deadline::of(&setup, self.config.connect_timeout, "connect_timeout_ms");
         let dialer = self.dialer(encoder.session(), &setup, &deadline).await?;
         let mut decoder = encoder.decoder(dialer.redactor().clone());
         let dialled = dialer.dial(&deadline).await;

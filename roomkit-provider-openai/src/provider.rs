@@ -126,7 +126,7 @@ impl RealtimeVoiceProvider for OpenAIRealtimeProvider {
         let update = encoder.setup(&setup, model)?;
         let history = replay(&setup.history)?;
 
-        let deadline = Deadline::after(config.connect_timeout, "connect_timeout_ms");
+        let deadline = Deadline::of(&setup, config.connect_timeout, "connect_timeout_ms");
         let dialer = self.dialer(&deadline).await?;
         let redactor = dialer.redactor();
         let mut decoder = encoder.decoder(redactor.clone());

@@ -26,7 +26,7 @@ const NO_WEBRTC =
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
 /** What the server says of a text that it does not take. */
-const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long"]);
+const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long", "text_muted"]);
 
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -240,7 +240,8 @@ function showError({ code, message }) {
   }
   if (NOT_TAKEN.has(code)) {
     // Still there to be sent again, unless the person has begun something else.
-    byId("text").value ||= transcript.takeBackTyped() ?? "";
+    const text = transcript.takeBackTyped() ?? "";
+    byId("text").value ||= text;
   }
   status.banner(message ?? code ?? "The server reported an error.");
 }

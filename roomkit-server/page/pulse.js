@@ -17,6 +17,7 @@ export class Pulse {
   /** When the question was asked that is not answered yet. */
   #askedAt;
   #heardAt = 0;
+  #beatAt = 0;
   #isLate = false;
   #roundTripMs;
 
@@ -67,6 +68,12 @@ export class Pulse {
 
   #beat() {
     const now = performance.now();
+    const slept = now - this.#beatAt > LATE_MS;
+    this.#beatAt = now;
+    if (slept) {
+      // Its answer may be here and not handed over yet.
+      this.#heardAt = now;
+    }
     if (this.#askedAt === undefined) {
       this.#askedAt = now;
       this.#ask(++this.#id);

@@ -5,8 +5,11 @@ import { Pulse } from "./pulse.js";
 import { openSocket } from "./socket.js";
 import { SocketStats } from "./stats.js";
 
-/** Bytes waiting in the socket beyond which new microphone frames are dropped. */
-const MAX_BUFFERED = 1 << 18;
+/**
+ * Bytes waiting in the socket beyond which new microphone frames are dropped: a second of voice. What is older is
+ * no conversation, and the questions whether the server is there wait behind it.
+ */
+const MAX_BUFFERED = 48_000;
 
 /** Dispatches, beside what every `Call` does, `audio` with the PCM16 `ArrayBuffer` as `detail`. */
 export class WebSocketCall extends Call {

@@ -107,12 +107,13 @@ impl Refused {
         match self {
             Self::TooFast { kind, .. } => match kind {
                 Kind::Text => "text_too_fast",
-                Kind::Message => "message_too_fast",
+                Kind::Message => "data_too_fast",
             },
-            Self::TooLong {
-                kind: Kind::Text, ..
-            } => "text_too_long",
-            Self::TooLong { .. } | Self::Message { .. } => "message_too_long",
+            Self::TooLong { kind, .. } => match kind {
+                Kind::Text => "text_too_long",
+                Kind::Message => "data_too_long",
+            },
+            Self::Message { .. } => "message_too_long",
             Self::Muted => "text_muted",
         }
     }

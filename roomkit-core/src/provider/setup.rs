@@ -1,6 +1,6 @@
 //! What a connection is asked to be, and the conversation it takes up.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -44,6 +44,9 @@ pub struct SessionSetup {
     /// came after the token. The provider gives it to the model in its vendor's form, as far as
     /// [`history`](ProviderCapabilities::history) says it can, and asks for no response to it.
     pub history: Vec<HistoryItem>,
+    /// How long the engine waits for `connect`, from its call on; `None` is as long as the provider does. One
+    /// that gives up a little earlier by itself can say what it waited for.
+    pub connect_within: Option<Duration>,
 }
 
 impl SessionSetup {
@@ -60,6 +63,7 @@ impl SessionSetup {
             provider_changes: Vec::new(),
             resume: None,
             history: Vec::new(),
+            connect_within: None,
         }
     }
 

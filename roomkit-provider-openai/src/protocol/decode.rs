@@ -330,6 +330,10 @@ impl Decoder {
                 self.notes.refused();
                 Some(Sender::Engine)
             }
+            id if id.starts_with(RESPOND) => {
+                self.notes.refused_request();
+                None
+            }
             _ => None,
         };
         events.push_back(match of_change {

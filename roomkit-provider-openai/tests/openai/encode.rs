@@ -464,6 +464,28 @@ fn s5_a_refusal_that_names_no_change_is_that_of_the_oldest() {
 }
 
 #[test]
+fn k7_a_request_that_is_refused_for_another_reason_is_not_open_any_more() {
+    let mut encoder = encoder(json!({}));
+    let mut decoder = encoder.decoder(Redactor::default());
+    let refusal = |id: &Value, code: &str| {
+        let error = json!({ "type": "invalid_request_error", "code": code, "message": "No.", "event_id": id });
+        json!({ "type": "error", "error": error })
+    };
+    let first = json_of(&mut encoder, &ProviderCommand::Respond);
+    let [ProviderEvent::Error(_)] =
+        answer(&mut decoder, &refusal(&first["event_id"], "invalid_value"))[..]
+    else {
+        panic!("it is nobody else's");
+    };
+    let raw = json!({ "type": "response.create" });
+    json_of(&mut encoder, &ProviderCommand::Raw(raw));
+    let running = refusal(&Value::Null, "conversation_already_has_active_response");
+    let [ProviderEvent::RawRefused(_)] = answer(&mut decoder, &running)[..] else {
+        panic!("the host's is the only one that is open");
+    };
+}
+
+#[test]
 fn s5_a_hosts_own_update_does_not_confirm_or_undo_another() {
     let setup = SessionSetup::new("s".into());
     let defaults = OpenAISessionConfig::default();

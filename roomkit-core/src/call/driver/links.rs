@@ -307,12 +307,16 @@ impl Provider {
     }
 }
 
+/// A provider that waits in vain has so much time left to say for what.
+const LAST_WORD: Duration = Duration::from_millis(250);
+
 /// Opens a provider connection that is ready in time and of which a call can be made, or none.
 pub(super) async fn connect(
     provider: Arc<dyn RealtimeVoiceProvider>,
-    setup: SessionSetup,
+    mut setup: SessionSetup,
     within: Duration,
 ) -> Result<ProviderConnection, ProviderError> {
+    setup.connect_within = Some(within.saturating_sub(LAST_WORD));
     let connection = timeout(within, provider.connect(setup))
         .await
         .unwrap_or_else(|_| {

@@ -138,7 +138,10 @@ impl Call {
                 let was_asked =
                     matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
                 let lost = (was_asked && !self.is_stopped(now)).then_some(AskedFor::Nothing);
-                self.wanted = Wanted::No;
+                self.wanted = match self.wanted {
+                    Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
+                    _ => Wanted::No,
+                };
                 self.stopped_until = None;
                 self.awaits_response = false;
                 self.on_failure(now, error, lost);
@@ -272,8 +275,9 @@ impl Call {
     /// Nothing is to be heard, and yet somebody wants silence: he does not want the answer that is still
     /// to begin. (Where something was to be heard it was that, and perhaps just for what was asked.)
     fn stop_awaited(&mut self, now: Moment) {
-        let comes_by_itself =
-            self.awaits_response || self.users_turn_until().is_some_and(|until| now < until);
+        let comes_by_itself = self.awaits_response
+            || self.more_to_come
+            || self.users_turn_until().is_some_and(|until| now < until);
         let is_asked = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
         if !self.user_speaking && (is_asked || comes_by_itself) {
             self.stopped_until = Some(now + OWES_AFTER_GIVEN);
@@ -286,6 +290,8 @@ impl Call {
             };
         }
         self.owes = None;
+        // Nor does the next connection owe it.
+        self.connection.owed = false;
         self.turn.forget();
     }
 

@@ -78,7 +78,8 @@ impl Call {
             .await;
     }
 
-    /// The finals it was shown: the user's, then the AI's.
+    /// The finals it was shown, of the user or of the AI; but for empty ones, which take back what nobody
+    /// heard.
     pub(crate) fn finals(&self, wanted: Role) -> Vec<String> {
         let messages = self.client.messages().into_iter();
         messages
@@ -88,7 +89,7 @@ impl Call {
                     is_final: true,
                     role,
                     ..
-                } if role == wanted => Some(text),
+                } if role == wanted && !text.is_empty() => Some(text),
                 _ => None,
             })
             .collect()

@@ -132,6 +132,14 @@ fn a3_what_was_stopped_is_not_asked_for_again() {
     call.feed(Input::Connected(ConnectionInfo::new(capabilities())))
         .pass(ms(60_000));
     assert_eq!(call.asked(), 1, "nor on another connection");
+
+    let mut call = Scripted::new();
+    call.client(typed("one"))
+        .provider(ProviderEvent::Closed(None));
+    call.client(ClientEvent::Interrupt).pass(ms(5_000));
+    call.feed(Input::Connected(ConnectionInfo::new(capabilities())))
+        .pass(ms(60_000));
+    assert_eq!(call.asked(), 1, "nor if it is stopped between the two");
 }
 
 #[test]

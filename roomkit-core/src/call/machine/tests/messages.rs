@@ -69,7 +69,7 @@ fn c5_a_client_that_tells_too_much_is_told_once_and_when_to_go_on() {
     let [(code, message)] = &told(&call)[..] else {
         panic!("{:?}", told(&call));
     };
-    assert_eq!(code, "message_too_fast");
+    assert_eq!(code, "data_too_fast");
     for part in ["`message`", "60011 bytes", "128 KiB", "again in 25 s"] {
         assert!(message.contains(part), "no {part}: {message}");
     }
@@ -84,6 +84,6 @@ fn c5_a_client_that_tells_too_much_is_told_once_and_when_to_go_on() {
     let [(code, message)] = &told(&call)[..] else {
         panic!("{:?}", told(&call));
     };
-    assert_eq!(code, "message_too_long");
+    assert_eq!(code, "data_too_long");
     assert!(message.contains("131011 bytes"), "{message}");
 }
