@@ -164,7 +164,7 @@ pub(crate) enum Milestone {
     /// A response began, with the vendor's id of it.
     ResponseBegan(Option<ResponseId>),
     /// It is over.
-    ResponseEnded(ResponsePhase, Option<Usage>),
+    ResponseEnded(ResponsePhase, Option<Box<Usage>>),
     /// The conversation moves to another provider connection, or has.
     HandOver(HandOverPhase),
 }
@@ -228,7 +228,7 @@ pub(crate) enum News {
     /// A response began or ended.
     Response {
         phase: ResponsePhase,
-        usage: Option<Usage>,
+        usage: Option<Box<Usage>>,
     },
     /// What is new of an utterance.
     Partial {

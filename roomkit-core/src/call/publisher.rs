@@ -4,6 +4,7 @@
 
 mod handover;
 mod recording;
+mod speaking;
 mod tools;
 mod transcript;
 
@@ -27,14 +28,13 @@ use crate::{
     error::ProviderError,
     event::{
         EndReason, RealtimeAudioLevelEvent, RealtimeBargeInEvent, RealtimeClientMessageEvent,
-        RealtimeErrorEvent, RealtimeResponseEvent, RealtimeSessionEndedEvent,
-        RealtimeSessionStartedEvent, RealtimeSpeechEvent, RealtimeTextInjectedEvent,
-        RealtimeTranscriptionEvent, RealtimeTurnEvent, ResponsePhase,
+        RealtimeSessionEndedEvent, RealtimeSessionStartedEvent, RealtimeTextInjectedEvent,
+        RealtimeTranscriptionEvent, RealtimeTurnEvent,
     },
     hook::{HookScope, Notice, Trigger},
     id::{CallId, SessionId},
     kit::{RoomKit, WeakRoomKit},
-    provider::{Role, Usage},
+    provider::Role,
     recording::RecorderQueue,
     session::RealtimeSession,
     stats::{SessionStats, TurnLatency},
@@ -369,65 +369,6 @@ impl Publisher {
             }
             News::Unnoticed(error) => self.error(kit, at, &error, false).await,
         }
-    }
-
-    async fn user_speaking(&self, kit: &RoomKit, at: Timestamp, speaking: bool) {
-        self.to_client(ServerMessage::Speaking {
-            speaking,
-            who: Role::User,
-        })
-        .await;
-        self.show(kit, EphemeralKind::Speech, Role::User, at, |event| {
-            event.data("speaking", speaking).data("role", "user")
-        });
-        let event = RealtimeSpeechEvent {
-            session: self.session.clone(),
-            speaking,
-            timestamp: at,
-        };
-        let observers = &self.shared.observers;
-        let observers = if speaking {
-            &observers.speech_start
-        } else {
-            &observers.speech_end
-        };
-        observers.tell(|| event.clone()).await;
-        let notice = if speaking {
-            Notice::SpeechStart(event)
-        } else {
-            Notice::SpeechEnd(event)
-        };
-        kit.hooks().notify(&self.scope, notice).await;
-    }
-
-    async fn response(&self, at: Timestamp, phase: ResponsePhase, usage: Option<Usage>) {
-        let observers = match phase {
-            ResponsePhase::Started => &self.shared.observers.response_start,
-            _ => &self.shared.observers.response_end,
-        };
-        let session = self.session.clone();
-        observers
-            .tell(|| RealtimeResponseEvent {
-                session,
-                phase,
-                usage,
-                timestamp: at,
-            })
-            .await;
-    }
-
-    /// Tells the host.
-    async fn error(&self, kit: &RoomKit, at: Timestamp, error: &ProviderError, is_fatal: bool) {
-        count(self.shared.provider.name(), error, is_fatal);
-        let event = RealtimeErrorEvent {
-            session: self.session.clone(),
-            code: error.code().to_owned(),
-            message: error.message().to_owned(),
-            is_fatal,
-            timestamp: at,
-        };
-        self.shared.observers.error.tell(|| event.clone()).await;
-        kit.hooks().notify(&self.scope, Notice::Error(event)).await;
     }
 
     /// Shows what somebody does, live, to the subscribers of the room; nothing is built when there are

@@ -76,7 +76,7 @@ impl Spans {
                 note_end(
                     &std::mem::replace(&mut self.response, Span::none()),
                     &phase,
-                    usage,
+                    usage.as_deref(),
                 );
             }
             Milestone::HandOver(HandOverPhase::Started { reason }) => {
@@ -225,7 +225,7 @@ fn operation(name: &str, of: Option<&str>) -> String {
     of.map_or_else(|| name.to_owned(), |of| format!("{name} {of}"))
 }
 
-fn note_end(response: &Span, phase: &ResponsePhase, usage: Option<Usage>) {
+fn note_end(response: &Span, phase: &ResponsePhase, usage: Option<&Usage>) {
     if let Some(usage) = usage {
         response.record("gen_ai.usage.input_tokens", count(usage.input_tokens));
         response.record("gen_ai.usage.output_tokens", count(usage.output_tokens));

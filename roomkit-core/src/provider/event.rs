@@ -83,8 +83,8 @@ pub enum ProviderEvent {
         response_id: Option<ResponseId>,
         /// How it went.
         status: ResponseStatus,
-        /// What it cost.
-        usage: Option<Usage>,
+        /// What it cost. In a box, for audio is an event, too, and each is moved about.
+        usage: Option<Box<Usage>>,
     },
     /// A [`ProviderCommand::Respond`] was turned down because a response was running already. Not a
     /// request that the host wrote itself: that is [`RawRefused`](Self::RawRefused).
@@ -101,7 +101,7 @@ pub enum ProviderEvent {
     /// announced.
     MoreToCome,
     /// Tokens that the model spent outside the responses that are told, such as on one aside.
-    Usage(Usage),
+    Usage(Box<Usage>),
     /// What the transcription of the user's words cost. It is another model's, with prices of its own.
     TranscriptionUsage(TranscriptionUsage),
     /// The oldest [`ProviderCommand::Update`] that was not answered took effect.

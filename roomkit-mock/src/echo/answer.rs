@@ -121,12 +121,12 @@ impl Answer {
         ProviderEvent::ResponseEnded {
             response_id: Some(self.response_id.clone()),
             status,
-            usage: Some(Usage {
+            usage: Some(Box::new(Usage {
                 output_tokens: audio + text,
                 output_audio_tokens: audio,
                 output_text_tokens: text,
                 ..self.input
-            }),
+            })),
         }
     }
 

@@ -339,7 +339,7 @@ impl Engine {
             ProviderEvent::ResponseEnded {
                 response_id,
                 status: ResponseStatus::Completed,
-                usage: Some(Usage::default()),
+                usage: Some(Box::default()),
             },
         ]);
     }

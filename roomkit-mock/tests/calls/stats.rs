@@ -39,11 +39,11 @@ async fn a_host_sees_how_long_a_turn_took_and_what_it_cost() {
     call.ai.simulate(ProviderEvent::ResponseEnded {
         response_id: Some("r1".into()),
         status: ResponseStatus::Completed,
-        usage: Some(Usage {
+        usage: Some(Box::new(Usage {
             output_tokens: 42,
             output_audio_tokens: 40,
             ..Usage::default()
-        }),
+        })),
     });
     tokio::time::sleep(ms(1_000)).await;
 
@@ -69,7 +69,7 @@ async fn a_client_is_told_where_the_host_wants_it() {
             input_tokens: 7,
             ..Usage::default()
         };
-        call.ai.simulate(ProviderEvent::Usage(usage));
+        call.ai.simulate(ProviderEvent::Usage(Box::new(usage)));
         tokio::time::sleep(ms(10)).await;
         let told = call.client.messages().into_iter().rev();
         let mut told = told.filter(|message| matches!(message, ServerMessage::Stats(_)));

@@ -48,12 +48,12 @@ async fn turn(call: &Call, id: &str) {
     call.ai.simulate(ProviderEvent::ResponseEnded {
         response_id,
         status: ResponseStatus::Completed,
-        usage: Some(Usage {
+        usage: Some(Box::new(Usage {
             input_tokens: 30,
             output_tokens: 12,
             cached_tokens: 20,
             ..Usage::default()
-        }),
+        })),
     });
     call.wait_for_final("hunter2!").await;
 }

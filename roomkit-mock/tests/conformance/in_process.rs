@@ -135,6 +135,8 @@ impl ProviderSink for Sink {
                 let problem = format!("no image for {prompt:?}");
                 return Err(ProviderError::new(ProviderErrorKind::Unsupported, problem));
             }
+            // As a vendor may that is sent what it does not know.
+            _ if fault.has("hung up on") => self.close().await,
             _ => {
                 let kind = if fault.has("ends") {
                     ProviderErrorKind::Protocol
@@ -182,6 +184,7 @@ async fn each_fault_breaks_its_rule_and_no_other() {
         ("two pongs", Rule::Pongs),
         ("no answer", Rule::Updates),
         ("ends", Rule::Refusals),
+        ("hung up on", Rule::Refusals),
         ("tells", Rule::Quiet),
         ("rate", Rule::Rates),
     ] {

@@ -101,7 +101,7 @@ impl Decoder {
     /// the user that came while the model spoke. A sentence that may still go on gets no end.
     pub fn finish(&mut self, events: &mut VecDeque<ProviderEvent>) {
         self.turns.lost(events);
-        events.extend(self.tally.take().map(ProviderEvent::Usage));
+        events.extend(self.tally.take().map(Box::new).map(ProviderEvent::Usage));
     }
 
     /// Like [`decode`](Self::decode), for the frames before the setup is taken: those may say more
@@ -162,10 +162,10 @@ impl Decoder {
             }
             self.turns.calls_cancelled(events);
         }
-        events.extend(usage.map(ProviderEvent::Usage));
+        events.extend(usage.map(Box::new).map(ProviderEvent::Usage));
         if !self.turns.is_answering() {
             // No end of a response will take them along.
-            events.extend(self.tally.take().map(ProviderEvent::Usage));
+            events.extend(self.tally.take().map(Box::new).map(ProviderEvent::Usage));
         }
         if let Some(error) = &message.error {
             let error = error::reported(error_parts(error), &self.redactor);

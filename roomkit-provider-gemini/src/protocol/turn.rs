@@ -448,6 +448,6 @@ fn end_response(status: ResponseStatus, usage: Option<Usage>, events: &mut Event
     events.push_back(ProviderEvent::ResponseEnded {
         response_id: None,
         status,
-        usage,
+        usage: usage.map(Box::new),
     });
 }

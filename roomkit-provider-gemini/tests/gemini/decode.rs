@@ -162,7 +162,11 @@ fn usage_in_full_under_both_schemes_of_names() {
             ],
             format!("{name}TokensDetails"): [{ "modality": "AUDIO", "tokenCount": 95 }],
         } });
-        assert_eq!(one(&frame), [ProviderEvent::Usage(whole)], "{name}");
+        assert_eq!(
+            one(&frame),
+            [ProviderEvent::Usage(Box::new(whole))],
+            "{name}"
+        );
     }
     let nothing = json!({ "usageMetadata": { "promptTokenCount": 0 } });
     assert_eq!(one(&nothing), []);

@@ -243,6 +243,7 @@ impl Decoder {
         let response = event.response.as_ref().unwrap_or(&none);
         let usages = [response.usage.as_ref(), event.usage.as_ref()];
         let usage = usages.into_iter().flatten().find_map(WireUsage::tokens);
+        let usage = usage.map(Box::new);
         if self.is_aside(response) || self.is_out_of_band(response.id.as_ref()) {
             events.extend(usage.map(ProviderEvent::Usage));
             return;

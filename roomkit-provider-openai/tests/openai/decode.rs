@@ -267,7 +267,7 @@ fn responses() {
     let ended = |id: &str, status, usage| ProviderEvent::ResponseEnded {
         response_id: Some(id.into()),
         status,
-        usage,
+        usage: Option::map(usage, Box::new),
     };
     let usage = Usage {
         input_tokens: 132,
@@ -380,10 +380,10 @@ fn responses_outside_the_conversation_are_not_heard() {
     assert_eq!(
         decode(json!({ "type": "response.done",
                        "response": { "id": "aside", "usage": { "input_tokens": 3 } } })),
-        [ProviderEvent::Usage(Usage {
+        [ProviderEvent::Usage(Box::new(Usage {
             input_tokens: 3,
             ..Usage::default()
-        })]
+        }))]
     );
     assert_eq!(
         decode(json!({ "type": "response.created", "response": { "id": "main" } })),

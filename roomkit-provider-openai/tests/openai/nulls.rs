@@ -110,7 +110,7 @@ fn t6_a_count_of_another_type_hides_no_end() {
         let ended = ProviderEvent::ResponseEnded {
             response_id: Some("r".into()),
             status: ResponseStatus::Completed,
-            usage: expected,
+            usage: expected.map(Box::new),
         };
         assert_eq!(decode(&frame), [ended], "{usage}");
     }

@@ -253,7 +253,7 @@ fn xai_tells_the_tokens_of_a_response_beside_it() {
         let end = ProviderEvent::ResponseEnded {
             response_id: Some("r".into()),
             status: ResponseStatus::Completed,
-            usage: Some(usage),
+            usage: Some(Box::new(usage)),
         };
         assert_eq!(ended(response), [end]);
     }

@@ -14,6 +14,7 @@ mod requests;
 mod settings;
 mod settle;
 mod silence;
+mod stops;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 #[cfg(test)]

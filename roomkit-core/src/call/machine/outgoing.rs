@@ -148,14 +148,14 @@ impl Call {
         &mut self,
         now: Moment,
         phase: ResponsePhase,
-        usage: Option<Usage>,
+        usage: Option<Box<Usage>>,
     ) {
         let milestone = match &phase {
             ResponsePhase::Started => {
                 let id = self.response.as_ref().and_then(|it| it.id.clone());
                 Milestone::ResponseBegan(id)
             }
-            ended => Milestone::ResponseEnded(ended.clone(), usage),
+            ended => Milestone::ResponseEnded(ended.clone(), usage.clone()),
         };
         self.out.push_back(Action::Trace(milestone));
         self.words.tell(now, News::Response { phase, usage });

@@ -99,7 +99,7 @@ impl Call {
                 status,
                 usage,
             } => {
-                self.stats.usage += usage.unwrap_or_default();
+                self.stats.usage += usage.as_deref().copied().unwrap_or_default();
                 if status == ResponseStatus::Completed {
                     self.connection.proven();
                     self.setup.answered();
@@ -121,7 +121,7 @@ impl Call {
                 // is looked after already.
                 self.more_to_come |= self.tools.is_empty() && self.answers_results();
             }
-            ProviderEvent::Usage(usage) => self.stats.usage += usage,
+            ProviderEvent::Usage(usage) => self.stats.usage += *usage,
             ProviderEvent::TranscriptionUsage(usage) => self.stats.transcription += usage,
             ProviderEvent::Updated => self.on_update_confirmed(),
             ProviderEvent::UpdateRefused(error) => self.on_update_refused(now, &error),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_GIVEN, OWES_AFTER_SPEECH,
-    RESPOND_PATIENCE, Response, STALE_RESPONSES, Said, Wanted, verdict::verdict,
+    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, RESPOND_PATIENCE,
+    Response, STALE_RESPONSES, Said, Wanted, verdict::verdict,
 };
 use crate::{
     call::{
@@ -127,7 +127,7 @@ impl Call {
         now: Moment,
         id: Option<&ResponseId>,
         status: ResponseStatus,
-        usage: Option<Usage>,
+        usage: Option<Box<Usage>>,
     ) {
         let ended = self.response.take_if(|response| {
             id.is_none() || response.id.is_none() || response.id.as_ref() == id
@@ -270,47 +270,6 @@ impl Call {
                 });
             }
         }
-    }
-
-    /// Nothing is to be heard, and yet somebody wants silence: he does not want the answer that is still
-    /// to begin. (Where something was to be heard it was that, and perhaps just for what was asked.)
-    fn stop_awaited(&mut self, now: Moment) {
-        let comes_by_itself = self.awaits_response
-            || self.more_to_come
-            || self.users_turn_until().is_some_and(|until| now < until);
-        let is_asked = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
-        if !self.user_speaking && (is_asked || comes_by_itself) {
-            self.stopped_until = Some(now + OWES_AFTER_GIVEN);
-        }
-        if !self.has_results {
-            self.wanted = match self.wanted {
-                Wanted::NotBefore(_) => Wanted::No,
-                Wanted::AskedAndMore(until) => Wanted::AskedUntil(until),
-                wanted => wanted,
-            };
-        }
-        self.owes = None;
-        // Nor does the next connection owe it.
-        self.connection.owed = false;
-        self.turn.forget();
-    }
-
-    /// The next response was stopped before it began.
-    fn is_stopped(&self, now: Moment) -> bool {
-        self.stopped_until.is_some_and(|until| now < until)
-    }
-
-    /// The connection is gone, and with it the response that was stopped before it began.
-    pub(super) fn forget_stopped(&mut self, now: Moment) {
-        if self.is_stopped(now) {
-            self.awaits_response = false;
-            self.wanted = match self.wanted {
-                Wanted::AskedUntil(_) => Wanted::No,
-                Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
-                wanted => wanted,
-            };
-        }
-        self.stopped_until = None;
     }
 
     pub(super) fn is_audible(&self, now: Moment) -> bool {

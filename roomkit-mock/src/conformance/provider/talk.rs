@@ -123,6 +123,20 @@ impl Run<'_> {
             let frame = bytes_for(Duration::from_millis(20), capabilities.input_rate);
             let silence = ProviderCommand::Audio(vec![0; frame].into());
             self.send(&mut *open.sink, silence).await;
+            if capabilities.pings
+                && self
+                    .send(&mut *open.sink, ProviderCommand::Ping)
+                    .await
+                    .is_some()
+            {
+                // By then the vendor has had its say to what came before.
+                let word = |heard: &mut Heard<_>| (heard.ended || pongs(heard) > 0).then_some(());
+                self.comes(&open.events, word).await;
+            }
+            if open.events.read(|heard| heard.ended) {
+                let what = "the connection ends after commands that it says it cannot send";
+                self.broke(Rule::Refusals, what);
+            }
         }
         // Nothing of it is known to the vendor; what becomes of the connection is not looked at.
         let raw = ProviderCommand::Raw(json!({ UNKNOWN: SPOKEN }));

@@ -84,8 +84,9 @@ pub(crate) fn told(event: &ProviderEvent) -> String {
                 ResponseStatus::Failed(error) => format!("failed {}", error.code()),
                 other => format!("{other:?}"),
             };
-            let usage =
-                usage.map(|usage| format!(" for {}+{}", usage.input_tokens, usage.output_tokens));
+            let usage = usage
+                .as_ref()
+                .map(|usage| format!(" for {}+{}", usage.input_tokens, usage.output_tokens));
             format!("{status}{}", usage.unwrap_or_default())
         }
         ProviderEvent::TurnPassed => "passed".into(),

@@ -288,10 +288,10 @@ impl World {
                 ProviderErrorKind::InvalidRequest,
                 "no",
             )),
-            Step::Spent => ProviderEvent::Usage(Usage {
+            Step::Spent => ProviderEvent::Usage(Box::new(Usage {
                 input_tokens: u64::MAX,
                 ..Usage::default()
-            }),
+            })),
             _ => return None,
         };
         Some(event)

@@ -143,7 +143,7 @@ fn a3_what_was_stopped_is_not_asked_for_again() {
 }
 
 #[test]
-fn a3_results_are_spoken_of_though_a_stop_came_before_them() {
+fn a3_results_that_wait_are_spoken_of_though_a_stop_comes() {
     let mut call = Scripted::new();
     call.response("r1").tool_call("c1").tool_cleared("c1");
     call.response_ends("r1", ResponseStatus::Completed)

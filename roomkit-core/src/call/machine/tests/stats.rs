@@ -201,7 +201,7 @@ fn interruptions_tools_and_tokens_are_counted() {
         ..TranscriptionUsage::default()
     };
     for _ in 0..2 {
-        call.provider(ProviderEvent::Usage(usage));
+        call.provider(ProviderEvent::Usage(Box::new(usage)));
         call.provider(ProviderEvent::TranscriptionUsage(transcription));
     }
     let stats = call.stats();

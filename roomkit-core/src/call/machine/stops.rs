@@ -1,0 +1,47 @@
+//! Answers that are stopped before they have begun (contract A3).
+
+use super::{Call, OWES_AFTER_GIVEN, Wanted};
+use crate::call::io::Moment;
+
+impl Call {
+    /// Nothing is to be heard, and yet somebody wants silence: he does not want the answer that is still
+    /// to begin. (Where something was to be heard it was that, and perhaps just for what was asked.)
+    pub(super) fn stop_awaited(&mut self, now: Moment) {
+        let comes_by_itself = self.awaits_response
+            || self.more_to_come
+            || self.users_turn_until().is_some_and(|until| now < until);
+        let is_asked = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
+        if !self.user_speaking && (is_asked || comes_by_itself) {
+            self.stopped_until = Some(now + OWES_AFTER_GIVEN);
+        }
+        if !self.has_results {
+            self.wanted = match self.wanted {
+                Wanted::NotBefore(_) => Wanted::No,
+                Wanted::AskedAndMore(until) => Wanted::AskedUntil(until),
+                wanted => wanted,
+            };
+        }
+        self.owes = None;
+        // Nor does the next connection owe it.
+        self.connection.owed = false;
+        self.turn.forget();
+    }
+
+    /// The next response was stopped before it began.
+    pub(super) fn is_stopped(&self, now: Moment) -> bool {
+        self.stopped_until.is_some_and(|until| now < until)
+    }
+
+    /// The connection is gone, and with it the response that was stopped before it began.
+    pub(super) fn forget_stopped(&mut self, now: Moment) {
+        if self.is_stopped(now) {
+            self.awaits_response = false;
+            self.wanted = match self.wanted {
+                Wanted::AskedUntil(_) => Wanted::No,
+                Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
+                wanted => wanted,
+            };
+        }
+        self.stopped_until = None;
+    }
+}
