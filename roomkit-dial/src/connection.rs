@@ -216,6 +216,10 @@ impl<D: Decode> Events<D> {
     fn poll_event(&mut self, cx: &mut task::Context<'_>) -> Poll<ProviderEvent> {
         loop {
             if let Some(event) = self.pending.pop_front() {
+                if self.pending.is_empty() {
+                    // The next goes to the front again, which the processor still has at hand.
+                    self.pending.clear();
+                }
                 self.last_error = match &event {
                     ProviderEvent::Error(error) => Some(error.clone()),
                     _ => None,

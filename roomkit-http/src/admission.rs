@@ -372,6 +372,11 @@ pub fn peer_address(extensions: &Extensions) -> Option<SocketAddr> {
     Some(info.0)
 }
 
+/// An extension of a request whose connection the server reads through a buffer: whoever takes the
+/// connection over may read little of it at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct BufferedReads;
+
 fn client_address(headers: &HeaderMap, peer: Option<SocketAddr>, proxies: usize) -> Option<IpAddr> {
     let Some(index) = proxies.checked_sub(1) else {
         return peer.map(|peer| peer.ip());

@@ -40,7 +40,7 @@ mod rejection;
 mod rules;
 mod scope;
 
-pub use admission::{Admission, Admitted, peer_address};
+pub use admission::{Admission, Admitted, BufferedReads, peer_address};
 pub use auth::{AuthRequest, Authenticate, Identity, Purpose, Refusal, is_id};
 /// What routes and extractors are of.
 pub use axum;

@@ -147,6 +147,11 @@ impl Token {
         {
             return Err("a token is one or more visible ASCII characters other than a comma");
         }
+        if minted::looks_minted(text) {
+            return Err(
+                "a token must not begin as those do that the server mints itself (`rk1.`); choose another",
+            );
+        }
         Ok(Self {
             text: text.to_owned(),
             scopes,

@@ -1,6 +1,6 @@
 //! Which room a caller comes into, and under what name.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -13,7 +13,7 @@ use roomkit::{
     room::{RoomOptions, RoomStatus},
     transport::Connection,
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::sleep};
 
 use crate::{any_transport::routed, app::App, error::room_rejection, makers::Claim};
 
@@ -26,6 +26,14 @@ pub(crate) const UNNAMED: &str = "unnamed";
 
 /// Longest id of a room or a participant, in characters.
 const MAX_ID_CHARS: usize = 128;
+
+/// After what time a room whose call did not start is looked for, and after what time again if it is not
+/// there yet.
+const LOOKS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(30),
+];
 
 /// A room that is made for a call, and closed unless the call begins: nobody else knows it. Dropped
 /// where the start was given up, as by a caller over WebRTC who is gone.
@@ -56,14 +64,19 @@ impl Drop for Unstarted {
 }
 
 async fn close_unstarted(app: App, room: RoomId) {
-    match app.kit.close_room(&room).await {
-        Ok(_) => {}
-        // Given up before it was made.
-        Err(RoomError::NotFound(_)) => app.makers.forget(&room),
-        Err(error) => {
-            tracing::warn!(%error, "a room whose call did not start could not be closed");
+    for wait in LOOKS {
+        sleep(wait).await;
+        match app.kit.close_room(&room).await {
+            Ok(_) => return,
+            // Given up before it was made; but the store may be about to make it.
+            Err(RoomError::NotFound(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a room whose call did not start could not be closed");
+                return;
+            }
         }
     }
+    app.makers.forget(&room);
 }
 
 /// Finds or makes rooms, with all channels of this server in them.

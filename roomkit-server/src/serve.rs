@@ -16,9 +16,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics::{counter, gauge};
-use roomkit::http::Admission;
+use roomkit::http::{Admission, BufferedReads};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -43,6 +43,9 @@ const OF_ONE_CLIENT: usize = 256;
 /// hyper takes 400 KiB, which each of the connections above could make it keep before anybody has
 /// shown a token. Bodies are read in pieces of this size.
 const LONGEST_HEAD: usize = 32 * 1024;
+/// What is read from a connection at once: a frame of speech or two. The rest of what is longer is read
+/// past this buffer.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
 /// How long the loop rests when the system has no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -225,12 +228,12 @@ impl Connection {
         let router = TowerToHyperService::new(self.router);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(BufferedReads);
             let answer = router.call(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
-        let connection = self
-            .http
-            .serve_connection(TokioIo::new(Impatient::new(socket)), service);
+        let socket = Impatient::new(BufReader::with_capacity(READ_BUFFER_BYTES, socket));
+        let connection = self.http.serve_connection(TokioIo::new(socket), service);
         let mut serving = pin!(connection.with_upgrades());
         let served = tokio::select! {
             served = serving.as_mut() => Some(served),

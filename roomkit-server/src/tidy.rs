@@ -1,7 +1,7 @@
 //! Closes rooms that nobody needs any more, and deletes closed ones in their turn (contract S7).
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Tidying {
     max_closed: usize,
     /// Rooms whose last call may be over.
     empty: Queue,
+    /// Those rooms, each with the time that counts: a call may have ended since it was queued.
+    ended: HashMap<RoomId, Instant>,
     closed: Queue,
     /// Events that were missed and have been made up for.
     missed: u64,
@@ -58,6 +60,7 @@ impl Tidying {
             keep_closed: wait(rules.keep_closed_s),
             max_closed: rules.max_closed,
             empty: Queue::new(),
+            ended: HashMap::new(),
             closed: Queue::new(),
             missed: 0,
         }
@@ -94,7 +97,7 @@ impl Tidying {
             FrameworkEventKind::SessionEnded => {
                 self.makers.left(&room);
                 if self.close_empty {
-                    self.empty.push_back((now + self.close_after, room));
+                    self.wait_to_close(now + self.close_after, room);
                 }
             }
             FrameworkEventKind::RoomClosed => {
@@ -122,9 +125,9 @@ impl Tidying {
         self.makers.keep(|room| open.contains(room));
         let (now, today) = (Instant::now(), Timestamp::now());
         if self.close_empty {
-            let open = rooms.iter().filter(|room| is_open_and_unnamed(room));
-            let open = open.map(|room| (now + self.close_after, room.id.clone()));
-            self.empty.extend(open);
+            for room in rooms.iter().filter(|room| is_open_and_unnamed(room)) {
+                self.wait_to_close(now + self.close_after, room.id.clone());
+            }
         }
         let mut closed: Vec<(Timestamp, RoomId)> = rooms
             .into_iter()
@@ -138,9 +141,19 @@ impl Tidying {
             .collect();
     }
 
+    /// Has the room looked at when it is time. However many calls end in it, it waits once.
+    fn wait_to_close(&mut self, at: Instant, room: RoomId) {
+        if self.ended.insert(room.clone(), at).is_none() {
+            self.empty.push_back((at, room));
+        }
+    }
+
     async fn close_what_is_empty(&mut self, kit: &RoomKit) {
         while let Some(room) = pop_due(&mut self.empty, usize::MAX) {
-            self.close_if_empty(kit, room).await;
+            match self.ended.remove(&room) {
+                Some(at) if at > Instant::now() => self.wait_to_close(at, room),
+                _ => self.close_if_empty(kit, room).await,
+            }
         }
     }
 
@@ -155,10 +168,8 @@ impl Tidying {
         if self.makers.awaits_a_call(&id) || !self.voice.room_sessions(&id).is_empty() {
             // A call that does not begin leaves no word of its end, and one that has ended may still
             // be found for a moment.
-            if !self.empty.iter().any(|(_, waiting)| *waiting == id) {
-                let wait = self.close_after.max(AGAIN);
-                self.empty.push_back((Instant::now() + wait, id));
-            }
+            let wait = self.close_after.max(AGAIN);
+            self.wait_to_close(Instant::now() + wait, id);
         } else if let Err(error) = kit.close_room(&id).await {
             tracing::warn!(%error, "an empty room could not be closed");
         }
@@ -210,7 +221,7 @@ mod tests {
 
             let coming = app.makers.coming(&room.id);
             let mut tidying = Tidying::of(&app, &config.rooms);
-            tidying.empty.push_back((Instant::now(), room.id.clone()));
+            tidying.wait_to_close(Instant::now(), room.id.clone());
             tokio::spawn(tidying.run());
             sleep(Duration::from_secs(90)).await;
             assert_eq!(app.kit.open_rooms(), 1);

@@ -15,12 +15,15 @@ use roomkit_core::{
     registry::{self, inventory},
 };
 use roomkit_http::{
-    Admitted, AuthRequest, MountContext, MountableTransport, Rejection, Scope, SessionHost,
+    Admitted, AuthRequest, BufferedReads, MountContext, MountableTransport, Rejection, Scope, SessionHost,
     StartFailure, StartFailureKind, StartRequest, TransportRoutes, peer_address,
 };
 
 use crate::{
-    config::{AudioEncoding, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WebSocketTransportConfig},
+    config::{
+        AudioEncoding, READ_BUFFER_BYTES, READ_BYTES_OF_BUFFERED, WRITE_BUFFER_BYTES,
+        WebSocketTransportConfig,
+    },
     connection::WsConnection,
     protocol::close_code,
     transport::{ABOUT, NAME, WebSocketRealtimeTransport},
@@ -44,6 +47,9 @@ impl WebSocketRealtimeTransport {
     /// Refusals are HTTP answers with JSON. After the upgrade they are an `error` message and
     /// a close code: 1008 when the client may not, 1013 when there is no room now, 1011 when the
     /// server could not.
+    ///
+    /// A server that reads its connections through a buffer should say so by the extension
+    /// [`BufferedReads`]: then little is read, and cleared before, at a time.
     pub fn routes(&self, context: MountContext) -> Router {
         let mount = Arc::new(Mount {
             config: self.config.clone(),
@@ -88,6 +94,8 @@ struct Client {
     admitted: Admitted,
     wishes: Wishes,
     upgrade: WebSocketUpgrade,
+    /// How much is read from the connection at once, in bytes.
+    read_bytes: usize,
 }
 
 impl Mount {
@@ -113,10 +121,16 @@ impl Mount {
         // This is whose session it becomes, and the hook may hold it to more than before.
         admitted.identity.bind(&mut request)?;
         let wishes = Wishes::read(&request)?;
+        let is_buffered = parts.extensions.get::<BufferedReads>().is_some();
         Ok(Client {
             admitted,
             wishes,
             upgrade,
+            read_bytes: if is_buffered {
+                READ_BYTES_OF_BUFFERED
+            } else {
+                READ_BUFFER_BYTES
+            },
         })
     }
 }
@@ -127,11 +141,12 @@ impl Client {
             admitted,
             wishes,
             upgrade,
+            read_bytes,
         } = self;
         let largest = mount.config.max_wire_bytes();
         upgrade
             .protocols([SUBPROTOCOL])
-            .read_buffer_size(READ_BUFFER_BYTES)
+            .read_buffer_size(read_bytes)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(largest)
             .max_frame_size(largest)

@@ -26,6 +26,7 @@ mod machine;
 mod outbox;
 mod playout;
 mod publisher;
+mod queue;
 mod setup;
 mod shared_tools;
 mod spans;

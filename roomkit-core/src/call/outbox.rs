@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::queue::take_front;
 use crate::{
     error::{ProviderError, TransportError},
     provider::{ProviderCommand, ProviderSink},
@@ -160,7 +161,7 @@ impl<W: Wire> Outbox<W> {
             loop {
                 match std::mem::replace(&mut self.state, State::Gone) {
                     State::Ready(mut wire) => {
-                        let Some(command) = self.queue.pop_front() else {
+                        let Some(command) = take_front(&mut self.queue) else {
                             self.state = State::Ready(wire);
                             return Poll::Ready(Ok(()));
                         };

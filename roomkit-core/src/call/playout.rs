@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
-use super::io::Moment;
+use super::{io::Moment, queue::take_front};
 use crate::{
     audio::{self, BYTES_PER_SAMPLE, Resampler},
     id::ItemId,
@@ -244,7 +244,7 @@ impl Playout {
             Some(Queued::Audio(chunk)) if chunk.len() > length => chunk.split_to(length),
             Some(Queued::Audio(chunk)) => {
                 let chunk = std::mem::take(chunk);
-                self.queue.pop_front();
+                take_front(&mut self.queue);
                 chunk
             }
             _ => Bytes::new(),

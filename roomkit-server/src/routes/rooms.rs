@@ -1,5 +1,7 @@
 //! Rooms over HTTP: what there is, a word from outside, the end.
 
+use std::collections::HashMap;
+
 use axum::{Json, extract::State, http::StatusCode};
 use roomkit::{
     RealtimeSession, RealtimeSessionState,
@@ -55,13 +57,17 @@ pub(super) async fn list(
         .await
         .map_err(|error| room_rejection(&error))?;
     let wanted = |room: &Room| query.status.is_none_or(|status| room.status == status);
+    let mut sessions = HashMap::<RoomId, usize>::new();
+    for session in app.voice.sessions() {
+        *sessions.entry(session.room_id().clone()).or_default() += 1;
+    }
     let rooms = rooms
         .into_iter()
         .rev()
         .filter(wanted)
         .take(limit)
         .map(|room| ListedRoom {
-            sessions: app.voice.room_sessions(&room.id).len(),
+            sessions: sessions.get(&room.id).copied().unwrap_or_default(),
             room,
         });
     Ok(Json(RoomList {

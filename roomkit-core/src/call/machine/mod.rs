@@ -42,6 +42,7 @@ use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer},
     playout::{Pace, Playout},
+    queue::take_front,
     setup::Setup,
     tools::{Closed, ToolLedger},
     typing::{Kind, Typing},
@@ -372,7 +373,7 @@ impl Call {
 
     /// The next thing to do.
     pub(crate) fn poll(&mut self) -> Option<Action> {
-        self.out.pop_front()
+        take_front(&mut self.out)
     }
 
     /// When to call [`handle`](Self::handle) with a [`Tick`](Input::Tick), if nothing else comes.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::provider::ProviderCommand;
+use crate::{call::queue::take_front, provider::ProviderCommand};
 
 /// What goes the way of the user's voice. Much smaller than a command, and hundreds are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Lane {
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Piece> {
-        let piece = self.pieces.pop_front()?;
+        let piece = take_front(&mut self.pieces)?;
         self.bytes -= piece.bytes();
         Some(piece)
     }

@@ -190,6 +190,8 @@ impl LiveRoom {
             subscriber.queue.close(reason);
         }
         drop((members, hook_lane)); // Not under the lock: this may run the host's own `drop`.
+        // Whoever waits for channels to leave waits for nobody now.
+        self.left.notify_waiters();
     }
 }
 
