@@ -27,6 +27,16 @@ impl Call {
         self.turn.forget();
     }
 
+    /// Something is to be heard that the model has said to go on with, and somebody wants silence: nor
+    /// does he want the rest. But where something else was asked, what begins next may answer that.
+    pub(super) fn stop_announced(&mut self, now: Moment) {
+        let is_asked = self.awaits_response
+            || matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
+        if self.more_to_come && !self.user_speaking && !is_asked {
+            self.stopped_until = Some(now + OWES_AFTER_GIVEN);
+        }
+    }
+
     /// The next response was stopped before it began.
     pub(super) fn is_stopped(&self, now: Moment) -> bool {
         self.stopped_until.is_some_and(|until| now < until)
@@ -36,6 +46,7 @@ impl Call {
     pub(super) fn forget_stopped(&mut self, now: Moment) {
         if self.is_stopped(now) {
             self.awaits_response = false;
+            self.more_to_come = false;
             self.wanted = match self.wanted {
                 Wanted::AskedUntil(_) => Wanted::No,
                 Wanted::AskedAndMore(_) => Wanted::NotBefore(now),

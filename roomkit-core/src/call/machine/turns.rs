@@ -200,6 +200,9 @@ impl Call {
     /// and only then everybody who listens.
     pub(super) fn interrupt(&mut self, now: Moment, by_speech: bool) {
         let audible = self.is_audible(now);
+        if !by_speech {
+            self.stop_announced(now);
+        }
         if !audible && self.response.is_none() {
             if !by_speech {
                 self.stop_awaited(now);
