@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Call, Response, Said,
+    Call, Response, Said, Wanted,
     verdict::{Ends, verdict},
 };
 use crate::{
@@ -115,6 +115,10 @@ impl Call {
                 self.stopped_until = None;
                 self.turn.forget();
                 self.asking_was_for_nothing(now);
+                if self.wanted == Wanted::No {
+                    // The model has chosen silence.
+                    self.owes = None;
+                }
             }
             ProviderEvent::MoreToCome => {
                 // The result of a tool is what else may be meant, even of one that nobody waits for, and
