@@ -128,6 +128,8 @@ pub(crate) struct Call {
     silence: Silence,
     /// The host says when the user speaks.
     manual_turn: bool,
+    /// A response is wanted for a turn of the host's, and for nothing else.
+    asks_for_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
     /// The model was told something and has not answered; after this moment it will not.
@@ -306,6 +308,7 @@ impl Call {
             user_stopped: None,
             silence: Silence::default(),
             manual_turn: false,
+            asks_for_turn: false,
             assistant_speaking: false,
             response: None,
             owes: None,

@@ -304,6 +304,7 @@ impl Call {
             return;
         }
         self.has_asked_again = false;
+        self.asks_for_turn = false;
         self.wanted = match self.wanted {
             Wanted::No => Wanted::NotBefore(now),
             Wanted::AskedUntil(until) => Wanted::AskedAndMore(until),
