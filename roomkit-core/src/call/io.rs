@@ -127,7 +127,8 @@ pub(crate) struct ToolAnswer {
 pub(crate) enum Action {
     /// Send this to the provider.
     ToProvider(ProviderCommand),
-    /// Open a new connection to the provider, and close the old one when it is ready.
+    /// Open a new connection to the provider, and close the old one when it is ready. It takes the
+    /// place of one that is still being opened.
     Dial(Box<Dial>),
     /// Close the connection to the provider; a [`Dial`](Self::Dial) that follows waits for that.
     HangUp,

@@ -303,7 +303,8 @@ impl World {
         for (at, action) in new {
             self.promises.see(*at, action);
             match action {
-                Action::Dial(_) if self.is_dialling => {
+                // While the old connection is there another dial may take the place of the first.
+                Action::Dial(_) if self.is_dialling && !self.is_connected => {
                     self.promises.broken.push("dials while it dials".into());
                 }
                 Action::Dial(_) => self.is_dialling = true,
