@@ -40,9 +40,6 @@ impl Call {
             self.interrupt(now, true);
             self.gate_closed = true;
             self.more_to_come = false;
-        } else {
-            // Nothing will cut the answer short, so nobody need wait for the end of it.
-            self.words.release();
         }
         let heard = (now, self.said_since(now));
         let number = self.words.user_began(heard, item_id, barge_in);
