@@ -352,10 +352,10 @@ impl Call {
             Input::DialFailed(error) => self.on_dial_failed(now, error),
             Input::Provider(event) => self.on_provider(now, event),
             Input::UpdateFailed(error, behind) => self.on_update_failed(now, &error, behind),
-            Input::ToolCleared(call_id) => self.tools.clear(call_id),
+            Input::ToolCleared(serial) => self.tools.clear(serial),
             Input::ToolFinished(call_id, answer) => self.on_tool_finished(now, &call_id, answer),
-            Input::ToolProgress(call_id, progress) => {
-                self.on_tool_progress(now, call_id, progress);
+            Input::ToolProgress(serial, progress) => {
+                self.on_tool_progress(now, serial, progress);
             }
             Input::ToolChanges(call_id, answer, change) => match self.tools.close(&call_id) {
                 Some(closed) => self.answer_with_change(now, closed, answer, *change),

@@ -84,6 +84,7 @@ impl Call {
                 arguments,
             } => {
                 let request = ToolRequest {
+                    serial: self.tools.next_serial(),
                     call_id,
                     name,
                     arguments,
