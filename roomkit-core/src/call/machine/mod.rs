@@ -1,5 +1,6 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod asking;
 mod calm;
 mod changes;
 mod connection;
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+use asking::{AskedFor, RESPOND_PATIENCE, Wanted};
 use calm::Calm;
 use connection::Connection;
 
@@ -59,10 +61,6 @@ use crate::{
 
 /// Commands that wait for a provider connection; more than a host sends in its right mind.
 const HELD_COMMANDS: usize = 1024;
-/// A response that was asked for and has not begun by then is asked for again.
-const RESPOND_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a provider may answer with an error where it is asked for a response.
-const MAX_REFUSALS: u32 = 3;
 /// After the user stops, the provider's own response gets this long before one is asked for.
 const AFTER_SPEECH: Duration = Duration::from_millis(300);
 /// So long after the user has spoken, or the model was given something, it may owe an answer.
@@ -183,18 +181,6 @@ enum Said {
     All,
 }
 
-/// What a response was asked for after.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum AskedFor {
-    /// It was not.
-    #[default]
-    Nothing,
-    /// Words or an image.
-    Words,
-    /// Results of tools, and perhaps words.
-    Results,
-}
-
 /// Something for the provider that cannot be sent yet.
 #[derive(Debug)]
 struct Held {
@@ -248,18 +234,6 @@ enum Given {
         answer: ToolAnswer,
         hands_over: bool,
     },
-}
-
-/// Whether a response is to be asked for (contract K7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    No,
-    /// As soon as nothing speaks against it, and not before this moment.
-    NotBefore(Moment),
-    /// It was; until this moment it may begin.
-    AskedUntil(Moment),
-    /// It was, and one more is wanted after the next that begins.
-    AskedAndMore(Moment),
 }
 
 impl Call {
