@@ -62,7 +62,6 @@ impl Call {
         {
             self.calm.looks += 1;
         }
-        let idle_timeout = self.settings.idle_timeout;
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
@@ -72,9 +71,7 @@ impl Call {
             self.tools.next_wake(now),
             self.wanted.due(now),
             self.settings.max_duration,
-            idle_timeout
-                .filter(|_| self.idle && self.provider.is_some())
-                .map(|limit| self.last_busy.saturating_add(limit)),
+            self.idle_ends_at().filter(|_| self.idle),
         ];
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();
