@@ -105,7 +105,7 @@ impl ToolInvocation {
     /// does the model, which is not asked to speak of it. Of reports that come fast the model is told
     /// the latest every two seconds; reports faster than the call takes them are lost.
     pub fn report(&self, progress: &str) {
-        self.reporter.report(&self.call_id, progress);
+        self.reporter.report(progress);
     }
 }
 

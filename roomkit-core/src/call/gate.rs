@@ -259,6 +259,7 @@ impl ToolContext {
             call_id,
             name,
             arguments,
+            ..
         } = request;
         let admitted = self.admit(&call_id, &name, &arguments);
         let admitted = as_told(&self.session, admitted).await;

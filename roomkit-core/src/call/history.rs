@@ -261,6 +261,7 @@ fn whole_calls(items: Vec<HistoryItem>) -> Vec<HistoryItem> {
 /// A call of which only the result is left.
 fn forgotten_call(call_id: CallId, name: String) -> ToolRequest {
     ToolRequest {
+        serial: 0,
         call_id,
         name,
         arguments: "arguments that are forgotten".to_owned(),
@@ -286,6 +287,7 @@ fn results_in_words(items: &mut Vec<(u64, HistoryItem)>, known: &HashSet<CallId>
                 arguments,
             } => {
                 let request = ToolRequest {
+                    serial: 0,
                     call_id: call_id.clone(),
                     name: name.clone(),
                     arguments: arguments.clone(),

@@ -38,10 +38,11 @@ pub(crate) enum Input {
     /// The provider's plugin cannot send a change; so many changes that it was given later wait behind
     /// it.
     UpdateFailed(ProviderError, usize),
-    /// Everything that was published before this tool call has been dealt with: it may run.
-    ToolCleared(CallId),
-    /// A running tool tells how far it has come.
-    ToolProgress(CallId, String),
+    /// Everything that was published before the tool call of this serial number has been dealt with: it
+    /// may run.
+    ToolCleared(u64),
+    /// The running tool call of this serial number tells how far it has come.
+    ToolProgress(u64, String),
     /// A tool has an answer.
     ToolFinished(CallId, ToolAnswer),
     /// A tool has an answer, and with it the session changes: it becomes another agent, or the model
@@ -127,7 +128,8 @@ pub(crate) struct ToolAnswer {
 pub(crate) enum Action {
     /// Send this to the provider.
     ToProvider(ProviderCommand),
-    /// Open a new connection to the provider, and close the old one when it is ready.
+    /// Open a new connection to the provider, and close the old one when it is ready. It takes the
+    /// place of one that is still being opened.
     Dial(Box<Dial>),
     /// Close the connection to the provider; a [`Dial`](Self::Dial) that follows waits for that.
     HangUp,
@@ -204,6 +206,8 @@ pub(crate) struct Dial {
 /// A tool call as the provider made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ToolRequest {
+    /// Tells it from every other call of the session: one on another connection may have its id.
+    pub(crate) serial: u64,
     pub(crate) call_id: CallId,
     pub(crate) name: String,
     pub(crate) arguments: String,

@@ -32,7 +32,7 @@ use crate::{
         RealtimeTranscriptionEvent, RealtimeTurnEvent,
     },
     hook::{HookScope, Notice, Trigger},
-    id::{CallId, SessionId},
+    id::SessionId,
     kit::{RoomKit, WeakRoomKit},
     provider::Role,
     recording::RecorderQueue,
@@ -116,8 +116,8 @@ pub(super) struct Ended {
 pub(super) enum FromPublisher {
     /// For the client, in its turn.
     Client(Box<ServerMessage>),
-    /// All that came before this tool call has been told.
-    ToolCleared(CallId),
+    /// All that came before the tool call of this serial number has been told.
+    ToolCleared(u64),
 }
 
 pub(super) struct Publisher {

@@ -36,6 +36,8 @@ pub(super) struct ToolLedger {
     answer_bytes: usize,
     open: Vec<Open>,
     waiting: VecDeque<CallId>,
+    /// How many calls there have been.
+    calls: u64,
 }
 
 /// The last call of an id.
@@ -93,7 +95,14 @@ impl ToolLedger {
             answer_bytes: 0,
             open: Vec::new(),
             waiting: VecDeque::new(),
+            calls: 0,
         }
+    }
+
+    /// The serial number of the next call.
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.calls += 1;
+        self.calls
     }
 
     /// The provider wants a call, on the connection of this number. A call that was made before,
@@ -185,9 +194,12 @@ impl ToolLedger {
     }
 
     /// The call may run as soon as the limits allow, if it was not cancelled meanwhile.
-    pub(super) fn clear(&mut self, call_id: CallId) {
-        let waits = self.waiting.contains(&call_id);
-        if !waits && self.find_open(&call_id).is_some() {
+    pub(super) fn clear(&mut self, serial: u64) {
+        let Some(open) = self.find_serial(serial) else {
+            return;
+        };
+        let call_id = open.request.call_id.clone();
+        if !self.waiting.contains(&call_id) {
             self.waiting.push_back(call_id);
         }
     }
@@ -265,8 +277,8 @@ impl ToolLedger {
     }
 
     /// A tool tells how far it has come. The call, unless it is not running any more.
-    pub(super) fn report(&mut self, call_id: &CallId, progress: String) -> Option<&ToolRequest> {
-        let open = self.find_open(call_id)?;
+    pub(super) fn report(&mut self, serial: u64, progress: String) -> Option<&ToolRequest> {
+        let open = self.find_serial(serial)?;
         open.deadline?;
         open.progress = Some(progress);
         Some(&open.request)
@@ -293,6 +305,19 @@ impl ToolLedger {
     fn find_open(&mut self, call_id: &CallId) -> Option<&mut Open> {
         let wanted = |open: &&mut Open| open.request.call_id == *call_id;
         self.open.iter_mut().find(wanted)
+    }
+
+    fn find_serial(&mut self, serial: u64) -> Option<&mut Open> {
+        let wanted = |open: &&mut Open| open.request.serial == serial;
+        self.open.iter_mut().find(wanted)
+    }
+
+    /// The serial number of the open call of this id.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn serial(&self, call_id: &CallId) -> Option<u64> {
+        let mut open = self.open.iter().map(|open| &open.request);
+        open.find(|request| request.call_id == *call_id)
+            .map(|request| request.serial)
     }
 
     fn running(&self) -> impl Iterator<Item = &Open> {

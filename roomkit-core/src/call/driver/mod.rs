@@ -101,7 +101,7 @@ struct Driver {
     tools: JoinSet<(CallId, Option<Finished>)>,
     running: HashMap<CallId, Running>,
     reporter: Reporter,
-    reports: mpsc::Receiver<Box<(CallId, String)>>,
+    reports: mpsc::Receiver<Box<(u64, String)>>,
 
     to_publisher: mpsc::Sender<Box<ToPublisher>>,
     to_hooks: oneshot::Sender<Ended>,
@@ -197,8 +197,8 @@ impl Driver {
             Happening::Publisher(Some(FromPublisher::Client(message))) => {
                 self.send_to_client(ClientCommand::Message(*message));
             }
-            Happening::Publisher(Some(FromPublisher::ToolCleared(call_id))) => {
-                self.feed(Input::ToolCleared(call_id));
+            Happening::Publisher(Some(FromPublisher::ToolCleared(serial))) => {
+                self.feed(Input::ToolCleared(serial));
             }
             Happening::Publisher(None) => {
                 self.feed(Input::Command(Command::End(self.why_nobody_is_told())));
@@ -207,8 +207,8 @@ impl Driver {
                 self.tool_finished(task, call_id, finished);
             }
             Happening::ToolDropped => {}
-            Happening::Progress(call_id, progress) => {
-                self.feed(Input::ToolProgress(call_id, progress));
+            Happening::Progress(serial, progress) => {
+                self.feed(Input::ToolProgress(serial, progress));
             }
             Happening::Connected(connected) => {
                 self.connecting = None;

@@ -51,7 +51,8 @@ impl Driver {
         let cancelled = CancellationToken::new();
         let declared = context.toolbox.declared(&request.name);
         let span = self.spans.tool(&call_id, declared);
-        let run = context.run(request, cancelled.clone(), self.reporter.clone());
+        let reporter = self.reporter.of(request.serial);
+        let run = context.run(request, cancelled.clone(), reporter);
         let id = call_id.clone();
         let run = async move { (id, run.await) }.instrument(span.clone());
         let running = Running {
@@ -83,8 +84,8 @@ impl Driver {
         }
         // What it told before it was done comes before.
         while let Ok(report) = self.reports.try_recv() {
-            let (call_id, progress) = *report;
-            self.feed(Input::ToolProgress(call_id, progress));
+            let (serial, progress) = *report;
+            self.feed(Input::ToolProgress(serial, progress));
         }
         let Finished { answer, change } = finished;
         self.feed(match change {

@@ -31,7 +31,7 @@ pub(super) enum Happening {
     Tool(task::Id, CallId, Finished),
     /// A cancelled one is gone.
     ToolDropped,
-    Progress(CallId, String),
+    Progress(u64, String),
     Connected(Result<ProviderConnection, ProviderError>),
     ClientSent(Result<(), TransportError>),
     ProviderSent(Result<(), SendFailure>),
@@ -88,8 +88,8 @@ impl Driver {
                     }
                 }
                 Some(report) = self.reports.recv() => {
-                    let (call_id, progress) = *report;
-                    Happening::Progress(call_id, progress)
+                    let (serial, progress) = *report;
+                    Happening::Progress(serial, progress)
                 }
                 Some(connected) = OptionFuture::from(self.connecting.as_mut()) => {
                     Happening::Connected(connected)

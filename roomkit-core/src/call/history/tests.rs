@@ -13,6 +13,7 @@ fn said(role: Role, text: &str) -> News {
 
 fn call(id: &str) -> News {
     News::ToolCall(ToolRequest {
+        serial: 0,
         call_id: id.into(),
         name: "f".into(),
         arguments: r#"{"a":1}"#.into(),

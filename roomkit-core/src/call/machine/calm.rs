@@ -2,7 +2,7 @@
 //! while nothing else is due that changes nothing but what is sent: the rest of the machine need not
 //! be looked at for it.
 
-use super::{Call, Wanted};
+use super::Call;
 use crate::call::io::Moment;
 
 /// What the machine waits for, as it was when the whole of it was last looked at.
@@ -62,12 +62,6 @@ impl Call {
         {
             self.calm.looks += 1;
         }
-        let wanted = match self.wanted {
-            Wanted::NotBefore(at) if at > now => Some(at),
-            Wanted::AskedUntil(at) | Wanted::AskedAndMore(at) => Some(at),
-            _ => None,
-        };
-        let idle_timeout = self.settings.idle_timeout;
         let due = [
             self.connection_wake(now),
             self.delivery_wake(now),
@@ -75,11 +69,9 @@ impl Call {
             self.deferred_wake(now),
             self.words.next_wake(now, &self.playout),
             self.tools.next_wake(now),
-            wanted,
+            self.wanted.due(now),
             self.settings.max_duration,
-            idle_timeout
-                .filter(|_| self.idle && self.provider.is_some())
-                .map(|limit| self.last_busy.saturating_add(limit)),
+            self.idle_ends_at().filter(|_| self.idle),
         ];
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();

@@ -222,6 +222,10 @@ impl Call {
     fn take_back(&mut self, now: Moment, refused: Option<Change>, error: &ProviderError) {
         if let Some(change) = refused {
             self.tell_refusal(now, &[change], error, true);
+            if self.connection.state == (State::Dialling { fallback: true }) {
+                // The one that is dialled was asked to be so, too.
+                self.dial(true);
+            }
         } else {
             // Of a change that was not ours, such as a raw message of the host's.
             self.on_error(now, error.clone());

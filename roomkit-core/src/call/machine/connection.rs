@@ -184,7 +184,7 @@ impl Connection {
         self.failures = if self.proven { 0 } else { self.failures + 1 };
     }
 
-    /// Half-random waits: all calls of a process lose their connections together, and must not all
+    /// Waits of which a quarter is random: all calls of a process lose their connections together, and must not all
     /// come back together.
     pub(super) fn backoff(&mut self) -> Duration {
         let (first, longest) = BACKOFF;

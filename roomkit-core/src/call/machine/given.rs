@@ -82,7 +82,7 @@ impl Call {
         let is_over = match self.guard {
             Guard::Off => return,
             Guard::Asked(until) => now >= until,
-            Guard::Begun => !self.is_answering() && self.playout.is_silent(now),
+            Guard::Begun => self.has_fallen_silent(now),
         };
         if is_over {
             self.guard = Guard::Off;

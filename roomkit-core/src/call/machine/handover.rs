@@ -98,8 +98,17 @@ impl Call {
         let finds_turns = |provider: &ProviderCapabilities| !provider.manual_turns;
         let was_automatic = self.provider.as_ref().is_some_and(finds_turns);
         if !capabilities.manual_turns {
-            if std::mem::take(&mut self.manual_turn) && std::mem::take(&mut self.user_speaking) {
+            if !std::mem::take(&mut self.manual_turn) {
+                return;
+            }
+            if std::mem::take(&mut self.user_speaking) {
                 self.words.tell(now, News::UserSpeaking(false));
+            }
+            // It hears what was said meanwhile as well, and finds and answers that by itself.
+            let uplink = &self.uplink;
+            self.words.disconnected(now, |number| uplink.holds(number));
+            if std::mem::take(&mut self.asks_for_turn) {
+                self.wanted = Wanted::No;
             }
         } else if was_automatic {
             self.manual_turn = true;

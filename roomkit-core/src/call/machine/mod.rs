@@ -1,5 +1,6 @@
 //! The call machine: what happens goes in, what is to be done comes out.
 
+mod asking;
 mod calm;
 mod changes;
 mod connection;
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+use asking::{AskedFor, RESPOND_PATIENCE, Wanted};
 use calm::Calm;
 use connection::Connection;
 
@@ -60,10 +62,6 @@ use crate::{
 
 /// Commands that wait for a provider connection; more than a host sends in its right mind.
 const HELD_COMMANDS: usize = 1024;
-/// A response that was asked for and has not begun by then is asked for again.
-const RESPOND_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a provider may answer with an error where it is asked for a response.
-const MAX_REFUSALS: u32 = 3;
 /// After the user stops, the provider's own response gets this long before one is asked for.
 const AFTER_SPEECH: Duration = Duration::from_millis(300);
 /// So long after the user has spoken, or the model was given something, it may owe an answer.
@@ -129,6 +127,8 @@ pub(crate) struct Call {
     silence: Silence,
     /// The host says when the user speaks.
     manual_turn: bool,
+    /// A response is wanted for a turn of the host's, and for nothing else.
+    asks_for_turn: bool,
     assistant_speaking: bool,
     response: Option<Response>,
     /// The model was told something and has not answered; after this moment it will not.
@@ -180,18 +180,6 @@ enum Said {
     Part,
     /// Its words are complete.
     All,
-}
-
-/// What a response was asked for after.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum AskedFor {
-    /// It was not.
-    #[default]
-    Nothing,
-    /// Words or an image.
-    Words,
-    /// Results of tools, and perhaps words.
-    Results,
 }
 
 /// Something for the provider that cannot be sent yet.
@@ -249,18 +237,6 @@ enum Given {
     },
 }
 
-/// Whether a response is to be asked for (contract K7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    No,
-    /// As soon as nothing speaks against it, and not before this moment.
-    NotBefore(Moment),
-    /// It was; until this moment it may begin.
-    AskedUntil(Moment),
-    /// It was, and one more is wanted after the next that begins.
-    AskedAndMore(Moment),
-}
-
 impl Call {
     /// What the session is asked to be holds what was said before this call.
     pub(crate) fn new(settings: CallSettings, permissions: Permissions, opening: Opening) -> Self {
@@ -307,6 +283,7 @@ impl Call {
             user_stopped: None,
             silence: Silence::default(),
             manual_turn: false,
+            asks_for_turn: false,
             assistant_speaking: false,
             response: None,
             owes: None,
@@ -350,10 +327,10 @@ impl Call {
             Input::DialFailed(error) => self.on_dial_failed(now, error),
             Input::Provider(event) => self.on_provider(now, event),
             Input::UpdateFailed(error, behind) => self.on_update_failed(now, &error, behind),
-            Input::ToolCleared(call_id) => self.tools.clear(call_id),
+            Input::ToolCleared(serial) => self.tools.clear(serial),
             Input::ToolFinished(call_id, answer) => self.on_tool_finished(now, &call_id, answer),
-            Input::ToolProgress(call_id, progress) => {
-                self.on_tool_progress(now, call_id, progress);
+            Input::ToolProgress(serial, progress) => {
+                self.on_tool_progress(now, serial, progress);
             }
             Input::ToolChanges(call_id, answer, change) => match self.tools.close(&call_id) {
                 Some(closed) => self.answer_with_change(now, closed, answer, *change),

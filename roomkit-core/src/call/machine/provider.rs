@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Call, Said,
+    Call, Response, Said, Wanted,
     verdict::{Ends, verdict},
 };
 use crate::{
@@ -84,6 +84,7 @@ impl Call {
                 arguments,
             } => {
                 let request = ToolRequest {
+                    serial: self.tools.next_serial(),
                     call_id,
                     name,
                     arguments,
@@ -115,11 +116,20 @@ impl Call {
                 self.stopped_until = None;
                 self.turn.forget();
                 self.asking_was_for_nothing(now);
+                if self.wanted == Wanted::No {
+                    // The model has chosen silence.
+                    self.owes = None;
+                }
             }
             ProviderEvent::MoreToCome => {
                 // The result of a tool is what else may be meant, even of one that nobody waits for, and
                 // is looked after already.
                 self.more_to_come |= self.tools.is_empty() && self.answers_results();
+                // Who stopped the one wants no rest of it either; who spoke instead is to be answered.
+                let was_stopped = |it: &Response| it.interrupted && !it.spoken_over;
+                if self.response.as_ref().is_some_and(was_stopped) {
+                    self.stop_announced(now);
+                }
             }
             ProviderEvent::Usage(usage) => self.stats.usage += *usage,
             ProviderEvent::TranscriptionUsage(usage) => self.stats.transcription += usage,

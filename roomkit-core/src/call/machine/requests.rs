@@ -174,6 +174,7 @@ impl Call {
                 self.send_by_uplink(now, Piece::Ends);
                 self.user_finished(now, None);
                 if !self.continues_by_itself() {
+                    self.asks_for_turn |= self.wanted == Wanted::No;
                     self.wanted = Wanted::NotBefore(now);
                 }
             }

@@ -78,7 +78,7 @@ impl Call {
             self.history.record(publication.order, &publication.what);
             self.out.push_back(Action::Publish(publication));
         }
-        if !self.is_answering() && self.playout.is_silent(now) {
+        if self.has_fallen_silent(now) {
             if std::mem::take(&mut self.assistant_speaking) {
                 self.tell_at_once(now, News::AssistantSpeaking(false));
             }
@@ -98,13 +98,15 @@ impl Call {
             self.idle = idle;
             self.out.push_back(Action::Idle(idle));
         }
-        if self.provider.is_some()
-            && self
-                .settings
-                .idle_timeout
-                .is_some_and(|limit| idle && now >= self.last_busy.saturating_add(limit))
-        {
+        if idle && self.idle_ends_at().is_some_and(|at| now >= at) {
             self.end(now, EndReason::IdleTimeout);
         }
+    }
+
+    /// When a call that stays idle ends, where that is limited.
+    pub(super) fn idle_ends_at(&self) -> Option<Moment> {
+        let limit = self.settings.idle_timeout?;
+        let has_begun = self.provider.is_some();
+        has_begun.then(|| self.last_busy.saturating_add(limit))
     }
 }

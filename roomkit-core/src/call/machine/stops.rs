@@ -10,21 +10,25 @@ impl Call {
         let comes_by_itself = self.awaits_response
             || self.more_to_come
             || self.users_turn_until().is_some_and(|until| now < until);
-        let is_asked = matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
-        if !self.user_speaking && (is_asked || comes_by_itself) {
+        if !self.user_speaking && (self.wanted.is_asked() || comes_by_itself) {
             self.stopped_until = Some(now + OWES_AFTER_GIVEN);
         }
         if !self.has_results {
-            self.wanted = match self.wanted {
-                Wanted::NotBefore(_) => Wanted::No,
-                Wanted::AskedAndMore(until) => Wanted::AskedUntil(until),
-                wanted => wanted,
-            };
+            self.wanted = self.wanted.withdrawn();
         }
         self.owes = None;
         // Nor does the next connection owe it.
         self.connection.owed = false;
         self.turn.forget();
+    }
+
+    /// Something is to be heard that the model has said to go on with, and somebody wants silence: nor
+    /// does he want the rest. But where something else was asked, what begins next may answer that.
+    pub(super) fn stop_announced(&mut self, now: Moment) {
+        let is_asked = self.awaits_response || self.wanted.is_asked();
+        if self.more_to_come && !self.user_speaking && !is_asked {
+            self.stopped_until = Some(now + OWES_AFTER_GIVEN);
+        }
     }
 
     /// The next response was stopped before it began.
@@ -36,6 +40,7 @@ impl Call {
     pub(super) fn forget_stopped(&mut self, now: Moment) {
         if self.is_stopped(now) {
             self.awaits_response = false;
+            self.more_to_come = false;
             self.wanted = match self.wanted {
                 Wanted::AskedUntil(_) => Wanted::No,
                 Wanted::AskedAndMore(_) => Wanted::NotBefore(now),

@@ -88,10 +88,10 @@ impl Call {
         }
     }
 
-    pub(super) fn on_tool_progress(&mut self, now: Moment, call_id: CallId, progress: String) {
-        if let Some(request) = self.tools.report(&call_id, progress.clone()) {
+    pub(super) fn on_tool_progress(&mut self, now: Moment, serial: u64, progress: String) {
+        if let Some(request) = self.tools.report(serial, progress.clone()) {
             let told = News::ToolProgress {
-                call_id,
+                call_id: request.call_id.clone(),
                 name: request.name.clone(),
                 progress,
             };

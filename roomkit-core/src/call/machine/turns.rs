@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AFTER_SPEECH, AskedFor, Call, Held, MAX_REFUSALS, OWES_AFTER_SPEECH, RESPOND_PATIENCE,
-    Response, STALE_RESPONSES, Said, Wanted, verdict::verdict,
+    AFTER_SPEECH, AskedFor, Call, OWES_AFTER_SPEECH, Response, STALE_RESPONSES, Said, Wanted,
+    verdict::verdict,
 };
 use crate::{
     call::{
@@ -13,7 +13,7 @@ use crate::{
     },
     event::ResponsePhase,
     id::{ItemId, ResponseId},
-    provider::{Continuation, ProviderCommand, ProviderError, ResponseStatus, Usage},
+    provider::{ProviderCommand, ProviderError, ResponseStatus, Usage},
     transport::ClientCommand,
 };
 
@@ -40,9 +40,6 @@ impl Call {
             self.interrupt(now, true);
             self.gate_closed = true;
             self.more_to_come = false;
-        } else {
-            // Nothing will cut the answer short, so nobody need wait for the end of it.
-            self.words.release();
         }
         let heard = (now, self.said_since(now));
         let number = self.words.user_began(heard, item_id, barge_in);
@@ -95,18 +92,13 @@ impl Call {
         let asked_for = match self.wanted {
             // It is not asked for again.
             Wanted::AskedUntil(_) if is_stopped => AskedFor::Nothing,
-            Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) if self.has_results => {
-                AskedFor::Results
-            }
-            Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) => AskedFor::Words,
+            wanted if wanted.is_asked() && self.has_results => AskedFor::Results,
+            wanted if wanted.is_asked() => AskedFor::Words,
             _ => AskedFor::Nothing,
         };
         // What was given after the request is for the next response: it may not know it.
         self.has_results &= matches!(self.wanted, Wanted::AskedAndMore(_));
-        self.wanted = match self.wanted {
-            Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
-            _ => Wanted::No,
-        };
+        self.wanted = self.wanted.one_done(now);
         self.words.answer_began();
         self.stats.responses += 1;
         self.response = Some(Response {
@@ -135,13 +127,9 @@ impl Call {
         let Some(response) = ended else {
             // An end without a start: an interruption crossed it, or it could not even begin.
             if let ResponseStatus::Failed(error) = status {
-                let was_asked =
-                    matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_));
-                let lost = (was_asked && !self.is_stopped(now)).then_some(AskedFor::Nothing);
-                self.wanted = match self.wanted {
-                    Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
-                    _ => Wanted::No,
-                };
+                let lost =
+                    (self.wanted.is_asked() && !self.is_stopped(now)).then_some(AskedFor::Nothing);
+                self.wanted = self.wanted.one_done(now);
                 self.stopped_until = None;
                 self.awaits_response = false;
                 self.on_failure(now, error, lost);
@@ -200,6 +188,9 @@ impl Call {
     /// and only then everybody who listens.
     pub(super) fn interrupt(&mut self, now: Moment, by_speech: bool) {
         let audible = self.is_audible(now);
+        if !by_speech {
+            self.stop_announced(now);
+        }
         if !audible && self.response.is_none() {
             if !by_speech {
                 self.stop_awaited(now);
@@ -285,100 +276,13 @@ impl Call {
                 self.wanted = Wanted::NotBefore(now);
                 self.has_results |= asked_for == AskedFor::Results;
             }
-        } else if let Wanted::AskedUntil(_) | Wanted::AskedAndMore(_) = self.wanted {
+        } else if self.wanted.is_asked() {
             let until = now + AFTER_SPEECH;
             self.wanted = match self.wanted {
                 Wanted::AskedUntil(_) if self.is_stopped(now) => Wanted::AskedUntil(until),
                 _ => Wanted::AskedAndMore(until),
             };
         }
-    }
-
-    /// The model should say something about what it was just given.
-    pub(super) fn want_response(&mut self, now: Moment) {
-        if self.continues_by_itself() {
-            // It answers what it is given, as soon as it is.
-            return;
-        }
-        self.has_asked_again = false;
-        self.wanted = match self.wanted {
-            Wanted::No => Wanted::NotBefore(now),
-            Wanted::AskedUntil(until) => Wanted::AskedAndMore(until),
-            wanted => wanted,
-        };
-    }
-
-    /// The provider was given something that it answers by itself, if so: whatever was stopped before,
-    /// this is to be heard.
-    pub(super) fn is_to_answer(&mut self, is_answered: bool) {
-        if is_answered {
-            self.awaits_response = true;
-            self.stopped_until = None;
-        }
-    }
-
-    pub(super) fn continues_by_itself(&self) -> bool {
-        self.provider
-            .as_ref()
-            .is_some_and(|provider| provider.continuation == Continuation::Automatic)
-    }
-
-    pub(super) fn ask_for_response(&mut self, now: Moment) {
-        if self.continues_by_itself() && self.awaits_response {
-            // What comes of that answers whatever else is to be answered.
-            self.wanted = Wanted::No;
-        }
-        if let Wanted::AskedUntil(until) | Wanted::AskedAndMore(until) = self.wanted
-            && now >= until
-        {
-            self.wanted = match self.wanted {
-                // Nobody waits for it.
-                Wanted::AskedUntil(_) if self.is_stopped(now) => Wanted::No,
-                _ => Wanted::NotBefore(now),
-            };
-        }
-        if let Wanted::NotBefore(_) = self.wanted
-            && self.has_results
-            && !self.tools.is_settled()
-        {
-            // A quick tool was done before the model made the next call of the same turn: it is
-            // asked after the last of them.
-            self.wanted = Wanted::No;
-        }
-        if let Wanted::NotBefore(at) = self.wanted
-            && now >= at
-            && self.connection.is_open()
-            && self.uplink.is_clear()
-            && self.response.is_none()
-            && !self.user_speaks()
-            && !self.answers_elsewhere()
-        {
-            self.wanted = if self.continues_by_itself() {
-                self.awaits_response = true;
-                Wanted::No
-            } else {
-                Wanted::AskedUntil(now + RESPOND_PATIENCE)
-            };
-            self.stopped_until = None;
-            self.send_to_provider(ProviderCommand::Respond);
-        }
-    }
-
-    /// A response is due: it was asked for, or comes by itself, now or when the model is given what
-    /// waits for that.
-    pub(super) fn is_response_owed(&self) -> bool {
-        let waits_for_connection = !self.connection.is_open();
-        let answers_results = self.answers_results();
-        let wants_answer = |held: &Held| held.wants_answer(answers_results);
-        self.awaits_answer()
-            || waits_for_connection && self.held.iter().any(wants_answer)
-            || self.deferred.iter().any(wants_answer)
-    }
-
-    /// A response to what the present connection was given is to be asked for, was, or comes by
-    /// itself.
-    pub(super) fn awaits_answer(&self) -> bool {
-        self.wanted != Wanted::No || self.awaits_response || self.more_to_come
     }
 
     /// When the user's turn is over, if it is not: he has stopped, and who does not answer by then
@@ -388,28 +292,6 @@ impl Call {
             return self.user_speaks().then_some(Moment::MAX);
         }
         self.user_stopped.map(|at| at + OWES_AFTER_SPEECH)
-    }
-
-    /// The provider reports an error. Who answers with one each time it is asked for a response is not
-    /// asked for ever: the call would never be idle.
-    pub(super) fn asking_failed(&mut self) {
-        if matches!(self.wanted, Wanted::AskedUntil(_) | Wanted::AskedAndMore(_)) {
-            self.refusals += 1;
-            if self.refusals >= MAX_REFUSALS {
-                self.refusals = 0;
-                self.wanted = Wanted::No;
-            }
-        }
-    }
-
-    /// The turn that a response was or is to be asked for is over without one.
-    pub(super) fn asking_was_for_nothing(&mut self, now: Moment) {
-        if !self.continues_by_itself() {
-            self.wanted = match self.wanted {
-                Wanted::AskedAndMore(_) => Wanted::NotBefore(now),
-                _ => Wanted::No,
-            };
-        }
     }
 
     /// The model was told something that it ought to answer.

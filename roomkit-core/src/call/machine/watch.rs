@@ -80,12 +80,12 @@ impl Call {
     /// When nothing is owed any more, if that is what a quiet moment waits for. Silence in the room
     /// wakes the machine anyhow.
     pub(super) fn may_be_quiet_at(&self, now: Moment) -> Option<Moment> {
-        let waits = [self.owes, self.words.awaits_user_until()];
-        waits
-            .into_iter()
-            .flatten()
-            .filter(|until| *until > now)
-            .max()
+        self.owed_until().filter(|until| *until > now)
+    }
+
+    /// Until when something more may come of what was said.
+    fn owed_until(&self) -> Option<Moment> {
+        self.owes.max(self.words.awaits_user_until())
     }
 
     fn is_moment_for(&self, plan: &Plan, now: Moment) -> bool {
@@ -110,17 +110,18 @@ impl Call {
     /// Nor may anything more come of what was said (contract H1).
     pub(super) fn is_quiet(&self, now: Moment) -> bool {
         self.is_idle(now)
-            && self.owes.is_none_or(|until| now >= until)
-            && self
-                .words
-                .awaits_user_until()
-                .is_none_or(|until| now >= until)
+            && self.owed_until().is_none_or(|until| now >= until)
             && self.uplink.is_clear()
     }
 
     fn is_response_due(&self) -> bool {
         let asked = self.is_response_owed() && !self.user_speaks() && !self.answers_elsewhere();
         (self.is_answering() || asked) && self.tools.is_settled()
+    }
+
+    /// Nothing is to be heard, and nothing more comes of a response that is.
+    pub(super) fn has_fallen_silent(&self, now: Moment) -> bool {
+        !self.is_answering() && self.playout.is_silent(now)
     }
 
     /// A response runs that nobody has interrupted.

@@ -18,6 +18,7 @@ use crate::{
 impl Publisher {
     pub(super) async fn tool_call(&self, kit: &RoomKit, at: Timestamp, request: ToolRequest) {
         let ToolRequest {
+            serial,
             call_id,
             name,
             arguments,
@@ -34,9 +35,9 @@ impl Publisher {
             timestamp: at,
         };
         self.shared.observers.tool_call.tell(event).await;
-        self.tool_status(kit, at, call_id.clone(), name, ToolCallStatus::Started)
+        self.tool_status(kit, at, call_id, name, ToolCallStatus::Started)
             .await;
-        let _ = self.call.send(FromPublisher::ToolCleared(call_id)).await;
+        let _ = self.call.send(FromPublisher::ToolCleared(serial)).await;
     }
 
     pub(super) async fn tool_progress(

@@ -2,8 +2,14 @@
 
 use super::*;
 
+fn serial(id: &str) -> u64 {
+    id.bytes()
+        .fold(0, |serial, byte| serial * 256 + u64::from(byte))
+}
+
 fn request(id: &str) -> ToolRequest {
     ToolRequest {
+        serial: serial(id),
         call_id: id.into(),
         name: "f".into(),
         arguments: "{}".into(),
@@ -123,10 +129,10 @@ fn k3_calls_that_are_taken_back_while_others_run_leave_nothing_behind() {
     for number in 0..1000 {
         let id = number.to_string();
         ledger.call(request(&id), 1, ToolRules::new());
-        ledger.clear(id.as_str().into());
+        ledger.clear(serial(&id));
         ledger.close(&id.as_str().into());
         // The publisher may come to it only now.
-        ledger.clear(id.as_str().into());
+        ledger.clear(serial(&id));
     }
     assert!(ledger.waiting.is_empty());
     assert_eq!(ledger.open.len(), 4);
@@ -159,7 +165,7 @@ fn k3_the_limit_holds_and_the_next_one_follows() {
     let mut ledger = ToolLedger::new(2, ms(100));
     for id in ["a", "b", "c"] {
         ledger.call(request(id), 1, ToolRules::new());
-        ledger.clear(id.into());
+        ledger.clear(serial(id));
     }
     assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
     assert_eq!(ledger.start_next(ms(0)), Some(request("b")));
@@ -173,7 +179,7 @@ fn k3_the_limit_holds_and_the_next_one_follows() {
 fn k3_a_late_call_is_closed_once() {
     let mut ledger = ToolLedger::new(2, ms(100));
     ledger.call(request("a"), 1, ToolRules::new());
-    ledger.clear("a".into());
+    ledger.clear(serial("a"));
     ledger.start_next(ms(0));
     assert!(ledger.close_expired(ms(99)).is_none());
     let (late, answer) = ledger.close_expired(ms(100)).unwrap();
@@ -191,7 +197,7 @@ fn with_rules(rules: ToolRules, ids: &[&str]) -> ToolLedger {
     let mut ledger = ToolLedger::new(4, ms(100));
     for id in ids {
         ledger.call(request(id), 1, rules);
-        ledger.clear((*id).into());
+        ledger.clear(serial(id));
     }
     ledger
 }
@@ -205,7 +211,7 @@ fn k3_a_tool_may_have_limits_of_its_own() {
         ..request("c")
     };
     ledger.call(other.clone(), 1, ToolRules::new());
-    ledger.clear("c".into());
+    ledger.clear(serial("c"));
     assert_eq!(ledger.start_next(ms(0)), Some(request("a")));
     assert_eq!(ledger.start_next(ms(0)), Some(other), "it overtakes");
     assert_eq!(ledger.start_next(ms(0)), None);
@@ -233,7 +239,7 @@ fn k9_of_progress_that_comes_fast_the_latest_is_told() {
     let mut ledger = with_rules(ToolRules::new(), &["a"]);
     let a = "a".into();
     assert!(
-        ledger.report(&a, "early".into()).is_none(),
+        ledger.report(serial("a"), "early".into()).is_none(),
         "it does not run"
     );
     ledger.start_next(ms(0));
@@ -245,7 +251,7 @@ fn k9_of_progress_that_comes_fast_the_latest_is_told() {
         (2000, None),
     ] {
         if let Some(report) = report {
-            assert!(ledger.report(&a, report.into()).is_some());
+            assert!(ledger.report(serial("a"), report.into()).is_some());
         }
         while let Some((request, progress)) = ledger.next_progress(ms(at)) {
             told.push((at, request.call_id.to_string(), progress));
@@ -255,7 +261,7 @@ fn k9_of_progress_that_comes_fast_the_latest_is_told() {
     let expected = expected.map(|(at, id, told)| (at, id.to_owned(), told.to_owned()));
     assert_eq!(told, expected);
     ledger.close(&a);
-    assert!(ledger.report(&a, "late".into()).is_none());
+    assert!(ledger.report(serial("a"), "late".into()).is_none());
     assert!(ledger.next_progress(ms(9000)).is_none());
 }
 

@@ -38,8 +38,8 @@ pub(in crate::call::machine) struct World {
     is_connected: bool,
     /// A dial has no outcome yet.
     is_dialling: bool,
-    /// Tool calls that the publisher was told of and has not come to.
-    told: VecDeque<CallId>,
+    /// The serial numbers of tool calls that the publisher was told of and has not come to.
+    told: VecDeque<u64>,
     /// What the last audio consisted of.
     mark: i16,
     /// The host takes the voice away, and may give it back before all has been said.
@@ -100,8 +100,8 @@ impl World {
             }
             Step::Dialled(outcome) if self.is_dialling => self.dialled(*outcome),
             Step::Cleared => {
-                if let Some(call_id) = self.told.pop_front() {
-                    self.feed(Input::ToolCleared(call_id));
+                if let Some(serial) = self.told.pop_front() {
+                    self.feed(Input::ToolCleared(serial));
                 }
             }
             Step::Answer(id) => {
@@ -110,7 +110,9 @@ impl World {
                 self.feed(Input::ToolFinished(id, answer()));
             }
             Step::Progress(id) => {
-                self.feed(Input::ToolProgress(call_id(*id), "half of it".into()));
+                let serial = self.call.call.tools.serial(&call_id(*id));
+                let progress = "half of it".into();
+                self.feed(Input::ToolProgress(serial.unwrap_or_default(), progress));
             }
             Step::HandOff(id, way) => {
                 let id = call_id(*id);
@@ -303,7 +305,8 @@ impl World {
         for (at, action) in new {
             self.promises.see(*at, action);
             match action {
-                Action::Dial(_) if self.is_dialling => {
+                // While the old connection is there another dial may take the place of the first.
+                Action::Dial(_) if self.is_dialling && !self.is_connected => {
                     self.promises.broken.push("dials while it dials".into());
                 }
                 Action::Dial(_) => self.is_dialling = true,
@@ -322,7 +325,7 @@ impl World {
                 }
                 Action::Publish(publication) => {
                     if let News::ToolCall(request) = &publication.what {
-                        self.told.push_back(request.call_id.clone());
+                        self.told.push_back(request.serial);
                     }
                 }
                 _ => {}

@@ -154,6 +154,76 @@ fn a3_results_that_wait_are_spoken_of_though_a_stop_comes() {
     assert_eq!(call.asked(), 1);
 }
 
+#[test]
+fn a3_the_announced_rest_of_an_answer_that_is_stopped_is_not_heard() {
+    // When the first part has been sent whole, or before.
+    for is_whole in [true, false] {
+        let mut call = Scripted::with(settings(), by_itself());
+        call.user_starts("u1").user_stops("u1");
+        call.response("r1").voice("r1", "a1", ms(3_000));
+        if is_whole {
+            call.provider(ProviderEvent::MoreToCome)
+                .response_ends("r1", ResponseStatus::Completed);
+        }
+        call.pass(ms(500)).client(ClientEvent::Interrupt);
+        if !is_whole {
+            call.provider(ProviderEvent::MoreToCome)
+                .response_ends("r1", ResponseStatus::Completed);
+        }
+        let before = call.heard();
+        call.pass(ms(1_000))
+            .response("r2")
+            .voice("r2", "a2", ms(900));
+        // It may go on once more.
+        call.provider(ProviderEvent::MoreToCome)
+            .response_ends("r2", ResponseStatus::Completed);
+        call.answer("r3", "and so on", ms(500)).pass(ms(2_000));
+        assert_eq!(call.heard(), before, "whole: {is_whole}");
+        assert!(call.call.idle, "nothing is owed");
+        call.client(typed("and now?"))
+            .answer("r4", "it is one", ms(500));
+        assert_eq!(call.pass(ms(2_000)).heard(), before + ms(500));
+    }
+}
+
+#[test]
+fn a3_who_stops_one_part_of_an_answer_and_asks_anew_is_answered() {
+    for is_spoken in [true, false] {
+        let mut call = Scripted::with(settings(), by_itself());
+        call.response("r1")
+            .voice("r1", "a1", ms(3_000))
+            .pass(ms(500))
+            .client(ClientEvent::Interrupt);
+        if is_spoken {
+            call.user_starts("u1");
+        }
+        call.provider(ProviderEvent::MoreToCome)
+            .response_ends("r1", ResponseStatus::Completed);
+        if is_spoken {
+            call.user_stops("u1");
+        } else {
+            call.client(typed("and now?"));
+        }
+        let before = call.heard();
+        call.answer("r2", "it is one", ms(500)).pass(ms(2_000));
+        assert_eq!(call.heard(), before + ms(500), "spoken: {is_spoken}");
+    }
+}
+
+#[test]
+fn a3_h4_the_stopped_rest_of_an_answer_is_not_asked_for_on_another_connection() {
+    let mut call = Scripted::with(settings(), by_itself());
+    call.response("r1")
+        .voice("r1", "a1", ms(3_000))
+        .provider(ProviderEvent::MoreToCome)
+        .response_ends("r1", ResponseStatus::Completed);
+    call.pass(ms(500)).client(ClientEvent::Interrupt);
+    call.provider(ProviderEvent::Closed(None)).pass(ms(5_000));
+    call.feed(Input::Connected(ConnectionInfo::new(by_itself())))
+        .pass(ms(5_000));
+    assert_eq!(call.asked(), 0);
+}
+
 // ----- that fail
 
 #[test]

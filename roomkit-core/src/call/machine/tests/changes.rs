@@ -339,6 +339,34 @@ fn s5_a_change_that_cannot_be_sent_is_the_one_that_is_given_up() {
 }
 
 #[test]
+fn s5_a_change_that_is_refused_while_another_connection_is_dialled_does_not_come_back() {
+    for is_sent in [true, false] {
+        let mut overlapping = confirming();
+        overlapping.overlaps = true;
+        let mut call = Scripted::with(settings(), overlapping.clone());
+        call.change(Change::new(voice("nobody"), all(UpdateWay::Live)));
+        call.command(Command::HandOver);
+        let dialled = call.dialled().pop().unwrap().setup;
+        assert_eq!(dialled.voice.as_deref(), Some("nobody"));
+        let error = refusal(ProviderErrorKind::InvalidRequest);
+        call.feed(if is_sent {
+            Input::Provider(ProviderEvent::UpdateRefused(error))
+        } else {
+            Input::UpdateFailed(error, 0)
+        });
+        assert_eq!(call.complaints(), ["update_refused"]);
+        let dialled = call.dialled().pop().unwrap().setup;
+        assert_eq!(dialled.voice, None, "sent: {is_sent}");
+        call.connected(overlapping);
+        assert_eq!(call.call.setup().voice, None);
+        assert_eq!(
+            call.outcomes(),
+            [(HandOverReason::Host, HandOverOutcome::Replayed)]
+        );
+    }
+}
+
+#[test]
 fn s5_what_a_provider_goes_on_with_it_has_taken() {
     let mut call = Scripted::with(settings(), rigid());
     call.change(Change::new(prompt("you are here"), all(UpdateWay::Live)));

@@ -132,7 +132,13 @@ impl Scripted {
 
     /// The publisher has come to this call.
     fn tool_cleared(&mut self, id: &str) -> &mut Self {
-        self.feed(Input::ToolCleared(id.into()))
+        let serial = self.serial(id);
+        self.feed(Input::ToolCleared(serial))
+    }
+
+    /// The number of the open call of this id, or none's.
+    fn serial(&self, id: &str) -> u64 {
+        self.call.tools.serial(&id.into()).unwrap_or_default()
     }
 
     fn tool_answers(&mut self, id: &str) -> &mut Self {

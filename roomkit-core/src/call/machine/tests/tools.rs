@@ -343,7 +343,8 @@ fn notes(call: &Scripted) -> Vec<String> {
 }
 
 fn reports(call: &mut Scripted, progress: &str) {
-    call.feed(Input::ToolProgress("c1".into(), progress.into()));
+    let serial = call.serial("c1");
+    call.feed(Input::ToolProgress(serial, progress.into()));
 }
 
 #[test]

@@ -463,3 +463,20 @@ fn c5_typed_text_without_words_is_dropped() {
     let dropped = |(_, action): &(Moment, Action)| matches!(action, Action::Dropped("empty_text"));
     assert_eq!(call.log.iter().filter(|it| dropped(it)).count(), 3);
 }
+
+#[test]
+fn t4_an_answer_that_speech_may_not_interrupt_is_told_as_heard_where_it_is_stopped() {
+    let mut polite = settings();
+    polite.interruptions = false;
+    let mut call = Scripted::with(polite, capabilities());
+    call.answer("r1", "one two three four", ms(4_000))
+        .pass(ms(1_000))
+        .user_starts("u1")
+        .pass(ms(1_000));
+    call.client(ClientEvent::Interrupt);
+    assert_eq!(
+        call.finals(),
+        [(Role::Assistant, "one two".to_owned())],
+        "half of it"
+    );
+}

@@ -51,7 +51,7 @@ enum Happening {
     Vendor(usize, Plan),
     FromVendor(usize, ProviderEvent),
     Dialled(u32, Result<Dial, ProviderErrorKind>),
-    Cleared(CallId),
+    Cleared(u64),
     ToolDone(CallId),
     Trouble(Trouble),
 }
@@ -279,7 +279,7 @@ impl World {
                 }
             }
             Happening::Dialled(dial, outcome) => self.dialled(dial, outcome),
-            Happening::Cleared(call_id) => self.feed(Input::ToolCleared(call_id)),
+            Happening::Cleared(serial) => self.feed(Input::ToolCleared(serial)),
             Happening::ToolDone(call_id) => {
                 let answer = ToolAnswer {
                     output: format!("result of {call_id}"),
@@ -408,7 +408,7 @@ impl World {
             Action::Publish(publication) => {
                 if let News::ToolCall(request) = &publication.what {
                     let at = self.now + self.rng.ms(0, 30);
-                    self.plan(at, Happening::Cleared(request.call_id.clone()));
+                    self.plan(at, Happening::Cleared(request.serial));
                 }
             }
             Action::StartTool(request) => {

@@ -301,6 +301,25 @@ fn a8_words_that_still_wait_are_owed_an_answer_when_a_turn_passes() {
     }
 }
 
+#[test]
+fn h4_h1_a_model_that_chose_silence_owes_nothing() {
+    let silent = || {
+        let mut call = resuming_call();
+        call.text("hello?", false)
+            .provider(ProviderEvent::TurnPassed)
+            .pass(ms(1000));
+        call
+    };
+    let mut call = silent();
+    let from = call.lost().log.len();
+    call.connects(resuming()).pass(ms(5000));
+    assert_eq!(call.to_new_provider(from), [], "it is not pressed for one");
+
+    let mut call = silent();
+    call.go_away(ms(50_000));
+    assert_eq!(call.dials().len(), 1, "this is a quiet moment");
+}
+
 /// How often it was asked for a response, by words too.
 pub(super) fn requests(told: &[ProviderCommand]) -> usize {
     let asks = |command: &&ProviderCommand| {

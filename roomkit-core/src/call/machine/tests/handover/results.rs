@@ -68,3 +68,34 @@ fn h2_k2_a_token_from_before_a_result_came_there_does_not_stand_for_it() {
     assert_eq!(lost(false), [message(Role::System, note)]);
     assert_eq!(lost(true), []);
 }
+
+#[test]
+fn k1_what_comes_late_of_a_call_is_not_of_another_with_its_id() {
+    let mut call = replaying_call();
+    call.tool_call("c1");
+    let old = call.serial("c1");
+    call.lost().connects(replaying());
+    call.provider(ProviderEvent::ToolCall {
+        call_id: "c1".into(),
+        name: "f".into(),
+        arguments: r#"{"another":true}"#.into(),
+    });
+    let starts = |call: &Scripted| {
+        let starts = |(_, action): &&(Moment, Action)| matches!(action, Action::StartTool(_));
+        call.log.iter().filter(starts).count()
+    };
+    call.feed(Input::ToolCleared(old));
+    assert_eq!(starts(&call), 0, "the publisher has not come to this one");
+    call.tool_cleared("c1");
+    assert_eq!(starts(&call), 1);
+    let reports = |call: &Scripted| {
+        let news = call.news().into_iter();
+        let reports = news.filter(|news| matches!(news, News::ToolProgress { .. }));
+        reports.count()
+    };
+    call.feed(Input::ToolProgress(old, "half way".into()));
+    assert_eq!(reports(&call), 0);
+    let new = call.serial("c1");
+    call.feed(Input::ToolProgress(new, "half way".into()));
+    assert_eq!(reports(&call), 1);
+}
