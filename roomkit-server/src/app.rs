@@ -19,6 +19,7 @@ use crate::{
     dashboards::Dashboards,
     demo_tools,
     error::{ServerError, of_plugin},
+    first_agent::AgentNames,
     host::{Host, SUPERVISOR, TransportHost, VOICE},
     jwt::Jwt,
     keys::Keys,
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) makers: Makers,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
+    /// Who the AI can be.
+    pub(crate) agents: AgentNames,
     /// The tokens in force; none where nobody is asked for one.
     pub(crate) keys: Option<Keys>,
     /// What mints tokens; none where nobody is asked for one.
@@ -116,6 +119,8 @@ impl App {
         let voice = voice
             .map_err(|error| error.rename_field(|field| config.channel.name_in_file(field)))?;
 
+        let agents = AgentNames::of(&config.agents);
+        agents.check_auth(&config.auth)?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
         let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
@@ -139,6 +144,7 @@ impl App {
             admission: admission.map_err(|error| error.in_section("limits"))?,
             dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
             makers: Makers::new(config.limits.rooms_per_address()),
+            agents,
             keys,
             minted,
             jwt,

@@ -16,6 +16,7 @@ pub mod config;
 mod dashboards;
 mod demo_tools;
 mod error;
+mod first_agent;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hang_up;
