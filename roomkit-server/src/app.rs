@@ -14,6 +14,7 @@ use roomkit::{
 use serde::Serialize;
 
 use crate::{
+    agent_tools,
     any_transport::AnyTransport,
     config::{AgentConfig, ChannelConfig, Config, TransportConfig},
     dashboards::Dashboards,
@@ -93,11 +94,7 @@ impl App {
 
         let voice =
             RealtimeVoiceChannel::builder(VOICE, provider, Arc::new(AnyTransport::new(all)));
-        let with_demo_tools = config
-            .channel
-            .demo_tools
-            .unwrap_or(config.provider.name == "echo");
-        let voice = if with_demo_tools {
+        let voice = if config.demo_tools() {
             voice.tool(demo_tools::current_time())
         } else {
             voice
@@ -114,6 +111,7 @@ impl App {
             None => voice,
         };
         config.channel.check()?;
+        agent_tools::check(config)?;
         let voice = voice.agents(config.agents.iter().map(AgentConfig::agent));
         let voice = configured(voice, &config.channel).build();
         let voice = voice

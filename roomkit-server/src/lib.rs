@@ -6,6 +6,7 @@
 //! that as the program does it, for a program with further plugins. Everything the server can do
 //! comes from the facade crate: what it cannot do with that, no other program can.
 
+mod agent_tools;
 mod agents;
 mod any_transport;
 mod app;

@@ -28,16 +28,16 @@ async fn minted(server: &TestServer, key: &str, wish: Value) -> String {
     answer.json()["token"].as_str().unwrap().into()
 }
 
-/// Calls with this token, and hears the greeting.
-async fn greeted(server: &TestServer, token: &str, query: &str, greeting: &str) {
+/// As which agent a call with this token has begun.
+async fn begins_as(server: &TestServer, token: &str, query: &str) -> Value {
     let caller = call(server, token, query).await;
     let mut caller = caller.unwrap_or_else(|(status, body)| panic!("{status} {body}"));
-    caller.words("assistant", greeting).await;
+    let started = caller.until("session_started").await;
+    let path = format!("/rooms/{}", started["room_id"].as_str().unwrap());
+    let room = ask(server, "master-key", "GET", &path, "").await.json();
     caller.hang_up().await;
+    room["sessions"][0]["agent"].clone()
 }
-
-const TRIAGE: &str = "Welcome to Acme.";
-const BILLING: &str = "Billing here.";
 
 #[tokio::test]
 async fn s10_x2_a_token_says_as_which_agent_its_call_begins() {
@@ -45,22 +45,23 @@ async fn s10_x2_a_token_says_as_which_agent_its_call_begins() {
     let wish = json!({"scopes": ["call", "watch"], "room": "lobby", "agent": "billing"});
     let token = minted(&server, "master-key", wish).await;
     let mut caller = call(&server, &token, "").await.ok().unwrap();
-    caller.words("assistant", BILLING).await;
+    caller.words("assistant", "Billing here.").await;
     let room = ask(&server, &token, "GET", "/rooms/lobby", "").await.json();
     assert_eq!(room["sessions"][0]["agent"], "billing");
+    caller.hang_up().await;
     // Another caller's, in the same room, is another.
     let token = minted(&server, "master-key", json!({"scopes": ["call"]})).await;
-    greeted(&server, &token, "?room=lobby", TRIAGE).await;
+    assert_eq!(begins_as(&server, &token, "?room=lobby").await, "triage");
 }
 
 #[tokio::test]
 async fn s10_x2_a_key_of_the_configuration_says_it_too_and_mints_for_no_other() {
     let server = server().await;
-    greeted(&server, "billing-key", "", BILLING).await;
-    greeted(&server, "master-key", "", TRIAGE).await;
+    assert_eq!(begins_as(&server, "billing-key", "").await, "billing");
+    assert_eq!(begins_as(&server, "master-key", "").await, "triage");
     let wish = json!({"scopes": ["call"]});
     let token = minted(&server, "billing-key", wish).await;
-    greeted(&server, &token, "", BILLING).await;
+    assert_eq!(begins_as(&server, &token, "").await, "billing");
     let wish = json!({"scopes": ["call"], "agent": "triage"}).to_string();
     let refused = ask(&server, "billing-key", "POST", "/tokens", &wish).await;
     let message = refused.is_error(403, "forbidden");
@@ -71,12 +72,15 @@ async fn s10_x2_a_key_of_the_configuration_says_it_too_and_mints_for_no_other() 
 async fn x2_a_caller_chooses_no_agent() {
     let server = server().await;
     let query = "?agent=billing&first_agent=billing";
-    greeted(&server, "master-key", query, TRIAGE).await;
+    assert_eq!(begins_as(&server, "master-key", query).await, "triage");
     let plain = minted(&server, "master-key", json!({"scopes": ["call"]})).await;
-    greeted(&server, &plain, query, TRIAGE).await;
+    assert_eq!(begins_as(&server, &plain, query).await, "triage");
     let wish = json!({"scopes": ["call"], "agent": "billing"});
     let token = minted(&server, "master-key", wish).await;
-    greeted(&server, &token, "?agent=triage&first_agent=triage", BILLING).await;
+    assert_eq!(
+        begins_as(&server, &token, "?agent=triage&first_agent=triage").await,
+        "billing"
+    );
 
     // Metadata may be what a backend was told by its page: it says nothing of agents.
     let wish = json!({"scopes": ["call"], "metadata": {"first_agent": "billing"}});
@@ -84,7 +88,7 @@ async fn x2_a_caller_chooses_no_agent() {
     let message = refused.is_error(400, "bad_request");
     assert!(message.starts_with("metadata: ") && message.contains("`agent`"));
     let token = signed_for(wish, "sly", in_a_minute());
-    greeted(&server, &token, "", TRIAGE).await;
+    assert_eq!(begins_as(&server, &token, "").await, "triage");
 }
 
 #[tokio::test]
@@ -142,5 +146,27 @@ async fn x2_settings_that_name_no_agent_of_the_server_are_refused() {
         for part in says {
             assert!(refused.to_string().contains(part), "{refused}");
         }
+    }
+}
+
+#[tokio::test]
+async fn s10_an_agent_has_the_tools_that_it_names_and_no_others() {
+    let server = TestServer::start(
+        "[[agents]]\nname = 'clock'\nsystem_prompt = ''\ntools = ['current_*', 'crm_*']\n\
+         [[agents]]\nname = 'crm'\nsystem_prompt = ''\ntools = ['crm_*']\n\
+         [[mcp]]\ncommand = '/no/such/program'\nprefix = 'crm_'\nrequired = false\n\
+         [auth]\ntokens = ['master-key']",
+    )
+    .await;
+    for (agent, status) in [("clock", "completed"), ("crm", "failed")] {
+        let wish = json!({"scopes": ["call"], "agent": agent});
+        let token = minted(&server, "master-key", wish).await;
+        let mut caller = call(&server, &token, "").await.ok().unwrap();
+        let words = "use current_time {}";
+        caller.send(json!({"type": "text", "text": words})).await;
+        let ended = caller
+            .find(|message| message["type"] == "tool_call" && message["status"] != "started")
+            .await;
+        assert_eq!(ended["status"], status, "{agent}: {ended}");
     }
 }

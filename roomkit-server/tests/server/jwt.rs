@@ -307,7 +307,7 @@ async fn x7_a_reload_reads_the_issuers_keys_again_and_who_shows_a_withdrawn_one_
 #[tokio::test]
 async fn s10_x2_a_claim_of_the_issuer_says_as_which_agent_a_call_begins() {
     let server = TestServer::start(&format!(
-        "{AGENTS}[auth.jwt]\nissuer = 'i'\naudience = 'a'\nsecret_env = 'CARGO_PKG_DESCRIPTION'\n\
+        "{AGENTS}[auth]\ntokens = ['hunter2']\n[auth.jwt]\nissuer = 'i'\naudience = 'a'\nsecret_env = 'CARGO_PKG_DESCRIPTION'\n\
          agent_claim = 'line'"
     ))
     .await;
@@ -321,13 +321,18 @@ async fn s10_x2_a_claim_of_the_issuer_says_as_which_agent_a_call_begins() {
         let headers = [("authorization", &*bearer)];
         Socket::open(server.address, &format!("/ws{query}"), &headers).await
     };
-    let mut caller = call(&with("billing"), "?agent=triage&line=triage")
-        .await
-        .unwrap();
-    caller.words("assistant", "Billing here.").await;
     let plain = token(&claims("call", true));
-    let mut caller = call(&plain, "?agent=billing&line=billing").await.unwrap();
-    caller.words("assistant", "Welcome to Acme.").await;
+    for (token, query, agent) in [
+        (with("billing"), "?agent=triage&line=triage", "billing"),
+        (plain, "?agent=billing&line=billing", "triage"),
+    ] {
+        let mut caller = call(&token, query).await.unwrap();
+        caller.until("session_started").await;
+        let headers = [("authorization", "Bearer hunter2")];
+        let room = request(server.address, "GET", "/rooms/lobby", &headers, "").await;
+        assert_eq!(room.json()["sessions"][0]["agent"], agent);
+        caller.hang_up().await;
+    }
     let (status, body, _) = refusal(call(&with("sales"), "").await);
     assert_eq!((status, &body["code"]), (403, &json!("unknown_agent")));
 }
