@@ -56,6 +56,8 @@ pub(crate) struct App {
     pub(crate) mcp: Option<McpTools>,
     /// What shows the metrics, if they are shown.
     pub(crate) exporter: Option<Exporter>,
+    /// What the provider calls itself in them.
+    provider: Arc<str>,
 }
 
 /// A mounted transport, as a client has to know it.
@@ -85,7 +87,7 @@ impl App {
         let provider = registry
             .provider(&config.provider.name, config.provider.config.clone())
             .map_err(|error| of_plugin(error, "provider.name", "provider.config"))?;
-        let provider_name = provider.name().to_owned();
+        let provider_name = provider.name().into();
         let transports = transports(&config.transports)?;
         let all = transports
             .iter()
@@ -135,9 +137,6 @@ impl App {
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let exporter = config.metrics.enabled.then(Exporter::start).transpose()?;
-        if exporter.is_some() {
-            Exporter::expect(&provider_name, &crate::mcp::check(&config.mcp)?);
-        }
         let app = Self {
             admission: admission.map_err(|error| error.in_section("limits"))?,
             dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
@@ -148,6 +147,7 @@ impl App {
             jwt,
             mcp,
             exporter,
+            provider: provider_name,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,
@@ -168,6 +168,15 @@ impl App {
             router = router.merge(transport.mount(context));
         }
         Ok((app, router))
+    }
+
+    /// Shows from now on what will be counted, where metrics are shown. Not for a mere check: the server
+    /// whose next configuration that is would show counters of a provider that it does not have.
+    pub(crate) fn expect_metrics(&self, config: &Config) -> Result<(), ConfigError> {
+        if self.exporter.is_some() {
+            Exporter::expect(&self.provider, &crate::mcp::check(&config.mcp)?);
+        }
+        Ok(())
     }
 
     /// Watches over rooms until the kit is closed.
