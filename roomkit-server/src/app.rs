@@ -14,11 +14,13 @@ use roomkit::{
 use serde::Serialize;
 
 use crate::{
+    agent_tools,
     any_transport::AnyTransport,
     config::{AgentConfig, ChannelConfig, Config, TransportConfig},
     dashboards::Dashboards,
     demo_tools,
     error::{ServerError, of_plugin},
+    first_agent::AgentNames,
     host::{Host, SUPERVISOR, TransportHost, VOICE},
     jwt::Jwt,
     keys::Keys,
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) makers: Makers,
     /// The mounted transports, in the order of the configuration.
     pub(crate) ways_in: Arc<[WayIn]>,
+    /// Who the AI can be.
+    pub(crate) agents: AgentNames,
     /// The tokens in force; none where nobody is asked for one.
     pub(crate) keys: Option<Keys>,
     /// What mints tokens; none where nobody is asked for one.
@@ -52,6 +56,8 @@ pub(crate) struct App {
     pub(crate) mcp: Option<McpTools>,
     /// What shows the metrics, if they are shown.
     pub(crate) exporter: Option<Exporter>,
+    /// What the provider calls itself in them.
+    provider: Arc<str>,
 }
 
 /// A mounted transport, as a client has to know it.
@@ -81,7 +87,7 @@ impl App {
         let provider = registry
             .provider(&config.provider.name, config.provider.config.clone())
             .map_err(|error| of_plugin(error, "provider.name", "provider.config"))?;
-        let provider_name = provider.name().to_owned();
+        let provider_name = provider.name().into();
         let transports = transports(&config.transports)?;
         let all = transports
             .iter()
@@ -90,11 +96,7 @@ impl App {
 
         let voice =
             RealtimeVoiceChannel::builder(VOICE, provider, Arc::new(AnyTransport::new(all)));
-        let with_demo_tools = config
-            .channel
-            .demo_tools
-            .unwrap_or(config.provider.name == "echo");
-        let voice = if with_demo_tools {
+        let voice = if config.demo_tools() {
             voice.tool(demo_tools::current_time())
         } else {
             voice
@@ -111,11 +113,14 @@ impl App {
             None => voice,
         };
         config.channel.check()?;
+        agent_tools::check(config)?;
         let voice = voice.agents(config.agents.iter().map(AgentConfig::agent));
         let voice = configured(voice, &config.channel).build();
         let voice = voice
             .map_err(|error| error.rename_field(|field| config.channel.name_in_file(field)))?;
 
+        let agents = AgentNames::of(&config.agents);
+        agents.check_auth(&config.auth)?;
         let tokens = config.auth.tokens_for(address)?;
         let minted = tokens.as_ref().map(|tokens| tokens.minted.clone());
         let jwt = tokens.as_ref().and_then(|tokens| tokens.jwt.clone());
@@ -132,18 +137,17 @@ impl App {
         kit.register_channel(voice.clone())?;
         kit.register_channel(SubscriberChannel::new(SUPERVISOR))?;
         let exporter = config.metrics.enabled.then(Exporter::start).transpose()?;
-        if exporter.is_some() {
-            Exporter::expect(&provider_name, &crate::mcp::check(&config.mcp)?);
-        }
         let app = Self {
             admission: admission.map_err(|error| error.in_section("limits"))?,
             dashboards: Dashboards::new(config.limits.max_dashboards_per_address),
             makers: Makers::new(config.limits.rooms_per_address()),
+            agents,
             keys,
             minted,
             jwt,
             mcp,
             exporter,
+            provider: provider_name,
             ways_in: config.transports.iter().map(WayIn::from).collect(),
             kit,
             voice,
@@ -164,6 +168,15 @@ impl App {
             router = router.merge(transport.mount(context));
         }
         Ok((app, router))
+    }
+
+    /// Shows from now on what will be counted, where metrics are shown. Not for a mere check: the server
+    /// whose next configuration that is would show counters of a provider that it does not have.
+    pub(crate) fn expect_metrics(&self, config: &Config) -> Result<(), ConfigError> {
+        if self.exporter.is_some() {
+            Exporter::expect(&self.provider, &crate::mcp::check(&config.mcp)?);
+        }
+        Ok(())
     }
 
     /// Watches over rooms until the kit is closed.

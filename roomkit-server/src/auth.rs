@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::{
+    first_agent,
     jwt::{Jwt, JwtConfig},
     minted::{self, Minted},
 };
@@ -34,7 +35,8 @@ const MOST_FORMER: usize = 1024;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// The tokens: `"..."` opens everything, `{ token = "...", scopes = ["call"] }` what it says.
+    /// The tokens: `"..."` opens everything, `{ token = "...", scopes = ["call"] }` what it says; with
+    /// `agent = "..."` calls begin as this agent.
     #[serde(deserialize_with = "token_list")]
     pub tokens: Vec<Token>,
     /// An environment variable with further tokens, with commas between them.
@@ -56,6 +58,7 @@ pub struct AuthConfig {
 pub struct Token {
     text: String,
     scopes: Scopes,
+    agent: Option<String>,
 }
 
 impl AuthConfig {
@@ -155,6 +158,7 @@ impl Token {
         Ok(Self {
             text: text.to_owned(),
             scopes,
+            agent: None,
         })
     }
 
@@ -167,16 +171,38 @@ impl Token {
     }
 
     fn read_fields(fields: &Map<String, Value>) -> Result<Self, &'static str> {
-        let (Some(Value::String(text)), Some(scopes), 2) =
-            (fields.get("token"), fields.get("scopes"), fields.len())
+        let known = ["token", "scopes", "agent"];
+        let is_known = fields.keys().all(|field| known.contains(&field.as_str()));
+        let agent = match fields.get("agent") {
+            None => Some(None),
+            Some(agent) => agent.as_str().map(|agent| Some(agent.to_owned())),
+        };
+        let (Some(Value::String(text)), Some(scopes), Some(agent), true) =
+            (fields.get("token"), fields.get("scopes"), agent, is_known)
         else {
-            return Err("the table of a token has a string `token` and a list `scopes`, no more");
+            return Err(
+                "the table of a token has a string `token`, a list `scopes` and, if wanted, a string `agent`, no more",
+            );
         };
         let scopes = Scopes::deserialize(scopes).ok();
         let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(
             "the `scopes` of a token are one or more of `call`, `watch`, `write`, `metrics`, `mint`",
         )?;
-        Self::read(text, scopes)
+        Ok(Self {
+            agent,
+            ..Self::read(text, scopes)?
+        })
+    }
+
+    /// As which agent its calls begin, if it says so.
+    pub(crate) fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+
+    fn identity(&self) -> Identity {
+        let mut identity = Identity::default().scopes(self.scopes.clone());
+        first_agent::bind(&mut identity, self.agent());
+        identity
     }
 }
 
@@ -281,7 +307,7 @@ impl Authenticate for Tokens {
             (known, self.jwt.as_ref())
         };
         match (known, jwt) {
-            (Some(token), _) => Ok(Identity::default().scopes(token.scopes.clone())),
+            (Some(token), _) => Ok(token.identity()),
             (None, Some(jwt)) if !minted::looks_minted(shown) => {
                 jwt.admit(shown, request.purpose, SystemTime::now()).await
             }
@@ -402,6 +428,7 @@ mod tests {
             "tokens = [{ token = 'hunter2', scopes = ['hunter2'] }]",
             "tokens = [{ token = 'hunter2', scopes = ['call'], note = 'hunter2' }]",
             "tokens = [{ token = 'hunter 2', scopes = ['call'] }]",
+            "tokens = [{ token = 'hunter2', scopes = ['call'], agent = 4711 }]",
             "tokens = [{ token = 47114711, scopes = ['call'] }]",
         ] {
             let error = toml::from_str::<AuthConfig>(text).unwrap_err();

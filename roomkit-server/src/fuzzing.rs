@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use roomkit::http::Purpose;
 
-use crate::{config::Config, minted};
+use crate::{agent_tools, config::Config, minted};
 
 /// Tokens, with a signature that is right and as they are.
 ///
@@ -66,6 +66,7 @@ pub fn jwt(input: &[u8]) {
 pub fn config(input: &[u8]) {
     if let Ok(config) = Config::parse(&String::from_utf8_lossy(input)) {
         let _ = config.channel.check();
+        let _ = agent_tools::check(&config);
         let _ = config.admission((Ipv4Addr::LOCALHOST, 0).into(), false);
     }
 }

@@ -12,10 +12,11 @@ use roomkit::{
     id::{ChannelId, ParticipantId, RoomId},
     room::{RoomOptions, RoomStatus},
     transport::Connection,
+    voice::SessionOptions,
 };
 use tokio::{sync::Mutex, time::sleep};
 
-use crate::{any_transport::routed, app::App, error::room_rejection, makers::Claim};
+use crate::{any_transport::routed, app::App, error::room_rejection, first_agent, makers::Claim};
 
 /// The id of the voice channel.
 pub(crate) const VOICE: &str = "voice";
@@ -95,8 +96,8 @@ impl Host {
         }
     }
 
-    /// Turns a caller down whose room or name can be none, whose room is closed, or for whom one would have to be made when no more may
-    /// be: in all, if none can make way, or by this client. Two who come at once may both get past
+    /// Turns a caller down whose room or name can be none, whose agent is not here, whose room is closed, or for whom one would have to be
+    /// made when no more may be: in all, if none can make way, or by this client. Two who come at once may both get past
     /// this; the second is then refused when its room is to be made.
     async fn check(&self, request: &AuthRequest, identity: &Identity) -> Result<(), Rejection> {
         let is_own = identity.participant.is_none();
@@ -106,6 +107,7 @@ impl Host {
                 return Err(Rejection::bad_request(field, USABLE_ID));
             }
         }
+        self.app.agents.admit(identity)?;
         let App {
             kit,
             makers,
@@ -153,20 +155,25 @@ impl Host {
             Some(participant) => checked("participant", participant)?,
             None => anonymous(),
         };
+        let options = first_agent::options(&request.identity);
         let admission = &self.app.admission;
         let client = request.address.map(|it| admission.network_of(it));
         if let Some(room) = request.room {
             let room = checked("room", room)?;
             let _coming = self.app.makers.coming(&room);
             self.named_room(&room, client).await?;
-            return self.start_in(&room, participant, request.connection).await;
+            return self
+                .start_in(&room, participant, request.connection, options)
+                .await;
         }
         let room = RoomId::random();
         let _coming = self.app.makers.coming(&room);
         let unnamed = RoomOptions::new().id(&room).metadata(UNNAMED, true);
         let unstarted = Unstarted::new(&self.app, &room);
         self.make_room(&room, unnamed, client).await?;
-        let started = self.start_in(&room, participant, request.connection).await;
+        let started = self
+            .start_in(&room, participant, request.connection, options)
+            .await;
         match &started {
             Ok(_) => unstarted.keep(),
             Err(_) => unstarted.close().await,
@@ -248,11 +255,12 @@ impl Host {
         room: &RoomId,
         participant: ParticipantId,
         connection: Connection,
+        options: SessionOptions,
     ) -> Result<RealtimeSession, StartError> {
         self.furnish(room).await?;
         self.app
             .voice
-            .start_session(room, participant, connection)
+            .start_session_with(room, participant, connection, options)
             .await
     }
 

@@ -6,6 +6,7 @@
 //! that as the program does it, for a program with further plugins. Everything the server can do
 //! comes from the facade crate: what it cannot do with that, no other program can.
 
+mod agent_tools;
 mod agents;
 mod any_transport;
 mod app;
@@ -16,6 +17,7 @@ pub mod config;
 mod dashboards;
 mod demo_tools;
 mod error;
+mod first_agent;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hang_up;

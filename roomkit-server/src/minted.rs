@@ -21,7 +21,10 @@ use roomkit::http::{Identity, Purpose, Refusal, Rejection, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::used_tokens::{MAX_USED, Unusable, UsedTokens};
+use crate::{
+    first_agent,
+    used_tokens::{MAX_USED, Unusable, UsedTokens},
+};
 
 /// The version of the format, which begins each token.
 const VERSION: &str = "rk1.";
@@ -59,6 +62,9 @@ pub(crate) struct Grant {
     pub(crate) room: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) participant: Option<String>,
+    /// As which agent its call begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) metadata: Map<String, Value>,
 }
@@ -204,7 +210,8 @@ impl Claims {
 
     fn identity(self) -> Identity {
         let mut identity = Identity::new(self.grant.metadata).scopes(self.grant.scopes);
-        // Last, so that no metadata can pretend to be another token's.
+        // Last, so that no metadata can pretend to be another token's, or for another agent.
+        first_agent::bind(&mut identity, self.grant.agent.as_deref());
         identity.metadata.insert(TOKEN_ID.into(), self.id.into());
         identity.room = self.grant.room.map(Into::into);
         identity.participant = self.grant.participant.map(Into::into);

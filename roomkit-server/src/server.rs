@@ -70,6 +70,7 @@ impl Server {
             Some(wanted) => Some(listen(wanted).await?),
             None => None,
         };
+        app.expect_metrics(&config)?;
         app.start_tidying(&config);
         Ok(Self {
             listener,

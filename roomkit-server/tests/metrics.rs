@@ -26,6 +26,13 @@ async fn a_call_is_seen_in_the_metrics() {
     ] {
         assert_eq!(value(&shown, counter), Some(0.0), "{counter}: {shown}");
     }
+    // What a reload only checks is not there.
+    let reloaded = server
+        .reload("[provider]\nname = 'openai'\nconfig = { api_key = 'k' }\n[metrics]")
+        .await;
+    assert_eq!(reloaded.needs_restart, ["provider"]);
+    let shown = server.get("/metrics").await.body;
+    assert!(!shown.contains("provider=\"openai\""), "{shown}");
     let open = r#"roomkit_server_connections{listener="main"}"#;
     assert_eq!(value(&shown, open), Some(1.0), "who asks");
     let (mut caller, room) = server.session("").await;

@@ -1,3 +1,5 @@
+use roomkit::voice::HistorySeed;
+
 use super::*;
 
 fn parsed(text: &str) -> Result<Config, toml::de::Error> {
@@ -169,4 +171,41 @@ fn x1_debug_shows_no_secret() {
         let shown = format!("{:?}", parsed(text).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+}
+
+#[test]
+fn x1_debug_shows_no_settings_of_plugins() {
+    let config = parsed(
+        r#"
+        [provider]
+        config = { api_key = "hunter2" }
+        [[transports]]
+        name = "webrtc"
+        path = "/rtc"
+        config = { credential = "hunter2" }
+        [channel]
+        voice = "marin"
+        provider_config = { api_key = "hunter2" }
+        [[agents]]
+        name = "billing"
+        system_prompt = ""
+        provider_config = { tools = [{ authorization = "hunter2" }] }
+        [[tool_sources]]
+        name = "crm"
+        config = { api_key = "hunter2" }
+        [recording]
+        sink = "wav"
+        consent = "ask"
+        config = { api_key = "hunter2" }
+        [auth]
+        tokens = ["hunter2", { token = "hunter2", scopes = ["call"], agent = "billing" }]
+        "#,
+    )
+    .unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(
+        shown.contains("marin") && shown.contains("billing"),
+        "{shown}"
+    );
 }

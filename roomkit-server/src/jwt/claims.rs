@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{JwtConfig, refused::Refused};
-use crate::host::is_usable_id;
+use crate::{first_agent, host::is_usable_id};
 
 /// The field of a session's metadata that says whose token it came in by.
 const SUBJECT: &str = "subject";
@@ -20,6 +20,7 @@ pub(super) struct Expected {
     leeway: Duration,
     scope_claim: String,
     room_claim: String,
+    agent_claim: Option<String>,
 }
 
 /// Those of the standard, of which none may come twice.
@@ -40,6 +41,7 @@ impl From<&JwtConfig> for Expected {
             leeway: Duration::from_secs(config.leeway_s),
             scope_claim: config.scope_claim.clone(),
             room_claim: config.room_claim.clone(),
+            agent_claim: config.agent_claim.clone(),
         }
     }
 }
@@ -73,6 +75,12 @@ impl Expected {
             }
             None => None,
         };
+        let agent = self.agent_claim.as_ref().and_then(|claim| all.get(claim));
+        let agent = match agent {
+            // One that is not here is found out where it is to begin.
+            Some(agent) => Some(agent.as_str().ok_or(Refused::Claim("agent"))?),
+            None => None,
+        };
         let scopes = scopes(all.get(&self.scope_claim));
         if scopes.is_empty() {
             return Err(Refused::Scopes);
@@ -82,6 +90,7 @@ impl Expected {
         let mut identity = Identity::new([(SUBJECT, participant)]).scopes(scopes);
         identity.participant = is_held.then(|| participant.into());
         identity.room = room.map(Into::into);
+        first_agent::bind(&mut identity, agent);
         Ok(identity)
     }
 

@@ -35,6 +35,9 @@ pub struct JwtConfig {
     /// The claim with the only room the client may have to do with, if it has one; default `room`.
     #[serde(default = "room_claim")]
     pub room_claim: String,
+    /// The claim with the agent as which the client's calls begin, if it has one; default none: whatever
+    /// a token says, calls begin as `[channel]` says.
+    pub agent_claim: Option<String>,
 }
 
 impl fmt::Debug for JwtConfig {

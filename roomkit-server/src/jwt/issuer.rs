@@ -107,6 +107,10 @@ impl Jwt {
             let problem = "is empty; leave it out for `room`, no token could restrict itself";
             return Err(field("room_claim", problem.into()));
         }
+        if config.agent_claim.as_deref() == Some("") {
+            let problem = "is empty; leave it out, no token could name an agent";
+            return Err(field("agent_claim", problem.into()));
+        }
         if config.algorithms.is_empty() {
             let problem = "is empty; every token would be refused, leave it out to take all";
             return Err(field("algorithms", problem.into()));

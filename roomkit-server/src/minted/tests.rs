@@ -14,6 +14,7 @@ fn grant() -> Grant {
         scopes: [Scope::Call].into_iter().collect(),
         room: Some("lobby".into()),
         participant: None,
+        agent: None,
         metadata: [("user".to_owned(), Value::from("ann"))]
             .into_iter()
             .collect(),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::input::{Body, Mint, Visitor};
 use crate::{
     app::App,
+    first_agent::{self, AgentNames, FIRST_AGENT},
     host::{USABLE_ID, is_usable_id},
     minted::{Grant, MAX_LIFE},
 };
@@ -31,6 +32,7 @@ pub(super) struct Wish {
     expires_in_s: u64,
     room: Option<String>,
     participant: Option<String>,
+    agent: Option<String>,
     #[serde(default)]
     metadata: Map<String, Value>,
 }
@@ -48,7 +50,7 @@ pub(super) async fn mint(
         let message = "this server asks nobody for a token; see `[auth]` in its configuration";
         return Err(Rejection::new(StatusCode::NOT_FOUND, "not_found", message));
     };
-    wish.check()?;
+    wish.check(&app.agents)?;
     // Nobody gets more by minting than they have.
     for scope in wish.scopes.iter() {
         visitor.identity.scopes.require(scope)?;
@@ -61,7 +63,7 @@ pub(super) async fn mint(
 }
 
 impl Wish {
-    fn check(&self) -> Result<(), Rejection> {
+    fn check(&self, agents: &AgentNames) -> Result<(), Rejection> {
         if self.scopes.is_empty() {
             return Err(Rejection::bad_request("scopes", "must name at least one"));
         }
@@ -81,6 +83,14 @@ impl Wish {
             let problem = "must be 1 to 256 bytes without control characters";
             return Err(Rejection::bad_request("participant", problem));
         }
+        if let Some(agent) = &self.agent {
+            let known = agents.check(agent);
+            known.map_err(|problem| Rejection::bad_request("agent", problem))?;
+        }
+        if self.metadata.contains_key(FIRST_AGENT) {
+            let problem = format!("must have no `{FIRST_AGENT}`; name the agent as `agent`");
+            return Err(Rejection::bad_request("metadata", problem));
+        }
         let metadata = Value::Object(self.metadata.clone()).to_string();
         if metadata.len() > MAX_METADATA_BYTES {
             let problem = format!("must be at most {MAX_METADATA_BYTES} bytes of JSON");
@@ -89,18 +99,22 @@ impl Wish {
         Ok(())
     }
 
-    /// The same for the participant alone that the client itself is held to. (One that is held to a
-    /// room does not come here.)
+    /// The same for the participant and the agent alone that the client itself is held to. (One that is
+    /// held to a room does not come here.)
     fn held_to(mut self, identity: &Identity) -> Result<Self, Rejection> {
-        let Some(own) = &identity.participant else {
-            return Ok(self);
-        };
-        let asked = self.participant.get_or_insert_with(|| own.to_string());
-        if asked == own.as_str() {
-            return Ok(self);
+        let participant = identity.participant.as_ref().map(|own| own.as_str());
+        let agent = first_agent::of(identity);
+        for (field, asked, own) in [
+            ("participant", &mut self.participant, participant),
+            ("agent", &mut self.agent, agent),
+        ] {
+            let Some(own) = own else { continue };
+            if asked.get_or_insert_with(|| own.to_owned()) != own {
+                let message = format!("{field}: the client is held to another one");
+                return Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message));
+            }
         }
-        let message = "participant: the client is held to another one";
-        Err(Rejection::new(StatusCode::FORBIDDEN, "forbidden", message))
+        Ok(self)
     }
 
     fn grant(self) -> Grant {
@@ -108,6 +122,7 @@ impl Wish {
             scopes: self.scopes,
             room: self.room,
             participant: self.participant,
+            agent: self.agent,
             metadata: self.metadata,
         }
     }

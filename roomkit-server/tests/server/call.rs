@@ -344,7 +344,7 @@ async fn c5_who_sends_too_long_a_text_is_told_and_may_send_it_in_parts() {
     }
 }
 
-const AGENTS: &str = r#"
+pub(crate) const AGENTS: &str = r#"
 [channel]
 first_agent = "triage"
 

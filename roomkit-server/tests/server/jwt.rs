@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 #[cfg(unix)]
 use crate::support::program::File;
 use crate::{
+    call::AGENTS,
     support::{Socket, TestServer, refusal, request},
     tokens::ask,
     webrtc::{OFFER, TRANSPORT, offer},
@@ -301,4 +302,37 @@ async fn x7_a_reload_reads_the_issuers_keys_again_and_who_shows_a_withdrawn_one_
     assert_eq!(goes_on.status, 200, "c3: {}", goes_on.body);
     let refused = post(&caller, &offer("four", "a", false)).await;
     assert_eq!(refused.status, 401, "{}", refused.body);
+}
+
+#[tokio::test]
+async fn s10_x2_a_claim_of_the_issuer_says_as_which_agent_a_call_begins() {
+    let server = TestServer::start(&format!(
+        "{AGENTS}[auth]\ntokens = ['hunter2']\n[auth.jwt]\nissuer = 'i'\naudience = 'a'\nsecret_env = 'CARGO_PKG_DESCRIPTION'\n\
+         agent_claim = 'line'"
+    ))
+    .await;
+    let with = |line: &str| {
+        let mut claims = claims("call", true);
+        claims["line"] = json!(line);
+        token(&claims)
+    };
+    let call = async |token: &str, query: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", &*bearer)];
+        Socket::open(server.address, &format!("/ws{query}"), &headers).await
+    };
+    let plain = token(&claims("call", true));
+    for (token, query, agent) in [
+        (with("billing"), "?agent=triage&line=triage", "billing"),
+        (plain, "?agent=billing&line=billing", "triage"),
+    ] {
+        let mut caller = call(&token, query).await.unwrap();
+        caller.until("session_started").await;
+        let headers = [("authorization", "Bearer hunter2")];
+        let room = request(server.address, "GET", "/rooms/lobby", &headers, "").await;
+        assert_eq!(room.json()["sessions"][0]["agent"], agent);
+        caller.hang_up().await;
+    }
+    let (status, body, _) = refusal(call(&with("sales"), "").await);
+    assert_eq!((status, &body["code"]), (403, &json!("unknown_agent")));
 }

@@ -1,6 +1,7 @@
 //! The server by its public API and as a program, with clients over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Also in what the tests share.
 
+mod agents;
 mod call;
 mod dashboard;
 mod gemini;

@@ -76,7 +76,11 @@ async fn minted(server: &TestServer, wish: Value) -> String {
     mint(server, wish).await["token"].as_str().unwrap().into()
 }
 
-async fn call(server: &TestServer, token: &str, query: &str) -> Result<Socket, (u16, Value)> {
+pub(crate) async fn call(
+    server: &TestServer,
+    token: &str,
+    query: &str,
+) -> Result<Socket, (u16, Value)> {
     let protocols = format!("roomkit, token.{token}");
     let headers = [("sec-websocket-protocol", protocols.as_str())];
     match Socket::open(server.address, &format!("/ws{query}"), &headers).await {
@@ -98,9 +102,12 @@ async fn refused_call(server: &TestServer, token: &str, query: &str) -> (u16, St
 
 /// A token signed with the server's key, that expires then.
 pub(crate) fn signed(id: &str, expires_at_ms: i64) -> String {
-    let claims = json!({
-        "id": id, "expires_at_ms": expires_at_ms, "grant": {"scopes": ["call", "watch"]},
-    });
+    signed_for(json!({"scopes": ["call", "watch"]}), id, expires_at_ms)
+}
+
+/// The same, for what it says here.
+pub(crate) fn signed_for(grant: Value, id: &str, expires_at_ms: i64) -> String {
+    let claims = json!({"id": id, "expires_at_ms": expires_at_ms, "grant": grant});
     let payload = format!("rk1.{}", BASE64.encode(claims.to_string()));
     let key = env::var(KEY_VARIABLE).unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());

@@ -146,6 +146,30 @@ fn x2_any_claim_can_name_the_room() {
 }
 
 #[test]
+fn x2_the_agent_is_that_of_the_claim_which_is_configured_and_of_no_other() {
+    let es256 = Signer::es256();
+    let token = |agent: Value| {
+        let claims = json!({"billing_line": agent, "agent": "other", "first_agent": "other"});
+        let Value::Object(mut all) = super::claims() else {
+            unreachable!()
+        };
+        all.extend(claims.as_object().unwrap().clone());
+        es256.token(&json!({"alg": "ES256", "kid": "es"}), &all.into())
+    };
+    let jwt = |settings: &str| {
+        let keys = keys::read(&set(&[es256.jwk("es")])).unwrap();
+        Jwt::with_keys(&config(settings), None, keys)
+    };
+    let asked = jwt("agent_claim = 'billing_line'");
+    let identity = read(&asked, &token(json!("billing"))).unwrap();
+    assert_eq!(identity.metadata["first_agent"], "billing");
+    let refused = read(&asked, &token(json!(7))).unwrap_err();
+    assert_eq!(refused, Refused::Claim("agent"));
+    let identity = read(&jwt(""), &token(json!("billing"))).unwrap();
+    assert_eq!(identity.metadata.get("first_agent"), None, "not asked for");
+}
+
+#[test]
 fn x2_settings_with_which_every_token_would_be_refused_are_refused() {
     for (settings, name) in [
         (
@@ -163,6 +187,10 @@ fn x2_settings_with_which_every_token_would_be_refused_are_refused() {
         (
             "secret_env = 'CARGO_PKG_DESCRIPTION'\nroom_claim = ''",
             "room_claim",
+        ),
+        (
+            "secret_env = 'CARGO_PKG_DESCRIPTION'\nagent_claim = ''",
+            "agent_claim",
         ),
         ("secret_env = 'sk-hunter2'", "secret_env"),
         // Each of these has a key that nothing would be verified by, or an authority for nothing.
