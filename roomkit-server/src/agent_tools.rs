@@ -13,17 +13,17 @@ struct ToolNames<'a> {
 
 /// Refuses names that no tool can have: they would silently give an agent nothing.
 pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
-    let names = ToolNames::of(config);
+    let tools = ToolNames::of(config);
     // Sources that are plugins call their tools whatever they like.
     if !config.tool_sources.is_empty() {
         return Ok(());
     }
     for agent in &config.agents {
         // To have all there are is no mistake where there are none.
-        let mut named = agent.tools.iter().filter(|glob| *glob != "*");
-        if let Some(glob) = named.find(|glob| !names.can_mean(glob)) {
+        let mut globs = agent.tools.iter().filter(|glob| *glob != "*");
+        if let Some(glob) = globs.find(|glob| !tools.can_mean(glob)) {
             let field = format!("agents.{}.tools", agent.name);
-            let problem = format!("`{glob}` can be the name of no tool: {}", names.known());
+            let problem = format!("`{glob}` can be the name of no tool: {}", tools.known());
             return Err(ConfigError::field(field, problem));
         }
     }

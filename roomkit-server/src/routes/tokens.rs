@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, http::header, response::IntoResponse};
 use jiff::Timestamp;
-use roomkit::http::{Identity, Rejection, Scope, Scopes, is_id};
+use roomkit::{
+    http::{Identity, Rejection, Scope, Scopes, is_id},
+    id::ParticipantId,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -102,7 +105,7 @@ impl Wish {
     /// The same for the participant and the agent alone that the client itself is held to. (One that is
     /// held to a room does not come here.)
     fn held_to(mut self, identity: &Identity) -> Result<Self, Rejection> {
-        let participant = identity.participant.as_ref().map(|own| own.as_str());
+        let participant = identity.participant.as_ref().map(ParticipantId::as_str);
         let agent = first_agent::of(identity);
         for (field, asked, own) in [
             ("participant", &mut self.participant, participant),

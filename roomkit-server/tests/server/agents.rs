@@ -88,7 +88,7 @@ async fn x2_a_caller_chooses_no_agent() {
     let refused = ask(&server, "master-key", "POST", "/tokens", &wish.to_string()).await;
     let message = refused.is_error(400, "bad_request");
     assert!(message.starts_with("metadata: ") && message.contains("`agent`"));
-    let token = signed_for(wish, "sly", in_a_minute());
+    let token = signed_for(&wish, "sly", in_a_minute());
     assert_eq!(begins_as(&server, &token, "").await, "triage");
 }
 
@@ -106,7 +106,7 @@ async fn x2_an_agent_that_is_not_there_is_refused_with_those_that_are() {
     }
     // One that another server minted, or this one under another configuration.
     let grant = json!({"scopes": ["call"], "agent": "sales"});
-    let token = signed_for(grant, "elsewhere", in_a_minute());
+    let token = signed_for(&grant, "elsewhere", in_a_minute());
     for _ in 0..2 {
         let counters = Counters::default();
         let counting = counters.here();

@@ -102,11 +102,11 @@ async fn refused_call(server: &TestServer, token: &str, query: &str) -> (u16, St
 
 /// A token signed with the server's key, that expires then.
 pub(crate) fn signed(id: &str, expires_at_ms: i64) -> String {
-    signed_for(json!({"scopes": ["call", "watch"]}), id, expires_at_ms)
+    signed_for(&json!({"scopes": ["call", "watch"]}), id, expires_at_ms)
 }
 
 /// The same, for what it says here.
-pub(crate) fn signed_for(grant: Value, id: &str, expires_at_ms: i64) -> String {
+pub(crate) fn signed_for(grant: &Value, id: &str, expires_at_ms: i64) -> String {
     let claims = json!({"id": id, "expires_at_ms": expires_at_ms, "grant": grant});
     let payload = format!("rk1.{}", BASE64.encode(claims.to_string()));
     let key = env::var(KEY_VARIABLE).unwrap();
