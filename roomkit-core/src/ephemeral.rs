@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{ChannelId, ParticipantId, RoomId};
+use crate::{
+    id::{ChannelId, ParticipantId, RoomId},
+    room::Speaker,
+};
 
 /// Something worth showing at this moment only.
 ///
@@ -27,6 +30,8 @@ pub struct EphemeralEvent {
     /// The content: for a partial transcript `text`, `role`, `session_id`.
     #[serde(default)]
     pub data: Map<String, Value>,
+    #[serde(skip)]
+    pub(crate) speaker: Speaker,
 }
 
 impl EphemeralEvent {
@@ -43,6 +48,7 @@ impl EphemeralEvent {
             participant_id: None,
             at: Timestamp::now(),
             data: Map::new(),
+            speaker: Speaker::Channel,
         }
     }
 

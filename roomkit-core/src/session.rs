@@ -175,8 +175,15 @@ impl RealtimeSession {
         self.live().manual_turns = Some(are_manual);
     }
 
-    pub(crate) fn merge_metadata(&self, more: Map<String, Value>) {
-        self.live().metadata.extend(more);
+    /// Adds what the link knows of its client. What the host has said stays, for the link may have what it
+    /// says from the client.
+    pub(crate) fn add_metadata(&self, of_link: &Map<String, Value>) {
+        let metadata = &mut self.live().metadata;
+        for (key, value) in of_link {
+            if !metadata.contains_key(key) {
+                metadata.insert(key.clone(), value.clone());
+            }
+        }
     }
 
     /// `Connecting → Active`; false when the session is past that.

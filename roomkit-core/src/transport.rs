@@ -103,7 +103,8 @@ pub struct LinkInfo {
     /// so the client's store is filled up again; after a longer gap audio starts anew. Zero, for a
     /// client that plays what it has: every gap is heard, and all that follows is that much later.
     pub jitter_buffer: Duration,
-    /// What authentication said; becomes part of the session's metadata.
+    /// What authentication said; becomes part of the session's metadata, except for keys that the host has
+    /// given it.
     pub metadata: Map<String, Value>,
     /// The name of the transport it came by, where that is not the channel's: one that passes
     /// connections on to others says to which. For traces.

@@ -15,8 +15,8 @@ use roomkit_core::{
     registry::{self, inventory},
 };
 use roomkit_http::{
-    Admitted, AuthRequest, BufferedReads, MountContext, MountableTransport, Rejection, Scope, SessionHost,
-    StartFailure, StartFailureKind, StartRequest, TransportRoutes, peer_address,
+    Admitted, AuthRequest, BufferedReads, MountContext, MountableTransport, Rejection, Scope,
+    SessionHost, StartFailure, StartFailureKind, StartRequest, TransportRoutes, peer_address,
 };
 
 use crate::{

@@ -389,6 +389,9 @@ impl Publisher {
             if who == Role::User {
                 event = event.participant(session.participant_id());
             }
+            if event.kind != EphemeralKind::ToolCall {
+                event.speaker = transcript::speaker(who);
+            }
             kit.publish_ephemeral(fill(event));
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     id::{ChannelId, RoomId},
     room::{
         ChannelBinding, Content, EventKind, EventStatus, LiveRoom, NewEvent, Phase, RoomEvent,
-        TimelineQuery, Visibility, chain,
+        SOURCE_MUTED, Speaker, TimelineQuery, Visibility, chain,
     },
     store::StoreError,
 };
@@ -70,8 +70,13 @@ impl RoomKit {
             }
             return Ok(first);
         }
+        let (speaker, was_refused) = (event.speaker, event.was_refused);
         let event = assemble(event, &binding, writer.as_ref());
-        let draft = shared.consult_hooks(event).await;
+        let draft = Draft {
+            speaker,
+            was_refused,
+            ..shared.consult_hooks(event).await
+        };
         let owned = Arc::clone(shared);
         shared
             .run(async move { owned.commit(&live, draft).await })
@@ -86,6 +91,21 @@ pub(super) struct Draft {
     blocked: Option<Block>,
     /// It is a record of the room's own, which may be written whatever its channel may.
     is_record: bool,
+    speaker: Speaker,
+    /// It might not be written when it was said.
+    was_refused: bool,
+}
+
+impl Draft {
+    fn new(event: RoomEvent) -> Self {
+        Self {
+            event,
+            blocked: None,
+            is_record: false,
+            speaker: Speaker::Channel,
+            was_refused: false,
+        }
+    }
 }
 
 struct Block {
@@ -109,9 +129,8 @@ impl Shared {
         let _turn = room.records.turn.lock().await;
         while let Some(event) = room.records.next() {
             let draft = Draft {
-                event,
-                blocked: None,
                 is_record: true,
+                ..Draft::new(event)
             };
             if let Err(error) = self.commit(room, draft).await {
                 tracing::warn!(room = %room.id, "a record of the room was not written: {error}");
@@ -135,12 +154,11 @@ impl Shared {
 
     async fn consult_hooks(&self, event: RoomEvent) -> Draft {
         let draft = |event, blocked| Draft {
-            event,
             blocked,
-            is_record: false,
+            ..Draft::new(event)
         };
         // It will be blocked anyway; without this, a hook that writes would run for ever.
-        if event.chain_depth > self.max_chain_depth {
+        if self.is_too_deep(&event).is_some() {
             return draft(event, None);
         }
         let hooks = self.hooks();
@@ -191,7 +209,11 @@ impl Shared {
         if !draft.is_record {
             let (_, binding) = room.writer(&event.source.channel_id)?;
             event.source.visibility.clone_from(&binding.visibility);
-            let blocked = draft.blocked.or_else(|| self.refusal(&event, &binding));
+            let refused = binding.refuses(draft.speaker);
+            let refused = refused.or(draft.was_refused.then_some(SOURCE_MUTED));
+            let blocked = draft
+                .blocked
+                .or_else(|| refused.or(self.is_too_deep(&event)).map(Block::rule));
             if let Some(block) = blocked {
                 mark_blocked(&mut event, block);
             }
@@ -240,17 +262,9 @@ impl Shared {
         }
     }
 
-    /// Why this may not be shown, other than by a hook's word.
-    fn refusal(&self, event: &RoomEvent, binding: &ChannelBinding) -> Option<Block> {
-        if binding.mutes(&event.metadata) {
-            Some(Block::rule("source_muted"))
-        } else if !binding.access.writes() {
-            Some(Block::rule("source_read_only"))
-        } else if event.chain_depth > self.max_chain_depth {
-            Some(Block::rule("chain_depth"))
-        } else {
-            None
-        }
+    /// The rule against chains of automatic answers (contract R4), where this is at the end of one.
+    fn is_too_deep(&self, event: &RoomEvent) -> Option<&'static str> {
+        (event.chain_depth > self.max_chain_depth).then_some("chain_depth")
     }
 
     /// Puts the event at the end of the timeline. An index is used up only by an event that the

@@ -2,15 +2,26 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{
     channel::ChannelCategory,
     id::{ChannelId, RoomId},
-    provider::Role,
     room::Visibility,
-    voice::REALTIME_VOICE,
 };
+
+/// The rule that keeps the words of a muted channel from the room.
+pub(crate) const SOURCE_MUTED: &str = "source_muted";
+
+/// Whose words they are that come from a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The channel's own: whoever is at its other end.
+    #[default]
+    Channel,
+    /// The AI's of a voice channel, whose other end is the caller: a caller who is muted hears it, and the
+    /// room sees what he heard.
+    Ai,
+}
 
 /// A channel's place in one room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,15 +71,18 @@ impl ChannelBinding {
 
     /// Whether its words reach the room.
     pub fn can_write(&self) -> bool {
-        !self.muted && self.access.writes()
+        self.refuses(Speaker::Channel).is_none()
     }
 
-    /// Whether what it says with these data is muted. A muted voice channel is its caller: the AI speaks
-    /// there, too.
-    pub(crate) fn mutes(&self, data: &Map<String, Value>) -> bool {
-        let role = data.get("role");
-        let is_ai = role.is_some_and(|role| role == Role::Assistant.as_str());
-        self.muted && !(is_ai && self.channel_type == REALTIME_VOICE)
+    /// The rule by which nobody is shown what is said here, if there is one.
+    pub(crate) fn refuses(&self, speaker: Speaker) -> Option<&'static str> {
+        if self.muted && speaker == Speaker::Channel {
+            Some(SOURCE_MUTED)
+        } else if !self.access.writes() {
+            Some("source_read_only")
+        } else {
+            None
+        }
     }
 
     /// Whether it gets what others write.

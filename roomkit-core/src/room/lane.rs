@@ -39,16 +39,6 @@ struct Delivery {
     binding: Arc<ChannelBinding>,
 }
 
-/// What became of handing a lane an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handed {
-    Queued,
-    /// The queue is full.
-    Full,
-    /// The lane has given up, and said so.
-    Dead,
-}
-
 impl Lane {
     /// Starts after `previous`, so that the channel is never called twice at a time.
     pub(super) fn start(
@@ -81,12 +71,11 @@ impl Lane {
         }
     }
 
-    pub(super) fn hand(&self, event: Arc<RoomEvent>, binding: Arc<ChannelBinding>) -> Handed {
-        match self.queue.try_send(Delivery { event, binding }) {
-            Ok(()) => Handed::Queued,
-            Err(mpsc::error::TrySendError::Full(_)) => Handed::Full,
-            Err(mpsc::error::TrySendError::Closed(_)) => Handed::Dead,
-        }
+    /// Hands over an event; false when the channel is too far behind to be handed it.
+    pub(super) fn hand(&self, event: Arc<RoomEvent>, binding: Arc<ChannelBinding>) -> bool {
+        // One that has given up has said so.
+        let handed = self.queue.try_send(Delivery { event, binding });
+        !matches!(handed, Err(mpsc::error::TrySendError::Full(_)))
     }
 
     pub(super) fn is_dead(&self) -> bool {

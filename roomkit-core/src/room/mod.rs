@@ -10,6 +10,7 @@ mod record;
 mod timeline;
 
 pub use binding::{Access, BindingOptions, ChannelBinding};
+pub(crate) use binding::{SOURCE_MUTED, Speaker};
 pub use event::{Content, EventKind, EventSource, EventStatus, RoomEvent, Visibility};
 pub(crate) use lane::LaneContext;
 pub(crate) use live::{LiveRoom, Phase, Place};

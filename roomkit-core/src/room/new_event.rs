@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     id::ParticipantId,
-    room::{Content, EventKind, RoomEvent, Visibility},
+    room::{Content, EventKind, RoomEvent, Speaker, Visibility},
 };
 
 /// An event to be written to a room.
@@ -30,6 +30,10 @@ pub struct NewEvent {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) metadata: Map<String, Value>,
+    pub(crate) speaker: Speaker,
+    /// Its channel was muted, or might not write, when it was said: whatever it may by now, nobody is shown
+    /// it.
+    pub(crate) was_refused: bool,
 }
 
 impl NewEvent {
@@ -45,6 +49,8 @@ impl NewEvent {
             idempotency_key: None,
             created_at: None,
             metadata: Map::new(),
+            speaker: Speaker::Channel,
+            was_refused: false,
         }
     }
 

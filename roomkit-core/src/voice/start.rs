@@ -189,7 +189,7 @@ impl RealtimeVoiceChannel {
             Err(TransportError::Refused(problem))
         })?;
         link.info.check_rates().map_err(TransportError::from)?;
-        session.merge_metadata(link.info.metadata.clone());
+        session.add_metadata(&link.info.metadata);
         let mut call = inner.call.clone();
         call.interruptions = interruptions;
         call.lead = inner.lead.unwrap_or(link.info.lead);

@@ -15,6 +15,7 @@ mod floods;
 mod handover;
 mod isolation;
 mod last_hooks;
+mod muted;
 mod observers;
 mod rates;
 mod recording;

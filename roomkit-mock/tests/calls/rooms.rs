@@ -6,16 +6,11 @@ use async_trait::async_trait;
 use roomkit_core::{
     RealtimeVoiceChannel, RoomKit, WeakRoomKit,
     channel::{Channel, ChannelCategory, ChannelError, DetachReason},
-    client_protocol::ServerMessage,
-    ephemeral::EphemeralKind,
     error::RoomError,
     hook::Hook,
     id::{ChannelId, RoomId},
     provider::{ProviderCommand, Role},
-    room::{
-        Access, ChannelBinding, Content, EventKind, EventStatus, NewEvent, RoomEvent, Visibility,
-    },
-    subscriber::{RoomUpdate, SubscribeOptions},
+    room::{Access, ChannelBinding, Content, EventKind, NewEvent, RoomEvent, Visibility},
 };
 use roomkit_mock::{
     MockConnection, MockRealtimeProvider, MockRealtimeTransport,
@@ -23,7 +18,7 @@ use roomkit_mock::{
 };
 use serde_json::json;
 
-use crate::support::{DESK, House, Notes, ROOM, VOICE, ms, pcm, settle, soon};
+use crate::support::{DESK, House, Notes, ROOM, VOICE, ms, settle, soon};
 
 async fn write(house: &House, event: NewEvent) {
     soon(house.kit.send_event(ROOM, DESK, event)).await.unwrap();
@@ -321,20 +316,6 @@ async fn r6_detaching_ends_the_sessions_of_that_room_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a7_a_muted_caller_is_still_told_things_and_the_ai_still_speaks() {
-    let house = House::new().await;
-    let call = house.call().await;
-    house.kit.mute(ROOM, VOICE).await.unwrap();
-    write(&house, NewEvent::text("speak for her")).await;
-    assert_eq!(call.ai.injected_texts().len(), 1);
-    for event in answer("1", "I speak", ms(100)) {
-        call.ai.simulate(event);
-    }
-    call.wait_for_final("I speak").await;
-    assert_ne!(call.client.audio().len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a7_a_channel_that_may_not_read_is_told_nothing() {
     let house = House::new().await;
     let call = house.call().await;
@@ -343,53 +324,6 @@ async fn a7_a_channel_that_may_not_read_is_told_nothing() {
         write(&house, NewEvent::text("not for you")).await;
     }
     assert_eq!(call.ai.commands(), []);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a7_r2_what_the_ai_says_to_a_muted_caller_is_shown_in_the_room() {
-    let house = House::new().await;
-    let options = SubscribeOptions::new().channel(DESK);
-    let mut updates = house.kit.subscribe(ROOM, options).await.unwrap();
-    let call = house.call().await;
-    house.kit.mute(ROOM, VOICE).await.unwrap();
-    for role in [Role::User, Role::Assistant] {
-        if role == Role::Assistant {
-            call.ai.simulate_response_start(None);
-            call.ai.simulate_audio(pcm(ms(20)));
-        }
-        let said = format!("by the {}", role.as_str());
-        call.ai.simulate_transcription("by", role, false, None);
-        call.ai.simulate_transcription(&said, role, true, None);
-        call.ai.simulate_response_end(None);
-        call.wait_for_final(&said).await;
-    }
-    settle().await;
-    let stored = house.messages().await;
-    let stored: Vec<_> = stored
-        .iter()
-        .map(|event| (event.content.as_text().unwrap(), event.status))
-        .collect();
-    assert_eq!(
-        stored,
-        [
-            ("by the user", EventStatus::Blocked),
-            ("by the assistant", EventStatus::Delivered)
-        ]
-    );
-    soon(house.kit.close()).await;
-    let mut shown = Vec::new();
-    while let Some(update) = updates.recv().await {
-        match update {
-            RoomUpdate::Ephemeral(event) if event.kind == EphemeralKind::Transcription => {
-                shown.push(event.data["role"].as_str().unwrap().to_owned());
-            }
-            RoomUpdate::Event(event) if event.kind == EventKind::Message => {
-                shown.push(event.content.as_text().unwrap().to_owned());
-            }
-            _ => {}
-        }
-    }
-    assert_eq!(shown, ["assistant", "by the assistant"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,30 +339,6 @@ async fn r3_what_the_client_types_is_said_in_the_room_and_answered() {
     settle().await;
     assert_eq!(call.ai.injected_texts(), [text(Role::User, "typed")]);
     assert_eq!(house.texts().await, ["typed"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r2_what_a_muted_caller_types_is_stored_as_blocked_and_shown_to_nobody() {
-    let house = House::new().await;
-    let call = house.call().await;
-    house.kit.mute(ROOM, VOICE).await.unwrap();
-    call.client
-        .send(roomkit_core::transport::ClientEvent::Text("typed".into()));
-    let is_told = |message: &ServerMessage| match message {
-        ServerMessage::Error { code, .. } => code == "text_muted",
-        _ => false,
-    };
-    call.client.wait_for_message(is_told).await;
-    settle().await;
-    let stored = house.messages().await;
-    let [event] = &stored[..] else {
-        panic!("{stored:?}");
-    };
-    assert_eq!(event.content.as_text(), Some("typed"));
-    assert_eq!(event.status, EventStatus::Blocked);
-    assert_eq!(call.ai.commands(), []);
-    let shown = |message: &ServerMessage| matches!(message, ServerMessage::Transcription { .. });
-    assert!(!call.client.messages().iter().any(shown));
 }
 
 #[tokio::test(start_paused = true)]

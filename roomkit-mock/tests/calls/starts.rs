@@ -432,7 +432,10 @@ async fn s5_a_session_differs_from_its_channel_where_it_says_so() {
     let tool = |name: &str| ToolDefinition::new(name, "", json!({"type": "object"}));
     let link = {
         let mut link = LinkInfo::new(24_000, 24_000);
-        link.metadata = Map::from_iter([("user".into(), json!("ann"))]);
+        link.metadata = Map::from_iter([
+            ("user".into(), json!("ann")),
+            ("ticket".into(), json!("the client's word")),
+        ]);
         link
     };
     let config = Map::from_iter([("a".into(), json!(1)), ("b".into(), json!(2))]);

@@ -15,7 +15,8 @@ use crate::{
     id::ItemId,
     kit::RoomKit,
     provider::Role,
-    room::NewEvent,
+    room::{NewEvent, Speaker},
+    voice::REALTIME_VOICE,
 };
 
 /// Of how many utterances without a final it is known that partials of them went out. Nothing waits for
@@ -43,6 +44,14 @@ impl HalfSaid {
         self.0
             .retain(|(of, item)| *of != role || item.as_ref() != item_id);
         self.0.len() < before
+    }
+}
+
+/// Whose words these are. A caller who is muted hears the AI, and the room sees what he heard.
+pub(super) fn speaker(role: Role) -> Speaker {
+    match role {
+        Role::Assistant => Speaker::Ai,
+        _ => Speaker::Channel,
     }
 }
 
@@ -162,7 +171,8 @@ impl Publisher {
             .tell(|| event.clone())
             .await;
         if self.shared.emit_transcription_events && !event.text.trim().is_empty() {
-            self.store(kit, event, chain_depth).await;
+            let stored = self.stored(&event).chain_depth(chain_depth);
+            self.store(kit, stored).await;
         }
     }
 
@@ -182,19 +192,22 @@ impl Publisher {
             && self.shared.emit_transcription_events
             && !event.text.trim().is_empty()
         {
-            self.store(kit, event, 0).await;
+            let mut stored = self.stored(&event);
+            // He may be unmuted by the time this is written; nobody heard it.
+            stored.was_refused = true;
+            self.store(kit, stored).await;
         }
     }
 
-    /// One room event for each final (contract T2).
-    async fn store(&self, kit: &RoomKit, event: RealtimeTranscriptionEvent, chain_depth: u32) {
-        let mut stored = NewEvent::text(event.text)
+    /// A final as a room event.
+    fn stored(&self, event: &RealtimeTranscriptionEvent) -> NewEvent {
+        let mut stored = NewEvent::text(event.text.as_str())
             .provider(self.shared.transport.name())
             .created_at(event.timestamp)
-            .chain_depth(chain_depth)
-            .metadata("source", "realtime_voice")
+            .metadata("source", REALTIME_VOICE)
             .metadata("role", event.role.as_str())
             .metadata("voice_session_id", self.session.id().as_str());
+        stored.speaker = speaker(event.role);
         if event.role == Role::User {
             stored = stored.participant(self.session.participant_id());
         }
@@ -209,8 +222,13 @@ impl Publisher {
             };
             stored = stored.metadata(mark, true);
         }
+        stored
+    }
+
+    /// One room event for each final (contract T2).
+    async fn store(&self, kit: &RoomKit, event: NewEvent) {
         let sent = kit
-            .send_event(self.session.room_id(), self.session.channel_id(), stored)
+            .send_event(self.session.room_id(), self.session.channel_id(), event)
             .await;
         let Err(error) = sent else {
             return;

@@ -9,7 +9,7 @@ use crate::{
     hook::Trigger,
     room::{
         EventStatus, RoomEvent,
-        lane::{Handed, HookLane, disconnected},
+        lane::{HookLane, disconnected},
     },
 };
 
@@ -48,8 +48,7 @@ impl LiveRoom {
             let sees = match &subscriber.options.channel {
                 None => true,
                 Some(reader) => state.member(&event.channel_id).is_some_and(|source| {
-                    source.binding.access.writes()
-                        && !source.binding.mutes(&event.data)
+                    source.binding.refuses(event.speaker).is_none()
                         && (subscriber.options.own || *reader != event.channel_id)
                         && state.reads(reader, &source.binding.visibility)
                 }),
@@ -71,9 +70,7 @@ impl LiveRoom {
             let Some(lane) = &member.lane else {
                 continue;
             };
-            if !lane.is_dead()
-                && lane.hand(Arc::clone(event), Arc::clone(&member.binding)) == Handed::Full
-            {
+            if !lane.is_dead() && !lane.hand(Arc::clone(event), Arc::clone(&member.binding)) {
                 lane.stop();
                 tracing::warn!(
                     room = %self.id, channel = %member.binding.channel_id,
