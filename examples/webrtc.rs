@@ -88,7 +88,10 @@ async fn start(
         Ok(_) | Err(RoomError::Exists(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    kit.attach_channel(&room, "realtime-voice").await?;
+    // Attached again, it would lose its permissions there, such as a mute.
+    if kit.binding(&room, "realtime-voice").await.is_err() {
+        kit.attach_channel(&room, "realtime-voice").await?;
+    }
     let participant = client.participant.unwrap_or_else(|| "user-1".into());
     channel.start_session(&room, participant, client.id).await?;
     Ok(room)

@@ -84,7 +84,7 @@ pub use schemars;
 
 pub use kit::{RoomKit, RoomKitBuilder, WeakRoomKit};
 pub use session::{RealtimeSession, RealtimeSessionState};
-pub use voice::{RealtimeVoiceChannel, SessionOptions};
+pub use voice::{RealtimeVoiceChannel, SessionOptions, WeakRealtimeVoiceChannel};
 
 /// The guide for plugins, so that its example is compiled.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -39,8 +39,14 @@ use crate::{
 /// Puts a speech-to-speech AI into rooms. A cheap handle: clones are the same channel.
 ///
 /// When the last handle is dropped its sessions end; a [`RoomKit`](crate::RoomKit) it is registered with keeps one.
+/// What the channel itself keeps, such as a tool or an observer, should keep a
+/// [`WeakRealtimeVoiceChannel`]: with a handle it would keep the channel, and its calls, for ever.
 #[derive(Clone)]
 pub struct RealtimeVoiceChannel(Arc<Inner>);
+
+/// A voice channel that may be gone. What tools, observers and transports keep of theirs.
+#[derive(Clone)]
+pub struct WeakRealtimeVoiceChannel(Weak<Inner>);
 
 pub(super) struct Inner {
     pub(super) id: ChannelId,
@@ -78,6 +84,31 @@ pub(super) struct Live {
     pub(super) permissions: Arc<PermissionCell>,
     pub(super) idle: watch::Receiver<bool>,
     pub(super) ended: CancellationToken,
+}
+
+impl Live {
+    /// Waits until it is idle after all that it was asked before this call.
+    fn waits_for_idle(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (mailbox, mut idle) = (self.mailbox.downgrade(), self.idle.clone());
+        async move {
+            let (reached, mark) = oneshot::channel();
+            if let Some(mailbox) = mailbox.upgrade()
+                && mailbox.send(Box::new(Command::Mark(reached))).await.is_ok()
+            {
+                drop(mailbox);
+                let _ = mark.await;
+            }
+            // An error means that the session is over, and silent for ever.
+            let _ = idle.wait_for(|idle| *idle).await;
+        }
+    }
+}
+
+impl WeakRealtimeVoiceChannel {
+    /// The channel, if it still exists.
+    pub fn upgrade(&self) -> Option<RealtimeVoiceChannel> {
+        self.0.upgrade().map(RealtimeVoiceChannel)
+    }
 }
 
 impl RealtimeVoiceChannel {
@@ -145,6 +176,11 @@ impl RealtimeVoiceChannel {
         })))
     }
 
+    /// A handle that does not keep the channel alive.
+    pub fn downgrade(&self) -> WeakRealtimeVoiceChannel {
+        WeakRealtimeVoiceChannel(Arc::downgrade(&self.0))
+    }
+
     /// The provider.
     pub fn provider(&self) -> &Arc<dyn RealtimeVoiceProvider> {
         &self.0.shared.provider
@@ -162,6 +198,53 @@ impl RealtimeVoiceChannel {
         self.0
             .end_all(EndReason::Host, |live| live.id() == session.id())
             .await;
+    }
+
+    /// Ends a session once it is idle (contract A8), or after `limit` if it is not by then. Returns at
+    /// once: this is for a tool by which the AI hangs up. It says goodbye to the tool's result, and is
+    /// heard to the end.
+    ///
+    /// ```
+    /// # use std::{sync::{Arc, OnceLock}, time::Duration};
+    /// use roomkit_core::{WeakRealtimeVoiceChannel, tool::{Tool, ToolDefinition}};
+    /// use serde_json::json;
+    ///
+    /// // Filled by `voice.downgrade()` once the channel is built.
+    /// let voice: Arc<OnceLock<WeakRealtimeVoiceChannel>> = Arc::default();
+    /// # let of_tool = Arc::clone(&voice);
+    /// let hang_up = Tool::new(
+    ///     ToolDefinition::new("hang_up", "Ends the call.", json!({"type": "object"})),
+    ///     move |session, _, _| {
+    ///         let voice = of_tool.get().and_then(WeakRealtimeVoiceChannel::upgrade);
+    ///         async move {
+    ///             if let Some(voice) = voice {
+    ///                 voice.end_session_when_idle(&session, Duration::from_secs(15));
+    ///             }
+    ///             Ok("say goodbye now".into())
+    ///         }
+    ///     },
+    /// );
+    /// ```
+    pub fn end_session_when_idle(&self, session: &RealtimeSession, limit: Duration) {
+        let Some((idle, ended)) = self
+            .0
+            .sessions()
+            .get(session.id())
+            .map(|live| (live.waits_for_idle(), live.ended.clone()))
+        else {
+            return;
+        };
+        let (channel, session) = (self.downgrade(), session.id().clone());
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                _ = timeout(limit, idle) => {}
+            }
+            if let Some(channel) = channel.upgrade() {
+                let meant = |live: &RealtimeSession| *live.id() == session;
+                channel.0.end_all(EndReason::Host, meant).await;
+            }
+        });
     }
 
     /// The sessions that have not ended.
@@ -183,7 +266,8 @@ impl RealtimeVoiceChannel {
 
     /// Waits until nothing runs, nothing is audible and nobody speaks in any session of the room
     /// (contract A8), after all that they were asked before this call. False: that was not so within
-    /// `limit`.
+    /// `limit`. A tool must not wait for it: its own call is among what runs
+    /// ([`end_session_when_idle`](Self::end_session_when_idle) does not make it wait).
     pub async fn wait_idle(&self, room: impl Into<RoomId>, limit: Duration) -> bool {
         let room = room.into();
         let waits: Vec<_> = self
@@ -191,19 +275,9 @@ impl RealtimeVoiceChannel {
             .sessions()
             .values()
             .filter(|live| *live.session.room_id() == room)
-            .map(|live| (live.mailbox.clone(), live.idle.clone()))
+            .map(Live::waits_for_idle)
             .collect();
-        let all = join_all(waits.into_iter().map(|(mailbox, mut idle)| async move {
-            let (reached, mark) = oneshot::channel();
-            let asked = mailbox.send(Box::new(Command::Mark(reached))).await;
-            drop(mailbox);
-            if asked.is_ok() {
-                let _ = mark.await;
-            }
-            // An error means that the session is over, and silent for ever.
-            let _ = idle.wait_for(|idle| *idle).await;
-        }));
-        timeout(limit, all).await.is_ok()
+        timeout(limit, join_all(waits)).await.is_ok()
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
@@ -270,6 +344,13 @@ impl fmt::Debug for RealtimeVoiceChannel {
             .field("id", &self.0.id)
             .field("provider", &self.0.shared.provider.name())
             .field("transport", &self.0.shared.transport.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakRealtimeVoiceChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakRealtimeVoiceChannel")
             .finish_non_exhaustive()
     }
 }

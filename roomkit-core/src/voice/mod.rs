@@ -19,7 +19,7 @@ mod update;
 pub use agent::{Agent, AgentRef};
 pub(crate) use agents::Agents;
 pub use builder::RealtimeVoiceChannelBuilder;
-pub use channel::RealtimeVoiceChannel;
+pub use channel::{RealtimeVoiceChannel, WeakRealtimeVoiceChannel};
 pub use deliver::{Delivered, DeliveryStrategy};
 pub use hand_off::HandOff;
 pub(crate) use observers::Observers;

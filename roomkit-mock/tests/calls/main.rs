@@ -12,6 +12,7 @@ mod dropped;
 mod echo;
 mod ends;
 mod floods;
+mod goodbye;
 mod handover;
 mod isolation;
 mod last_hooks;
