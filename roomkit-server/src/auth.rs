@@ -402,6 +402,7 @@ mod tests {
         for (text, named) in [
             ("hunter 2", "visible"),
             ("one,hunter2", "comma"),
+            ("rk1.hunter2", "mints itself"),
             ("\n", "no token"),
         ] {
             let refused = read(text).unwrap_err();
