@@ -1,6 +1,7 @@
 //! The two halves of a session's link: commands out, events in.
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -13,7 +14,7 @@ use roomkit_core::{
     client_protocol::ServerMessage,
     transport::{ClientCommand, ClientEvent, ClientSink, TransportError},
 };
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     config::AudioEncoding,
@@ -77,7 +78,11 @@ pub(crate) struct Events {
     shared: Arc<Shared>,
     decoder: Decoder,
     heard_at: Instant,
+    /// Something was, since the timer was last looked at.
+    has_read: bool,
     wake_up: Pin<Box<Sleep>>,
+    /// When that is due, for it is elsewhere in memory.
+    wakes_at: Instant,
     /// Who is woken by it.
     woken: Option<Waker>,
     ping: Ping,
@@ -100,11 +105,15 @@ enum Read {
 
 impl Events {
     pub(crate) fn new(shared: Arc<Shared>, decoder: Decoder) -> Self {
+        let now = Instant::now();
+        let wakes_at = now + PING_EVERY;
         Self {
             shared,
             decoder,
-            heard_at: Instant::now(),
-            wake_up: Box::pin(sleep(PING_EVERY)),
+            heard_at: now,
+            has_read: false,
+            wake_up: Box::pin(sleep_until(wakes_at)),
+            wakes_at,
             woken: None,
             ping: Ping::Idle,
             ended: false,
@@ -128,6 +137,7 @@ impl Events {
                 }
             };
             self.heard_at = Instant::now();
+            self.has_read = true;
             let event = match frame {
                 IncomingFrame::Text(bytes) => match std::str::from_utf8(&bytes) {
                     Ok(text) => self.decoder.text(text, self.heard_at),
@@ -165,7 +175,8 @@ impl Events {
             .woken
             .as_ref()
             .is_some_and(|it| it.will_wake(cx.waker()));
-        if waits && !self.wake_up.is_elapsed() {
+        let was_early = mem::take(&mut self.has_read) && self.heard_at < self.wakes_at;
+        if waits && (was_early || !self.wake_up.is_elapsed()) {
             return false;
         }
         self.woken = Some(cx.waker().clone());
@@ -174,7 +185,8 @@ impl Events {
                 return true;
             }
             self.ping = Ping::Due;
-            self.wake_up.as_mut().reset(Instant::now() + PING_EVERY);
+            self.wakes_at = Instant::now() + PING_EVERY;
+            self.wake_up.as_mut().reset(self.wakes_at);
         }
         false
     }

@@ -4,13 +4,13 @@
 //! dropped. The sink is moved into the send and comes back with it, so that the task of the call
 //! can go on with everything else while a slow peer takes its time.
 
-use std::{collections::VecDeque, future::Future, task::Poll};
+use std::{future::Future, task::Poll};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::queue::take_front;
+use super::queue::Queue;
 use crate::{
     error::{ProviderError, TransportError},
     provider::{ProviderCommand, ProviderSink},
@@ -89,7 +89,7 @@ pub(super) struct Outbox<W: Wire> {
     send: ReusableBoxFuture<'static, (W, Result<(), W::Error>)>,
     /// Since when a send is not done that was not done at once.
     since: Option<Instant>,
-    queue: VecDeque<W::Command>,
+    queue: Queue<W::Command>,
 }
 
 enum State<W: Wire> {
@@ -110,7 +110,7 @@ impl<W: Wire> Outbox<W> {
             state: State::Ready(wire),
             send: ReusableBoxFuture::new(std::future::pending()),
             since: None,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
         }
     }
 
@@ -125,13 +125,8 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues audio in place of the oldest that waits, if there is no room. True: some was dropped.
     pub(super) fn push_dropping_oldest(&mut self, command: W::Command) -> Result<bool, Full> {
-        let dropped = self.queue.len() >= CAPACITY / 2
-            && self
-                .queue
-                .iter()
-                .position(W::is_audio)
-                .and_then(|oldest| self.queue.remove(oldest))
-                .is_some();
+        let dropped =
+            self.queue.len() >= CAPACITY / 2 && self.queue.take_first(W::is_audio).is_some();
         self.push(command).map(|()| dropped)
     }
 
@@ -161,7 +156,7 @@ impl<W: Wire> Outbox<W> {
             loop {
                 match std::mem::replace(&mut self.state, State::Gone) {
                     State::Ready(mut wire) => {
-                        let Some(command) = take_front(&mut self.queue) else {
+                        let Some(command) = self.queue.pop_front() else {
                             self.state = State::Ready(wire);
                             return Poll::Ready(Ok(()));
                         };

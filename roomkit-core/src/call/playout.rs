@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
-use super::{io::Moment, queue::take_front};
+use super::{io::Moment, queue::Queue};
 use crate::{
     audio::{self, BYTES_PER_SAMPLE, Resampler},
     id::ItemId,
@@ -35,7 +35,7 @@ pub(super) struct Playout {
     rate: u32,
     pace: Pace,
     capacity: Duration,
-    queue: VecDeque<Queued>,
+    queue: Queue<Queued>,
     queued: Duration,
     /// All that was handed out since the last clear; positions below are on this scale.
     sent: Duration,
@@ -120,7 +120,7 @@ impl Playout {
                 ..pace
             },
             capacity,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             queued: Duration::ZERO,
             sent: Duration::ZERO,
             play_end: Duration::ZERO,
@@ -244,7 +244,7 @@ impl Playout {
             Some(Queued::Audio(chunk)) if chunk.len() > length => chunk.split_to(length),
             Some(Queued::Audio(chunk)) => {
                 let chunk = std::mem::take(chunk);
-                take_front(&mut self.queue);
+                self.queue.pop_front();
                 chunk
             }
             _ => Bytes::new(),
@@ -365,7 +365,7 @@ impl Playout {
             }
         }
         cut.retain(|item| item.played < item.of);
-        self.queue.clear();
+        self.queue = Queue::new();
         self.queued = Duration::ZERO;
         self.sent = Duration::ZERO;
         self.play_end = now;

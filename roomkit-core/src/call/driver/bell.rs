@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use futures_util::{FutureExt, StreamExt, stream::BoxStream, task::AtomicWaker};
+use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 
 /// Rings for one of them and wakes the task; whoever has not rung is not asked. Asking in vain is not
 /// cheap: a WebSocket makes room for what it might read, and clears it, before it sees that there is
@@ -22,7 +22,7 @@ pub(super) struct Bell {
 
 struct Rung {
     has: AtomicBool,
-    task: Arc<AtomicWaker>,
+    task: Waker,
 }
 
 impl Wake for Rung {
@@ -32,18 +32,19 @@ impl Wake for Rung {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.has.store(true, Ordering::Release);
-        self.task.wake();
+        self.task.wake_by_ref();
     }
 }
 
 impl Bell {
-    /// For somebody who has not been asked yet. The task has to be known to `task` whenever it may
-    /// go to sleep.
-    pub(super) fn new(task: &Arc<AtomicWaker>) -> Self {
-        let rung = Arc::new(Rung {
-            has: AtomicBool::new(false),
-            task: Arc::clone(task),
-        });
+    /// For somebody who has not been asked yet.
+    pub(super) fn new() -> Self {
+        Self::of(Waker::noop().clone())
+    }
+
+    fn of(task: Waker) -> Self {
+        let has = AtomicBool::new(false);
+        let rung = Arc::new(Rung { has, task });
         Self {
             waker: Waker::from(Arc::clone(&rung)),
             rung,
@@ -56,8 +57,15 @@ impl Bell {
         self.unasked = true;
     }
 
-    /// Asks, if there is a reason to.
-    pub(super) fn ask<T>(&mut self, ask: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    /// Asks, if there is a reason to. The bell wakes the task of `context` from then on.
+    pub(super) fn ask<T>(
+        &mut self,
+        context: &Context<'_>,
+        ask: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !self.rung.task.will_wake(context.waker()) {
+            *self = Self::of(context.waker().clone());
+        }
         let has_rung = &self.rung.has;
         self.unasked |= has_rung.load(Ordering::Relaxed) && has_rung.swap(false, Ordering::Acquire);
         if !self.unasked {
@@ -77,16 +85,16 @@ pub(super) struct Events<T> {
 }
 
 impl<T> Events<T> {
-    pub(super) fn new(stream: BoxStream<'static, T>, task: &Arc<AtomicWaker>) -> Self {
+    pub(super) fn new(stream: BoxStream<'static, T>) -> Self {
         Self {
             stream,
-            bell: Bell::new(task),
+            bell: Bell::new(),
         }
     }
 
-    pub(super) fn poll(&mut self) -> Poll<Option<T>> {
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
         self.bell
-            .ask(|context| self.stream.poll_next_unpin(context))
+            .ask(context, |context| self.stream.poll_next_unpin(context))
     }
 
     /// What has come already.

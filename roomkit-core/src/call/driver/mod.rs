@@ -11,7 +11,7 @@ mod wait;
 use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture, task::AtomicWaker};
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
@@ -117,8 +117,6 @@ struct Driver {
     in_a_row: u32,
     /// Of all who are waited for, except the links.
     others_bell: Bell,
-    /// Who is to be woken by the bells.
-    task: Arc<AtomicWaker>,
     timer: Pin<Box<Sleep>>,
     timer_is_set: bool,
     warned_of_early_audio: bool,

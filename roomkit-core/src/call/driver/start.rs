@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, task::AtomicWaker};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -170,7 +170,6 @@ impl Driver {
         let provider = Arc::clone(&shared.provider);
         let spans = Spans::new(whole, &session, &provider);
         let connecting = spans.connecting(connect(provider, first, shared.connect_timeout));
-        let task = Arc::<AtomicWaker>::default();
         Box::new(Self {
             audio_tap: AudioTap::start(&shared, &session),
             shared,
@@ -183,7 +182,7 @@ impl Driver {
             active_since: None,
             link: new.link.info,
             client: Outbox::new(ClientWire(new.link.sink)),
-            client_events: Events::new(new.link.events, &task),
+            client_events: Events::new(new.link.events),
             connecting: Some(connecting.boxed()),
             provider: None,
             hanging_up: None,
@@ -208,8 +207,7 @@ impl Driver {
             recorder,
             recording: RecordingState::Off,
             in_a_row: 0,
-            others_bell: Bell::new(&task),
-            task,
+            others_bell: Bell::new(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_is_set: false,
             warned_of_early_audio: false,
@@ -228,7 +226,7 @@ impl Driver {
         self.session
             .set_manual_turns(info.capabilities.manual_turns);
         let outbox = Outbox::new(ProviderWire(sink));
-        let events = Events::new(events, &self.task);
+        let events = Events::new(events);
         self.provider = Some(Provider { outbox, events });
         if self.active_since.is_some() {
             self.feed(Input::Connected(info));

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use futures_util::future::OptionFuture;
@@ -60,16 +60,18 @@ impl Driver {
             None => (None, None),
         };
         let client_events = &mut self.client_events;
-        let mut poll_provider = || match &mut provider_events {
-            Some(events) => events.poll().map(Happening::Provider),
+        let mut poll_provider = |context: &Context<'_>| match &mut provider_events {
+            Some(events) => events.poll(context).map(Happening::Provider),
             None => Poll::Pending,
         };
-        let mut poll_links = |client_first: bool| {
-            if client_first && let Poll::Ready(event) = client_events.poll() {
+        let mut poll_links = |context: &Context<'_>, client_first: bool| {
+            if client_first && let Poll::Ready(event) = client_events.poll(context) {
                 return Poll::Ready(Happening::Client(event));
             }
-            match poll_provider() {
-                Poll::Pending if !client_first => client_events.poll().map(Happening::Client),
+            match poll_provider(context) {
+                Poll::Pending if !client_first => {
+                    client_events.poll(context).map(Happening::Client)
+                }
                 provider => provider,
             }
         };
@@ -105,22 +107,22 @@ impl Driver {
         });
         let (in_a_row, others_bell) = (&mut self.in_a_row, &mut self.others_bell);
         poll_fn(|context| {
-            self.task.register(context.waker());
             let links_first = *in_a_row < FRAMES_IN_A_ROW;
             // In turns, for the same reason.
             let client_first = !in_a_row.is_multiple_of(2);
-            if links_first && let Poll::Ready(frame) = poll_links(client_first) {
+            if links_first && let Poll::Ready(frame) = poll_links(context, client_first) {
                 *in_a_row += 1;
                 return Poll::Ready(frame);
             }
             *in_a_row = 0;
-            if let Poll::Ready(other) = others_bell.ask(|context| others.as_mut().poll(context)) {
+            let ask = |context: &mut Context<'_>| others.as_mut().poll(context);
+            if let Poll::Ready(other) = others_bell.ask(context, ask) {
                 return Poll::Ready(other);
             }
             if links_first {
                 return Poll::Pending;
             }
-            poll_links(client_first)
+            poll_links(context, client_first)
         })
         .await
     }

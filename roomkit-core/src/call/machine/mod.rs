@@ -44,7 +44,7 @@ use super::{
     history::History,
     io::{Action, Input, Moment, News, Permissions, ToolAnswer},
     playout::{Pace, Playout},
-    queue::take_front,
+    queue::Queue,
     setup::Setup,
     tools::{Closed, ToolLedger},
     typing::{Kind, Typing},
@@ -85,7 +85,7 @@ pub(crate) struct Opening {
 /// One call. See the [module](super) for how to run it.
 pub(crate) struct Call {
     settings: CallSettings,
-    out: VecDeque<Action>,
+    out: Queue<Action>,
     ended: bool,
 
     /// What the last provider connection can do.
@@ -257,7 +257,7 @@ impl Call {
         let tape = settings.recording.map(Tape::new);
         let mut call = Self {
             settings,
-            out: VecDeque::new(),
+            out: Queue::new(),
             ended: false,
             provider: None,
             connection,
@@ -350,7 +350,7 @@ impl Call {
 
     /// The next thing to do.
     pub(crate) fn poll(&mut self) -> Option<Action> {
-        take_front(&mut self.out)
+        self.out.pop_front()
     }
 
     /// When to call [`handle`](Self::handle) with a [`Tick`](Input::Tick), if nothing else comes.

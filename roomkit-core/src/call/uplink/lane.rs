@@ -1,10 +1,8 @@
 //! Audio and marks of turns in a row.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-use crate::{call::queue::take_front, provider::ProviderCommand};
+use crate::{call::queue::Queue, provider::ProviderCommand};
 
 /// What goes the way of the user's voice. Much smaller than a command, and hundreds are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +37,7 @@ impl From<Piece> for ProviderCommand {
 /// Pieces in order, and how much audio is among them.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    pieces: VecDeque<Piece>,
+    pieces: Queue<Piece>,
     /// Of audio.
     pub(super) bytes: usize,
 }
@@ -60,7 +58,7 @@ impl Lane {
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Piece> {
-        let piece = take_front(&mut self.pieces)?;
+        let piece = self.pieces.pop_front()?;
         self.bytes -= piece.bytes();
         Some(piece)
     }
@@ -74,8 +72,7 @@ impl Lane {
     pub(super) fn shrink_to(&mut self, limit: usize) -> usize {
         let mut dropped = 0;
         while self.bytes > limit {
-            let oldest = self.pieces.iter().position(|piece| piece.bytes() > 0);
-            let Some(piece) = oldest.and_then(|place| self.pieces.remove(place)) else {
+            let Some(piece) = self.pieces.take_first(|piece| piece.bytes() > 0) else {
                 break;
             };
             self.bytes -= piece.bytes();

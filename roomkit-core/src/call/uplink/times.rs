@@ -9,10 +9,13 @@ const STEP: Duration = Duration::from_millis(100);
 /// How many times are told apart.
 const MOST: usize = 512;
 
-/// The times of what was sent, oldest first.
+/// The times of what was sent.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    spans: VecDeque<Span>,
+    /// All but the last, oldest first.
+    past: VecDeque<Span>,
+    /// The one that each frame goes on with.
+    last: Option<Span>,
 }
 
 /// Some of what was sent.
@@ -33,7 +36,7 @@ impl Times {
     /// what was sent before.
     pub(super) fn note(&mut self, place: u64, said: Moment, now: Moment) -> bool {
         let waited = said + STEP < now;
-        if let Some(last) = self.spans.back_mut()
+        if let Some(last) = &mut self.last
             && said < last.said + STEP
             && waited == last.waited
         {
@@ -41,13 +44,14 @@ impl Times {
             last.sent = now;
             return false;
         }
-        self.spans.push_back(Span {
+        let next = Span {
             place,
             said,
             sent: now,
             waited,
-        });
-        if self.spans.len() > MOST {
+        };
+        self.past.extend(self.last.replace(next));
+        if self.past.len() >= MOST {
             self.join_oldest();
         }
         true
@@ -55,31 +59,40 @@ impl Times {
 
     /// What is before this place and was sent before that moment is not asked about any more.
     pub(super) fn forget(&mut self, place: u64, before: Moment) {
-        while let (Some(first), Some(second)) = (self.spans.front(), self.spans.get(1))
+        while let (Some(first), Some(second)) =
+            (self.past.front(), self.past.get(1).or(self.last.as_ref()))
             && second.place <= place
             && first.sent < before
         {
-            self.spans.pop_front();
+            self.past.pop_front();
         }
     }
 
     /// Since when what is from this place on was said.
     pub(super) fn since_place(&self, place: u64) -> Option<Moment> {
-        let after = self.spans.partition_point(|span| span.place <= place);
-        let spans = self.spans.range(after.saturating_sub(1)..);
-        spans.map(|span| span.said).min()
+        if let Some(last) = self.last.as_ref().filter(|last| last.place <= place) {
+            return Some(last.said);
+        }
+        let after = self.past.partition_point(|span| span.place <= place);
+        let spans = self.past.range(after.saturating_sub(1)..);
+        spans.chain(&self.last).map(|span| span.said).min()
     }
 
     /// Since when what was sent from that moment on was said, if some of it had waited.
     pub(super) fn waited(&self, then: Moment) -> Option<Moment> {
-        let from = self.spans.partition_point(|span| span.sent < then);
-        let late = self.spans.range(from..).filter(|span| span.waited);
+        let from = self.past.partition_point(|span| span.sent < then);
+        let last = self.last.iter().filter(|last| last.sent >= then);
+        let late = self
+            .past
+            .range(from..)
+            .chain(last)
+            .filter(|span| span.waited);
         late.map(|span| span.said).min()
     }
 
     fn join_oldest(&mut self) {
-        if let Some(oldest) = self.spans.pop_front()
-            && let Some(next) = self.spans.front_mut()
+        if let Some(oldest) = self.past.pop_front()
+            && let Some(next) = self.past.front_mut()
         {
             next.place = oldest.place;
             next.said = next.said.min(oldest.said);
@@ -124,7 +137,7 @@ mod tests {
         let mut times = Times::default();
         for at in 0..10_000 {
             times.note(at, ms(at * 1000), ms(at * 1000));
-            assert!(times.spans.len() <= MOST);
+            assert!(times.past.len() < MOST);
         }
         assert_eq!(times.since_place(0), Some(ms(0)));
     }
