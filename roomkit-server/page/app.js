@@ -25,6 +25,10 @@ const NO_WEBRTC =
   "The call could not be connected by WebRTC: this network does not seem to let it through. WebSocket gets through almost everywhere.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
 
+const NO_TOKEN = "This server asks for an access token.";
+const TOKEN_NOT_TAKEN = "The server did not take this token.";
+const ANOTHER_TOKEN = "Go on with another token, if this one was for one call.";
+
 /** What the server says of a text that it does not take. */
 const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long", "text_muted"]);
 
@@ -332,10 +336,11 @@ async function explainRefusal(message, refusal) {
   if (code === "room_closed") {
     roomPanel.close();
   }
-  if (answer === 401 || answer === 403) {
-    askForToken(() => startCall({ withMicrophone }));
-    if (answer === 403) {
-      // A token that opens calls and no more may have been used; nothing else can be asked with it.
+  // A token of one use that was used still opens the room, or nothing that could be asked: no answer tells.
+  const maybeUsed = answer === 403 || (!message && refused === undefined && accessToken() !== undefined);
+  if (answer === 401 || maybeUsed) {
+    askForToken(() => startCall({ withMicrophone }), maybeUsed ? ANOTHER_TOKEN : undefined);
+    if (maybeUsed) {
       status.banner(`${REFUSED.slice(0, -1)}, or does not take this token again.`);
     }
   } else if (answer === 0) {
@@ -362,10 +367,9 @@ function offerWebSocket() {
 let afterToken;
 
 /** Shows the token field, and goes on with `then` once it has been filled in. */
-function askForToken(then) {
+function askForToken(then, problem = accessToken() === undefined ? NO_TOKEN : TOKEN_NOT_TAKEN) {
   afterToken = then;
-  byId("token-problem").textContent =
-    accessToken() === undefined ? "This server asks for an access token." : "The server did not take this token.";
+  byId("token-problem").textContent = problem;
   byId("token-form").hidden = false;
   byId("token").focus();
 }
