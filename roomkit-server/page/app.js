@@ -10,6 +10,7 @@ import { RoomPanel } from "./room-panel.js";
 import { Sound } from "./sound.js";
 import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
 import { StatusView } from "./status.js";
+import { siteStore } from "./storage.js";
 import { ToolCalls } from "./tool-calls.js";
 import { Totals } from "./totals.js";
 import { Transcript } from "./transcript.js";
@@ -417,9 +418,9 @@ function showShortcut() {
     byId("mute").removeAttribute("aria-keyshortcuts");
   }
 }
-shortcut.checked = localStorage.getItem(SHORTCUT_KEY) !== "off";
+shortcut.checked = siteStore.get(SHORTCUT_KEY) !== "off";
 shortcut.addEventListener("change", () => {
-  localStorage.setItem(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
+  siteStore.set(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
   showShortcut();
 });
 showShortcut();

@@ -311,3 +311,24 @@ for (const scopes of [["call"], ["call", "watch"]]) {
     await page.close();
   });
 }
+
+test("x2 a browser that blocks site data keeps the token until the page is left", async () => {
+  const script = () => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      const get = () => {
+        throw new DOMException("Access is denied for this document.", "SecurityError");
+      };
+      Object.defineProperty(window, name, { get });
+    }
+  };
+  const page = await open(browser, server, { script });
+  await page.click("#toggle");
+  await give(page, TOKENS[0]);
+  await until(page, () => window.roomkit.state === "listening");
+  await page.locator("#whisper:enabled").waitFor();
+  assert.equal(await page.isChecked("#shortcut"), true);
+  await page.uncheck("#shortcut");
+  await page.keyboard.press("m");
+  assert.equal(await page.evaluate(() => window.roomkit.muted), false);
+  await page.close();
+});

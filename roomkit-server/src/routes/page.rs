@@ -54,6 +54,7 @@ files! {
     "state.js": SCRIPT,
     "stats.js": SCRIPT,
     "status.js": SCRIPT,
+    "storage.js": SCRIPT,
     "style.css": STYLE,
     "timeline.js": SCRIPT,
     "tool-calls.js": SCRIPT,
