@@ -4,6 +4,7 @@ import { audioSupported, explainMicrophone, openAudio, openMicrophone } from "./
 import { Clock } from "./clock.js";
 import { ConnectionPanel } from "./connection-panel.js";
 import { Devices } from "./devices.js";
+import { keepFocus } from "./focus.js";
 import { RecordingControl } from "./recording.js";
 import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
@@ -78,6 +79,10 @@ const sound = new Sound({ status, devices, update, onLatency: showLatency });
 /** Changes what the page knows, and shows it. */
 function update(change) {
   Object.assign(page, change);
+  keepFocus(show);
+}
+
+function show() {
   const live = page.phase === "live" || page.phase === "reconnecting";
   const { muted, reason } = page;
   const isCut = live && (page.connection === "interrupted" || page.connection === "restoring");
@@ -102,7 +107,7 @@ async function startCall({ withMicrophone }) {
   }
   status.clearBanners();
   // What it was to go on with is this call, which asks for the token again if it needs one.
-  byId("token-form").hidden = true;
+  hideTokenForm();
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   if (context) {
@@ -375,11 +380,15 @@ function askForToken(then, problem = accessToken() === undefined ? NO_TOKEN : TO
   byId("token").focus();
 }
 
+function hideTokenForm() {
+  keepFocus(() => (byId("token-form").hidden = true));
+}
+
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   keepAccessToken(byId("token").value.trim());
   byId("token").value = "";
-  byId("token-form").hidden = true;
+  hideTokenForm();
   afterToken();
 });
 

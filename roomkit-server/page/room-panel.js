@@ -1,5 +1,6 @@
 /** The room's side of the page: timeline, live words, whisper box, and the link for others. */
 
+import { keepFocus } from "./focus.js";
 import { randomId } from "./random-id.js";
 import { Room } from "./room.js";
 import { accessToken, page } from "./state.js";
@@ -217,9 +218,11 @@ export class RoomPanel {
   }
 
   #allowWhisper(allowed) {
-    for (const field of byId("whisper-form").elements) {
-      field.disabled = !allowed || this.#voiceChannel === undefined;
-    }
+    keepFocus(() => {
+      for (const field of byId("whisper-form").elements) {
+        field.disabled = !allowed || this.#voiceChannel === undefined;
+      }
+    });
   }
 
   /** Says that what is seen of the room may be old, or that it is not. A whisper may get through all the same. */

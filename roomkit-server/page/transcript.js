@@ -94,9 +94,11 @@ export class Transcript {
     return [...this.#list.querySelectorAll(`.bubble[data-role="${role}"]`)].at(-1);
   }
 
-  /** Has a screen reader say it. */
+  /** Has a screen reader say it, to who does not hear the call: over the voice, and into the microphone, it would talk. */
   announce(text) {
-    this.#announcer.textContent = text;
+    if (!this.#isHeard()) {
+      this.#announcer.textContent = text;
+    }
   }
 
   /**
@@ -174,9 +176,7 @@ export class Transcript {
       row.append(element("span", "mark", "interrupted"));
     }
     // Finals only: a screen reader that re-reads every partial would never get to the end of one.
-    if (!this.#isHeard()) {
-      this.announce(`${name}: ${text}`);
-    }
+    this.announce(`${name}: ${text}`);
   }
 
   /** Follows the newest words unless the reader has scrolled away from the end. */

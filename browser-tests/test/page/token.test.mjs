@@ -48,6 +48,7 @@ for (const token of TOKENS) {
     await give(page, "a-wrong-one");
     await page.locator("#token-form", { hasText: "did not take this token" }).waitFor();
     await give(page, token);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "toggle");
     await until(page, () => window.roomkit.state === "listening");
     assert.ok(await page.isHidden("#token-form"));
 

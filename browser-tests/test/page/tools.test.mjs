@@ -46,18 +46,27 @@ for (const transport of ["webrtc", "websocket"]) {
   });
 }
 
-test("a quick tool says its milliseconds, and a screen reader is told", async () => {
-  const page = await call(browser, server);
-  await page.evaluate(() => {
-    const announcer = document.getElementById("announcer");
-    window.announced = [];
-    new MutationObserver(() => window.announced.push(announcer.textContent)).observe(announcer, { childList: true });
-  });
-  await use(page, "current_time");
-  await entry(page, "completed").waitFor();
-  assert.match(await entry(page, "completed").innerText(), /^current_time\s+done in (< )?\d+ ms$/);
-  await until(page, () => window.announced.some((text) => text.startsWith("Tool current_time done in")));
-  await page.close();
+test("a quick tool says its milliseconds, and a screen reader is told of it where nobody hears the call", async () => {
+  const caller = await call(browser, server);
+  const watcher = await open(browser, server, { path: `/?room=${await caller.evaluate(() => window.roomkit.roomId)}` });
+  await watcher.locator("#timeline .event").first().waitFor();
+  for (const page of [caller, watcher]) {
+    await page.evaluate(() => {
+      const announcer = document.getElementById("announcer");
+      window.announced = [];
+      new MutationObserver(() => window.announced.push(announcer.textContent)).observe(announcer, { childList: true });
+    });
+  }
+  await use(caller, "current_time");
+  for (const page of [caller, watcher]) {
+    await entry(page, "completed").waitFor();
+    assert.match(await entry(page, "completed").innerText(), /^current_time\s+done in (< )?\d+ ms$/);
+  }
+  await until(watcher, () => window.announced.some((text) => text.startsWith("Tool current_time done in")));
+  await said(caller, "assistant");
+  assert.deepEqual(await caller.evaluate(() => window.announced), []);
+  await watcher.close();
+  await caller.close();
 });
 
 test("k3 several at once: one fails, two are cut off by the end of the call", async () => {

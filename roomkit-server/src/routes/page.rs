@@ -33,6 +33,7 @@ files! {
     "clock.js": SCRIPT,
     "connection-panel.js": SCRIPT,
     "devices.js": SCRIPT,
+    "focus.js": SCRIPT,
     "format.js": SCRIPT,
     "icon.svg": IMAGE,
     "latency.js": SCRIPT,
