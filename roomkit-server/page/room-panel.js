@@ -163,7 +163,7 @@ export class RoomPanel {
   }
 
   #event(event) {
-    this.#timeline.show(event);
+    this.#room.forgetBefore(this.#timeline.show(event));
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
     const session = metadata?.voice_session_id;
@@ -274,7 +274,7 @@ export class RoomPanel {
     try {
       const earlier = await room.loadEarlier();
       if (room === this.#room) {
-        earlier.forEach((event) => this.#timeline.show(event));
+        this.#timeline.showEarlier(earlier);
         byId("earlier").hidden = !room.hasEarlier;
       }
     } catch (error) {

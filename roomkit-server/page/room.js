@@ -126,6 +126,11 @@ export class Room extends EventTarget {
     return this.#oldest > 0;
   }
 
+  /** What was told of events before this index is not kept: `loadEarlier` begins there. */
+  forgetBefore(index) {
+    this.#oldest = Math.max(this.#oldest, index);
+  }
+
   /** @returns {Promise<object[]>} the page of `RoomEvent`s before the oldest one told, which `event` does not tell */
   async loadEarlier() {
     const { events } = await this.#page({ before: this.#oldest });

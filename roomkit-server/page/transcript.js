@@ -1,5 +1,8 @@
 /** The conversation as bubbles: partials grow in place, a final replaces them. Rows of other kinds stand between them. */
 
+/** A room that is watched for days says more than a browser can draw. */
+const MOST_ROWS = 1000;
+
 const NAMES = { user: "You", assistant: "Assistant", system: "System" };
 
 export class Transcript {
@@ -179,11 +182,22 @@ export class Transcript {
     this.announce(`${name}: ${text}`);
   }
 
-  /** Follows the newest words unless the reader has scrolled away from the end. */
+  /** Follows the newest words, and drops the oldest rows, unless the reader has scrolled away from the end. */
   #keepInView(row) {
     const { scrollHeight, scrollTop, clientHeight } = this.#list;
     if (scrollHeight - scrollTop - clientHeight < row.offsetHeight + 80) {
+      this.#dropOldest();
       this.#list.scrollTop = scrollHeight;
+    }
+  }
+
+  #dropOldest() {
+    while (this.#list.childElementCount > MOST_ROWS) {
+      const row = this.#list.firstElementChild;
+      const isElsewhere = (bubble) => bubble.element !== row;
+      this.#open = this.#open.filter(isElsewhere);
+      this.#typed = this.#typed.filter(isElsewhere);
+      row.remove();
     }
   }
 }

@@ -145,3 +145,39 @@ test("r7 who watches loses sight of what runs in an outage, and may see its end 
   await watcher.close();
   await page.close();
 });
+
+test("the conversation keeps its newest rows, and nothing of tools whose rows are gone", async () => {
+  const page = await open(browser, server);
+  const seen = await page.evaluate(async () => {
+    const { Transcript } = await import("/page/transcript.js");
+    const { ToolCalls } = await import("/page/tool-calls.js");
+    const list = document.getElementById("transcript");
+    const empty = document.getElementById("transcript-empty");
+    const transcript = new Transcript({ list, empty, announcer: document.createElement("p"), isHeard: () => false });
+    const tools = new ToolCalls(transcript);
+    const tool = (id, status) => tools.show({ session_id: "s", call_id: id, name: `tool ${id}`, status });
+    const say = (text) => transcript.show({ session_id: "s", role: "assistant", text, is_final: true, item_id: text });
+    tool("ended", "completed");
+    tool("running", "started");
+    for (let n = 1; n <= 1000; n += 1) {
+      say(`Words ${n}`);
+    }
+    const kept = list.children.length;
+    const first = list.firstElementChild.textContent;
+    tool("other", "completed");
+    // Of what is not remembered, this is news; of what still runs, it is the end.
+    tool("ended", "completed");
+    tool("running", "completed");
+    const rows = [...list.querySelectorAll(".tool b")].map(({ textContent }) => textContent);
+    list.scrollTop = 0;
+    say("While somebody reads");
+    return { kept, first, rows, whileRead: list.children.length };
+  });
+  assert.deepEqual(seen, {
+    kept: 1000,
+    first: "AssistantWords 1",
+    rows: ["tool other", "tool ended"],
+    whileRead: 1001,
+  });
+  await page.close();
+});
