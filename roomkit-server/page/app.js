@@ -4,12 +4,14 @@ import { audioSupported, explainMicrophone, openAudio, openMicrophone } from "./
 import { Clock } from "./clock.js";
 import { ConnectionPanel } from "./connection-panel.js";
 import { Devices } from "./devices.js";
+import { keepFocus } from "./focus.js";
 import { RecordingControl } from "./recording.js";
 import { obstacle } from "./room.js";
 import { RoomPanel } from "./room-panel.js";
 import { Sound } from "./sound.js";
 import { accessToken, counters, keepAccessToken, page, stateWord, whoSpeaks } from "./state.js";
 import { StatusView } from "./status.js";
+import { siteStore } from "./storage.js";
 import { ToolCalls } from "./tool-calls.js";
 import { Totals } from "./totals.js";
 import { Transcript } from "./transcript.js";
@@ -24,6 +26,10 @@ const NO_WAY = "This server has no way in that this page and this browser know."
 const NO_WEBRTC =
   "The call could not be connected by WebRTC: this network does not seem to let it through. WebSocket gets through almost everywhere.";
 const REFUSED = "The call could not be started: the server takes no more calls right now.";
+
+const NO_TOKEN = "This server asks for an access token.";
+const TOKEN_NOT_TAKEN = "The server did not take this token.";
+const ANOTHER_TOKEN = "Go on with another token, if this one was for one call.";
 
 /** What the server says of a text that it does not take. */
 const NOT_TAKEN = new Set(["text_too_fast", "text_too_long", "message_too_long", "text_muted"]);
@@ -73,6 +79,10 @@ const sound = new Sound({ status, devices, update, onLatency: showLatency });
 /** Changes what the page knows, and shows it. */
 function update(change) {
   Object.assign(page, change);
+  keepFocus(show);
+}
+
+function show() {
   const live = page.phase === "live" || page.phase === "reconnecting";
   const { muted, reason } = page;
   const isCut = live && (page.connection === "interrupted" || page.connection === "restoring");
@@ -97,7 +107,7 @@ async function startCall({ withMicrophone }) {
   }
   status.clearBanners();
   // What it was to go on with is this call, which asks for the token again if it needs one.
-  byId("token-form").hidden = true;
+  hideTokenForm();
   // Made before the first wait: browsers allow sound only as an answer to a gesture.
   const context = audioSupported() ? new AudioContext({ latencyHint: "interactive" }) : undefined;
   if (context) {
@@ -332,10 +342,11 @@ async function explainRefusal(message, refusal) {
   if (code === "room_closed") {
     roomPanel.close();
   }
-  if (answer === 401 || answer === 403) {
-    askForToken(() => startCall({ withMicrophone }));
-    if (answer === 403) {
-      // A token that opens calls and no more may have been used; nothing else can be asked with it.
+  // A token of one use that was used still opens the room, or nothing that could be asked: no answer tells.
+  const maybeUsed = answer === 403 || (!message && refused === undefined && accessToken() !== undefined);
+  if (answer === 401 || maybeUsed) {
+    askForToken(() => startCall({ withMicrophone }), maybeUsed ? ANOTHER_TOKEN : undefined);
+    if (maybeUsed) {
       status.banner(`${REFUSED.slice(0, -1)}, or does not take this token again.`);
     }
   } else if (answer === 0) {
@@ -362,19 +373,22 @@ function offerWebSocket() {
 let afterToken;
 
 /** Shows the token field, and goes on with `then` once it has been filled in. */
-function askForToken(then) {
+function askForToken(then, problem = accessToken() === undefined ? NO_TOKEN : TOKEN_NOT_TAKEN) {
   afterToken = then;
-  byId("token-problem").textContent =
-    accessToken() === undefined ? "This server asks for an access token." : "The server did not take this token.";
+  byId("token-problem").textContent = problem;
   byId("token-form").hidden = false;
   byId("token").focus();
+}
+
+function hideTokenForm() {
+  keepFocus(() => (byId("token-form").hidden = true));
 }
 
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   keepAccessToken(byId("token").value.trim());
   byId("token").value = "";
-  byId("token-form").hidden = true;
+  hideTokenForm();
   afterToken();
 });
 
@@ -413,9 +427,9 @@ function showShortcut() {
     byId("mute").removeAttribute("aria-keyshortcuts");
   }
 }
-shortcut.checked = localStorage.getItem(SHORTCUT_KEY) !== "off";
+shortcut.checked = siteStore.get(SHORTCUT_KEY) !== "off";
 shortcut.addEventListener("change", () => {
-  localStorage.setItem(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
+  siteStore.set(SHORTCUT_KEY, shortcut.checked ? "on" : "off");
   showShortcut();
 });
 showShortcut();

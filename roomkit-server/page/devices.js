@@ -1,5 +1,6 @@
 /** Which microphone and which speaker: two lists that follow what is plugged in. */
 
+import { tabStore } from "./storage.js";
 import { element } from "./transcript.js";
 
 /** Kept until the tab is closed, as the token is. */
@@ -19,7 +20,7 @@ export class Devices {
     this.#onSpeaker = onSpeaker;
     for (const [kind, list] of Object.entries(this.#lists)) {
       list.addEventListener("change", () => {
-        sessionStorage.setItem(KEYS[kind], list.value);
+        tabStore.set(KEYS[kind], list.value);
         (kind === "audioinput" ? onMicrophone : onSpeaker)(list.value);
       });
     }
@@ -31,11 +32,11 @@ export class Devices {
 
   /** Also before the microphone has been allowed, when the list has no names yet. */
   get microphone() {
-    return sessionStorage.getItem(KEYS.audioinput) ?? "";
+    return tabStore.get(KEYS.audioinput) ?? "";
   }
 
   set microphone(id) {
-    sessionStorage.setItem(KEYS.audioinput, id);
+    tabStore.set(KEYS.audioinput, id);
     this.refresh();
   }
 
@@ -58,7 +59,7 @@ export class Devices {
     const speaker = this.speaker;
     for (const [kind, list] of Object.entries(this.#lists)) {
       const named = all.filter((device) => device.kind === kind && device.label && !isAlias(device));
-      const wanted = sessionStorage.getItem(KEYS[kind]) ?? "";
+      const wanted = tabStore.get(KEYS[kind]) ?? "";
       list.replaceChildren(
         option("", "System default"),
         ...named.map(({ deviceId, label }) => option(deviceId, label)),

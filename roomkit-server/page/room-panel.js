@@ -1,5 +1,6 @@
 /** The room's side of the page: timeline, live words, whisper box, and the link for others. */
 
+import { keepFocus } from "./focus.js";
 import { randomId } from "./random-id.js";
 import { Room } from "./room.js";
 import { accessToken, page } from "./state.js";
@@ -11,6 +12,10 @@ const COPIED_MS = 2000;
 const FORBIDDEN = "This token does not open the room: what happens in it is not shown, and nothing can be whispered.";
 
 const GONE = "The server does not know this room any more. It is shown again once a call makes it anew.";
+
+const LOST = "Connection to the room lost, trying again.";
+
+const UNANSWERED = "The server cannot be reached. Your whisper is still here: sent again, it arrives only once.";
 
 const byId = (id) => document.getElementById(id);
 
@@ -101,6 +106,7 @@ export class RoomPanel {
     this.#closed = true;
     this.#timeline.settle();
     this.#tools.settle();
+    this.#connection();
     this.#allowWhisper(false);
   }
 
@@ -113,6 +119,7 @@ export class RoomPanel {
       return;
     }
     this.#room?.leave();
+    this.#connection();
     this.#timeline.clear();
     this.#closed = false;
     const room = new Room(id, accessToken, { waits: id === this.#watched });
@@ -120,17 +127,21 @@ export class RoomPanel {
     room.addEventListener("event", ({ detail }) => this.#event(detail));
     room.addEventListener("ephemeral", ({ detail }) => this.#ephemeral(detail));
     room.addEventListener("lost", () => this.#lost());
+    room.addEventListener("connected", () => this.#connection());
     room.addEventListener("closed", () => this.close());
     room.addEventListener("unauthorized", () => {
+      this.#connection();
       this.#allowWhisper(false);
       this.#askForToken(() => this.#isAt(id) && this.#follow(id));
     });
     room.addEventListener("forbidden", () => {
       this.#forbidden = true;
+      this.#connection();
       this.#allowWhisper(false);
       this.#problem(FORBIDDEN);
     });
     room.addEventListener("gone", () => {
+      this.#connection();
       this.#allowWhisper(false);
       this.#problem(GONE);
     });
@@ -152,7 +163,7 @@ export class RoomPanel {
   }
 
   #event(event) {
-    this.#timeline.show(event);
+    this.#room.forgetBefore(this.#timeline.show(event));
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
     const session = metadata?.voice_session_id;
@@ -183,6 +194,7 @@ export class RoomPanel {
 
   /** Of what is half said, or runs, in an outage, the end may never be seen. */
   #lost() {
+    this.#connection(LOST);
     this.#timeline.settle();
     if (page.call === undefined) {
       this.#tools.settle("unknown");
@@ -206,8 +218,20 @@ export class RoomPanel {
   }
 
   #allowWhisper(allowed) {
-    for (const field of byId("whisper-form").elements) {
-      field.disabled = !allowed || this.#voiceChannel === undefined;
+    keepFocus(() => {
+      for (const field of byId("whisper-form").elements) {
+        field.disabled = !allowed || this.#voiceChannel === undefined;
+      }
+    });
+  }
+
+  /** Says that what is seen of the room may be old, or that it is not. A whisper may get through all the same. */
+  #connection(text) {
+    const note = byId("room-connection");
+    if (note.hidden !== (text === undefined)) {
+      // A live region is read again even where the same is written into it.
+      note.textContent = text ?? "";
+      note.hidden = text === undefined;
     }
   }
 
@@ -239,7 +263,7 @@ export class RoomPanel {
         this.#askForToken(() => this.#whisper());
         return;
       }
-      this.#problem(error.message);
+      this.#problem(error.status === 0 ? UNANSWERED : error.message);
     } finally {
       this.#whispering = false;
     }
@@ -250,7 +274,7 @@ export class RoomPanel {
     try {
       const earlier = await room.loadEarlier();
       if (room === this.#room) {
-        earlier.forEach((event) => this.#timeline.show(event));
+        this.#timeline.showEarlier(earlier);
         byId("earlier").hidden = !room.hasEarlier;
       }
     } catch (error) {

@@ -6,10 +6,14 @@ const PAGE_SIZE = 200;
 /** Milliseconds before the first and the slowest further attempt to follow a room again. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 10_000;
+/** Milliseconds without a frame after which a server that says `alive` every 20 s is taken for gone. */
+const SILENT_MS = 45_000;
+/** Milliseconds after which no answer to a request is waited for any more. */
+const REQUEST_MS = 15_000;
 
 /** What the server answered when it did not do what was asked. */
 export class RoomError extends Error {
-  /** @param {number} status HTTP status @param {string} code the server's machine-readable word */
+  /** @param {number} status HTTP status, 0 where no answer came @param {string} code the server's machine-readable word */
   constructor(status, code, message) {
     super(message);
     this.status = status;
@@ -20,7 +24,7 @@ export class RoomError extends Error {
 /**
  * Follows one room. Dispatches `CustomEvent`s: `event` with each `RoomEvent` from the latest page on,
  * in the order of their index; `ephemeral` with what is never stored; `lost`, where some of that may be
- * missed until the room is followed again; `closed`, when the room was closed or is gone, and nothing
+ * missed until the room is followed again, and `connected` when it is; `closed`, when the room was closed or is gone, and nothing
  * follows; for one that waits, `gone` in place of that, and `found` when the room is there again, or
  * another of its name (`detail` is true then); and, where it rests until `resume`, `unauthorized` when
  * the token is not valid (any more) and `forbidden` when it does not open this room.
@@ -37,7 +41,16 @@ export class Room extends EventTarget {
   /** Index of the oldest event that was told. */
   #oldest;
   #retry = RETRY_FIRST_MS;
+  /** Runs until the next attempt, if it waits for one. */
   #timer;
+  /** The server says that it is alive where nothing else is to be said. */
+  #saysAlive = false;
+  /** Milliseconds since 1970: other clocks of a page may stand still while the computer sleeps. */
+  #heardAt;
+  /** Runs until the silence has been too long. */
+  #silence;
+  /** Ends the listening for what the browser tells. */
+  #listening;
   /** Whatever it waits for, `resume` may end it: another token, or a room of this name. */
   #resting = false;
   /** There was no such room when it was last looked for. */
@@ -59,7 +72,9 @@ export class Room extends EventTarget {
 
   /** Reads the latest page of a room once. The socket begins where that ends, and again where it broke off. */
   async follow() {
+    this.#timer = undefined;
     this.#resting = false;
+    this.#listen();
     try {
       this.#find(await this.describe());
       if (this.#newest === undefined) {
@@ -75,9 +90,17 @@ export class Room extends EventTarget {
     const url = new URL(`${this.#base}/events`);
     url.searchParams.set("after", this.#newest);
     this.#socket = openSocket(url, this.#token());
-    this.#socket.onopen = () => (this.#retry = RETRY_FIRST_MS);
-    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onopen = () => {
+      this.#heard();
+      this.#retry = RETRY_FIRST_MS;
+      this.#emit("connected");
+    };
+    this.#socket.onmessage = ({ data }) => {
+      this.#heard();
+      this.#receive(data);
+    };
     this.#socket.onclose = () => this.#lost();
+    this.#heard();
   }
 
   /** Goes on at once with the token of now, from the newest event that was told. */
@@ -89,8 +112,7 @@ export class Room extends EventTarget {
   }
 
   leave() {
-    this.#left = true;
-    clearTimeout(this.#timer);
+    this.#end();
     this.#socket?.close();
   }
 
@@ -102,6 +124,11 @@ export class Room extends EventTarget {
   /** True while events older than the oldest one told may exist. */
   get hasEarlier() {
     return this.#oldest > 0;
+  }
+
+  /** What was told of events before this index is not kept: `loadEarlier` begins there. */
+  forgetBefore(index) {
+    this.#oldest = Math.max(this.#oldest, index);
   }
 
   /** @returns {Promise<object[]>} the page of `RoomEvent`s before the oldest one told, which `event` does not tell */
@@ -143,14 +170,17 @@ export class Room extends EventTarget {
 
   #receive(data) {
     const message = JSON.parse(data);
-    if (message.type === "event") {
+    if (message.type === "alive") {
+      this.#saysAlive = true;
+      this.#heard();
+    } else if (message.type === "event") {
       this.#take(message.event);
     } else if (message.type === "ephemeral") {
       this.#emit("ephemeral", message.event);
     } else if (message.type === "closed") {
       // Any other reason, such as reading too slowly, is one to come back after.
       if (message.reason === "room_closed") {
-        this.#left = true;
+        this.#end();
         this.#emit("closed");
       }
     }
@@ -186,7 +216,54 @@ export class Room extends EventTarget {
     }
   }
 
+  /** A network that is gone shows by silence alone; a browser finds out only after minutes, or never. */
+  #heard() {
+    this.#heardAt = Date.now();
+    clearTimeout(this.#silence);
+    if (this.#saysAlive) {
+      this.#silence = setTimeout(() => this.#drop(), SILENT_MS);
+    }
+  }
+
+  /** The timers of a page that nobody looks at, or of a computer that slept, are late. */
+  #listen() {
+    if (this.#listening) {
+      return;
+    }
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    addEventListener("online", () => this.#look(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#look(), { signal });
+  }
+
+  #look() {
+    if (this.#timer !== undefined) {
+      clearTimeout(this.#timer);
+      this.follow();
+    } else if (this.#socket && this.#saysAlive && Date.now() - this.#heardAt >= SILENT_MS) {
+      this.#drop();
+    }
+  }
+
+  /** Gives up a socket that nothing comes from; its end would be told after a minute. */
+  #drop() {
+    this.#socket.onopen = null;
+    this.#socket.onmessage = null;
+    this.#socket.onclose = null;
+    this.#socket.close();
+    this.#lost();
+  }
+
+  #end() {
+    this.#left = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
+    this.#listening?.abort();
+  }
+
   #lost() {
+    this.#socket = undefined;
+    clearTimeout(this.#silence);
     if (!this.#left) {
       this.#emit("lost");
       this.#again();
@@ -203,7 +280,7 @@ export class Room extends EventTarget {
       return;
     }
     if (status === 404 && !this.#waits) {
-      this.#left = true;
+      this.#end();
       this.#emit("closed");
       return;
     }
@@ -213,6 +290,9 @@ export class Room extends EventTarget {
     }
     // A call that makes the room need not wait for the timer.
     this.#resting = this.#isGone;
+    if (!this.#isGone) {
+      this.#emit("lost");
+    }
     this.#again();
   }
 
@@ -243,14 +323,23 @@ export async function obstacle(token, room) {
       // The call would have made it.
       return undefined;
     }
-    return error instanceof RoomError ? error : new RoomError(0, "unreachable", error.message);
+    return error;
   }
 }
 
 async function request(url, { token, headers, ...options }) {
   const authorization = token ? { authorization: `Bearer ${token}` } : {};
-  const response = await fetch(url, { ...options, headers: { ...headers, ...authorization } });
-  const body = await response.json().catch(() => undefined);
+  const signal = AbortSignal.timeout(REQUEST_MS);
+  let response, body;
+  try {
+    response = await fetch(url, { ...options, headers: { ...headers, ...authorization }, signal });
+    body = await response.json();
+  } catch {
+    // What a proxy says of its own is no JSON.
+    if (!response || response.ok) {
+      throw new RoomError(0, "unreachable", "The server cannot be reached.");
+    }
+  }
   if (!response.ok) {
     throw new RoomError(
       response.status,

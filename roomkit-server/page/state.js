@@ -1,5 +1,7 @@
 /** What the page knows at one moment, and `window.roomkit`, a read-only look at it. */
 
+import { tabStore } from "./storage.js";
+
 /** `phase` is one of idle, connecting, live, reconnecting, ended. */
 export const page = {
   phase: "idle",
@@ -38,12 +40,12 @@ const TOKEN_KEY = "roomkit.token";
 
 /** The access token the person gave, kept until the tab is closed. */
 export function accessToken() {
-  return sessionStorage.getItem(TOKEN_KEY) ?? undefined;
+  return tabStore.get(TOKEN_KEY);
 }
 
 /** @param {string} token */
 export function keepAccessToken(token) {
-  sessionStorage.setItem(TOKEN_KEY, token);
+  tabStore.set(TOKEN_KEY, token);
 }
 
 /** What has gone through the page since it was loaded. */

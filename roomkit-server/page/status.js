@@ -1,5 +1,6 @@
 /** What the page says about itself: the status line, the big button, the meters and the banners. */
 
+import { keepFocus } from "./focus.js";
 import { element } from "./transcript.js";
 
 const MOST_BANNERS = 3;
@@ -124,7 +125,7 @@ export class StatusView {
       const button = element("button", "", action.label);
       button.type = "button";
       button.addEventListener("click", () => {
-        banner.remove();
+        keepFocus(() => banner.remove());
         action.run();
       });
       banner.append(button);
@@ -132,21 +133,22 @@ export class StatusView {
     const dismiss = element("button", "dismiss", "×");
     dismiss.type = "button";
     dismiss.setAttribute("aria-label", "Dismiss");
-    dismiss.addEventListener("click", () => banner.remove());
+    dismiss.addEventListener("click", () => keepFocus(() => banner.remove()));
     banner.append(dismiss);
     this.#banners.append(banner);
     while (this.#banners.children.length > MOST_BANNERS) {
-      this.#banners.firstElementChild.remove();
+      keepFocus(() => this.#banners.firstElementChild.remove());
     }
   }
 
   /** Takes back the message of this text. */
   withdraw(text) {
-    [...this.#banners.children].find((shown) => shown.dataset.text === text)?.remove();
+    const banner = [...this.#banners.children].find((shown) => shown.dataset.text === text);
+    keepFocus(() => banner?.remove());
   }
 
   clearBanners() {
-    this.#banners.replaceChildren();
+    keepFocus(() => this.#banners.replaceChildren());
   }
 
   #draw() {

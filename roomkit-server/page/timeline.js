@@ -11,6 +11,9 @@ const SCOPES = {
   intelligence: "to the AI",
 };
 
+/** Events that are kept without being asked for: a room that is watched for days has more than a browser can draw. */
+const MOST_EVENTS = 1000;
+
 export class Timeline {
   #list;
   #empty;
@@ -18,6 +21,7 @@ export class Timeline {
   /** What is being said, in order of appearance: `session`, `role`, `item` and the row. */
   #live = [];
   #size = 0;
+  #most = MOST_EVENTS;
 
   constructor({ list, empty, count }) {
     this.#list = list;
@@ -25,20 +29,27 @@ export class Timeline {
     this.#count = count;
   }
 
-  /** @param {object} event a `RoomEvent` */
+  /**
+   * @param {object} event a `RoomEvent`, which may take the place of the oldest one
+   * @returns {number} index of the oldest event that is shown
+   */
   show(event) {
-    const row = eventRow(event);
     const atEnd = this.#isAtEnd();
-    this.#list.insertBefore(row, this.#following(event.index));
-    this.#size += 1;
-    this.#count.textContent = this.#size;
-    this.#empty.hidden = true;
+    this.#insert(event);
     if (event.type === "message") {
       this.#dropLive(event.metadata ?? {});
     }
     if (atEnd) {
+      this.#dropOldest();
       this.#list.scrollTop = this.#list.scrollHeight;
     }
+    return Number(this.#list.firstElementChild.dataset.index);
+  }
+
+  /** @param {object[]} events older ones, which are shown beside those that are there */
+  showEarlier(events) {
+    this.#most = Math.max(this.#most, this.#size + events.length);
+    events.forEach((event) => this.show(event));
   }
 
   /** @param {object} event an ephemeral event; only transcription partials are shown */
@@ -75,6 +86,7 @@ export class Timeline {
     this.#list.replaceChildren();
     this.#live = [];
     this.#size = 0;
+    this.#most = MOST_EVENTS;
     this.#count.textContent = "";
     this.#empty.hidden = false;
   }
@@ -87,6 +99,21 @@ export class Timeline {
   /** Takes away what has half been said in a session: by this speaker, or by all where none is named. */
   forget(session, role) {
     this.#drop(this.#liveOf(session, role));
+  }
+
+  #insert(event) {
+    this.#list.insertBefore(eventRow(event), this.#following(event.index));
+    this.#size += 1;
+    this.#count.textContent = this.#size;
+    this.#empty.hidden = true;
+  }
+
+  /** What is being said stands below all events. */
+  #dropOldest() {
+    for (; this.#size > this.#most; this.#size -= 1) {
+      this.#list.firstElementChild.remove();
+    }
+    this.#count.textContent = this.#size;
   }
 
   /** Whoever has scrolled away from the end reads what is there. */

@@ -70,9 +70,24 @@ export class ToolCalls {
       began: undefined,
     };
     entry.row.append(element("b", "", name), " ", entry.state, entry.progress);
+    // To the end of those that are kept, also where an id comes back.
+    this.#entries.delete(key);
     this.#entries.set(key, entry);
     this.#transcript.append(entry.row);
+    this.#forgetDropped();
     return entry;
+  }
+
+  /** What has ended, and whose row the conversation has dropped: the oldest go first. */
+  #forgetDropped() {
+    for (const [key, entry] of this.#entries) {
+      if (entry.row.isConnected) {
+        return;
+      }
+      if (!this.#running.has(entry)) {
+        this.#entries.delete(key);
+      }
+    }
   }
 
   #begin(entry) {

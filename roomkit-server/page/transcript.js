@@ -1,5 +1,8 @@
 /** The conversation as bubbles: partials grow in place, a final replaces them. Rows of other kinds stand between them. */
 
+/** A room that is watched for days says more than a browser can draw. */
+const MOST_ROWS = 1000;
+
 const NAMES = { user: "You", assistant: "Assistant", system: "System" };
 
 export class Transcript {
@@ -94,9 +97,11 @@ export class Transcript {
     return [...this.#list.querySelectorAll(`.bubble[data-role="${role}"]`)].at(-1);
   }
 
-  /** Has a screen reader say it. */
+  /** Has a screen reader say it, to who does not hear the call: over the voice, and into the microphone, it would talk. */
   announce(text) {
-    this.#announcer.textContent = text;
+    if (!this.#isHeard()) {
+      this.#announcer.textContent = text;
+    }
   }
 
   /**
@@ -174,16 +179,25 @@ export class Transcript {
       row.append(element("span", "mark", "interrupted"));
     }
     // Finals only: a screen reader that re-reads every partial would never get to the end of one.
-    if (!this.#isHeard()) {
-      this.announce(`${name}: ${text}`);
-    }
+    this.announce(`${name}: ${text}`);
   }
 
-  /** Follows the newest words unless the reader has scrolled away from the end. */
+  /** Follows the newest words, and drops the oldest rows, unless the reader has scrolled away from the end. */
   #keepInView(row) {
     const { scrollHeight, scrollTop, clientHeight } = this.#list;
     if (scrollHeight - scrollTop - clientHeight < row.offsetHeight + 80) {
+      this.#dropOldest();
       this.#list.scrollTop = scrollHeight;
+    }
+  }
+
+  #dropOldest() {
+    while (this.#list.childElementCount > MOST_ROWS) {
+      const row = this.#list.firstElementChild;
+      const isElsewhere = (bubble) => bubble.element !== row;
+      this.#open = this.#open.filter(isElsewhere);
+      this.#typed = this.#typed.filter(isElsewhere);
+      row.remove();
     }
   }
 }

@@ -247,3 +247,37 @@ test("c1 a host's own message is not taken for the end of the call", async () =>
   assert.equal(await page.textContent("#connection"), "WebSocket, connected");
   await page.close();
 });
+
+test("a keyboard is never left without a place", async () => {
+  const page = await call(browser, server);
+  const focused = () => page.evaluate(() => document.activeElement.id);
+  const end = () => page.evaluate(() => document.getElementById("toggle").click());
+  await page.focus("#text");
+  await end();
+  await until(page, () => window.roomkit.state === "ended");
+  assert.equal(await focused(), "transcript", "not to a button, which the next key would press");
+
+  await page.focus("#toggle");
+  await page.keyboard.press("Enter");
+  await until(page, () => window.roomkit.state === "listening");
+  await page.focus("#mute");
+  await end();
+  await until(page, () => window.roomkit.state === "ended");
+  assert.equal(await focused(), "toggle");
+
+  await page.evaluate(() => (navigator.clipboard.writeText = () => Promise.reject(new Error("no"))));
+  await page.focus("#copy-link");
+  await page.keyboard.press("Enter");
+  await page.locator(".dismiss").focus();
+  await page.keyboard.press("Enter");
+  await page.locator(".banner:visible").waitFor({ state: "detached" });
+  assert.equal(await focused(), "toggle");
+  await page.close();
+});
+
+test("lists without bullets say that they are lists, as Safari takes them for none", async () => {
+  const page = await open(browser, server);
+  assert.equal(await page.getAttribute("#transcript", "role"), "list");
+  assert.equal(await page.getAttribute("#timeline", "role"), "list");
+  await page.close();
+});

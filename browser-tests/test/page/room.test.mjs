@@ -339,3 +339,64 @@ test("t2 the words of one's own call are not heard once more when the room tells
   assert.equal(await page.locator(".bubble").count(), 2);
   await page.close();
 });
+
+/** An event that only the page hears of. */
+function made(index) {
+  const content = { type: "text", body: `Made ${index}` };
+  const source = { channel_id: "made" };
+  return { index, type: "message", status: "delivered", created_at: "2026-01-01T00:00:00Z", source, content };
+}
+
+test("the timeline keeps its newest events, what was asked for, and what somebody reads", async () => {
+  const caller = await call(browser, server);
+  const page = await open(browser, server);
+  let tell;
+  await page.routeWebSocket(/\/events/, (near) => {
+    near.connectToServer();
+    tell = (first, last) => {
+      for (let index = first; index <= last; index += 1) {
+        near.send(JSON.stringify({ type: "event", event: made(index) }));
+      }
+    };
+  });
+  const asked = [];
+  await page.route(/\/timeline\?.*before=/, (route) => {
+    const before = Number(new URL(route.request().url()).searchParams.get("before"));
+    asked.push(before);
+    return route.fulfill({ json: { events: [3, 2, 1].map((back) => made(before - back)) } });
+  });
+  await page.goto(new URL(`/?room=${await roomOf(caller)}`, server.url).href);
+  await page.locator("#timeline .event").first().waitFor();
+  await until(page, () => document.getElementById("whisper").disabled === false);
+  while (!tell) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const untilShown = (first, last) =>
+    until(
+      page,
+      (wanted) => {
+        const rows = [...document.querySelectorAll("#timeline .event")].map((row) => Number(row.dataset.index));
+        return rows.length === wanted.count && rows[0] === wanted.first && rows.every((index, n) => index === rows[0] + n);
+      },
+      { first, count: last - first + 1 },
+    );
+  const scroll = (to) => page.evaluate((top) => (document.getElementById("timeline").scrollTop = top), to);
+
+  tell(1001, 2005);
+  await untilShown(1006, 2005);
+  assert.equal(await page.textContent("#timeline-count"), "1000");
+  await page.click("#earlier");
+  await untilShown(1003, 2005);
+  assert.deepEqual(asked, [1006]);
+  await scroll(0);
+  tell(2006, 2010);
+  await untilShown(1003, 2010);
+  await scroll(1e6);
+  tell(2011, 2011);
+  await untilShown(1009, 2011);
+  await page.click("#earlier");
+  await untilShown(1006, 2011);
+  assert.deepEqual(asked, [1006, 1009]);
+  await page.close();
+  await caller.close();
+});

@@ -48,6 +48,7 @@ for (const token of TOKENS) {
     await give(page, "a-wrong-one");
     await page.locator("#token-form", { hasText: "did not take this token" }).waitFor();
     await give(page, token);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "toggle");
     await until(page, () => window.roomkit.state === "listening");
     assert.ok(await page.isHidden("#token-form"));
 
@@ -282,5 +283,53 @@ test("x2 a caller without a microphone is not asked for it again after the token
   await give(page, TOKENS[0]);
   await until(page, () => window.roomkit.state === "listening");
   assert.equal(await page.evaluate(() => window.asked), 1);
+  await page.close();
+});
+
+for (const scopes of [["call"], ["call", "watch"]]) {
+  test(`x2 a token of one call that was used is asked for another, where it opens ${scopes.join(" and ")}`, async () => {
+    const mint = async () => {
+      const headers = { authorization: `Bearer ${TOKENS[0]}`, "content-type": "application/json" };
+      const body = JSON.stringify({ scopes });
+      const response = await fetch(new URL("/tokens", server.url), { method: "POST", headers, body });
+      assert.equal(response.status, 201);
+      return (await response.json()).token;
+    };
+    const page = await open(browser, server, { path: "/?transport=websocket" });
+    await page.click("#toggle");
+    await give(page, await mint());
+    await until(page, () => window.roomkit.state === "listening");
+    await page.click("#toggle");
+    await until(page, () => window.roomkit.state === "ended");
+
+    await page.click("#toggle");
+    await page.locator("#token:focus").waitFor();
+    await page.locator(".banner:visible", { hasText: "does not take this token again" }).waitFor();
+    await page.locator("#token-form", { hasText: "another token" }).waitFor();
+    await give(page, await mint());
+    await until(page, () => window.roomkit.state === "listening");
+    assert.equal(await page.locator(".banner:visible").count(), 0);
+    await page.close();
+  });
+}
+
+test("x2 a browser that blocks site data keeps the token until the page is left", async () => {
+  const script = () => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      const get = () => {
+        throw new DOMException("Access is denied for this document.", "SecurityError");
+      };
+      Object.defineProperty(window, name, { get });
+    }
+  };
+  const page = await open(browser, server, { script });
+  await page.click("#toggle");
+  await give(page, TOKENS[0]);
+  await until(page, () => window.roomkit.state === "listening");
+  await page.locator("#whisper:enabled").waitFor();
+  assert.equal(await page.isChecked("#shortcut"), true);
+  await page.uncheck("#shortcut");
+  await page.keyboard.press("m");
+  assert.equal(await page.evaluate(() => window.roomkit.muted), false);
   await page.close();
 });

@@ -46,18 +46,27 @@ for (const transport of ["webrtc", "websocket"]) {
   });
 }
 
-test("a quick tool says its milliseconds, and a screen reader is told", async () => {
-  const page = await call(browser, server);
-  await page.evaluate(() => {
-    const announcer = document.getElementById("announcer");
-    window.announced = [];
-    new MutationObserver(() => window.announced.push(announcer.textContent)).observe(announcer, { childList: true });
-  });
-  await use(page, "current_time");
-  await entry(page, "completed").waitFor();
-  assert.match(await entry(page, "completed").innerText(), /^current_time\s+done in (< )?\d+ ms$/);
-  await until(page, () => window.announced.some((text) => text.startsWith("Tool current_time done in")));
-  await page.close();
+test("a quick tool says its milliseconds, and a screen reader is told of it where nobody hears the call", async () => {
+  const caller = await call(browser, server);
+  const watcher = await open(browser, server, { path: `/?room=${await caller.evaluate(() => window.roomkit.roomId)}` });
+  await watcher.locator("#timeline .event").first().waitFor();
+  for (const page of [caller, watcher]) {
+    await page.evaluate(() => {
+      const announcer = document.getElementById("announcer");
+      window.announced = [];
+      new MutationObserver(() => window.announced.push(announcer.textContent)).observe(announcer, { childList: true });
+    });
+  }
+  await use(caller, "current_time");
+  for (const page of [caller, watcher]) {
+    await entry(page, "completed").waitFor();
+    assert.match(await entry(page, "completed").innerText(), /^current_time\s+done in (< )?\d+ ms$/);
+  }
+  await until(watcher, () => window.announced.some((text) => text.startsWith("Tool current_time done in")));
+  await said(caller, "assistant");
+  assert.deepEqual(await caller.evaluate(() => window.announced), []);
+  await watcher.close();
+  await caller.close();
 });
 
 test("k3 several at once: one fails, two are cut off by the end of the call", async () => {
@@ -134,5 +143,41 @@ test("r7 who watches loses sight of what runs in an outage, and may see its end 
   await entry(page, "completed").waitFor();
   await said(watcher, "assistant", "waited for 5 s");
   await watcher.close();
+  await page.close();
+});
+
+test("the conversation keeps its newest rows, and nothing of tools whose rows are gone", async () => {
+  const page = await open(browser, server);
+  const seen = await page.evaluate(async () => {
+    const { Transcript } = await import("/page/transcript.js");
+    const { ToolCalls } = await import("/page/tool-calls.js");
+    const list = document.getElementById("transcript");
+    const empty = document.getElementById("transcript-empty");
+    const transcript = new Transcript({ list, empty, announcer: document.createElement("p"), isHeard: () => false });
+    const tools = new ToolCalls(transcript);
+    const tool = (id, status) => tools.show({ session_id: "s", call_id: id, name: `tool ${id}`, status });
+    const say = (text) => transcript.show({ session_id: "s", role: "assistant", text, is_final: true, item_id: text });
+    tool("ended", "completed");
+    tool("running", "started");
+    for (let n = 1; n <= 1000; n += 1) {
+      say(`Words ${n}`);
+    }
+    const kept = list.children.length;
+    const first = list.firstElementChild.textContent;
+    tool("other", "completed");
+    // Of what is not remembered, this is news; of what still runs, it is the end.
+    tool("ended", "completed");
+    tool("running", "completed");
+    const rows = [...list.querySelectorAll(".tool b")].map(({ textContent }) => textContent);
+    list.scrollTop = 0;
+    say("While somebody reads");
+    return { kept, first, rows, whileRead: list.children.length };
+  });
+  assert.deepEqual(seen, {
+    kept: 1000,
+    first: "AssistantWords 1",
+    rows: ["tool other", "tool ended"],
+    whileRead: 1001,
+  });
   await page.close();
 });
