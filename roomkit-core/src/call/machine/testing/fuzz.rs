@@ -167,6 +167,7 @@ fn host(bytes: &mut Reader<'_>) -> Step {
         byte if byte < 120 => Step::Raw,
         byte if byte < 180 => Step::Record(byte % 2 == 0),
         byte if byte < 240 => Step::Progress(bytes.id()),
+        byte if byte < 248 => Step::EndWhenOver(bytes.any_time()),
         _ => Step::RecordingFailed,
     }
 }
