@@ -100,7 +100,7 @@ fn step(bytes: &mut Reader<'_>) -> Option<(Step, usize)> {
         times += usize::from(bytes.next()) * 8;
         code = bytes.next();
     }
-    let step = match code % 46 {
+    let step = match code % 47 {
         0..=3 => Step::Pass(bytes.time(4)),
         4 => Step::Pass(bytes.time(100)),
         5..=7 => Step::Speech(bytes.flag(), bytes.id()),
