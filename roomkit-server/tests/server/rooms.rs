@@ -74,62 +74,6 @@ async fn the_page_learns_the_ways_in() {
 }
 
 #[tokio::test]
-async fn rooms_are_listed_newest_first() {
-    let server = TestServer::start("").await;
-    assert_eq!(server.get("/rooms").await.json(), json!({"rooms": []}));
-    for room in ["first", "second"] {
-        server
-            .session(&format!("?room={room}"))
-            .await
-            .0
-            .hang_up()
-            .await;
-    }
-    let (_caller, _) = server.session("?room=third").await;
-    server.delete("/rooms/first").await;
-    let listed = server.get("/rooms").await.json();
-    let listed = listed["rooms"].as_array().unwrap();
-    let seen: Vec<_> = listed
-        .iter()
-        .map(|room| (&room["id"], &room["status"]))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            (&json!("third"), &json!("active")),
-            (&json!("second"), &json!("active")),
-            (&json!("first"), &json!("closed")),
-        ]
-    );
-    assert_eq!(listed[0]["sessions"], 1);
-
-    let ids = |answer: Value| -> Vec<Value> {
-        let rooms = answer["rooms"].as_array().unwrap();
-        rooms.iter().map(|room| room["id"].clone()).collect()
-    };
-    assert_eq!(
-        ids(server.get("/rooms?status=closed").await.json()),
-        ["first"]
-    );
-    assert_eq!(
-        ids(server.get("/rooms?status=active&limit=1").await.json()),
-        ["third"]
-    );
-    for (query, named) in [
-        ("limit=0", "limit"),
-        ("limit=many", "limit"),
-        ("status=ajar", "status"),
-        ("page=2", "page"),
-    ] {
-        let message = server
-            .get(&format!("/rooms?{query}"))
-            .await
-            .is_error(400, "bad_request");
-        assert!(message.contains(named), "{message}");
-    }
-}
-
-#[tokio::test]
 async fn a_room_described() {
     let server = TestServer::start("").await;
     let (caller, _) = server.session("?room=lobby&participant=ann").await;
