@@ -1,6 +1,6 @@
 //! The API over rooms: each route, and each way to use it wrongly.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
