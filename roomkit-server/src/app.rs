@@ -174,7 +174,10 @@ impl App {
     /// whose next configuration that is would show counters of a provider that it does not have.
     pub(crate) fn expect_metrics(&self, config: &Config) -> Result<(), ConfigError> {
         if self.exporter.is_some() {
-            Exporter::expect(&self.provider, &crate::mcp::check(&config.mcp)?);
+            Exporter::expect(
+                &self.provider,
+                &crate::mcp::check(&config.mcp, config.channel.tool_timeout())?,
+            );
         }
         Ok(())
     }
@@ -253,9 +256,7 @@ fn configured(
     if let Some(seconds) = config.max_duration_s {
         voice = voice.max_duration(Duration::from_secs(seconds));
     }
-    if let Some(seconds) = config.tool_timeout_s {
-        voice = voice.tool_timeout(Duration::from_secs(seconds));
-    }
+    voice = voice.tool_timeout(config.tool_timeout());
     if let Some(search) = &config.tool_search {
         voice = voice.tool_search(search.clone());
     }

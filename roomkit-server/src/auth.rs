@@ -1,28 +1,22 @@
 //! Who may come in: who shows a static token, one that was minted, or one that an issuer signed
 //! (contract X2).
 
-use std::{
-    fmt, fs,
-    hint::black_box,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+mod token;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use roomkit::{
     error::ConfigError,
-    http::{AuthRequest, Authenticate, Identity, Purpose, Refusal, Scope, Scopes},
+    http::{AuthRequest, Authenticate, Identity, Purpose, Refusal, Scope},
 };
 use roomkit_dial::secret_from_env;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
+use self::token::Token;
 use crate::{
-    first_agent,
     jwt::{Jwt, JwtConfig},
     minted::{self, Minted},
 };
@@ -37,7 +31,7 @@ const MOST_FORMER: usize = 1024;
 pub struct AuthConfig {
     /// The tokens: `"..."` opens everything, `{ token = "...", scopes = ["call"] }` what it says; with
     /// `agent = "..."` calls begin as this agent.
-    #[serde(deserialize_with = "token_list")]
+    #[serde(deserialize_with = "token::token_list")]
     pub tokens: Vec<Token>,
     /// An environment variable with further tokens, with commas between them.
     pub token_env: Option<String>,
@@ -53,29 +47,15 @@ pub struct AuthConfig {
     pub no_auth: bool,
 }
 
-/// An access token and what it opens. Never shown.
-#[derive(Clone, PartialEq)]
-pub struct Token {
-    text: String,
-    scopes: Scopes,
-    agent: Option<String>,
-}
-
 impl AuthConfig {
     /// The tokens that are valid on this address; `None` lets everybody in.
     pub(crate) fn tokens_for(&self, address: SocketAddr) -> Result<Option<Tokens>, ConfigError> {
         let mut tokens = self.tokens.clone();
         if let Some(variable) = &self.token_env {
-            let listed = read_env("auth.token_env", variable)?;
-            for token in listed.expose_secret().split(',') {
-                let token = Token::read(token, Scopes::default()).map_err(|problem| {
-                    ConfigError::field("auth.token_env", format!("`{variable}`: {problem}"))
-                })?;
-                tokens.push(token);
-            }
+            tokens.extend(token::from_env(variable)?);
         }
         if let Some(file) = &self.token_file {
-            tokens.extend(read_file(file)?);
+            tokens.extend(token::from_file(file)?);
         }
         let nobody_asked =
             tokens.is_empty() && self.signing_key_env.is_none() && self.jwt.is_none();
@@ -120,108 +100,6 @@ fn read_env(field: &str, variable: &str) -> Result<SecretString, ConfigError> {
     })
 }
 
-/// A file without any is taken for one that is being written, or the wrong one.
-fn read_file(file: &Path) -> Result<Vec<Token>, ConfigError> {
-    let refused = |problem: &str| {
-        ConfigError::field("auth.token_file", format!("{}: {problem}", file.display()))
-    };
-    let listed = fs::read_to_string(file)
-        .map(SecretString::from)
-        .map_err(|error| refused(&format!("cannot be read: {error}")))?;
-    let lines = listed.expose_secret().lines().map(str::trim);
-    let tokens: Vec<_> = lines
-        .filter(|line| !line.is_empty())
-        .map(|line| Token::read(line, Scopes::default()).map_err(refused))
-        .collect::<Result<_, _>>()?;
-    if tokens.is_empty() {
-        return Err(refused("holds no token; write each on a line of its own"));
-    }
-    Ok(tokens)
-}
-
-impl Token {
-    /// Tokens travel in headers and in WebSocket subprotocols, which are lists with commas.
-    fn read(text: &str, scopes: Scopes) -> Result<Self, &'static str> {
-        let text = text.trim();
-        if text.is_empty()
-            || !text
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b',')
-        {
-            return Err("a token is one or more visible ASCII characters other than a comma");
-        }
-        if minted::looks_minted(text) {
-            return Err(
-                "a token must not begin as those do that the server mints itself (`rk1.`); choose another",
-            );
-        }
-        Ok(Self {
-            text: text.to_owned(),
-            scopes,
-            agent: None,
-        })
-    }
-
-    fn read_value(value: &Value) -> Result<Self, &'static str> {
-        match value {
-            Value::String(text) => Self::read(text, Scopes::default()),
-            Value::Object(fields) => Self::read_fields(fields),
-            _ => Err("a token must be a string, or a table of `token` and `scopes`"),
-        }
-    }
-
-    fn read_fields(fields: &Map<String, Value>) -> Result<Self, &'static str> {
-        let known = ["token", "scopes", "agent"];
-        let is_known = fields.keys().all(|field| known.contains(&field.as_str()));
-        let agent = match fields.get("agent") {
-            None => Some(None),
-            Some(agent) => agent.as_str().map(|agent| Some(agent.to_owned())),
-        };
-        let (Some(Value::String(text)), Some(scopes), Some(agent), true) =
-            (fields.get("token"), fields.get("scopes"), agent, is_known)
-        else {
-            return Err(
-                "the table of a token has a string `token`, a list `scopes` and, if wanted, a string `agent`, no more",
-            );
-        };
-        let scopes = Scopes::deserialize(scopes).ok();
-        let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(
-            "the `scopes` of a token are one or more of `call`, `watch`, `write`, `metrics`, `mint`",
-        )?;
-        Ok(Self {
-            agent,
-            ..Self::read(text, scopes)?
-        })
-    }
-
-    /// As which agent its calls begin, if it says so.
-    pub(crate) fn agent(&self) -> Option<&str> {
-        self.agent.as_deref()
-    }
-
-    fn identity(&self) -> Identity {
-        let mut identity = Identity::default().scopes(self.scopes.clone());
-        first_agent::bind(&mut identity, self.agent());
-        identity
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
-/// Takes any value first, because serde's own messages show what they refuse (contract X1).
-fn token_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Token>, D::Error> {
-    let refuse = serde::de::Error::custom;
-    let Value::Array(list) = Value::deserialize(deserializer)? else {
-        return Err(refuse("`tokens` must be a list"));
-    };
-    let tokens = list.iter().map(Token::read_value);
-    tokens.map(|token| token.map_err(refuse)).collect()
-}
-
 /// Lets those in who show one of the tokens, for what it opens.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
@@ -259,7 +137,7 @@ impl Tokens {
 
     /// The same in place of others, whose minted ones stay.
     pub(crate) fn replacing(self, before: &Self) -> Self {
-        let begins_calls = |token: &&Token| token.scopes.contains(Scope::Call);
+        let begins_calls = |token: &&Token| token.opens(Scope::Call);
         let former = before.fixed.iter().chain(before.former.fixed.iter());
         let former = former.filter(begins_calls);
         let former = former.filter(|token| !self.fixed.contains(token));
@@ -282,8 +160,8 @@ impl Tokens {
 
     /// Whether a token that has opened this still would, had it not expired meanwhile.
     pub(crate) fn still_open(&self, shown: &str, scope: Scope) -> bool {
-        match (find(&self.fixed, shown), &self.jwt) {
-            (Some(token), _) => token.scopes.contains(scope),
+        match (token::find(&self.fixed, shown), &self.jwt) {
+            (Some(token), _) => token.opens(scope),
             // None of them can be taken away: the key that signs them stays.
             (None, _) if minted::looks_minted(shown) => true,
             (None, Some(jwt)) => jwt.still_takes(shown),
@@ -298,11 +176,11 @@ impl Authenticate for Tokens {
         let Some(shown) = request.bearer_token() else {
             return Err(Refusal::Unauthorized("a token is needed".into()));
         };
-        let known = find(&self.fixed, shown);
+        let known = token::find(&self.fixed, shown);
         let (known, jwt) = if request.purpose == Purpose::Existing {
             let jwt = self.jwt.as_ref().or(self.former.jwt.as_ref());
             // What a token may no longer do, it may have done when the call began.
-            (find(&self.former.fixed, shown).or(known), jwt)
+            (token::find(&self.former.fixed, shown).or(known), jwt)
         } else {
             (known, self.jwt.as_ref())
         };
@@ -314,22 +192,6 @@ impl Authenticate for Tokens {
             _ => self.minted.admit(shown, request.purpose, Timestamp::now()),
         }
     }
-}
-
-/// All are compared, so that the time tells nothing about which was nearly right.
-fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
-    tokens.iter().fold(None, |known, token| {
-        let is_it = equal(token.text.as_bytes(), shown.as_bytes());
-        known.or(is_it.then_some(token))
-    })
-}
-
-fn equal(left: &[u8], right: &[u8]) -> bool {
-    let differing = left
-        .iter()
-        .zip(right)
-        .fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
-    left.len() == right.len() && differing == 0
 }
 
 #[cfg(test)]
@@ -391,33 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_file_of_tokens_is_read_line_by_line_and_not_shown() {
-        let file = std::env::temp_dir().join(format!("roomkit-{}-tokens", std::process::id()));
-        let read = |text: &str| {
-            fs::write(&file, text).unwrap();
-            let read = read_file(&file).map_err(|error| error.to_string());
-            read.map(|tokens| tokens.into_iter().map(|it| it.text).collect::<Vec<_>>())
-        };
-        assert_eq!(read("one\r\n\n two \n").unwrap(), ["one", "two"]);
-        for (text, named) in [
-            ("hunter 2", "visible"),
-            ("one,hunter2", "comma"),
-            ("rk1.hunter2", "mints itself"),
-            ("\n", "no token"),
-        ] {
-            let refused = read(text).unwrap_err();
-            assert!(refused.starts_with("auth.token_file: "), "{refused}");
-            assert!(
-                refused.contains(named) && !refused.contains("hunter"),
-                "{refused}"
-            );
-        }
-        fs::remove_file(&file).unwrap();
-        let missing = read_file(&file).unwrap_err().to_string();
-        assert!(missing.contains("cannot be read"), "{missing}");
-    }
-
-    #[test]
     fn x1_a_refused_token_is_not_shown() {
         for text in [
             "tokens = ['hunter 2']",
@@ -439,14 +274,6 @@ mod tests {
                 !message.contains("hunter") && !message.contains("4711"),
                 "{message}"
             );
-        }
-    }
-
-    #[test]
-    fn x2_only_the_whole_token_is_equal() {
-        assert!(equal(b"abc", b"abc"));
-        for other in [&b"abd"[..], b"ab", b"abcd", b""] {
-            assert!(!equal(b"abc", other));
         }
     }
 }

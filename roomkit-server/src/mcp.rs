@@ -1,5 +1,7 @@
 //! The MCP servers of the configuration.
 
+use std::time::Duration;
+
 use roomkit::{
     error::ConfigError,
     mcp::{McpError, McpServer, McpTools},
@@ -7,8 +9,12 @@ use roomkit::{
 
 use crate::error::ServerError;
 
-/// Connects to all of them. None: there are none.
-pub(crate) async fn connect(servers: &[McpServer]) -> Result<Option<McpTools>, ServerError> {
+/// Connects to all of them. None: there are none. The channel gives a call that much time.
+pub(crate) async fn connect(
+    servers: &[McpServer],
+    tool_timeout: Duration,
+) -> Result<Option<McpTools>, ServerError> {
+    check_times(servers, tool_timeout)?;
     if servers.is_empty() {
         return Ok(None);
     }
@@ -20,8 +26,32 @@ pub(crate) async fn connect(servers: &[McpServer]) -> Result<Option<McpTools>, S
 }
 
 /// Finds out whether the settings can be used, without contacting anybody. Gives the servers' names.
-pub(crate) fn check(servers: &[McpServer]) -> Result<Vec<String>, ConfigError> {
+pub(crate) fn check(
+    servers: &[McpServer],
+    tool_timeout: Duration,
+) -> Result<Vec<String>, ConfigError> {
+    check_times(servers, tool_timeout)?;
     McpTools::check(servers.iter().cloned()).map_err(in_file)
+}
+
+/// More time than the channel gives is never used. But who gives less to all tools need not say so of
+/// each server that has the default.
+fn check_times(servers: &[McpServer], tool_timeout: Duration) -> Result<(), ConfigError> {
+    let default = McpServer::default().timeout;
+    let is_cut = |server: &McpServer| server.timeout > tool_timeout && server.timeout != default;
+    let Some(place) = servers.iter().position(is_cut) else {
+        return Ok(());
+    };
+    let problem = format!(
+        "is {}; must be at most `channel.tool_timeout_s`, which is {} and ends every call before; lower it, raise \
+         that, or give tools that take long a `timeout_ms` of their own in `mcp[{place}].rules`",
+        servers[place].timeout.as_secs_f64(),
+        tool_timeout.as_secs()
+    );
+    Err(ConfigError::field(
+        format!("mcp[{place}].timeout_s"),
+        problem,
+    ))
 }
 
 /// The library counts in `servers`, and does not where there is one.
@@ -35,6 +65,33 @@ fn in_file(error: ConfigError) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn k3_more_time_than_the_channel_gives_a_call_is_refused() {
+        let with_timeout = |seconds| McpServer {
+            timeout: Duration::from_secs_f32(seconds),
+            ..McpServer::process("/no/such/program", [""; 0])
+        };
+        let servers = [with_timeout(30.0), with_timeout(60.5)];
+        let refused = check(&servers, LIMIT).unwrap_err().to_string();
+        for part in [
+            "60.5",
+            "`channel.tool_timeout_s`, which is 30",
+            "mcp[1].rules",
+        ] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(refused.starts_with("mcp[1].timeout_s: "), "{refused}");
+        let error = connect(&servers, LIMIT).await.unwrap_err();
+        assert_eq!((error.to_string(), error.exit_code()), (refused, 2));
+
+        assert!(check(&servers, Duration::from_secs(61)).is_ok());
+        // Nothing is said of this one's time.
+        let silent = McpServer::process("true", [""; 0]);
+        assert!(check(&[silent], Duration::from_secs(5)).is_ok());
+    }
 
     #[test]
     fn tables_of_the_file_are_servers() {
@@ -66,8 +123,8 @@ mod tests {
             (vec![McpServer::default()], "mcp[0].url"),
             (vec![good, McpServer::default()], "mcp[1].url"),
         ] {
-            let checked = check(&servers).unwrap_err();
-            let error = connect(&servers).await.unwrap_err();
+            let checked = check(&servers, LIMIT).unwrap_err();
+            let error = connect(&servers, LIMIT).await.unwrap_err();
             assert_eq!(error.to_string(), checked.to_string());
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().starts_with(place), "{error}");
@@ -77,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_required_server_that_is_absent_stops_the_start() {
         let absent = McpServer::process("/no/such/program", [""; 0]);
-        let error = connect(&[absent]).await.unwrap_err();
+        let error = connect(&[absent], LIMIT).await.unwrap_err();
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("required = false"), "{error}");
     }

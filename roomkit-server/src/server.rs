@@ -59,7 +59,7 @@ impl Server {
         let drain = config.drain()?;
         let wanted = resolve("listen", &config.listen).await?;
         let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
-        let mcp = mcp::connect(&config.mcp).await?;
+        let mcp = mcp::connect(&config.mcp, config.channel.tool_timeout()).await?;
         let (app, router) = App::build(&config, wanted, mcp)?;
         if let Some(jwt) = &app.jwt {
             jwt.fetch().await?;
@@ -101,7 +101,7 @@ impl Server {
         config.drain()?;
         let address = resolve("listen", &config.listen).await?;
         config.tls.as_ref().map(TlsConfig::load).transpose()?;
-        let mcp = mcp::check(&config.mcp)?;
+        let mcp = mcp::check(&config.mcp, config.channel.tool_timeout())?;
         let (app, _router) = App::build(&on_free_ports(config), address, None)?;
         let operations = operations(config, address, &app).await;
         let plan = Plan::new(config, address, mcp, app.admission.authenticates());

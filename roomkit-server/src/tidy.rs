@@ -200,37 +200,4 @@ fn is_open_and_unnamed(room: &Room) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use roomkit::room::RoomOptions;
-    use tokio::time::sleep;
-
-    use super::*;
-    use crate::config::Config;
-
-    #[tokio::test(start_paused = true)]
-    async fn s7_an_unnamed_room_is_closed_after_a_call_that_was_awaited_when_it_was_due() {
-        for wait in [0, 60] {
-            let rules =
-                format!("[metrics]\nenabled = false\n[rooms]\nclose_empty_after_s = {wait}");
-            let config: Config = toml::from_str(&rules).unwrap();
-            let address = "127.0.0.1:0".parse().unwrap();
-            let (app, _router) = App::build(&config, address, None).unwrap();
-            let room = RoomOptions::new().metadata(UNNAMED, true);
-            let room = app.kit.create_room(room).await.unwrap();
-            let mut events = app.kit.framework_events();
-
-            let coming = app.makers.coming(&room.id);
-            let mut tidying = Tidying::of(&app, &config.rooms);
-            tidying.wait_to_close(Instant::now(), room.id.clone());
-            tokio::spawn(tidying.run());
-            sleep(Duration::from_secs(90)).await;
-            assert_eq!(app.kit.open_rooms(), 1);
-            // The call does not begin, and nothing tells of it.
-            drop(coming);
-            while let Some(event) = events.recv().await
-                && event.kind != FrameworkEventKind::RoomClosed
-            {}
-            assert_eq!(app.kit.open_rooms(), 0);
-        }
-    }
-}
+mod tests;

@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Record(bool),
     /// Say when all that was asked before this has been taken.
     Mark(oneshot::Sender<()>),
+    /// End the session once it is over, or after so long (contract S11).
+    EndWhenOver(Duration),
     /// End the session.
     End(EndReason),
 }

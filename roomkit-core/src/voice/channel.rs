@@ -9,7 +9,10 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -200,9 +203,14 @@ impl RealtimeVoiceChannel {
             .await;
     }
 
-    /// Ends a session once it is idle (contract A8), or after `limit` if it is not by then. Returns at
-    /// once: this is for a tool by which the AI hangs up. It says goodbye to the tool's result, and is
-    /// heard to the end.
+    /// Ends a session by itself once its call is over: it is idle (contract A8), nothing is owed, and no
+    /// tool is running, not even one [during which the conversation may go on](crate::tool::ToolRules). If
+    /// that is not so within `limit`, it ends then (contract S11). Returns at once: this is for a tool by
+    /// which the AI hangs up. It says goodbye to the tool's result, and is heard to the end.
+    ///
+    /// Nobody has to wait for it, and nothing takes it back: the session ends also if the tool that asked
+    /// for it is cancelled or runs out of time. Of several limits the earliest counts. A session that is not
+    /// active yet becomes so and says its greeting first; its limit counts from when its client was accepted.
     ///
     /// ```
     /// # use std::{sync::{Arc, OnceLock}, time::Duration};
@@ -226,25 +234,17 @@ impl RealtimeVoiceChannel {
     /// );
     /// ```
     pub fn end_session_when_idle(&self, session: &RealtimeSession, limit: Duration) {
-        let Some((idle, ended)) = self
-            .0
-            .sessions()
-            .get(session.id())
-            .map(|live| (live.waits_for_idle(), live.ended.clone()))
-        else {
+        let sessions = self.0.sessions();
+        let Some(mailbox) = sessions.get(session.id()).map(|live| live.mailbox.clone()) else {
             return;
         };
-        let (channel, session) = (self.downgrade(), session.id().clone());
-        self.0.tasks.spawn(async move {
-            tokio::select! {
-                () = ended.cancelled() => return,
-                _ = timeout(limit, idle) => {}
-            }
-            if let Some(channel) = channel.upgrade() {
-                let meant = |live: &RealtimeSession| *live.id() == session;
-                channel.0.end_all(EndReason::Host, meant).await;
-            }
-        });
+        drop(sessions);
+        let asked = mailbox.try_send(Box::new(Command::EndWhenOver(limit)));
+        if let Err(TrySendError::Full(command)) = asked {
+            // It waits behind what the session was asked before. An error means that it is over.
+            let waits = async move { drop(mailbox.send(command).await) };
+            self.0.tasks.spawn(waits);
+        }
     }
 
     /// The sessions that have not ended.

@@ -1,48 +1,15 @@
 //! A room and its kit that are closed at the same time (contracts R6, S7).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use roomkit_core::{
-    RoomKit,
-    channel::{Channel, ChannelError, DetachReason},
-    id::{ChannelId, RoomId},
-    room::{ChannelBinding, RoomEvent},
-};
+use roomkit_core::RoomKit;
 use tokio::time::{Instant, sleep};
+
+use crate::support::Recorder;
 
 /// How long it needs to let go of a room, and how long it may need.
 const NEEDS: Duration = Duration::from_secs(60);
 const MAY_NEED: Duration = Duration::from_secs(100);
-
-struct Slow(ChannelId);
-
-#[async_trait]
-impl Channel for Slow {
-    fn id(&self) -> &ChannelId {
-        &self.0
-    }
-
-    fn kind(&self) -> &'static str {
-        "slow"
-    }
-
-    async fn on_event(
-        &self,
-        _event: Arc<RoomEvent>,
-        _binding: &ChannelBinding,
-    ) -> Result<(), ChannelError> {
-        Ok(())
-    }
-
-    async fn on_detached(&self, _room: &RoomId, _why: DetachReason) {
-        sleep(NEEDS).await;
-    }
-
-    fn close_timeout(&self) -> Option<Duration> {
-        Some(MAY_NEED)
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn r6_a_kit_waits_no_longer_for_a_room_that_is_being_closed_than_that_takes() {
@@ -50,8 +17,11 @@ async fn r6_a_kit_waits_no_longer_for_a_room_that_is_being_closed_than_that_take
         .lifecycle_timeout(Duration::from_secs(1))
         .build();
     kit.create_room("room").await.unwrap();
-    kit.register_channel(Slow("slow".into())).unwrap();
-    kit.attach_channel("room", "slow").await.unwrap();
+    Recorder::build("slow")
+        .close_timeout(MAY_NEED)
+        .when_detached(|_, _| sleep(NEEDS))
+        .attach(&kit, "room")
+        .await;
     let began = Instant::now();
     let closing = kit.clone();
     let closing = tokio::spawn(async move { closing.close_room("room").await });

@@ -1,11 +1,11 @@
-//! Calls that the AI ends (contracts S3, A8), and what keeps a channel alive (contract S7).
+//! Calls that the AI ends (contract S11), and what keeps a channel alive (contract S7).
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use roomkit_core::{
     WeakRealtimeVoiceChannel,
-    provider::ProviderCommand,
+    provider::{ProviderCommand, Role},
     tool::{Tool, ToolDefinition},
 };
 use roomkit_mock::provider::answer;
@@ -31,7 +31,7 @@ fn hang_up() -> (Tool, Arc<OnceLock<WeakRealtimeVoiceChannel>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s3_a8_the_ai_says_goodbye_to_the_tool_that_hangs_up_and_is_heard_to_the_end() {
+async fn s11_the_ai_says_goodbye_to_the_tool_that_hangs_up_and_is_heard_to_the_end() {
     let (tool, voice) = hang_up();
     let house = House::with(|voice| voice.tool(tool)).await;
     voice.set(house.voice.downgrade()).unwrap();
@@ -65,7 +65,7 @@ async fn s3_a8_the_ai_says_goodbye_to_the_tool_that_hangs_up_and_is_heard_to_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn s3_a_call_that_is_not_idle_in_time_is_ended_all_the_same() {
+async fn s11_a_call_that_is_not_idle_in_time_is_ended_all_the_same() {
     let house = House::new().await;
     let call = house.call().await;
     let began = Instant::now();
@@ -76,5 +76,19 @@ async fn s3_a_call_that_is_not_idle_in_time_is_ended_all_the_same() {
     assert!(began.elapsed() >= ms(5000));
     // It is over: nothing comes of this.
     house.voice.end_session_when_idle(&call.session, ms(5000));
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s11_a6_a_call_that_has_much_to_take_ends_behind_it() {
+    let house = House::new().await;
+    let call = house.call().await;
+    while house
+        .voice
+        .inject_text(&call.session, "note", Role::System, true)
+        .is_ok()
+    {}
+    house.voice.end_session_when_idle(&call.session, ms(5000));
+    assert_eq!(call.client.wait_for_close().await, "host");
     house.assert_nothing_left();
 }

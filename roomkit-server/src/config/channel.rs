@@ -1,6 +1,6 @@
 //! What calls are like, as the configuration file says it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use roomkit::{error::ConfigError, tool::ToolSearch, voice::HistorySeed};
 use serde::Deserialize;
@@ -68,6 +68,11 @@ impl ChannelConfig {
     pub(crate) fn seed(&self) -> Option<HistorySeed> {
         let turns = self.seed_turns.map(HistorySeed::Turns);
         turns.or(self.seed_tokens.map(HistorySeed::Tokens))
+    }
+
+    /// How long a tool may take that has no limit of its own.
+    pub(crate) fn tool_timeout(&self) -> Duration {
+        Duration::from_secs(self.tool_timeout_s.unwrap_or(30))
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

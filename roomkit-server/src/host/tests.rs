@@ -5,11 +5,11 @@ use std::pin::pin;
 use axum::Router;
 use futures_util::{FutureExt, poll};
 use roomkit::{
-    framework::FrameworkEventKind,
+    framework::{FrameworkEventKind, FrameworkEvents},
     http::{StartFailure, StartFailureKind},
     mock::Counters,
 };
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::timeout};
 
 use super::*;
 
@@ -37,6 +37,45 @@ async fn s7_a_room_is_closed_whose_call_was_given_up_while_it_started() {
         && event.kind != FrameworkEventKind::RoomClosed
     {}
     assert_eq!(app.kit.open_rooms(), 0);
+}
+
+/// Waits until a room is closed, and less long than it takes to give it up.
+async fn closes(events: &mut FrameworkEvents) -> bool {
+    let closed = async {
+        while let Some(event) = events.recv().await
+            && event.kind != FrameworkEventKind::RoomClosed
+        {}
+    };
+    timeout(Duration::from_secs(120), closed).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_a_room_that_is_made_after_its_call_was_given_up_is_looked_for_again() {
+    for late in [Duration::from_millis(500), Duration::from_secs(10)] {
+        let (app, _router) = app("");
+        let mut events = app.kit.framework_events();
+        let room = RoomId::from("late");
+        drop(Unstarted::new(&app, &room));
+        sleep(late).await;
+        app.kit.create_room(&room).await.unwrap();
+        assert!(closes(&mut events).await, "made after {late:?}");
+        assert_eq!(app.kit.open_rooms(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_a_room_that_is_not_made_after_all_counts_for_nobody_once_it_is_looked_for_no_more() {
+    let (app, _router) = app("max_rooms_per_address = 1");
+    let room = RoomId::from("never");
+    let client = Some(IpAddr::from([192, 0, 2, 1]));
+    let mut claim = app.makers.claim(&room, client).unwrap();
+    claim.stays();
+    drop(claim);
+    drop(Unstarted::new(&app, &room));
+    sleep(Duration::from_secs(10)).await;
+    assert!(!app.makers.may_make(client), "it may still be made");
+    sleep(Duration::from_secs(110)).await;
+    assert!(app.makers.may_make(client));
 }
 
 #[tokio::test]

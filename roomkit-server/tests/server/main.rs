@@ -19,6 +19,7 @@ mod recording;
 #[cfg(unix)]
 mod reload;
 mod retention;
+mod room_list;
 mod rooms;
 mod support;
 #[cfg(unix)]

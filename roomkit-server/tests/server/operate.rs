@@ -212,6 +212,11 @@ async fn check_config_refuses_what_a_start_refuses_in_the_same_words() {
             "auth.token_env",
         ),
         ("limit", "[limits]\nmax_sessions = 0", "limits.max_sessions"),
+        (
+            "time",
+            "[[mcp]]\ncommand = 'true'\ntimeout_s = 40",
+            "mcp[0].timeout_s",
+        ),
     ] {
         let file = File::new(&format!("check-{name}"), text);
         let checked = output(&["check-config", "--config", file.path()]).await;

@@ -1,6 +1,6 @@
 //! The API over rooms: each route, and each way to use it wrongly.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -71,62 +71,6 @@ async fn the_page_learns_the_ways_in() {
         ]}),
         "in the order of the file, and nothing of their settings"
     );
-}
-
-#[tokio::test]
-async fn rooms_are_listed_newest_first() {
-    let server = TestServer::start("").await;
-    assert_eq!(server.get("/rooms").await.json(), json!({"rooms": []}));
-    for room in ["first", "second"] {
-        server
-            .session(&format!("?room={room}"))
-            .await
-            .0
-            .hang_up()
-            .await;
-    }
-    let (_caller, _) = server.session("?room=third").await;
-    server.delete("/rooms/first").await;
-    let listed = server.get("/rooms").await.json();
-    let listed = listed["rooms"].as_array().unwrap();
-    let seen: Vec<_> = listed
-        .iter()
-        .map(|room| (&room["id"], &room["status"]))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            (&json!("third"), &json!("active")),
-            (&json!("second"), &json!("active")),
-            (&json!("first"), &json!("closed")),
-        ]
-    );
-    assert_eq!(listed[0]["sessions"], 1);
-
-    let ids = |answer: Value| -> Vec<Value> {
-        let rooms = answer["rooms"].as_array().unwrap();
-        rooms.iter().map(|room| room["id"].clone()).collect()
-    };
-    assert_eq!(
-        ids(server.get("/rooms?status=closed").await.json()),
-        ["first"]
-    );
-    assert_eq!(
-        ids(server.get("/rooms?status=active&limit=1").await.json()),
-        ["third"]
-    );
-    for (query, named) in [
-        ("limit=0", "limit"),
-        ("limit=many", "limit"),
-        ("status=ajar", "status"),
-        ("page=2", "page"),
-    ] {
-        let message = server
-            .get(&format!("/rooms?{query}"))
-            .await
-            .is_error(400, "bad_request");
-        assert!(message.contains(named), "{message}");
-    }
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ impl Call {
             self.wanted.due(now),
             self.settings.max_duration,
             self.idle_ends_at().filter(|_| self.idle),
+            self.ending_wake(now),
         ];
         let due = due.into_iter().flatten().min();
         let ping = self.next_ping();

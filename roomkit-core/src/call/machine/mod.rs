@@ -5,6 +5,7 @@ mod calm;
 mod changes;
 mod connection;
 mod dial;
+mod ending;
 mod given;
 mod handover;
 mod latency;
@@ -158,6 +159,8 @@ pub(crate) struct Call {
 
     idle: bool,
     last_busy: Moment,
+    /// It is to end by itself, and by then at the latest.
+    end_by: Option<Moment>,
     calm: Calm,
 }
 
@@ -303,6 +306,7 @@ impl Call {
             tools,
             idle: true,
             last_busy: Moment::ZERO,
+            end_by: None,
             calm: Calm::default(),
         };
         call.note_calm(Moment::ZERO);

@@ -200,6 +200,7 @@ impl Call {
                 // Who asked may have stopped waiting.
                 let _ = reached.send(());
             }
+            Command::EndWhenOver(limit) => self.end_when_over(now, limit),
             Command::End(reason) => self.end(now, reason),
         }
     }

@@ -36,6 +36,9 @@ impl Call {
         self.publish(now);
         self.tell_stats();
         self.watch_idleness(now);
+        if self.is_over(now) {
+            self.end(now, EndReason::Host);
+        }
     }
 
     fn tell_stats(&mut self) {

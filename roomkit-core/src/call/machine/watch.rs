@@ -92,7 +92,8 @@ impl Call {
         if plan.is_urgent || self.answers_elsewhere() {
             self.response.is_none()
         } else {
-            self.is_quiet(now)
+            // The last quiet moment of a call is its end.
+            self.is_quiet(now) && !self.is_over(now)
         }
     }
 

@@ -42,6 +42,7 @@ struct Inner {
     agreement: Option<Arc<Semaphore>>,
     reaction: Option<Reaction>,
     detached: Option<Detached>,
+    close_timeout: Option<Duration>,
     events: mpsc::UnboundedSender<Arc<RoomEvent>>,
     log: Mutex<Vec<String>>,
 }
@@ -58,6 +59,7 @@ impl Recorder {
             agreement: None,
             reaction: None,
             detached: None,
+            close_timeout: None,
             events,
             log: Mutex::default(),
         };
@@ -106,6 +108,12 @@ impl RecorderBuilder {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.0.detached = Some(Arc::new(move |room, why| Box::pin(detached(room, why))));
+        self
+    }
+
+    /// So long it may take to let go of a room.
+    pub(crate) fn close_timeout(mut self, limit: Duration) -> Self {
+        self.0.close_timeout = Some(limit);
         self
     }
 
@@ -194,6 +202,10 @@ impl Channel for Recorder {
 
     async fn close(&self) {
         self.note("closed".to_owned());
+    }
+
+    fn close_timeout(&self) -> Option<Duration> {
+        self.0.close_timeout
     }
 }
 

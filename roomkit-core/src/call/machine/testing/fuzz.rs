@@ -100,7 +100,7 @@ fn step(bytes: &mut Reader<'_>) -> Option<(Step, usize)> {
         times += usize::from(bytes.next()) * 8;
         code = bytes.next();
     }
-    let step = match code % 46 {
+    let step = match code % 47 {
         0..=3 => Step::Pass(bytes.time(4)),
         4 => Step::Pass(bytes.time(100)),
         5..=7 => Step::Speech(bytes.flag(), bytes.id()),
@@ -167,6 +167,7 @@ fn host(bytes: &mut Reader<'_>) -> Step {
         byte if byte < 120 => Step::Raw,
         byte if byte < 180 => Step::Record(byte % 2 == 0),
         byte if byte < 240 => Step::Progress(bytes.id()),
+        byte if byte < 248 => Step::EndWhenOver(bytes.any_time()),
         _ => Step::RecordingFailed,
     }
 }

@@ -76,6 +76,7 @@ pub(in crate::call::machine) enum Step {
     Raw,
     HandOver,
     Record(bool),
+    EndWhenOver(Duration),
     RecordingFailed,
     Permissions(bool, bool),
 }
@@ -138,6 +139,7 @@ pub(super) fn command(step: &Step) -> Option<Command> {
         Step::Raw => Command::Raw(Value::Null),
         Step::HandOver => Command::HandOver,
         Step::Record(on) => Command::Record(*on),
+        Step::EndWhenOver(limit) => Command::EndWhenOver(*limit),
         _ => return None,
     };
     Some(command)

@@ -5,6 +5,7 @@ mod asking;
 mod audio;
 mod changes;
 mod changes_random;
+mod ending;
 mod extremes;
 mod faults;
 mod given;

@@ -137,7 +137,12 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
         has_jitter_buffer: bool,
         is_recorded: bool,
+        ends in prop::option::of((any::<prop::sample::Index>(), 0..20_000_u64)),
     ) {
+        let mut steps = steps;
+        if let Some((at, limit)) = ends {
+            steps.insert(at.index(steps.len()), Step::EndWhenOver(ms(limit)));
+        }
         let settings = || {
             let mut settings = settings();
             settings.idle_timeout = Some(ms(3000));

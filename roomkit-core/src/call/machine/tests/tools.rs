@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A call in which the tool `g` has these rules.
-fn with_rules(capabilities: ProviderCapabilities, rules: ToolRules) -> Scripted {
+pub(super) fn with_rules(capabilities: ProviderCapabilities, rules: ToolRules) -> Scripted {
     with_settings_and_rules(settings(), capabilities, rules)
 }
 
