@@ -8,7 +8,7 @@
 #[path = "webrtc/caller.rs"]
 mod caller;
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use axum::{Router, response::Html, routing::get};
 use roomkit::{
@@ -63,6 +63,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
+    // With the callers' addresses, for the limit of sessions per address.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = tokio::spawn(async { axum::serve(listener, app).await });
 
     if serve_on {

@@ -300,7 +300,8 @@ impl Admission {
         Err(Rejection::new(
             StatusCode::FORBIDDEN,
             "origin",
-            "web pages of this origin may not connect; see `allowed_origins`",
+            "web pages of this origin may not connect: see `allowed_origins`, and let a proxy pass on the \
+             `Host` that the browser named",
         ))
     }
 

@@ -1,8 +1,8 @@
 //! The dashboard: a room as it happens, over a WebSocket.
 //!
 //! Text frames of JSON: `{"type":"event","event":…}` for what is written to the timeline, in its
-//! order; `{"type":"ephemeral","event":…}` for what is shown at this moment only; and at the end
-//! `{"type":"closed","reason":…}`. What a dashboard sends is thrown away.
+//! order; `{"type":"ephemeral","event":…}` for what is shown at this moment only; `{"type":"alive"}`
+//! now and then; and at the end `{"type":"closed","reason":…}`. What a dashboard sends is thrown away.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -41,7 +41,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// connection and take the close frame along.
 const TOO_BIG_LINGER: Duration = Duration::from_secs(1);
 /// How often a dashboard is asked whether it is there; after two questions without a sign of life
-/// it is not.
+/// it is not. It is told as often that the server is: a page sees no pings, and a network that swallows
+/// everything looks to it like a room in which nobody speaks.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Events read at a time when the past is shown; they are held until the dashboard has taken them.
 const PAGE: usize = 32;
@@ -154,6 +155,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 enum Shown<'a> {
     Event { event: &'a RoomEvent },
     Ephemeral { event: &'a EphemeralEvent },
+    Alive,
     Closed { reason: &'a str },
 }
 
@@ -279,7 +281,10 @@ impl Dashboard {
                         return End::Gone;
                     }
                     unanswered += 1;
-                    self.deliver(Message::Ping(axum::body::Bytes::new())).await
+                    match self.deliver(Message::Ping(axum::body::Bytes::new())).await {
+                        Ok(()) => self.send(&Shown::Alive).await,
+                        gone => gone,
+                    }
                 }
             };
             if let Err(end) = shown {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::{Json, extract::State, http::StatusCode};
 use roomkit::{
     RealtimeSession, RealtimeSessionState,
+    error::RoomError,
     http::Rejection,
     id::{ChannelId, ParticipantId, RoomId, SessionId},
     recording::RecordingState,
@@ -27,6 +28,8 @@ const MAX_KEY_CHARS: usize = 128;
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     status: Option<RoomStatus>,
+    /// Only rooms older than this one.
+    before: Option<RoomId>,
     limit: Option<usize>,
     #[serde(rename = "token")]
     _token: Option<IgnoredAny>,
@@ -51,11 +54,16 @@ pub(super) async fn list(
     Fields(query): Fields<ListQuery>,
 ) -> Result<Json<RoomList>, Rejection> {
     let limit = page_size(query.limit, 100)?;
-    let rooms = app
+    let mut rooms = app
         .kit
         .rooms()
         .await
         .map_err(|error| room_rejection(&error))?;
+    if let Some(before) = query.before {
+        let place = rooms.iter().position(|room| room.id == before);
+        let place = place.ok_or_else(|| room_rejection(&RoomError::NotFound(before)))?;
+        rooms.truncate(place);
+    }
     let wanted = |room: &Room| query.status.is_none_or(|status| room.status == status);
     let mut sessions = HashMap::<RoomId, usize>::new();
     for session in app.voice.sessions() {

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{
     Socket, TestServer,
-    program::{File, Running, is_refusal, output},
+    program::{File, Running, is_refusal, output, program},
     request, soon,
 };
 
@@ -100,6 +100,19 @@ async fn x1_check_config_says_what_would_be_served_and_no_secret() {
         ("log", "warn, as JSON"),
     ];
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn the_file_to_begin_with_can_be_used() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/roomkit.toml");
+    let mut check = program(&["check-config", "--config", file]);
+    check.envs([
+        ("OPENAI_API_KEY", "sk-a-key"),
+        ("ROOMKIT_TOKENS", "a-token"),
+    ]);
+    let checked = soon(check.output()).await.unwrap();
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!((checked.status.code(), &*errors), (Some(0), ""));
 }
 
 #[tokio::test]

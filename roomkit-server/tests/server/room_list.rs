@@ -46,6 +46,19 @@ async fn rooms_are_listed_newest_first() {
         ids(server.get("/rooms?status=active&limit=1").await.json()),
         ["third"]
     );
+    assert_eq!(
+        ids(server.get("/rooms?limit=2").await.json()),
+        ["third", "second"]
+    );
+    assert_eq!(
+        ids(server.get("/rooms?limit=2&before=second").await.json()),
+        ["first"]
+    );
+    assert_eq!(ids(server.get("/rooms?before=first").await.json()), [""; 0]);
+    server
+        .get("/rooms?before=nowhere")
+        .await
+        .is_error(404, "room_not_found");
     for (query, named) in [
         ("limit=0", "limit"),
         ("limit=many", "limit"),
