@@ -143,7 +143,7 @@ impl Server {
         };
         if request.method() != Method::POST {
             if request.method() == Method::GET && is_next(&self.mute) {
-                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                return StatusCode::CONFLICT.into_response();
             }
             return next.run(request).await;
         }
