@@ -22,4 +22,5 @@ mod words;
 
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub(crate) use schema::check_name as check_tool_name;
 pub use schema::parameters as tool_parameters;

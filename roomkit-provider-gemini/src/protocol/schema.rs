@@ -67,7 +67,8 @@ fn function(tool: &ToolDefinition, session: &GeminiSessionConfig) -> Result<Valu
     Ok(Value::Object(function))
 }
 
-fn check_name(name: &str) -> Result<(), ConfigError> {
+/// Checks that a tool's name is one that the vendor takes.
+pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if begins_well && name.chars().all(is_plain) && name.len() <= NAME_LENGTH {
