@@ -6,6 +6,7 @@
 //! of speech; [`Decoder`] derives them from what does come. Source: the types of the vendor's SDKs
 //! for the Live API, and reports of the live service where those are silent.
 
+mod alternatives;
 mod calls;
 mod client_message;
 mod decode;

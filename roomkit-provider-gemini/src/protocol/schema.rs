@@ -5,7 +5,7 @@
 use roomkit_core::{registry::ConfigError, tool::ToolDefinition};
 use serde_json::{Map, Value, json};
 
-use super::text::without_controls;
+use super::{alternatives, text::without_controls};
 use crate::config::{GeminiSessionConfig, Target, ToolBehavior};
 
 /// How deep a schema is followed; a reference may lead back to itself.
@@ -150,8 +150,8 @@ impl Cleaner<'_> {
         cleaned
     }
 
-    /// The schema with references followed, parts put together, alternatives decided and constants as
-    /// choices. What stands beside a reference, a part or an alternative wins over what is in it.
+    /// The schema with references followed, parts put together, alternatives joined, or decided where they
+    /// are no objects, and constants as choices. What stands beside a reference, a part or an alternative wins over what is in it.
     fn flatten(&mut self, schema: &Map<String, Value>, depth: usize) -> Map<String, Value> {
         let root = self.root;
         let mut flat = schema.clone();
@@ -194,10 +194,12 @@ impl Cleaner<'_> {
             if branches.iter().any(|branch| is_null(branch)) {
                 flat.insert("nullable".into(), true.into());
             }
-            let mut rest = branches.iter().filter(|branch| !is_null(branch));
-            if let Some(values) = one_choice(rest.clone()) {
+            let rest: Vec<_> = branches.into_iter().filter(|it| !is_null(it)).collect();
+            if let Some(values) = alternatives::one_choice(&rest) {
                 flat.entry("enum").or_insert(values);
-            } else if let Some(branch) = rest.next() {
+            } else if let Some(objects) = self.objects(&flat, &rest, depth) {
+                under(&mut flat, &alternatives::joined(&objects));
+            } else if let Some(branch) = rest.first() {
                 under(&mut flat, branch);
             }
         }
@@ -205,6 +207,32 @@ impl Cleaner<'_> {
             flat.insert("enum".into(), Value::Array(vec![constant]));
         }
         flat
+    }
+
+    /// The alternatives, flattened, if there are several, and each is an object.
+    fn objects(
+        &mut self,
+        whole: &Map<String, Value>,
+        branches: &[&Map<String, Value>],
+        depth: usize,
+    ) -> Option<Vec<Map<String, Value>>> {
+        if branches.len() < 2 {
+            return None;
+        }
+        let is_part = alternatives::is_object(whole, false);
+        let mut objects = Vec::new();
+        for branch in branches {
+            self.nodes += 1;
+            if depth >= DEPTH || self.nodes >= NODES {
+                return None;
+            }
+            let object = self.flatten(branch, depth + 1);
+            if !alternatives::is_object(&object, is_part) {
+                return None;
+            }
+            objects.push(object);
+        }
+        Some(objects)
     }
 
     fn object(
@@ -279,21 +307,6 @@ fn under(schema: &mut Map<String, Value>, below: &Map<String, Value>) {
             _ => {}
         }
     }
-}
-
-/// Alternatives that are all constants are one choice.
-fn one_choice<'a, 'b: 'a>(
-    branches: impl Iterator<Item = &'a &'b Map<String, Value>>,
-) -> Option<Value> {
-    let mut values = Vec::new();
-    for branch in branches {
-        match (branch.get("const"), branch.get("enum")) {
-            (Some(value), _) => values.push(value.clone()),
-            (None, Some(Value::Array(more))) => values.extend(more.iter().cloned()),
-            _ => return None,
-        }
-    }
-    (!values.is_empty()).then_some(Value::Array(values))
 }
 
 /// The vendor's word for the type, guessed where none is said, and whether null will do too.
