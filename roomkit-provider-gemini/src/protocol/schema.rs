@@ -247,6 +247,10 @@ impl Cleaner<'_> {
             if self.nodes >= NODES {
                 break;
             }
+            // It closes the connection, and under another name it would be another property.
+            if without_controls(name) != *name {
+                continue;
+            }
             let property = self.clean(property, depth + 1);
             properties.insert(name.clone(), Value::Object(property));
         }

@@ -169,6 +169,10 @@ fn a_property_in_every_form() {
             json!({ "type": "object", "properties": { "x": {} }, "required": ["y"] }),
             json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } } }),
         ),
+        (
+            json!({ "properties": { "x": {}, "y\u{7}": {} }, "required": ["x", "y\u{7}"] }),
+            json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } }, "required": ["x"] }),
+        ),
     ];
     for (schema, expected) in table {
         assert_eq!(property(&schema), expected, "{schema}");
