@@ -30,7 +30,6 @@ pub(crate) struct Checked {
     pub(crate) connect_timeout: Duration,
     pub(crate) ping: Duration,
     pub(crate) max_tools: usize,
-    pub(crate) max_result_chars: usize,
 }
 
 impl McpServer {
@@ -40,7 +39,6 @@ impl McpServer {
             ("connect_timeout_s", self.connect_timeout.is_zero()),
             ("ping_s", self.ping.is_zero()),
             ("max_tools", self.max_tools == 0),
-            ("max_result_chars", self.max_result_chars == 0),
             ("max_message_bytes", self.max_message_bytes == 0),
         ] {
             if is_zero {
@@ -90,7 +88,6 @@ impl McpServer {
             connect_timeout: self.connect_timeout,
             ping: self.ping,
             max_tools: self.max_tools,
-            max_result_chars: self.max_result_chars,
         })
     }
 
