@@ -22,8 +22,8 @@ pub use event::{ProviderEvent, ResponseStatus, TranscriptionUsage, Usage};
 pub use setup::{HistoryItem, ResumeToken, SessionSetup};
 pub use update::{SessionUpdate, UpdateSupport, UpdateWay};
 
-use crate::error::ConfigError;
 pub use crate::error::{ProviderError, ProviderErrorKind};
+use crate::{error::ConfigError, tool::ToolDefinition};
 
 /// A speech-to-speech service. One value serves many sessions.
 #[async_trait]
@@ -58,6 +58,18 @@ pub trait RealtimeVoiceProvider: Send + Sync + 'static {
     ) -> Result<UpdateSupport, ConfigError> {
         let _ = (setup, update);
         Ok(self.capabilities().updates)
+    }
+
+    /// Checks a tool by itself, before it is offered beside others: one of a tool source that the vendor
+    /// does not take is left out, rather than refuse the session with all the others. What
+    /// [`check_update`](Self::check_update) refuses in a single tool is refused here too. Unless implemented every
+    /// tool is taken.
+    ///
+    /// # Errors
+    /// Why the vendor does not take it, such as for its name.
+    fn check_tool(&self, tool: &ToolDefinition) -> Result<(), ConfigError> {
+        let _ = tool;
+        Ok(())
     }
 
     /// Checks an image that a host wants to show to the model, before anything is sent. Unless

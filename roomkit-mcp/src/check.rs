@@ -14,7 +14,7 @@ use crate::{
     connection::Target,
     filter::Filter,
     http_client::{Http, Token},
-    secrets::{Secrets, Tokens, in_arguments},
+    secrets::{Secrets, Tokens, in_arguments, in_header, in_query},
 };
 
 /// A server whose settings have been checked.
@@ -30,7 +30,6 @@ pub(crate) struct Checked {
     pub(crate) connect_timeout: Duration,
     pub(crate) ping: Duration,
     pub(crate) max_tools: usize,
-    pub(crate) max_result_chars: usize,
 }
 
 impl McpServer {
@@ -40,7 +39,6 @@ impl McpServer {
             ("connect_timeout_s", self.connect_timeout.is_zero()),
             ("ping_s", self.ping.is_zero()),
             ("max_tools", self.max_tools == 0),
-            ("max_result_chars", self.max_result_chars == 0),
             ("max_message_bytes", self.max_message_bytes == 0),
         ] {
             if is_zero {
@@ -90,7 +88,6 @@ impl McpServer {
             connect_timeout: self.connect_timeout,
             ping: self.ping,
             max_tools: self.max_tools,
-            max_result_chars: self.max_result_chars,
         })
     }
 
@@ -220,15 +217,14 @@ impl McpServer {
             .inherit_env
             .iter()
             .filter_map(|it| std::env::var(it).ok());
-        let query = self.url.iter().filter_map(|url| url.split_once('?'));
-        self.headers
+        self.env
             .values()
-            .chain(self.env.values())
             .chain(&self.bearer_token)
             .cloned()
             .chain(variables)
             .chain(inherited.map(SecretString::from))
-            .chain(query.map(|(_, query)| SecretString::from(query.to_owned())))
+            .chain(self.headers.values().flat_map(in_header))
+            .chain(self.url.iter().flat_map(|url| in_query(url)))
             .chain(in_arguments(&self.args))
             .collect()
     }
@@ -250,6 +246,21 @@ mod tests {
         let key = env!("CARGO_PKG_DESCRIPTION");
         let told = secrets.redact(&format!("`{key}` was refused"));
         assert!(!told.contains(key), "{told}");
+    }
+
+    #[test]
+    fn x1_parts_of_headers_and_queries_are_secrets() {
+        let server: McpServer = serde_json::from_value(json!({
+            "url": "https://host/mcp?api_key=hunter2%21&x=1#top",
+            "headers": {"Authorization": " Basic hunter3 ", "X-Api-Key": "hunter4"},
+        }))
+        .unwrap();
+        let secrets = server.check().unwrap().secrets;
+        for quoted in ["hunter2!", "hunter2%21", "hunter3", "hunter4"] {
+            let told = secrets.redact(&format!("nobody knows `{quoted}`, 1 of 2"));
+            assert!(!told.contains(quoted), "{told}");
+            assert!(told.contains("nobody knows"), "{told}");
+        }
     }
 
     fn error_of(config: serde_json::Value) -> String {

@@ -78,10 +78,8 @@ pub struct McpServer {
     pub ping: Duration,
     /// How many tools are offered at most; default 128, which is what vendors take.
     pub max_tools: usize,
-    /// How many characters of a result are passed on; default 65536. The channel has a limit of its
-    /// own.
-    pub max_result_chars: usize,
-    /// The largest message taken from the server, in bytes; default 16 MiB.
+    /// The largest message taken from the server, in bytes; default 16 MiB. How much of a result the
+    /// model reads is the channel's to say (`tool_result_max_length`).
     pub max_message_bytes: usize,
 }
 
@@ -111,7 +109,6 @@ impl Default for McpServer {
             connect_timeout: Duration::from_secs(10),
             ping: Duration::from_secs(10),
             max_tools: 128,
-            max_result_chars: 65_536,
             max_message_bytes: 16 * 1024 * 1024,
         }
     }
@@ -168,7 +165,6 @@ impl PartialEq for McpServer {
             connect_timeout,
             ping,
             max_tools,
-            max_result_chars,
             max_message_bytes,
         } = self;
         let secrets = |of: &BTreeMap<String, SecretString>| -> Vec<(String, String)> {
@@ -204,7 +200,6 @@ impl PartialEq for McpServer {
             && *connect_timeout == other.connect_timeout
             && *ping == other.ping
             && *max_tools == other.max_tools
-            && *max_result_chars == other.max_result_chars
             && *max_message_bytes == other.max_message_bytes
     }
 }

@@ -28,6 +28,8 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How many tools are listed before their choice; a server that lists on and on is cut off here.
 const LISTED: usize = 20_000;
+/// How many pages in a row may say nothing new.
+const IDLE_PAGES: usize = 100;
 
 /// How a server is reached.
 pub(crate) enum Target {
@@ -136,23 +138,29 @@ impl Connection {
     pub(crate) async fn list(&self, server: &Checked) -> Result<Vec<Tool>, String> {
         let mut tools = Vec::new();
         let mut names = HashSet::new();
+        let mut asked = HashSet::new();
+        let mut idle = 0;
         let mut cursor = None;
         loop {
-            let params = PaginatedRequestParams::default().with_cursor(cursor.take());
+            let params = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.peer.list_tools(Some(params)).await;
             let page = page.map_err(|error| explain::request(server, &error))?;
             let known = names.len();
             names.extend(page.tools.iter().map(|tool| tool.name.clone()));
-            let is_more = names.len() > known;
-            if is_more {
+            // A page of before, which some repeat, is no second tool for each.
+            if names.len() > known {
                 tools.extend(page.tools);
+                idle = 0;
+            } else {
+                idle += 1;
             }
             cursor = page.next_cursor;
-            if cursor.is_none() {
+            let Some(next) = &cursor else {
                 return Ok(tools);
-            }
-            // Where a page says nothing new, its cursor was one of before.
-            if !is_more || tools.len() >= LISTED {
+            };
+            // A page may be empty and not the last, as where a server leaves out what we may not use.
+            let is_new = asked.insert(next.clone());
+            if !is_new || idle >= IDLE_PAGES || tools.len() >= LISTED {
                 tracing::warn!(
                     server = server.name,
                     tools = tools.len(),

@@ -65,7 +65,7 @@ fn transport(server: &Checked, error: &DynamicTransportError) -> String {
 /// A failure of HTTP.
 pub(crate) fn http(server: &Checked, error: &HttpError) -> String {
     match error {
-        // Its own words repeat the address; what is behind them says what happened.
+        // Its own words say at what it failed; what is behind them says what happened.
         StreamableHttpError::Client(error) => match error.source() {
             Some(cause) => chain(server, cause),
             None => chain(server, error),

@@ -6,6 +6,9 @@ use roomkit_core::{registry::ConfigError, tool::is_named};
 
 /// The longest name that all vendors take.
 pub(crate) const LONGEST_NAME: usize = 64;
+/// What is a name, for who gave another.
+const NAME: &str =
+    "a name begins with a letter or `_` and holds letters, digits, `_` and `-`, at most 64 in all";
 
 /// A server's include, exclude, prefix and renames.
 #[derive(Debug, Clone, Default)]
@@ -19,17 +22,12 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if !self.prefix.is_empty() && fitting(&self.prefix) != self.prefix {
-            let problem = format!(
-                "is `{}`; a name holds letters, digits, `_` and `-`, and no more than {LONGEST_NAME}",
-                self.prefix
-            );
+            let problem = format!("is `{}`; {NAME}", self.prefix);
             return Err(ConfigError::field("prefix", problem));
         }
         for (from, to) in &self.renames {
             if to.is_empty() || fitting(to) != *to {
-                let problem = format!(
-                    "is `{to}`; a name holds letters, digits, `_` and `-`, and no more than {LONGEST_NAME}"
-                );
+                let problem = format!("is `{to}`; {NAME}");
                 return Err(ConfigError::field(format!("renames.{from}"), problem));
             }
         }
@@ -51,13 +49,13 @@ impl Filter {
     }
 }
 
-/// The text as a name that OpenAI and Gemini take.
+/// The text as a name that OpenAI and Gemini take; Gemini wants a letter or `_` first.
 fn fitting(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    name.chars()
-        .take(LONGEST_NAME)
-        .map(|c| if fits(c) { c } else { '_' })
-        .collect()
+    let begins_badly = name.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let before = if begins_badly { "_" } else { "" };
+    let whole = before.chars().chain(name.chars()).take(LONGEST_NAME);
+    whole.map(|c| if fits(c) { c } else { '_' }).collect()
 }
 
 #[cfg(test)]
@@ -84,6 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn k8_a_name_begins_as_every_vendor_takes_it() {
+        let plain = Filter::default();
+        let offered = |name: &str| plain.offered(name).unwrap();
+        assert_eq!(offered("3d_render"), "_3d_render");
+        assert_eq!(offered("-x"), "_-x");
+        assert_eq!(offered("/x"), "_x");
+        assert_eq!(offered(&"3".repeat(80)).len(), LONGEST_NAME);
+        let prefixed = Filter {
+            prefix: "cad_".into(),
+            ..Filter::default()
+        };
+        assert_eq!(
+            prefixed.offered("3d_render").as_deref(),
+            Some("cad_3d_render")
+        );
+    }
+
+    #[test]
     fn what_is_no_name_is_refused() {
         let filter = Filter {
             prefix: "a b".into(),
@@ -96,5 +112,11 @@ mod tests {
         };
         let error = filter.check().unwrap_err().to_string();
         assert!(error.starts_with("renames.a"), "{error}");
+        let filter = Filter {
+            renames: [("a".to_owned(), "3d".to_owned())].into(),
+            ..Filter::default()
+        };
+        let error = filter.check().unwrap_err().to_string();
+        assert!(error.contains("begins with a letter"), "{error}");
     }
 }

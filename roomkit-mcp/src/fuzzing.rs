@@ -10,7 +10,7 @@ use crate::{catalogue::Catalogue, filter::Filter, outcome};
 pub fn messages(input: &[u8]) {
     let _ = serde_json::from_slice::<ServerJsonRpcMessage>(input);
     if let Ok(result) = serde_json::from_slice::<CallToolResult>(input) {
-        let _ = outcome::of(result, 100);
+        let _ = outcome::of(result);
     }
     if let Ok(listed) = serde_json::from_slice::<ListToolsResult>(input) {
         let filter = Filter {

@@ -180,6 +180,15 @@ fn may_pass(error: &Failure) -> bool {
     }
 }
 
+/// The failure without the address, whose query may hold a key: rmcp logs failures as they are
+/// (contract X1).
+fn without_address(error: Failure) -> Failure {
+    match error {
+        StreamableHttpError::Client(error) => StreamableHttpError::Client(error.without_url()),
+        other => other,
+    }
+}
+
 /// Follows redirects that keep method and body, within the origin: elsewhere the token and the
 /// arguments have no business.
 fn same_origin() -> Policy {
@@ -328,7 +337,8 @@ impl StreamableHttpClient for Client {
         let answer = self
             .inner
             .post_message_with_response_limits(uri, message, session_id, token, headers, limits)
-            .await;
+            .await
+            .map_err(without_address);
         sent.judged(answer)
     }
 
@@ -343,6 +353,7 @@ impl StreamableHttpClient for Client {
         self.inner
             .delete_session(uri, session_id, token, headers)
             .await
+            .map_err(without_address)
     }
 
     async fn get_stream(
@@ -389,6 +400,7 @@ impl StreamableHttpClient for Client {
                     max_sse_event_size,
                 )
                 .await
+                .map_err(without_address)
         };
         if !self.events.is_meant(last_event_id.as_deref()) {
             return get(last_event_id).await;

@@ -9,8 +9,8 @@ const DATA: usize = 512;
 
 /// The result as the model gets it: structured content if there is some, else the texts. Images,
 /// sounds and files are described, because no model reads base64 and every model pays for it. What
-/// is longer than `cap` characters is cut with a notice.
-pub(crate) fn of(result: CallToolResult, cap: usize) -> Result<ToolOutput, ToolError> {
+/// is too long is for the channel to cut (contract K6), which says how long it was.
+pub(crate) fn of(result: CallToolResult) -> Result<ToolOutput, ToolError> {
     let is_error = result.is_error == Some(true);
     let has_more = |block: &ContentBlock| !matches!(block, ContentBlock::Text(_));
     let has_words = result.content.iter().any(|block| match block {
@@ -45,7 +45,6 @@ pub(crate) fn of(result: CallToolResult, cap: usize) -> Result<ToolOutput, ToolE
             Value::String(texts.collect::<Vec<_>>().join("\n"))
         }
     };
-    let value = bounded(value, cap);
     if !is_error {
         return Ok(match value {
             Value::String(text) if text.is_empty() => json!({ "status": "ok" }).into(),
@@ -143,40 +142,13 @@ fn without_data(value: Value) -> Value {
     }
 }
 
-/// The value, or the beginning of its text.
-fn bounded(value: Value, cap: usize) -> Value {
-    let mut text = match value {
-        // A string of fewer bytes than the cap has fewer characters too.
-        Value::String(text) if text.len() > cap => text,
-        Value::String(_) => return value,
-        _ => {
-            let text = value.to_string();
-            if text.len() <= cap {
-                return value;
-            }
-            text
-        }
-    };
-    let total = text.chars().count();
-    if total > cap {
-        let cut = text
-            .char_indices()
-            .nth(cap)
-            .map_or(text.len(), |(at, _)| at);
-        text.truncate(cut);
-        let notice = format!("\n[cut: {total} characters, the first {cap} are shown]");
-        text.push_str(&notice);
-    }
-    Value::String(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn result(value: Value) -> Result<Value, String> {
         let result: CallToolResult = serde_json::from_value(value).unwrap();
-        of(result, 1000)
+        of(result)
             .map(|output| output.value)
             .map_err(|error| error.0)
     }
@@ -222,18 +194,6 @@ mod tests {
         );
         let told = result(json!({"content": [{"type": "text", "text": url}]})).unwrap();
         assert_eq!(told, "[825 bytes of data, not shown here]");
-    }
-
-    #[test]
-    fn k6_huge_results_are_cut_at_a_character() {
-        let told =
-            result(json!({"content": [{"type": "text", "text": "ä ".repeat(50_000)}]})).unwrap();
-        let told = told.as_str().unwrap();
-        assert!(told.ends_with("[cut: 100000 characters, the first 1000 are shown]"));
-        assert!(told.len() < 2000);
-        let rows: Vec<u32> = (0..5000).collect();
-        let told = result(json!({"content": [], "structuredContent": {"rows": rows}})).unwrap();
-        assert!(told.as_str().unwrap().starts_with("{\"rows\":[0,1,"));
     }
 
     #[test]

@@ -99,6 +99,26 @@ pub(crate) fn in_arguments(args: &[String]) -> Vec<SecretString> {
     secrets.into_iter().map(SecretString::from).collect()
 }
 
+/// The secrets in a header's value.
+pub(crate) fn in_header(value: &SecretString) -> Vec<SecretString> {
+    let mut secrets = Vec::new();
+    push_value(&mut secrets, value.expose_secret().trim());
+    secrets.into_iter().map(SecretString::from).collect()
+}
+
+/// The secrets in the query of a URL: all of it, and each value, as a server quotes it alone.
+pub(crate) fn in_query(url: &str) -> Vec<SecretString> {
+    let Some((_, query)) = url.split_once('?') else {
+        return Vec::new();
+    };
+    let query = query.split('#').next().unwrap_or(query);
+    let values = url::form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
+    std::iter::once(query.into())
+        .chain(values)
+        .map(|secret| SecretString::from(secret.into_owned()))
+        .collect()
+}
+
 /// A secret whole, and without the scheme before it: `Bearer ...`.
 fn push_value<'a>(secrets: &mut Vec<&'a str>, value: &'a str) {
     secrets.extend((!value.is_empty()).then_some(value));

@@ -133,7 +133,7 @@ impl Server {
             let failure = match called {
                 Ok(result) => {
                     live.answered_a_call();
-                    return outcome::of(result, self.checked.max_result_chars);
+                    return outcome::of(result);
                 }
                 Err(failure) => failure,
             };

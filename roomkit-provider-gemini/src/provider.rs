@@ -10,6 +10,7 @@ use roomkit_core::{
         RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport,
     },
     registry::{ConfigError, ProviderPlugin, inventory, read_config},
+    tool::ToolDefinition,
 };
 use roomkit_dial::{Deadline, Dialer, Token, check_voice, image_type};
 
@@ -17,7 +18,7 @@ use crate::{
     config::{Auth, GeminiConfig, GeminiSessionConfig, Target},
     connection,
     error::{self, ERRORS},
-    protocol::Encoder,
+    protocol::{Encoder, check_tool_name},
 };
 
 /// The name the provider is registered by.
@@ -117,6 +118,10 @@ impl RealtimeVoiceProvider for GeminiLiveProvider {
         let encoder = Encoder::new(&self.target, &self.config.session, &changed)?;
         encoder.setup(&changed)?;
         Ok(encoder.capabilities().updates)
+    }
+
+    fn check_tool(&self, tool: &ToolDefinition) -> Result<(), ConfigError> {
+        check_tool_name(&tool.name)
     }
 
     fn check_image(&self, mime_type: &str, data: &[u8]) -> Result<(), ProviderError> {

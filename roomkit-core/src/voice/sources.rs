@@ -151,7 +151,8 @@ impl Inner {
         if let Some(known) = known.tools.iter().find(is_it) {
             return Ok(Arc::clone(known));
         }
-        let read = Entry::new(tool).map(Arc::new);
+        let taken = self.shared.provider.check_tool(&tool.definition);
+        let read = taken.and_then(|()| Entry::new(tool)).map(Arc::new);
         read.map_err(|error| error.to_string())
     }
 

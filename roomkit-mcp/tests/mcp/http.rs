@@ -18,15 +18,10 @@ use tokio::{
 use crate::{
     server::{Forgets, Http, Server, tool},
     support::{
-        call, connect, invocation, names, next_change, soon, until, until_connected, until_lost,
+        call, connect, free_port, invocation, names, next_change, soon, until, until_connected,
+        until_lost,
     },
 };
-
-/// A port nobody listens on.
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 #[tokio::test]
 async fn an_absent_server_is_a_typed_error_that_says_what_to_do() {

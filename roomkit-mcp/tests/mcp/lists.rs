@@ -10,7 +10,7 @@ use roomkit_mcp::{McpError, McpServer, McpTools};
 use serde_json::json;
 
 use crate::{
-    server::{Http, Server, tool},
+    server::{Http, Pages, Server, tool},
     support::{call, connect, invocation, names, soon},
 };
 
@@ -68,12 +68,34 @@ async fn x5_thousands_of_tools_are_bounded() {
 #[tokio::test]
 async fn x5_a_server_that_repeats_its_cursor_is_not_asked_on_and_on() {
     let mut server = Server::new(&["echo", "pid"]);
-    server.turns_in_circles = true;
+    server.pages = Pages::InCircles;
     let http = Http::start(&server).await;
     let tools = connect(McpServer::http(&http.url)).await;
     assert_eq!(names(&tools).await, ["echo", "pid"]);
     assert_eq!(tools.status()[0].left_out, 0);
     assert_eq!(server.lists.load(Ordering::SeqCst), 2);
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn k8_an_empty_page_is_not_the_last() {
+    let mut server = Server::new(&["echo", "pid", "sleep"]);
+    server.pages = Pages::WithGaps;
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer::http(&http.url)).await;
+    assert_eq!(names(&tools).await, ["echo", "pid", "sleep"]);
+    assert_eq!(server.lists.load(Ordering::SeqCst), 5);
+    tools.close().await;
+}
+
+#[tokio::test]
+async fn x5_a_server_whose_pages_have_no_end_is_not_asked_on_and_on() {
+    let mut server = Server::new(&["echo"]);
+    server.pages = Pages::WithoutEnd;
+    let http = Http::start(&server).await;
+    let tools = connect(McpServer::http(&http.url)).await;
+    assert_eq!(names(&tools).await, ["echo"]);
+    assert_eq!(server.lists.load(Ordering::SeqCst), 1 + 100);
     tools.close().await;
 }
 

@@ -6,6 +6,7 @@ mod counts;
 mod foreign;
 mod http;
 mod lists;
+mod logs;
 mod process;
 mod server;
 mod support;

@@ -56,10 +56,40 @@ pub(crate) struct Server {
     pub(crate) mute: Arc<AtomicUsize>,
     /// How many lists were asked for.
     pub(crate) lists: Arc<AtomicUsize>,
-    /// Whether every page of tools names the same next one.
-    pub(crate) turns_in_circles: bool,
+    /// How its tools are listed.
+    pub(crate) pages: Pages,
     /// How a session that it does not know is told.
     pub(crate) forgets: Forgets,
+}
+
+/// How servers divide their list of tools.
+#[derive(Clone, Copy)]
+pub(crate) enum Pages {
+    /// Not at all.
+    One,
+    /// Every page holds all, and names the same next one.
+    InCircles,
+    /// A tool on each, and empty ones between them.
+    WithGaps,
+    /// All on the first, and empty ones without an end.
+    WithoutEnd,
+}
+
+impl Pages {
+    /// The page of this number, and that of the next.
+    fn page(self, number: usize, tools: Vec<Tool>) -> (Vec<Tool>, Option<usize>) {
+        match self {
+            Self::One => (tools, None),
+            Self::InCircles => (tools, Some(1)),
+            Self::WithGaps => {
+                let next = (number + 2 < tools.len() * 2).then_some(number + 1);
+                let here = number.is_multiple_of(2).then(|| tools[number / 2].clone());
+                (here.into_iter().collect(), next)
+            }
+            Self::WithoutEnd if number == 0 => (tools, Some(1)),
+            Self::WithoutEnd => (Vec::new(), Some(number + 1)),
+        }
+    }
 }
 
 /// How servers tell that they do not know a session.
@@ -111,7 +141,7 @@ impl Server {
             cutting: Arc::default(),
             mute: Arc::default(),
             lists: Arc::default(),
-            turns_in_circles: false,
+            pages: Pages::One,
             forgets: Forgets::NotFound,
         }
     }
@@ -143,7 +173,7 @@ impl Server {
         };
         if request.method() != Method::POST {
             if request.method() == Method::GET && is_next(&self.mute) {
-                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                return StatusCode::CONFLICT.into_response();
             }
             return next.run(request).await;
         }
@@ -197,7 +227,7 @@ impl ServerHandler for Server {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         self.lists.fetch_add(1, Ordering::SeqCst);
@@ -210,8 +240,11 @@ impl ServerHandler for Server {
             return Err(ErrorData::internal_error("busy", None));
         }
         let tools = self.tools.lock().unwrap().clone();
+        let cursor = request.and_then(|request| request.cursor);
+        let number = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let (tools, next) = self.pages.page(number, tools);
         let mut page = ListToolsResult::with_all_items(tools);
-        page.next_cursor = self.turns_in_circles.then(|| "next".to_owned());
+        page.next_cursor = next.map(|next| next.to_string());
         Ok(page)
     }
 

@@ -9,6 +9,7 @@ use roomkit_core::{
 };
 use roomkit_mcp::{McpServer, McpTools};
 use serde_json::{Map, Value};
+use tokio::net::TcpListener;
 
 pub(crate) fn invocation(name: &str, arguments: Value) -> ToolInvocation {
     let session = RealtimeSession::new("room", "ann", "voice", Map::new());
@@ -61,4 +62,10 @@ pub(crate) async fn next_change(changes: &mut (impl futures_util::Stream<Item = 
 
 pub(crate) async fn connect(server: McpServer) -> McpTools {
     soon(McpTools::connect([server])).await.unwrap()
+}
+
+/// A port nobody listens on.
+pub(crate) async fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().port()
 }

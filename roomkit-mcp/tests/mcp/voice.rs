@@ -87,6 +87,21 @@ async fn k2_k5_results_and_errors_reach_the_model() {
 }
 
 #[tokio::test]
+async fn k6_a_result_that_is_cut_says_how_long_it_was() {
+    let http = Http::start(&Server::new(&["huge"])).await;
+    let call = Call::start(&http).await;
+    call.ai.simulate_tool_call("c1", "huge", json!({}));
+    let (output, _) = call.result(0).await;
+    let (words, notice) = output.split_once("\n[").unwrap();
+    assert_eq!(
+        notice,
+        "cut: 5000000 characters, the first 16384 are shown]"
+    );
+    assert_eq!(words.len(), 16_384);
+    call.end().await;
+}
+
+#[tokio::test]
 async fn k4_what_the_provider_cancels_is_cancelled_at_the_server() {
     let server = Server::new(&["sleep"]);
     let http = Http::start(&server).await;

@@ -11,8 +11,10 @@ use roomkit_core::{
     id::SessionId,
     provider::{
         ConnectionInfo, ProviderCapabilities, ProviderConnection, ProviderError,
-        RealtimeVoiceProvider, SessionSetup, UpdateSupport, UpdateWay,
+        RealtimeVoiceProvider, SessionSetup, SessionUpdate, UpdateSupport, UpdateWay,
     },
+    registry::ConfigError,
+    tool::ToolDefinition,
 };
 
 pub use connection::{InjectedText, MockProviderConnection, ToolResult, Truncation};
@@ -33,6 +35,7 @@ pub struct MockRealtimeProvider {
     of_connections: Option<ProviderCapabilities>,
     expires_in: Option<Duration>,
     refuses_images: Option<ProviderError>,
+    refuses_tool: Option<String>,
     script: Script,
     state: Arc<Watched<State>>,
 }
@@ -80,6 +83,7 @@ impl MockRealtimeProvider {
             of_connections: None,
             expires_in: None,
             refuses_images: None,
+            refuses_tool: None,
             script: Script::new(),
             state: Arc::default(),
         }
@@ -110,6 +114,13 @@ impl MockRealtimeProvider {
     #[must_use]
     pub fn refusing_images(mut self, error: ProviderError) -> Self {
         self.refuses_images = Some(error);
+        self
+    }
+
+    /// Lets it refuse every tool of this name.
+    #[must_use]
+    pub fn refusing_tool(mut self, name: impl Into<String>) -> Self {
+        self.refuses_tool = Some(name.into());
         self
     }
 
@@ -222,6 +233,24 @@ impl RealtimeVoiceProvider for MockRealtimeProvider {
 
     fn capabilities(&self) -> ProviderCapabilities {
         self.capabilities.clone()
+    }
+
+    fn check_update(
+        &self,
+        setup: &SessionSetup,
+        update: &SessionUpdate,
+    ) -> Result<UpdateSupport, ConfigError> {
+        let tools = update.tools.as_ref().unwrap_or(&setup.tools);
+        tools.iter().try_for_each(|tool| self.check_tool(tool))?;
+        Ok(self.capabilities.updates)
+    }
+
+    fn check_tool(&self, tool: &ToolDefinition) -> Result<(), ConfigError> {
+        if self.refuses_tool.as_deref() == Some(&tool.name) {
+            let problem = format!("hold the name `{}`, which is refused", tool.name);
+            return Err(ConfigError::field("tools", problem));
+        }
+        Ok(())
     }
 
     fn check_image(&self, _: &str, _: &[u8]) -> Result<(), ProviderError> {

@@ -16,6 +16,7 @@ mod goodbye;
 mod handover;
 mod isolation;
 mod last_hooks;
+mod left_out;
 mod muted;
 mod observers;
 mod rates;

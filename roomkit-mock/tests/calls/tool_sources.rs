@@ -19,14 +19,14 @@ use roomkit_core::{
     },
     voice::Agent,
 };
-use roomkit_mock::{Counters, Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport};
+use roomkit_mock::{Gate, MockConnection, MockRealtimeProvider, MockRealtimeTransport};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::support::{Call, House, ROOM, settle};
 
 /// Tools that come and go.
-struct Shelf {
+pub(crate) struct Shelf {
     names: Mutex<Vec<&'static str>>,
     changed: watch::Sender<()>,
     /// Who asks for the list waits here.
@@ -35,7 +35,7 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn new(names: &[&'static str]) -> Arc<Self> {
+    pub(crate) fn new(names: &[&'static str]) -> Arc<Self> {
         Arc::new(Self {
             names: Mutex::new(names.to_vec()),
             changed: watch::Sender::new(()),
@@ -44,7 +44,7 @@ impl Shelf {
         })
     }
 
-    fn put(&self, names: &[&'static str]) {
+    pub(crate) fn put(&self, names: &[&'static str]) {
         *self.names.lock().unwrap() = names.to_vec();
         self.changed.send_replace(());
     }
@@ -77,7 +77,7 @@ impl ToolHandler for Shelf {
     }
 }
 
-async fn update(call: &Call) -> Vec<String> {
+pub(crate) async fn update(call: &Call) -> Vec<String> {
     let command = call
         .ai
         .wait_for_command(|command| matches!(command, ProviderCommand::Update(_)))
@@ -89,7 +89,7 @@ async fn update(call: &Call) -> Vec<String> {
     tools.iter().map(|tool| tool.name.clone()).collect()
 }
 
-async fn result(call: &Call) -> String {
+pub(crate) async fn result(call: &Call) -> String {
     let command = call
         .ai
         .wait_for_command(|command| matches!(command, ProviderCommand::ToolResult { .. }))
@@ -116,7 +116,7 @@ async fn k8_a_live_session_gets_the_tools_of_a_source_that_changed() {
 }
 
 /// A tool of the host's own.
-fn own(name: &str) -> Tool {
+pub(crate) fn own(name: &str) -> Tool {
     let definition = ToolDefinition::new(name, "", json!({"type": "object"}));
     Tool::new(
         definition,
@@ -124,38 +124,6 @@ fn own(name: &str) -> Tool {
             Ok(format!("host did {name}").into())
         },
     )
-}
-
-#[tokio::test(start_paused = true)]
-async fn k8_a_tool_of_a_source_whose_name_is_taken_is_left_out_and_no_call_refused() {
-    let counters = Counters::default();
-    let _counting = counters.here();
-    let (shelf, other) = (Shelf::new(&["b"]), Shelf::new(&["c"]));
-    let house = House::with(|voice| {
-        let clerk = Agent::new("clerk", "you know the shelf").channel_tools(true);
-        let voice = voice.tool(own("a")).agents([clerk]);
-        let voice = voice.tool_search(ToolSearch::new());
-        voice.tool_source(shelf.clone()).tool_source(other.clone())
-    })
-    .await;
-    let live = house.call().await;
-    shelf.put(&["a", "b", "", "find_tools", "d"]);
-    assert_eq!(update(&live).await, ["a", "b", "d", "c"]);
-    other.put(&["c", "d"]);
-    settle().await;
-    for options in [SessionOptions::new(), SessionOptions::new().agent("clerk")] {
-        let later = house.call_with(options).await;
-        later.ai.simulate_tool_call("c1", "a", "{}");
-        assert_eq!(result(&later).await, "host did a", "the host's come first");
-        later.ai.simulate_tool_call("c2", "d", "{}");
-        settle().await;
-        let results = later.ai.tool_results();
-        assert_eq!(results[1].output, "shelf did d", "then earlier sources'");
-        let declared = house.provider.connects().pop().unwrap().tools;
-        assert_eq!(declared.len(), 4, "{declared:?}");
-    }
-    let left_out = counters.get("roomkit_tools_left_out_total", "");
-    assert_eq!(left_out, 3 + 4, "once for each list that is another");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 //! of speech; [`Decoder`] derives them from what does come. Source: the types of the vendor's SDKs
 //! for the Live API, and reports of the live service where those are silent.
 
+mod alternatives;
 mod calls;
 mod client_message;
 mod decode;
@@ -22,4 +23,5 @@ mod words;
 
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub(crate) use schema::check_name as check_tool_name;
 pub use schema::parameters as tool_parameters;

@@ -5,7 +5,7 @@
 use roomkit_core::{registry::ConfigError, tool::ToolDefinition};
 use serde_json::{Map, Value, json};
 
-use super::text::without_controls;
+use super::{alternatives, text::without_controls};
 use crate::config::{GeminiSessionConfig, Target, ToolBehavior};
 
 /// How deep a schema is followed; a reference may lead back to itself.
@@ -67,7 +67,8 @@ fn function(tool: &ToolDefinition, session: &GeminiSessionConfig) -> Result<Valu
     Ok(Value::Object(function))
 }
 
-fn check_name(name: &str) -> Result<(), ConfigError> {
+/// Checks that a tool's name is one that the vendor takes.
+pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if begins_well && name.chars().all(is_plain) && name.len() <= NAME_LENGTH {
@@ -149,8 +150,8 @@ impl Cleaner<'_> {
         cleaned
     }
 
-    /// The schema with references followed, parts put together, alternatives decided and constants as
-    /// choices. What stands beside a reference, a part or an alternative wins over what is in it.
+    /// The schema with references followed, parts put together, alternatives joined, or decided where they
+    /// are no objects, and constants as choices. What stands beside a reference, a part or an alternative wins over what is in it.
     fn flatten(&mut self, schema: &Map<String, Value>, depth: usize) -> Map<String, Value> {
         let root = self.root;
         let mut flat = schema.clone();
@@ -193,10 +194,12 @@ impl Cleaner<'_> {
             if branches.iter().any(|branch| is_null(branch)) {
                 flat.insert("nullable".into(), true.into());
             }
-            let mut rest = branches.iter().filter(|branch| !is_null(branch));
-            if let Some(values) = one_choice(rest.clone()) {
+            let rest: Vec<_> = branches.into_iter().filter(|it| !is_null(it)).collect();
+            if let Some(values) = alternatives::one_choice(&rest) {
                 flat.entry("enum").or_insert(values);
-            } else if let Some(branch) = rest.next() {
+            } else if let Some(objects) = self.objects(&flat, &rest, depth) {
+                under(&mut flat, &alternatives::joined(&objects));
+            } else if let Some(branch) = rest.first() {
                 under(&mut flat, branch);
             }
         }
@@ -204,6 +207,32 @@ impl Cleaner<'_> {
             flat.insert("enum".into(), Value::Array(vec![constant]));
         }
         flat
+    }
+
+    /// The alternatives, flattened, if there are several, and each is an object.
+    fn objects(
+        &mut self,
+        whole: &Map<String, Value>,
+        branches: &[&Map<String, Value>],
+        depth: usize,
+    ) -> Option<Vec<Map<String, Value>>> {
+        if branches.len() < 2 {
+            return None;
+        }
+        let is_part = alternatives::is_object(whole, false);
+        let mut objects = Vec::new();
+        for branch in branches {
+            self.nodes += 1;
+            if depth >= DEPTH || self.nodes >= NODES {
+                return None;
+            }
+            let object = self.flatten(branch, depth + 1);
+            if !alternatives::is_object(&object, is_part) {
+                return None;
+            }
+            objects.push(object);
+        }
+        Some(objects)
     }
 
     fn object(
@@ -217,6 +246,10 @@ impl Cleaner<'_> {
         for (name, property) in given.into_iter().flatten() {
             if self.nodes >= NODES {
                 break;
+            }
+            // It closes the connection, and under another name it would be another property.
+            if without_controls(name) != *name {
+                continue;
             }
             let property = self.clean(property, depth + 1);
             properties.insert(name.clone(), Value::Object(property));
@@ -278,21 +311,6 @@ fn under(schema: &mut Map<String, Value>, below: &Map<String, Value>) {
             _ => {}
         }
     }
-}
-
-/// Alternatives that are all constants are one choice.
-fn one_choice<'a, 'b: 'a>(
-    branches: impl Iterator<Item = &'a &'b Map<String, Value>>,
-) -> Option<Value> {
-    let mut values = Vec::new();
-    for branch in branches {
-        match (branch.get("const"), branch.get("enum")) {
-            (Some(value), _) => values.push(value.clone()),
-            (None, Some(Value::Array(more))) => values.extend(more.iter().cloned()),
-            _ => return None,
-        }
-    }
-    (!values.is_empty()).then_some(Value::Array(values))
 }
 
 /// The vendor's word for the type, guessed where none is said, and whether null will do too.

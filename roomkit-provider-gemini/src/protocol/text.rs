@@ -52,10 +52,19 @@ pub(super) fn response(output: &str, is_error: bool) -> Value {
 }
 
 fn clean(value: &mut Value) {
+    let has_controls = |text: &String| text.chars().any(char::is_control);
     match value {
-        Value::String(text) if text.chars().any(char::is_control) => *text = without_controls(text),
+        Value::String(text) if has_controls(text) => *text = without_controls(text),
         Value::Array(items) => items.iter_mut().for_each(clean),
-        Value::Object(fields) => fields.values_mut().for_each(clean),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(clean);
+            if fields.keys().any(has_controls) {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(name, value)| (without_controls(&name), value))
+                    .collect();
+            }
+        }
         _ => {}
     }
 }

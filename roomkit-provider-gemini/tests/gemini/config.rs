@@ -336,3 +336,17 @@ fn s5_a_change_is_checked_without_the_vendor() {
         assert!(error.to_string().contains(field), "{error}");
     }
 }
+
+#[test]
+fn k8_a_tool_whose_name_the_vendor_does_not_take_is_refused_by_itself() {
+    let provider = build(json!({"api_key": "k", "model": LIVE_38})).unwrap();
+    let check = |name: &str| {
+        let tool = ToolDefinition::new(name, "", json!({"type": "object"}));
+        provider.check_tool(&tool)
+    };
+    assert!(check("_3d.render").is_ok());
+    for name in ["3d_render", "-x", "a b", ""] {
+        let error = check(name).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+    }
+}

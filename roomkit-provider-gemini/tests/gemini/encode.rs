@@ -246,7 +246,11 @@ fn k6_results_are_objects_under_their_calls_id_and_name() {
         ("{\"code\":5}", true, json!({ "error": { "code": 5 } })),
         ("{\"cut", false, json!({ "result": "{\"cut" })),
         // Control characters, and half a character, close the connection.
-        ("{\"a\":[\"x\\u0000y\"]}", false, json!({ "a": ["xy"] })),
+        (
+            "{\"a\\u0007\":[\"\\u0000y\"]}",
+            false,
+            json!({ "a": ["y"] }),
+        ),
         ("\"\\ud800\"", false, json!({ "result": "\"\\ud800\"" })),
     ];
     let mut encoder = encoder(NATIVE_25, json!({}));

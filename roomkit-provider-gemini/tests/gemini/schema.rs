@@ -108,6 +108,14 @@ fn a_property_in_every_form() {
             json!({ "type": "STRING", "nullable": true }),
         ),
         (json!({ "anyOf": "x" }), json!({ "type": "STRING" })),
+        (
+            json!({ "oneOf": [{ "const": "a" }, { "enum": ["a", "b"] }] }),
+            json!({ "type": "STRING", "enum": ["a", "b"] }),
+        ),
+        (
+            json!({ "anyOf": [{ "type": "object", "properties": { "x": {} } }, { "type": "string" }] }),
+            json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } } }),
+        ),
         // Parts.
         (
             json!({
@@ -160,6 +168,10 @@ fn a_property_in_every_form() {
         (
             json!({ "type": "object", "properties": { "x": {} }, "required": ["y"] }),
             json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } } }),
+        ),
+        (
+            json!({ "properties": { "x": {}, "y\u{7}": {} }, "required": ["x", "y\u{7}"] }),
+            json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } }, "required": ["x"] }),
         ),
     ];
     for (schema, expected) in table {
@@ -214,4 +226,66 @@ fn a_tool_without_parameters_has_none() {
         cleaned,
         json!({ "type": "OBJECT", "properties": { "x": { "type": "STRING" } } })
     );
+}
+
+#[test]
+fn alternatives_of_objects_allow_each() {
+    let either = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string" }, "id": { "type": "integer" } },
+        "anyOf": [{ "required": ["name"] }, { "required": ["id"] }],
+    });
+    let cleaned = tool_parameters(&either).unwrap();
+    assert_eq!(cleaned.get("required"), None, "{cleaned}");
+    let or_neither = json!({
+        "properties": { "name": { "type": "string" }, "id": { "type": "integer" } },
+        "required": ["name"],
+        "anyOf": [{ "required": ["id"] }, {}],
+    });
+    let cleaned = tool_parameters(&or_neither).unwrap();
+    assert_eq!(cleaned["required"], json!(["name"]));
+
+    let union = json!({
+        "$defs": {
+            "A": { "type": "object", "required": ["kind", "x"], "properties": {
+                "kind": { "const": "a" }, "x": { "type": "number" },
+                "at": { "type": "object", "properties": { "row": { "type": "integer" } }, "required": ["row"] } } },
+            "B": { "type": "object", "required": ["y", "kind"], "properties": {
+                "kind": { "const": "b" }, "y": { "type": "string" },
+                "at": { "type": "object", "properties": { "line": { "type": "integer" } } } } },
+        },
+        "oneOf": [{ "$ref": "#/$defs/A" }, { "$ref": "#/$defs/B" }, { "type": "null" }],
+    });
+    let expected = json!({
+        "type": "OBJECT",
+        "properties": {
+            "kind": { "type": "STRING", "enum": ["a", "b"] },
+            "x": { "type": "NUMBER" },
+            "y": { "type": "STRING" },
+            "at": { "type": "OBJECT", "properties": {
+                "row": { "type": "INTEGER" }, "line": { "type": "INTEGER" } } },
+        },
+        "required": ["kind"],
+    });
+    assert_eq!(tool_parameters(&union), Some(expected.clone()));
+    let mut nullable = expected;
+    nullable["nullable"] = json!(true);
+    let inside = json!({
+        "$defs": union["$defs"], "type": "object",
+        "properties": { "p": { "anyOf": union["oneOf"] } },
+    });
+    assert_eq!(
+        tool_parameters(&inside).unwrap()["properties"]["p"],
+        nullable
+    );
+}
+
+#[test]
+fn x5_alternatives_that_lead_back_to_themselves_have_an_end() {
+    let both = json!({ "anyOf": [{ "$ref": "#" }, { "$ref": "#/$defs/N" }] });
+    let schema = json!({
+        "$defs": { "N": { "type": "object", "properties": { "l": both, "r": both } } },
+        "type": "object", "properties": { "n": both }, "anyOf": [both, both],
+    });
+    assert!(tool_parameters(&schema).unwrap().to_string().len() < 200_000);
 }
