@@ -37,6 +37,8 @@ pub(super) struct Playout {
     capacity: Duration,
     queue: Queue<Queued>,
     queued: Duration,
+    /// The response for which there was no room: what follows the hole would make no sense.
+    overflowed: Option<u64>,
     /// All that was handed out since the last clear; positions below are on this scale.
     sent: Duration,
     /// When the last sample that was handed out will have been played.
@@ -122,6 +124,7 @@ impl Playout {
             capacity,
             queue: Queue::new(),
             queued: Duration::ZERO,
+            overflowed: None,
             sent: Duration::ZERO,
             play_end: Duration::ZERO,
             segments: VecDeque::new(),
@@ -160,16 +163,18 @@ impl Playout {
         }
     }
 
-    /// Queues audio. False: the queue is full and it was dropped.
-    pub(super) fn push(&mut self, item: AudioItem, pcm: Bytes) -> bool {
+    /// Queues audio. False: the queue is full, or was for some of this response before, and it was dropped.
+    pub(super) fn push(&mut self, item: &AudioItem, pcm: Bytes) -> bool {
         let length = audio::duration_of(pcm.len(), self.rate);
-        if self.queued + length > self.capacity {
+        let is_full = self.queued + length > self.capacity;
+        if is_full || self.overflowed == Some(item.response) {
+            self.overflowed = Some(item.response);
             return false;
         }
         match self.segments.back_mut() {
-            Some(last) if last.item == item => last.length += length,
+            Some(last) if last.item == *item => last.length += length,
             _ => self.segments.push_back(Segment {
-                item,
+                item: item.clone(),
                 start: self.sent + self.queued,
                 length,
             }),
@@ -367,6 +372,7 @@ impl Playout {
         cut.retain(|item| item.played < item.of);
         self.queue = Queue::new();
         self.queued = Duration::ZERO;
+        self.overflowed = None;
         self.sent = Duration::ZERO;
         self.play_end = now;
         self.counted_from = Duration::ZERO;

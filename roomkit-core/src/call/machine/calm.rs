@@ -54,6 +54,8 @@ impl Call {
             && !self.turn.answers()
             // Each frame puts it off, so it is not in the note.
             && self.silence_wake().is_none_or(|at| now < at)
+            // Silence of the transport's ends a sentence as well.
+            && self.user_speaking == self.user_speaks()
     }
 
     /// Looks at what is waited for, after everything that was due is done.

@@ -202,7 +202,7 @@ impl Call {
         self.is_said(Said::Part);
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
-        } else if self.playout.push(item, pcm) {
+        } else if self.playout.push(&item, pcm) {
             self.playout.forget_oldest(now);
             // What is still said of an answer from before the question answers nothing.
             if self
@@ -213,6 +213,7 @@ impl Call {
                 self.turn.audio_came(now, place);
             }
         } else {
+            self.words.answer_lost(now, item.item_id.as_ref(), length);
             self.out.push_back(Action::Dropped("playout_full"));
         }
     }

@@ -30,7 +30,7 @@ pub(super) struct Silence {
     heard_until: Moment,
     /// When more silence is due, once there is some.
     next: Option<Moment>,
-    /// How much was made since the client sent something, or the sentence began.
+    /// How much was made, here or by the transport, since the client sent something, or the sentence began.
     made: Duration,
 }
 
@@ -57,7 +57,11 @@ impl Call {
         }
         let length = audio::duration_of(pcm.len(), self.settings.input_rate);
         self.silence.heard_until = now.saturating_add(length);
-        self.silence.made = Duration::ZERO;
+        self.silence.made = if is_said {
+            Duration::ZERO
+        } else {
+            self.silence.made + length
+        };
         if self.takes_microphone() {
             self.silence.next = None;
             let said = if is_said {

@@ -25,6 +25,8 @@ pub(super) struct Answer {
     /// Some of it was told while it came.
     pub(super) has_partials: bool,
     pub(super) audio: Duration,
+    /// How much of that found no room in the playout.
+    pub(super) lost: Duration,
     pub(super) chain_depth: u32,
     pub(super) stage: Stage,
     /// How much was heard when it was interrupted.
@@ -53,13 +55,14 @@ impl Answer {
     /// What is told of it in the end, if anything is, and when it began.
     pub(super) fn settled(self) -> Option<(Moment, News)> {
         let (role, text) = (Role::Assistant, self.settled_text());
+        let is_cut = self.heard().is_some();
         let told = if !text.trim().is_empty() {
             News::Final {
                 role,
                 text,
                 item_id: self.item_id,
                 since: self.began,
-                barge_in: self.cut.is_some(),
+                barge_in: is_cut,
                 chain_depth: self.chain_depth,
             }
         } else if self.has_partials {
@@ -71,10 +74,17 @@ impl Answer {
         Some((self.began, told))
     }
 
+    /// How much of it is heard, if that is not all.
+    pub(super) fn heard(&self) -> Option<Duration> {
+        let is_whole = self.lost.is_zero();
+        self.cut
+            .or_else(|| (!is_whole).then(|| self.audio.saturating_sub(self.lost)))
+    }
+
     /// The whole text, or of an interrupted answer the words heard: vendors do not say when a word
     /// is spoken, so the share of the audio heard is taken as the share of the text.
     pub(super) fn settled_text(&self) -> String {
-        match self.cut {
+        match self.heard() {
             Some(heard) if heard < self.audio => share(&self.text, heard, self.audio),
             Some(_) if self.audio.is_zero() => String::new(),
             _ => self.text.clone(),

@@ -127,6 +127,13 @@ impl Words {
         }
     }
 
+    /// So much of it found no room, and is not heard.
+    pub(super) fn answer_lost(&mut self, at: Moment, item_id: Option<&ItemId>, length: Duration) {
+        if let Some(answer) = self.answer(at, item_id, 0) {
+            answer.lost += length;
+        }
+    }
+
     /// Gives whether it is kept: it is not if the answer is too long for that.
     #[must_use]
     pub(super) fn answer_partial(
@@ -250,7 +257,7 @@ impl Words {
                     text,
                     item_id: None,
                     since: answer.began,
-                    barge_in: answer.cut.is_some(),
+                    barge_in: answer.heard().is_some(),
                     chain_depth: answer.chain_depth,
                 };
                 Some((entry.order, said))
@@ -429,6 +436,7 @@ impl Words {
             text: String::new(),
             has_partials: false,
             audio: Duration::ZERO,
+            lost: Duration::ZERO,
             chain_depth,
             stage: Stage::Open,
             cut: is_cut.then_some(Duration::ZERO),

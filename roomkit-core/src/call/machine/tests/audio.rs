@@ -217,6 +217,36 @@ fn a5_a_backlog_beyond_the_bound_is_dropped_and_counted() {
 }
 
 #[test]
+fn t4_an_answer_for_which_there_is_no_room_ends_where_it_did_not_fit() {
+    let mut short = settings();
+    short.backlog = ms(1000);
+    let mut call = Scripted::with(short, capabilities());
+    call.response("r1");
+    // 200 ms are on their way, and 1000 ms wait.
+    for _ in 0..16 {
+        call.voice("r1", "a1", ms(100));
+    }
+    call.take();
+    call.pass(ms(500)).voice("r1", "a1", ms(100));
+    let late = call.take().contains(&Action::Dropped("playout_full"));
+    assert!(late, "there is room, but not for what is behind a hole");
+    let text = "one two three four five six seven eight nine ten";
+    call.words(Role::Assistant, "a1", text, true)
+        .response_ends("r1", ResponseStatus::Completed)
+        .pass(ms(2000));
+    call.answer("r2", "and now", ms(400)).pass(ms(2000));
+    let finals = call.news().into_iter().filter_map(|news| match news {
+        News::Final { text, barge_in, .. } => Some((text, barge_in)),
+        _ => None,
+    });
+    let heard = "one two three four five six seven";
+    assert_eq!(
+        finals.collect::<Vec<_>>(),
+        [(heard.to_owned(), true), ("and now".to_owned(), false)]
+    );
+}
+
+#[test]
 fn a7_permissions_hold_for_the_next_frame() {
     let mut call = Scripted::new();
     let deaf = Permissions {

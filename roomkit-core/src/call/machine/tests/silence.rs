@@ -103,6 +103,24 @@ fn a7_frames_of_a_muted_client_that_come_as_they_like_make_no_more_silence_than_
 }
 
 #[test]
+fn s6_a7_silence_that_the_transport_made_is_not_made_once_more() {
+    let mut limited = settings();
+    limited.idle_timeout = Some(ms(5_000));
+    let mut call = Scripted::with(limited, capabilities());
+    call.frame().user_starts("u1");
+    let filling = ClientEvent::Filling(vec![0; 960].into());
+    for _ in 0..500 {
+        call.pass(ms(20)).client(filling.clone());
+    }
+    assert_eq!(call.silences().len(), 500, "ten seconds of it");
+    call.pass(ms(30_000));
+    assert_eq!(call.silences(), [], "that was all");
+    let (ended, last) = call.log.last().unwrap();
+    assert_eq!(*last, Action::End(EndReason::IdleTimeout));
+    assert_eq!(*ended, ms(15_000), "idle since then");
+}
+
+#[test]
 fn s6_a_provider_that_sees_no_sentence_end_in_ten_seconds_does_not_keep_the_call() {
     let mut limited = settings();
     limited.idle_timeout = Some(ms(5_000));
