@@ -55,6 +55,18 @@ fn first_call() {
 }
 
 #[test]
+fn axum_server() {
+    says(
+        "axum_server",
+        &[
+            "without a key: HTTP error: 401",
+            r#""user": "my card is ****""#,
+            "timeline 1: Some(\"my card is ****\")",
+        ],
+    );
+}
+
+#[test]
 fn mcp() {
     says(
         "mcp",
