@@ -4,29 +4,29 @@
 //! a fake of the vendor's server takes its place, a caller is played as well, and it ends.
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::{env, error::Error, sync::Arc};
+use std::{env, error::Error, net::SocketAddr, sync::Arc};
 
 use futures_util::{SinkExt, StreamExt};
 use roomkit::{
     RealtimeVoiceChannel, RoomKit,
     gemini::{GeminiConfig, GeminiLiveProvider},
+    http::{Admission, AdmissionConfig, MountContext, StartRequest},
     mock::fake_gemini::{FakeGemini, Reply, UserTranscript},
     room::NewEvent,
     subscriber::SubscriberChannel,
-    websocket::{WebSocketRealtimeTransport, WebSocketTransportConfig, WsConnection},
+    websocket::WebSocketRealtimeTransport,
 };
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{accept_async_with_config, connect_async, tungstenite::Message};
+use tokio::net::TcpListener;
+use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("GOOGLE_API_KEY").is_some() {
         let (_, channel) = room(GeminiConfig::default()).await?;
         let listener = TcpListener::bind("127.0.0.1:8765").await?;
-        println!("listening on ws://{}", listener.local_addr()?);
-        serve(listener, channel).await;
-        return Ok(());
+        println!("listening on ws://{}/ws", listener.local_addr()?);
+        return serve(listener, channel).await;
     }
 
     println!("GOOGLE_API_KEY is not set; a fake answers");
@@ -38,8 +38,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let (kit, channel) = room(config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("ws://{}", listener.local_addr()?);
-    tokio::spawn(serve(listener, channel));
+    let url = format!("ws://{}/ws", listener.local_addr()?);
+    tokio::spawn(async {
+        if let Err(error) = serve(listener, channel).await {
+            println!("no more callers: {error}");
+        }
+    });
     call(&url, &kit).await?;
     kit.close().await;
     Ok(())
@@ -68,26 +72,26 @@ async fn room(config: GeminiConfig) -> Result<(RoomKit, RealtimeVoiceChannel), B
     Ok((kit, channel))
 }
 
-/// Makes a session of every connection.
-async fn serve(listener: TcpListener, channel: RealtimeVoiceChannel) {
-    while let Ok((socket, peer)) = listener.accept().await {
+/// Makes a session of every connection. No web page but this server's own may open one, and spend the key:
+/// it has none, and pages of others on this machine are kept out by the name that they ask for.
+async fn serve(listener: TcpListener, channel: RealtimeVoiceChannel) -> Result<(), Box<dyn Error>> {
+    let host = Arc::new(move |request: StartRequest| {
         let channel = channel.clone();
-        tokio::spawn(async move {
-            if let Err(error) = start(socket, &channel).await {
-                println!("{peer} could not be connected: {error}");
-            }
-        });
-    }
-}
-
-async fn start(socket: TcpStream, channel: &RealtimeVoiceChannel) -> Result<(), Box<dyn Error>> {
-    // Small buffers, and a limit on what a client may send.
-    let config = WebSocketTransportConfig::default().socket_config();
-    let socket = accept_async_with_config(socket, Some(config)).await?;
-    let connection = WsConnection::from(socket);
-    channel
-        .start_session("voice-room", "participant-1", connection)
-        .await?;
+        async move {
+            let participant = request.participant.unwrap_or("participant-1".into());
+            channel
+                .start_session("voice-room", participant, request.connection)
+                .await
+        }
+    });
+    let admission = Admission::new(&AdmissionConfig {
+        local: true,
+        ..AdmissionConfig::default()
+    })?;
+    let transport = WebSocketRealtimeTransport::default();
+    let app = transport.routes(MountContext::new("/ws", admission, host)?);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).await?;
     Ok(())
 }
 
