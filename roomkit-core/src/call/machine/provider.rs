@@ -44,7 +44,7 @@ impl Call {
                     content_index,
                 };
                 self.connection.has_spoken = true;
-                self.on_voice(now, response_id.as_ref(), item, pcm);
+                self.on_voice(now, response_id.as_ref(), &item, pcm);
             }
             ProviderEvent::Transcript {
                 role: Role::User,
@@ -179,7 +179,7 @@ impl Call {
         &mut self,
         now: Moment,
         response_id: Option<&ResponseId>,
-        item: AudioItem,
+        item: &AudioItem,
         mut pcm: Bytes,
     ) {
         pcm.truncate(pcm.len() & !1);
@@ -202,7 +202,7 @@ impl Call {
         self.is_said(Said::Part);
         if self.gate_closed || interrupted {
             self.out.push_back(Action::Dropped("interrupted_audio"));
-        } else if self.playout.push(&item, pcm) {
+        } else if self.playout.push(item, pcm) {
             self.playout.forget_oldest(now);
             // What is still said of an answer from before the question answers nothing.
             if self
