@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "typed-tools")]
+pub use typed::IntoToolOutput;
 pub use names::is_named;
 pub(crate) use progress::Reporter;
 pub use rules::ToolRules;

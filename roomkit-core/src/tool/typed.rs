@@ -13,8 +13,8 @@ impl Tool {
     /// A tool whose schema is that of `A`, and whose calls are run by an async function of it.
     ///
     /// What the model is told of an argument is the doc comment of its field. The result is
-    /// anything that can be written as JSON. A type whose schema is not that of an object is
-    /// refused when the channel is built.
+    /// anything that can be written as JSON, or a [`ToolOutput`] where the caller is handed to another
+    /// agent. A type whose schema is not that of an object is refused when the channel is built.
     ///
     /// ```
     /// use roomkit_core::tool::{Tool, ToolError, ToolInvocation};
@@ -47,7 +47,7 @@ impl Tool {
     ) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
-        R: Serialize + Send + 'static,
+        R: IntoToolOutput + Send + 'static,
         F: Fn(ToolInvocation, A) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, ToolError>> + Send + 'static,
     {
@@ -72,7 +72,7 @@ struct Typed<F, A, R> {
 impl<A, R, F, Fut> ToolHandler for Typed<F, A, R>
 where
     A: DeserializeOwned + Send + 'static,
-    R: Serialize + Send + 'static,
+    R: IntoToolOutput + Send + 'static,
     F: Fn(ToolInvocation, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<R, ToolError>> + Send + 'static,
 {
@@ -82,11 +82,35 @@ where
         let arguments = serde_json::from_value(Value::Object(invocation.arguments.clone()))
             .map_err(|error| ToolError(format!("the arguments of `{name}` are wrong: {error}")))?;
         let result = (self.function)(invocation, arguments).await?;
-        let result = serde_json::to_value(result).map_err(|error| {
+        result.into_tool_output().map_err(|error| {
             tracing::error!(tool = name, %error, "a tool's result cannot be written as JSON");
             ToolError(format!("the result of `{name}` cannot be written as JSON"))
-        })?;
-        Ok(result.into())
+        })
+    }
+}
+
+/// What a [typed](Tool::typed) function may give: anything that can be written as JSON, and [`ToolOutput`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a tool",
+    note = "derive `serde::Serialize` for it, or give a `ToolOutput`"
+)]
+pub trait IntoToolOutput {
+    /// The output.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, such as a map whose keys are no texts.
+    fn into_tool_output(self) -> Result<ToolOutput, serde_json::Error>;
+}
+
+impl<T: Serialize> IntoToolOutput for T {
+    fn into_tool_output(self) -> Result<ToolOutput, serde_json::Error> {
+        serde_json::to_value(self).map(ToolOutput::from)
+    }
+}
+
+impl IntoToolOutput for ToolOutput {
+    fn into_tool_output(self) -> Result<ToolOutput, serde_json::Error> {
+        Ok(self)
     }
 }
 
@@ -166,6 +190,20 @@ mod tests {
         );
         let output = run(&tool, json!({"city": "Oslo", "unit": "celsius"})).await;
         assert_eq!(output, Ok(json!({"city": "Oslo", "unit": "a unit"}).into()));
+    }
+
+    #[tokio::test]
+    async fn s10_a_typed_function_can_hand_the_caller_over() {
+        let tool = Tool::typed(
+            "weather",
+            "",
+            |_: ToolInvocation, weather: Weather| async move {
+                Ok(ToolOutput::from(weather.city).hand_off("forecaster"))
+            },
+        );
+        let output = run(&tool, json!({"city": "Oslo"})).await.unwrap();
+        assert_eq!(output.value, "Oslo");
+        assert_eq!(output.hand_off.as_deref(), Some("forecaster"));
     }
 
     #[tokio::test]
