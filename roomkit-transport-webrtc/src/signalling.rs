@@ -114,7 +114,7 @@ pub enum SignallingError {
         "sdp: no audio section; offer one with `addTransceiver(\"audio\")` or a microphone track"
     )]
     NoAudio,
-    /// None of the offered codecs is known here.
+    /// None of the offered codecs is known here, or none is offered by one number for both directions.
     #[error("sdp: no codec in common; offered are {0}, and this server speaks opus, PCMU and PCMA")]
     NoCommonCodec(String),
     /// The id is in use, or was.

@@ -30,7 +30,7 @@ fn candidates(sdp: &str) -> Vec<(SocketAddr, String)> {
 }
 
 /// Audio passes both ways.
-async fn talks(client: &mut Client, ai: &MockProviderConnection) {
+pub(crate) async fn talks(client: &mut Client, ai: &MockProviderConnection) {
     let before = ai.sent_audio().len();
     client.say(&tone(24_000, 1_000.0, 200)).await;
     ai.wait_for_commands(before + 10, |it| matches!(it, ProviderCommand::Audio(_)))
