@@ -49,7 +49,7 @@ pub(crate) use self::{
 use crate::{
     audio::{Codec, Reception},
     net::PeerNetwork,
-    protocol::WebRtcId,
+    protocol::{AudioSections, WebRtcId},
 };
 
 /// How long the last words to a caller may take to be acknowledged.
@@ -109,6 +109,8 @@ pub(crate) struct Peer {
     report: LatestReport,
     watched: Watched,
     early: Early,
+    /// Those of the first offer.
+    audio: AudioSections,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
     ice: Mutex<Ice>,

@@ -4,6 +4,7 @@ mod audio;
 
 use std::fmt::Write as _;
 
+pub(crate) use self::audio::AudioSections;
 use self::audio::{Agreed, Audio, Direction};
 use super::candidate::{Candidate, Candidates};
 use crate::audio::Codec;
@@ -31,6 +32,7 @@ pub(crate) struct Offer {
     pub(crate) payload_type: u8,
     /// Whether the caller wants to hear something.
     pub(crate) hears: bool,
+    pub(crate) audio: AudioSections,
     pub(crate) has_data_channel: bool,
     /// Whether the caller insists on waiting for our DTLS handshake.
     pub(crate) is_dtls_passive: bool,
@@ -187,6 +189,7 @@ impl Reader {
                 formats: formats.iter().map(ToString::to_string).collect(),
                 maps: Vec::new(),
                 direction: self.direction,
+                mid: String::new(),
             }),
             "application" => Kind::DataChannel,
             _ => Kind::Other,
@@ -258,6 +261,9 @@ impl Reader {
             return;
         };
         audio.direction = direction.unwrap_or(audio.direction);
+        if name == "mid" {
+            value.clone_into(&mut audio.mid);
+        }
         if name == "rtpmap"
             && let Some((payload_type, codec)) = value.split_once(' ')
         {
@@ -286,6 +292,7 @@ impl Reader {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             hears: agreed.hears,
+            audio: AudioSections::of(self.audio),
             has_data_channel: self.has_data_channel,
             is_dtls_passive: self.is_dtls_passive,
             fingerprint,

@@ -48,6 +48,36 @@ pub(super) struct Audio {
     /// Payload type and name with rate, as `rtpmap` has them.
     pub(super) maps: Vec<(String, String)>,
     pub(super) direction: Direction,
+    pub(super) mid: String,
+}
+
+/// The sections that something goes through, with their names and directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AudioSections(Vec<(String, Direction)>);
+
+impl AudioSections {
+    pub(super) fn of(sections: Vec<Audio>) -> Self {
+        let used = sections.into_iter().filter(|section| {
+            let direction = section.direction;
+            section.is_usable() && (direction.sends || direction.hears)
+        });
+        Self(used.map(|it| (it.mid, it.direction)).collect())
+    }
+
+    /// Whether these of a later offer go with what was begun. A microphone that is taken away may come
+    /// back; what is inactive once is over for the library.
+    pub(crate) fn admit(&self, later: &Self) -> bool {
+        let without_microphone = Direction {
+            sends: false,
+            ..Direction::DEFAULT
+        };
+        let pairs = self.0.iter().zip(&later.0);
+        self.0.len() == later.0.len()
+            && pairs.into_iter().all(|((mid, first), (later_mid, later))| {
+                let is_muted = *first == Direction::DEFAULT && *later == without_microphone;
+                mid == later_mid && (first == later || is_muted)
+            })
+    }
 }
 
 impl Audio {
