@@ -213,7 +213,8 @@ impl From<Missing> for SignallingError {
 /// which do this, with admission before it.
 impl WebRtcRealtimeTransport {
     /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
-    /// connect in time it is forgotten.
+    /// connect in time it is forgotten. A session may be started for it at once, and begins when it is
+    /// connected, for which it needs this answer.
     pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
         let offer = self.read(&client.client.id, &client.sdp)?;
         let on_connected = self.observing(client.client.clone());

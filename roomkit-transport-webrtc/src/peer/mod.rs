@@ -135,6 +135,14 @@ impl Peer {
         self.watched.state.subscribe()
     }
 
+    /// Waits until media flows. False: it never will.
+    pub(crate) async fn is_there(&self) -> bool {
+        let mut states = self.states();
+        let is_decided = |state: &State| !matches!(state, State::Connecting | State::Interrupted);
+        let decided = states.wait_for(is_decided).await;
+        decided.is_ok_and(|state| *state == State::Connected)
+    }
+
     /// The caller's microphone, once something came of it.
     pub(crate) fn tracks(&self) -> watch::Receiver<Option<Arc<dyn TrackRemote>>> {
         self.watched.track.subscribe()

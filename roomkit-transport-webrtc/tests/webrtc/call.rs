@@ -44,7 +44,7 @@ pub(crate) async fn given(ai: &MockProviderConnection, bytes: usize) -> Vec<i16>
 }
 
 /// The AI says this, and no more.
-fn says(ai: &MockProviderConnection, samples: &[i16]) {
+pub(crate) fn says(ai: &MockProviderConnection, samples: &[i16]) {
     ai.simulate_response_start(Some("resp_2"));
     ai.simulate_item_audio("item_2", pcm(samples));
     ai.simulate_response_end(Some("resp_2"));
