@@ -114,7 +114,7 @@ pub enum SignallingError {
         "sdp: no audio section; offer one with `addTransceiver(\"audio\")` or a microphone track"
     )]
     NoAudio,
-    /// None of the offered codecs is known here.
+    /// None of the offered codecs is known here, or none is offered by one number for both directions.
     #[error("sdp: no codec in common; offered are {0}, and this server speaks opus, PCMU and PCMA")]
     NoCommonCodec(String),
     /// The id is in use, or was.
@@ -213,7 +213,8 @@ impl From<Missing> for SignallingError {
 /// which do this, with admission before it.
 impl WebRtcRealtimeTransport {
     /// Answers a client's offer, in SDP. The client is looked after from now on: if it does not
-    /// connect in time it is forgotten.
+    /// connect in time it is forgotten. A session may be started for it at once, and begins when it is
+    /// connected, for which it needs this answer.
     pub async fn answer(&self, client: ClientOffer) -> Result<String, SignallingError> {
         let offer = self.read(&client.client.id, &client.sdp)?;
         let on_connected = self.observing(client.client.clone());

@@ -21,7 +21,7 @@ use roomkit_core::{
         AudioOffer, ClientLink, Connection, LinkInfo, RealtimeAudioTransport, TransportError,
     },
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     audio::{First, Inbound, Outbound, pcm_rate},
@@ -214,12 +214,34 @@ impl RealtimeAudioTransport for WebRtcRealtimeTransport {
             let problem = "the client of this webrtc_id has a session already";
             return Err(TransportError::Refused(problem.into()));
         }
-        match self.link(&peer, offer) {
-            Ok(link) => Ok(link),
-            Err(error) => {
-                peer.release().await;
-                Err(error.into())
-            }
+        let claimed = Claimed(Some(Arc::clone(&peer)));
+        // What is said to a caller that is not there yet is lost, and would count as heard (A4).
+        let limit = self.shared.config.connect_timeout();
+        if !timeout(limit, peer.is_there()).await.unwrap_or_default() {
+            let problem = "it has hung up, or did not connect in time";
+            return Err(TransportError::Disconnected(problem.into()));
+        }
+        let link = self.link(&peer, offer)?;
+        claimed.keep();
+        Ok(link)
+    }
+}
+
+/// A caller that is to become a session's: released when nothing comes of that, and be it that nobody
+/// waits for it any more.
+struct Claimed(Option<Arc<Peer>>);
+
+impl Claimed {
+    /// It is the link's to release from now on.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(peer) = &self.0 {
+            peer.release_soon();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A caller's own sockets, which anybody can send to who finds their port.
 //!
 //! The library counts a stream before it knows whose it is ([`streams`]), so that strangers could use
-//! up what a caller may have. Who has answered a request of ours has seen it, and is the caller, or the
-//! relay that speaks for it: media is taken from nobody else.
+//! up what a caller may have. Who has answered a request of ours from where it went has seen it, and is
+//! the caller, or the relay that speaks for it: media is taken from nobody else.
 
 use std::{
     collections::VecDeque,
@@ -32,16 +32,17 @@ const STRANGER: &str = "nobody";
 /// Who has answered.
 #[derive(Debug, Default)]
 struct Proven {
-    requests: VecDeque<[u8; 12]>,
+    /// With where they went.
+    requests: VecDeque<([u8; 12], SocketAddr)>,
     addresses: VecDeque<SocketAddr>,
 }
 
 impl Proven {
-    fn sent(&mut self, datagram: &[u8]) {
+    fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
         if let Some(Stun::Request(transaction)) = Stun::read(datagram)
-            && !self.requests.contains(&transaction)
+            && !self.requests.contains(&(transaction, to))
         {
-            self.requests.push_back(transaction);
+            self.requests.push_back((transaction, to));
             if self.requests.len() > MAX_REQUESTS {
                 self.requests.pop_front();
             }
@@ -49,8 +50,8 @@ impl Proven {
     }
 
     fn received(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if let Some(Stun::Response(transaction)) = Stun::read(datagram)
-            && self.requests.contains(&transaction)
+        if let Some(Stun::Success(transaction)) = Stun::read(datagram)
+            && self.requests.contains(&(transaction, from))
             && !self.addresses.contains(&from)
         {
             self.addresses.push_back(from);
@@ -105,7 +106,7 @@ impl AsyncUdpSocket for Guarded {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.proven().sent(transmit.contents);
+        self.proven().sent(transmit.destination, transmit.contents);
         self.socket.poll_send(cx, transmit)
     }
 
@@ -161,6 +162,7 @@ mod tests {
 
     const REQUEST: u16 = 0x0001;
     const ANSWER: u16 = 0x0101;
+    const REFUSAL: u16 = 0x0111;
 
     #[test]
     fn x5_media_of_strangers_is_no_callers() {
@@ -168,9 +170,11 @@ mod tests {
         let on_a_channel = [&[0x40, 0, 0, 32][..], &rtp].concat();
         let mut proven = Proven::default();
         let (caller, stranger) = (address(1), address(66));
-        proven.sent(&stun(REQUEST, 1));
-        // Without having seen the request nobody can answer it.
+        proven.sent(caller, &stun(REQUEST, 1));
+        // Without having seen the request nobody can answer it, and nobody is asked elsewhere.
         proven.received(stranger, &stun(ANSWER, 2));
+        proven.received(stranger, &stun(ANSWER, 1));
+        proven.received(caller, &stun(REFUSAL, 1));
         proven.received(stranger, &stun(REQUEST, 1));
         for media in [&rtp, &on_a_channel] {
             assert!(!proven.may_send(caller, media));
@@ -190,13 +194,13 @@ mod tests {
     fn x5_what_is_known_of_senders_is_bounded() {
         let mut proven = Proven::default();
         for round in 0..=255 {
-            proven.sent(&stun(REQUEST, round));
+            proven.sent(address(round), &stun(REQUEST, round));
             proven.received(address(round), &stun(ANSWER, round));
         }
         for number in 0..1000_u16 {
             let mut request = stun(REQUEST, 0);
             request[8..10].copy_from_slice(&number.to_be_bytes());
-            proven.sent(&request);
+            proven.sent(address(1), &request);
         }
         assert_eq!(proven.addresses.len(), MAX_PROVEN);
         assert_eq!(proven.requests.len(), MAX_REQUESTS);

@@ -1,9 +1,9 @@
 //! Which caller a datagram is for, when all of them share a port.
 //!
-//! A caller proves by ICE where it is: its binding requests name the credentials of its offer and
-//! are signed with them. What comes from an address after that is its own. Nobody can take an
-//! address from it without its password, and nothing is delivered from an address nobody has
-//! proven.
+//! A caller proves by ICE where it is: its binding requests name the credentials of our answer and
+//! are signed with them, or it answers ours from where they went. What comes from an address after
+//! that is its own. Nobody can take an address from it without a password, and nothing is delivered
+//! from an address nobody has proven.
 //!
 //! A caller that has moved is followed there (`way`) once it has also answered from there: what it
 //! says of itself makes us send to nobody else.
@@ -172,7 +172,8 @@ impl Routes {
     pub(super) fn find(&mut self, path: Path, datagram: &[u8]) -> Option<(Arc<Port>, SocketAddr)> {
         let (key, (socket, from)) = match Stun::read(datagram) {
             Some(Stun::Request(_)) => (self.asker(path, datagram)?, path),
-            Some(Stun::Response(transaction)) => self.answered(path, transaction)?,
+            Some(Stun::Success(transaction)) => self.answered(path, transaction, true)?,
+            Some(Stun::Error(transaction)) => self.answered(path, transaction, false)?,
             None => (*self.by_path.get(&path)?, path),
         };
         let port = self.peers.get(&key)?.ports.get(&socket)?;
@@ -180,18 +181,47 @@ impl Routes {
     }
 
     /// Whose check is answered, and from where for that one's agent.
-    fn answered(&mut self, path: Path, transaction: [u8; 12]) -> Option<(PeerKey, Path)> {
+    fn answered(
+        &mut self,
+        path: Path,
+        transaction: [u8; 12],
+        is_success: bool,
+    ) -> Option<(PeerKey, Path)> {
         let check = self.by_transaction.get(&transaction)?;
         if check.sent != path {
             return Some((check.key, path));
         }
-        let peer = self.peers.get_mut(&check.key)?;
-        move_to_back(&mut peer.answering, path);
-        peer.way.is_answered(check.meant);
-        if peer.wanted.take_if(|wanted| *wanted == path).is_some() {
-            peer.way.follow(path);
+        let (key, meant) = (check.key, check.meant);
+        if is_success {
+            self.prove(key, path);
+            let peer = self.peers.get_mut(&key)?;
+            move_to_back(&mut peer.answering, path);
+            peer.way.is_answered(meant);
+            if peer.wanted.take_if(|wanted| *wanted == path).is_some() {
+                peer.way.follow(path);
+            }
         }
-        Some((check.key, check.meant))
+        Some((key, meant))
+    }
+
+    /// A caller has answered from where it was asked, so it is there: a client that asks nothing itself
+    /// (ICE lite) proves it by that alone. What another has proven is that one's all the same.
+    fn prove(&mut self, key: PeerKey, path: Path) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        match self.by_path.get(&path) {
+            Some(owner) if *owner != key => return,
+            Some(_) => {}
+            None if peer.new_paths == MAX_NEW_ADDRESSES => return,
+            None => {
+                peer.new_paths += 1;
+                self.by_path.insert(path, key);
+            }
+        }
+        if let Some(old) = move_to_back(&mut peer.paths, path) {
+            remove_if(&mut self.by_path, &old, key);
+        }
     }
 
     /// Who sent a binding request; where it comes from belongs to it from now on.
@@ -277,7 +307,10 @@ fn remove_if<K: std::hash::Hash + Eq>(map: &mut HashMap<K, PeerKey>, entry: &K, 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stun {
     Request([u8; 12]),
-    Response([u8; 12]),
+    /// Of who was asked: it has looked at the request's credentials.
+    Success([u8; 12]),
+    /// Which anybody gives to a request that is not for it.
+    Error([u8; 12]),
 }
 
 impl Stun {
@@ -287,6 +320,7 @@ impl Stun {
         const CLASS: u16 = 0x0110;
         const REQUEST: u16 = 0x0000;
         const INDICATION: u16 = 0x0010;
+        const SUCCESS: u16 = 0x0100;
 
         if !is_stun_message(datagram) || datagram[0] > 3 {
             return None;
@@ -296,7 +330,8 @@ impl Stun {
         match class {
             REQUEST => Some(Self::Request(transaction)),
             INDICATION => None,
-            _ => Some(Self::Response(transaction)),
+            SUCCESS => Some(Self::Success(transaction)),
+            _ => Some(Self::Error(transaction)),
         }
     }
 }

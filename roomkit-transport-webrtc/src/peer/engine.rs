@@ -172,6 +172,7 @@ impl Engine {
                 report,
                 watched,
                 early: Early::new(),
+                audio: offer.audio,
                 fingerprint: offer.fingerprint,
                 ice: Mutex::new(Ice::new(offer.ufrag, max_candidates)),
                 negotiating: Arc::default(),
@@ -210,6 +211,10 @@ impl Engine {
         if offer.fingerprint != peer.fingerprint {
             let problem = "`a=fingerprint` is not that of the first offer";
             return Err(PeerError::Offer(problem.into()));
+        }
+        if let Some(change) = peer.media_change(&offer) {
+            let problem = format!("{change}; a restart keeps the media, make a new offer");
+            return Err(PeerError::Offer(problem));
         }
         let one_at_a_time = Arc::clone(&peer.negotiating).lock_owned().await;
         if peer.ice().theirs == offer.ufrag {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
 
 use super::{Peer, PeerError};
-use crate::protocol::{Candidate, Candidates, Unusable, credentials};
+use crate::protocol::{Candidate, Candidates, Offer, Unusable, credentials};
 
 /// How long our own addresses may take to be found out; those that are found by then are told.
 const GATHERING_TIME: Duration = Duration::from_secs(3);
@@ -99,6 +99,20 @@ impl Peer {
     #[cfg(feature = "axum")]
     pub(crate) fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ice().theirs == ufrag
+    }
+
+    /// What an offer would change about the call, if anything. The library would say yes to it, and
+    /// the voice, the microphone or the messages would be lost for good.
+    pub(super) fn media_change(&self, offer: &Offer) -> Option<&'static str> {
+        let negotiated = &self.negotiated;
+        if (offer.codec, offer.payload_type) != (negotiated.codec, negotiated.payload_type) {
+            return Some("the codec or its payload type is not that of the first offer");
+        }
+        if !self.audio.admit(&offer.audio) {
+            return Some("the audio sections or their directions are not those of the first offer");
+        }
+        (offer.has_data_channel != negotiated.has_data_channel)
+            .then_some("the first offer had a data channel and this one has none, or the reverse")
     }
 
     pub(super) fn ice(&self) -> MutexGuard<'_, Ice> {

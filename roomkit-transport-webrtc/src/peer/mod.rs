@@ -49,7 +49,7 @@ pub(crate) use self::{
 use crate::{
     audio::{Codec, Reception},
     net::PeerNetwork,
-    protocol::WebRtcId,
+    protocol::{AudioSections, WebRtcId},
 };
 
 /// How long the last words to a caller may take to be acknowledged.
@@ -109,6 +109,8 @@ pub(crate) struct Peer {
     report: LatestReport,
     watched: Watched,
     early: Early,
+    /// Those of the first offer.
+    audio: AudioSections,
     /// The caller's certificate, by which it is known again.
     fingerprint: String,
     ice: Mutex<Ice>,
@@ -131,6 +133,14 @@ impl Peer {
 
     pub(crate) fn states(&self) -> watch::Receiver<State> {
         self.watched.state.subscribe()
+    }
+
+    /// Waits until media flows. False: it never will.
+    pub(crate) async fn is_there(&self) -> bool {
+        let mut states = self.states();
+        let is_decided = |state: &State| !matches!(state, State::Connecting | State::Interrupted);
+        let decided = states.wait_for(is_decided).await;
+        decided.is_ok_and(|state| *state == State::Connected)
     }
 
     /// The caller's microphone, once something came of it.

@@ -69,7 +69,7 @@ async fn c4_a_restart_that_the_library_refuses_late_is_in_the_way_of_no_other() 
     let (engine, peer) = answered(Arc::default()).await;
     let read = |sdp: &str| Offer::read(sdp, LIMITS).unwrap();
     for (wrong, problem) in [
-        (another("wron").replace("a=mid:0\r\n", ""), "mid"),
+        (another("wron").replace("a=mid:1\r\n", ""), "mid"),
         (another("wron").replacen("1Jk0", "2Jk0", 1), "pwd"),
     ] {
         let refused = engine.restart(&peer, read(&wrong)).await.unwrap_err();

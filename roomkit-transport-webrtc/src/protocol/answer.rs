@@ -6,6 +6,7 @@ use super::candidate::CandidateLine;
 use crate::net::Announced;
 
 const MAX_MESSAGE: &str = "a=max-message-size:";
+const END_OF_CANDIDATES: &str = "a=end-of-candidates";
 
 /// The answer for callers. `real` gives the address behind one of the library's; public addresses
 /// stand for the local ones of their family; `max_message_bytes` for what the library would take.
@@ -16,17 +17,30 @@ pub(crate) fn for_callers(
     max_message_bytes: usize,
 ) -> String {
     let mut lines: Vec<String> = Vec::new();
+    // The library has the candidates in the first section, even in one that is rejected, where
+    // browsers leave them.
+    let mut held: Vec<String> = Vec::new();
+    let mut is_rejected = false;
     for line in answer.lines() {
+        if line.starts_with("m=") {
+            if !is_rejected {
+                lines.append(&mut held);
+            }
+            is_rejected = line.split(' ').nth(1) == Some("0");
+        }
+        let candidates = if is_rejected { &mut held } else { &mut lines };
         match CandidateLine::read(line) {
             // All of RTCP goes with the media; nothing comes to a component of its own.
             Some(candidate) if candidate.is_rtcp() => {}
-            Some(candidate) => lines.extend(rewritten(&candidate, line, &real, announced)),
+            Some(candidate) => candidates.extend(rewritten(&candidate, line, &real, announced)),
+            None if line == END_OF_CANDIDATES => candidates.push(line.to_owned()),
             None if line.starts_with(MAX_MESSAGE) => {
                 lines.push(format!("{MAX_MESSAGE}{max_message_bytes}"));
             }
             None => lines.push(line.to_owned()),
         }
     }
+    lines.append(&mut held);
     lines.push(String::new());
     lines.join("\r\n")
 }
@@ -129,6 +143,21 @@ mod tests {
             "a=candidate:1 2 udp 2130706431 10.0.0.5 41000 typ host\r\na=candidate:2 1",
         );
         assert_eq!(for_callers(&both, |address| address, &[], 4000), ANSWER);
+    }
+
+    #[test]
+    fn c4_candidates_stand_in_a_section_that_is_not_rejected() {
+        let candidates = "a=candidate:1 1 udp 1 10.0.0.5 41000 typ host\r\na=end-of-candidates\r\n";
+        let sections = |first: &str, second: &str| {
+            format!(
+                "v=0\r\nm=audio 0 X 0\r\na=mid:0\r\n{first}m=audio 9 X 0\r\na=mid:1\r\n{second}"
+            )
+        };
+        for end in ["", "m=application 9 X 1\r\n"] {
+            let answer = sections(candidates, "") + end;
+            let expected = sections("", candidates) + end;
+            assert_eq!(for_callers(&answer, |it| it, &[], 4000), expected);
+        }
     }
 
     #[test]

@@ -11,6 +11,6 @@ mod signalling;
 pub(crate) use answer::{credentials, for_callers};
 pub(crate) use candidate::{Candidate, Candidates, Unusable};
 pub use id::WebRtcId;
-pub(crate) use offer::{BadOffer, Offer, OfferLimits};
+pub(crate) use offer::{AudioSections, BadOffer, Offer, OfferLimits};
 #[cfg(feature = "axum")]
 pub(crate) use signalling::{BadRequest, Request, candidates_of_fragment, ufrag_of_fragment};

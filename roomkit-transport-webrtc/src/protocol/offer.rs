@@ -1,7 +1,11 @@
 //! A caller's offer: what of it matters here, and what of it the library is given.
 
+mod audio;
+
 use std::fmt::Write as _;
 
+pub(crate) use self::audio::AudioSections;
+use self::audio::{Agreed, Audio, Direction};
 use super::candidate::{Candidate, Candidates};
 use crate::audio::Codec;
 
@@ -21,13 +25,14 @@ const MAX_LINES: usize = 2_000;
 /// An offer that can be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// The offer without candidates that are of no use.
+    /// The offer without candidates that are of no use, and with the direction of each audio section.
     pub(crate) sdp: String,
     pub(crate) codec: Codec,
     /// The number the caller gives the codec.
     pub(crate) payload_type: u8,
     /// Whether the caller wants to hear something.
     pub(crate) hears: bool,
+    pub(crate) audio: AudioSections,
     pub(crate) has_data_channel: bool,
     /// Whether the caller insists on waiting for our DTLS handshake.
     pub(crate) is_dtls_passive: bool,
@@ -74,22 +79,16 @@ impl Offer {
     }
 }
 
-/// An audio section while it is read.
-#[derive(Debug, Default)]
-struct Audio {
-    formats: Vec<String>,
-    /// Payload type and name with rate, as `rtpmap` has them.
-    maps: Vec<(String, String)>,
+/// A media section while it is read.
+struct Section {
+    kind: Kind,
+    /// Where it begins in what is kept.
+    begins: usize,
     is_rejected: bool,
-    is_bundled: bool,
-    hears: Option<bool>,
 }
 
-/// What the section being read is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Section {
-    /// The audio section that counts, which is the first.
-    Audio,
+enum Kind {
+    Audio(Audio),
     DataChannel,
     Other,
 }
@@ -99,9 +98,11 @@ struct Reader {
     kept: String,
     lines: usize,
     sections: usize,
-    audio: Option<Audio>,
-    section: Section,
-    hears: bool,
+    section: Option<Section>,
+    /// The audio sections that are not rejected.
+    audio: Vec<Audio>,
+    /// Of sections that say nothing of it.
+    direction: Direction,
     has_data_channel: bool,
     is_dtls_passive: bool,
     fingerprint: Option<String>,
@@ -116,9 +117,9 @@ impl Reader {
             kept: String::new(),
             lines: 0,
             sections: 0,
-            audio: None,
-            section: Section::Other,
-            hears: true,
+            section: None,
+            audio: Vec::new(),
+            direction: Direction::DEFAULT,
             has_data_channel: false,
             is_dtls_passive: false,
             fingerprint: None,
@@ -172,6 +173,7 @@ impl Reader {
     }
 
     fn section(&mut self, media: &str) -> Result<(), BadOffer> {
+        self.end_section();
         self.sections += 1;
         if self.sections > MAX_SECTIONS {
             return Err(invalid(format!(
@@ -182,23 +184,57 @@ impl Reader {
         let [kind, port, _protocol, formats @ ..] = fields.as_slice() else {
             return Err(invalid(format!("`m={media}` is not a media section")));
         };
-        let is_rejected = *port == "0";
-        self.section = match *kind {
-            "audio" if self.audio.is_none() => {
-                self.audio = Some(Audio {
-                    formats: formats.iter().map(ToString::to_string).collect(),
-                    is_rejected,
-                    ..Audio::default()
-                });
-                Section::Audio
-            }
-            "application" => {
-                self.has_data_channel |= !is_rejected;
-                Section::DataChannel
-            }
-            _ => Section::Other,
+        let kind = match *kind {
+            "audio" => Kind::Audio(Audio {
+                formats: formats.iter().map(ToString::to_string).collect(),
+                maps: Vec::new(),
+                direction: self.direction,
+                mid: String::new(),
+            }),
+            "application" => Kind::DataChannel,
+            _ => Kind::Other,
         };
+        self.section = Some(Section {
+            kind,
+            begins: self.kept.len(),
+            is_rejected: *port == "0",
+        });
         Ok(())
+    }
+
+    fn end_section(&mut self) {
+        let Some(section) = self.section.take() else {
+            return;
+        };
+        match section.kind {
+            Kind::Audio(audio) => {
+                let is_usable = !section.is_rejected && audio.is_usable();
+                let word = if is_usable {
+                    audio.direction.word()
+                } else {
+                    "inactive"
+                };
+                self.restate_direction(section.begins, word);
+                if !section.is_rejected {
+                    self.audio.push(audio);
+                }
+            }
+            Kind::DataChannel => self.has_data_channel |= !section.is_rejected,
+            Kind::Other => {}
+        }
+    }
+
+    /// The library looks at neither a section's port nor its codecs where it looks for one to speak
+    /// in, and leaves one without a word of its direction out of the answer.
+    fn restate_direction(&mut self, begins: usize, word: &str) {
+        let section = self.kept.split_off(begins);
+        let is_direction = |line: &str| {
+            let attribute = line.trim_end().strip_prefix("a=");
+            attribute.and_then(Direction::read).is_some()
+        };
+        let lines = section.split_inclusive('\n');
+        self.kept.extend(lines.filter(|line| !is_direction(line)));
+        self.keep(&format!("a={word}"));
     }
 
     fn attribute(&mut self, attribute: &str) {
@@ -210,34 +246,29 @@ impl Reader {
             }
             "ice-ufrag" if self.ufrag.is_none() => self.ufrag = Some(value.to_owned()),
             "ice-pwd" => self.has_password = true,
+            _ => {}
+        }
+        let direction = Direction::read(name);
+        let Some(section) = &mut self.section else {
+            self.direction = direction.unwrap_or(self.direction);
+            return;
+        };
+        if name == "bundle-only" {
             // Its port is 0 and it is not rejected (RFC 8843, section 6).
-            "bundle-only" if self.section == Section::DataChannel => self.has_data_channel = true,
-            _ => {}
+            section.is_rejected = false;
         }
-        let hears = match name {
-            "sendrecv" | "recvonly" => Some(true),
-            "sendonly" | "inactive" => Some(false),
-            _ => None,
-        };
-        if self.section != Section::Audio {
-            if self.sections == 0 {
-                self.hears = hears.unwrap_or(self.hears);
-            }
-            return;
-        }
-        let Some(audio) = &mut self.audio else {
+        let Kind::Audio(audio) = &mut section.kind else {
             return;
         };
-        audio.hears = hears.or(audio.hears);
-        match name {
-            "rtpmap" => {
-                if let Some((payload_type, codec)) = value.split_once(' ') {
-                    let codec = codec.to_ascii_lowercase();
-                    audio.maps.push((payload_type.to_owned(), codec));
-                }
-            }
-            "bundle-only" => audio.is_bundled = true,
-            _ => {}
+        audio.direction = direction.unwrap_or(audio.direction);
+        if name == "mid" {
+            value.clone_into(&mut audio.mid);
+        }
+        if name == "rtpmap"
+            && let Some((payload_type, codec)) = value.split_once(' ')
+        {
+            let codec = codec.to_ascii_lowercase();
+            audio.maps.push((payload_type.to_owned(), codec));
         }
     }
 
@@ -245,17 +276,12 @@ impl Reader {
         let _ = write!(self.kept, "{line}\r\n");
     }
 
-    fn finish(self) -> Result<Offer, BadOffer> {
+    fn finish(mut self) -> Result<Offer, BadOffer> {
+        self.end_section();
         if self.sections == 0 {
             return Err(invalid("has no media section"));
         }
-        let audio = self
-            .audio
-            .filter(|audio| !audio.is_rejected || audio.is_bundled)
-            .ok_or(BadOffer::NoAudio)?;
-        let Some((codec, payload_type)) = audio.codec() else {
-            return Err(BadOffer::NoCommonCodec(audio.names()));
-        };
+        let agreed = Agreed::on(&self.audio)?;
         let ufrag = self.ufrag.filter(|_| self.has_password);
         let ufrag = ufrag.ok_or_else(|| invalid("`a=ice-ufrag` and `a=ice-pwd` are missing"))?;
         let fingerprint = self
@@ -263,61 +289,15 @@ impl Reader {
             .ok_or_else(|| invalid("`a=fingerprint` is missing"))?;
         Ok(Offer {
             sdp: self.kept,
-            codec,
-            payload_type,
-            hears: audio.hears.unwrap_or(self.hears),
+            codec: agreed.codec,
+            payload_type: agreed.payload_type,
+            hears: agreed.hears,
+            audio: AudioSections::of(self.audio),
             has_data_channel: self.has_data_channel,
             is_dtls_passive: self.is_dtls_passive,
             fingerprint,
             ufrag,
         })
-    }
-}
-
-impl Audio {
-    /// The best codec that both sides know.
-    fn codec(&self) -> Option<(Codec, u8)> {
-        [Codec::Opus, Codec::Pcmu, Codec::Pcma]
-            .into_iter()
-            .find_map(|codec| {
-                let names = names(codec);
-                let format = self.formats.iter().find(|format| {
-                    let name = self.name(format);
-                    names.iter().any(|known| name == Some(*known))
-                })?;
-                let payload_type = format.parse().ok().filter(|number| *number < 128)?;
-                Some((codec, payload_type))
-            })
-    }
-
-    /// The name of a payload type: as the offer says, or as RFC 3551 has it.
-    fn name<'a>(&'a self, format: &str) -> Option<&'a str> {
-        let mapped = self.maps.iter().find(|(number, _)| number == format);
-        match (mapped, format) {
-            (Some((_, name)), _) => Some(name),
-            (None, "0") => Some("pcmu/8000"),
-            (None, "8") => Some("pcma/8000"),
-            (None, _) => None,
-        }
-    }
-
-    fn names(&self) -> String {
-        let names: Vec<&str> = self
-            .formats
-            .iter()
-            .take(8)
-            .map(|format| self.name(format).unwrap_or(format))
-            .collect();
-        names.join(", ")
-    }
-}
-
-/// How offers call a codec.
-fn names(codec: Codec) -> &'static [&'static str] {
-    match codec {
-        Codec::Opus => &["opus/48000/2"],
-        Codec::Pcmu => &["pcmu/8000", "pcmu/8000/1"],
-        Codec::Pcma => &["pcma/8000", "pcma/8000/1"],
     }
 }
 

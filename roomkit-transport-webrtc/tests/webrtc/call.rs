@@ -9,7 +9,7 @@ use roomkit_core::{
 use roomkit_mock::{EchoConfig, EchoProvider, MockProviderConnection, MockRealtimeProvider};
 use serde_json::json;
 
-use crate::support::*;
+use crate::{network::talks, support::*};
 
 /// An AI with Gemini's rates.
 fn ai() -> MockRealtimeProvider {
@@ -44,7 +44,7 @@ pub(crate) async fn given(ai: &MockProviderConnection, bytes: usize) -> Vec<i16>
 }
 
 /// The AI says this, and no more.
-fn says(ai: &MockProviderConnection, samples: &[i16]) {
+pub(crate) fn says(ai: &MockProviderConnection, samples: &[i16]) {
     ai.simulate_response_start(Some("resp_2"));
     ai.simulate_item_audio("item_2", pcm(samples));
     ai.simulate_response_end(Some("resp_2"));
@@ -106,6 +106,45 @@ async fn speech(client: &mut Client, packets: usize) -> Vec<Heard> {
         assert!(!next.header.marker || passed > frame);
     }
     spoken
+}
+
+#[tokio::test]
+async fn c3_a_call_with_a_section_for_each_direction() {
+    for audio in [Audio::MicrophoneFirst, Audio::LoudspeakerFirst] {
+        let ai = ai();
+        let server = Server::start(&ai).await;
+        let kind = Kind {
+            audio,
+            ..Kind::default()
+        };
+        let mut client = Client::call_as(kind, &server.http).await;
+        talks(&mut client, &ai.wait_for_connect().await).await;
+        // A restart changes nothing of that.
+        let answer = client.restart(&server.http).await.sdp();
+        client.take(&answer).await;
+        client.ping().await;
+        talks(&mut client, &ai.last()).await;
+    }
+}
+
+#[tokio::test]
+async fn c4_a_call_behind_a_rejected_section() {
+    const REJECTED: &str = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:gone\r\n\
+        a=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n";
+    let ai = ai();
+    let server = Server::start(&ai).await;
+    let mut client = Client::new(Kind::default()).await;
+    let mut offer = client.fast_rtc_from_nowhere();
+    let sdp = offer["sdp"].as_str().unwrap();
+    let (session, sections) = sdp.split_at(sdp.find("m=").unwrap());
+    offer["sdp"] = format!("{session}{REJECTED}{sections}").into();
+    let answer = server.http.offer(&offer).await.sdp();
+    // The client of this test knows nothing of the section, as a browser takes nothing from it.
+    let (session, sections) = answer.split_at(answer.find("m=").unwrap());
+    assert!(sections.starts_with("m=audio 0 "), "{answer}");
+    let sections = &sections[sections.find("m=audio 9 ").unwrap()..];
+    client.take(&format!("{session}{sections}")).await;
+    talks(&mut client, &ai.wait_for_connect().await).await;
 }
 
 #[tokio::test]

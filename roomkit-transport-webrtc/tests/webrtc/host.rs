@@ -10,7 +10,10 @@ use std::{
 };
 
 use axum::Router;
-use roomkit_core::provider::{ProviderCapabilities, Role};
+use roomkit_core::{
+    RealtimeVoiceChannel,
+    provider::{ProviderCapabilities, ProviderCommand, Role},
+};
 use roomkit_http::{Admission, AdmissionConfig, AuthRequest, Identity, routes};
 use roomkit_mock::MockRealtimeProvider;
 use roomkit_transport_webrtc::{
@@ -20,7 +23,10 @@ use roomkit_transport_webrtc::{
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{call::given, support::*};
+use crate::{
+    call::{given, says},
+    support::*,
+};
 
 fn transport(config: WebRtcTransportConfig) -> WebRtcRealtimeTransport {
     WebRtcRealtimeTransport::new(config).unwrap()
@@ -299,10 +305,83 @@ async fn s1_a_session_may_start_before_the_client_is_connected() {
     let mut client = Client::new(Kind::default()).await;
     let answer = http.offer(&client.fast_rtc()).await.sdp();
     let id = WebRtcId::from(client.id.as_str());
-    channel.start_session(LOBBY, "ann", id).await.unwrap();
-    client.take(&answer).await;
-    client.message("session_started").await;
+    let starting = channel.start_session(LOBBY, "ann", id);
+    let connecting = async {
+        client.take(&answer).await;
+        client.message("session_started").await;
+    };
+    let (started, ()) = tokio::join!(starting, connecting);
+    started.unwrap();
     client.ping().await;
+}
+
+#[tokio::test]
+async fn s9_a_greeting_is_heard_by_a_client_that_connects_late() {
+    let transport = transport(config());
+    let ai =
+        MockRealtimeProvider::new().with_capabilities(ProviderCapabilities::new(24_000, 24_000));
+    let voice =
+        RealtimeVoiceChannel::builder("voice", Arc::new(ai.clone()), Arc::new(transport.clone()))
+            .greeting("Welcome!");
+    let (_kit, channel) = kit_with(voice.build().unwrap()).await;
+    let mut client = Client::new(Kind::default()).await;
+    let id = WebRtcId::from(client.id.as_str());
+    let offer = ClientOffer::new(id.clone(), client.offer.clone());
+    let answer = transport.answer(offer).await.unwrap();
+    let greeting = async {
+        let ai = ai.wait_for_connect().await;
+        ai.wait_for_command(
+            |it| matches!(it, ProviderCommand::Text { text, .. } if text.contains("Welcome!")),
+        )
+        .await;
+        says(&ai, &tone(24_000, 440.0, 400));
+    };
+    let hearing = async {
+        client.take(&answer).await;
+        // That it speaks, and that it has spoken.
+        for speaks in [true, false] {
+            assert_eq!(client.message("speaking").await["speaking"], speaks);
+        }
+        client.hear(2).await;
+    };
+    let starting = channel.start_session(LOBBY, "ann", id);
+    let all = async { tokio::join!(starting, greeting, hearing) };
+    let (started, (), ()) = soon(all).await;
+    started.unwrap();
+    let heard = client.heard.iter().flat_map(|it| it.samples.clone());
+    let length = loud_span(&heard.collect::<Vec<_>>());
+    assert!(length.abs_diff(9_600) < 240, "{length}");
+}
+
+#[tokio::test]
+async fn s1_a_start_that_breaks_off_before_the_client_is_connected_leaves_nothing() {
+    for hangs_up in [false, true] {
+        let transport = transport(config());
+        let ai = MockRealtimeProvider::new();
+        let (_kit, channel) = host(&transport, Arc::new(ai.clone())).await;
+        let client = Client::new(Kind::default()).await;
+        let id = WebRtcId::from(client.id.as_str());
+        let offer = ClientOffer::new(id.clone(), client.offer.clone());
+        transport.answer(offer).await.unwrap();
+        let mut starting = Box::pin(channel.start_session(LOBBY, "ann", id.clone()));
+        // It waits for the client, which is its own by then.
+        let another = tokio::select! {
+            biased;
+            started = &mut starting => panic!("{started:?}"),
+            another = channel.start_session(LOBBY, "bob", id.clone()) => another.unwrap_err(),
+        };
+        let problem = another.to_string();
+        assert!(problem.contains("has a session already"), "{problem}");
+        if hangs_up {
+            transport.hang_up(&id).await.unwrap();
+            let error = soon(starting).await.unwrap_err();
+            assert!(error.to_string().contains("hung up"), "{error}");
+        } else {
+            drop(starting);
+        }
+        until(|| transport.clients() == 0 && channel.sessions().is_empty()).await;
+        assert!(ai.connects().is_empty());
+    }
 }
 
 #[tokio::test]

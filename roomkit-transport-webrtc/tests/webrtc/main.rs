@@ -9,6 +9,7 @@ mod life;
 mod network;
 mod recording;
 mod reports;
+mod restart;
 mod signalling;
 mod support;
 mod trust;

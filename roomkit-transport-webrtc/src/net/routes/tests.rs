@@ -2,7 +2,7 @@ use rtc::{
     crypto,
     stun::{
         attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME, AttrType, RawAttribute},
-        message::{BINDING_REQUEST, BINDING_SUCCESS, Setter},
+        message::{BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MessageType, Setter},
         textattrs::TextAttribute,
     },
 };
@@ -72,12 +72,13 @@ fn found(routes: &mut Routes, from: SocketAddr, datagram: &[u8]) -> Option<u64> 
 }
 
 fn answer(asked: &[u8]) -> Vec<u8> {
+    answer_of(BINDING_SUCCESS, asked)
+}
+
+fn answer_of(kind: MessageType, asked: &[u8]) -> Vec<u8> {
     let mut answer = Message::new();
     let transaction: [u8; 12] = asked[8..20].try_into().unwrap();
-    let setters: Vec<Box<dyn Setter>> = vec![
-        Box::new(BINDING_SUCCESS),
-        Box::new(TransactionId(transaction)),
-    ];
+    let setters: Vec<Box<dyn Setter>> = vec![Box::new(kind), Box::new(TransactionId(transaction))];
     answer.build(&setters).unwrap();
     answer.raw
 }
@@ -123,6 +124,52 @@ fn c3_answers_find_who_asked() {
     assert_eq!(found(&mut routes, address(9), &answer), Some(1));
     routes.remove(PeerKey(1));
     assert_eq!(found(&mut routes, address(9), &answer), None);
+}
+
+#[test]
+fn c3_who_answers_a_check_has_proven_where_it_is() {
+    let mut routes = routes(2);
+    let check = request(7, "theirs");
+    routes.note_sent(PeerKey(0), (SOCKET, address(1)), &check);
+    // From elsewhere, to another request, or that it was not asked.
+    let other = request(7, "theirs");
+    for (from, wrong) in [
+        (address(2), answer(&check)),
+        (address(1), answer(&other)),
+        (address(1), answer_of(BINDING_ERROR, &check)),
+    ] {
+        found(&mut routes, from, &wrong);
+        for from in [address(1), address(2)] {
+            assert_eq!(found(&mut routes, from, &MEDIA), None);
+        }
+    }
+    assert_eq!(found(&mut routes, address(1), &answer(&check)), Some(0));
+    assert_eq!(found(&mut routes, address(1), &MEDIA), Some(0));
+    assert_eq!(found(&mut routes, address(2), &MEDIA), None);
+
+    // By that nobody takes an address from another, who may have it back by its signature.
+    let check = request(7, "theirs");
+    routes.note_sent(PeerKey(1), (SOCKET, address(1)), &check);
+    assert_eq!(found(&mut routes, address(1), &answer(&check)), Some(1));
+    assert_eq!(found(&mut routes, address(1), &MEDIA), Some(0));
+    let asks = request(1, &password(1));
+    assert_eq!(found(&mut routes, address(1), &asks), Some(1));
+    assert_eq!(found(&mut routes, address(1), &MEDIA), Some(1));
+}
+
+#[test]
+fn x5_a_caller_that_answers_fills_no_table() {
+    let mut routes = routes(1);
+    for port in 1..1000 {
+        let check = request(7, "theirs");
+        routes.note_sent(PeerKey(0), (SOCKET, address(port)), &check);
+        found(&mut routes, address(port), &answer(&check));
+        let known = (port <= MAX_NEW_ADDRESSES).then_some(0);
+        assert_eq!(found(&mut routes, address(port), &MEDIA), known);
+    }
+    assert!(routes.len() <= 2 + MAX_ADDRESSES + MAX_TRANSACTIONS);
+    routes.remove(PeerKey(0));
+    assert_eq!(routes.len(), 0);
 }
 
 #[test]

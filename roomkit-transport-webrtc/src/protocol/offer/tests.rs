@@ -122,6 +122,87 @@ fn c4_who_only_sends_hears_nothing() {
     );
 }
 
+/// What Chromium's is not: an audio section of its own for each direction.
+fn apart(first: &str, second: &str) -> String {
+    let section = offer(&[]);
+    let begins = section.find("m=audio").unwrap();
+    let ends = section.find("m=application").unwrap();
+    let (head, section, tail) = (&section[..begins], &section[begins..ends], &section[ends..]);
+    let first = section.replace("a=sendrecv", first);
+    let second = section
+        .replace("a=sendrecv", second)
+        .replace("a=mid:0", "a=mid:2");
+    format!("{head}{first}{second}{tail}")
+}
+
+/// The directions that the library is told.
+fn directions(offer: &Offer) -> Vec<&str> {
+    let lines = offer.sdp.lines().filter_map(|line| line.strip_prefix("a="));
+    let is_direction =
+        |word: &&str| ["inactive", "recvonly", "sendonly", "sendrecv"].contains(word);
+    lines.filter(is_direction).collect()
+}
+
+#[test]
+fn c3_a_microphone_and_a_loudspeaker_apart() {
+    for (first, second) in [("sendonly", "recvonly"), ("recvonly", "sendonly")] {
+        let sdp = apart(&format!("a={first}"), &format!("a={second}"));
+        let offer = Offer::read(&sdp, LIMITS).unwrap();
+        assert_eq!((offer.codec, offer.payload_type), (Codec::Opus, 111));
+        assert!(offer.hears && offer.has_data_channel);
+        assert_eq!(directions(&offer), [first, second]);
+    }
+    let silent = Offer::read(&apart("a=sendonly", "a=inactive"), LIMITS).unwrap();
+    assert!(!silent.hears);
+}
+
+#[test]
+fn c3_a_codec_is_that_of_microphone_and_loudspeaker() {
+    for (first, second) in [("a=sendonly", "a=recvonly"), ("a=recvonly", "a=sendonly")] {
+        let sdp = apart(first, second);
+        let (begin, other) = sdp.split_at(sdp.rfind("m=audio").unwrap());
+        // What only one of them has does not count.
+        let fewer = begin.replace(" 111 63 9 0 8 13 110 126", " 9 8 0") + other;
+        let offer = Offer::read(&fewer, LIMITS).unwrap();
+        assert_eq!((offer.codec, offer.payload_type), (Codec::Pcmu, 0));
+        let numbered = begin
+            .replace(" 111 63 9 0 8 13 110 126", " 96")
+            .replace(":111 ", ":96 ");
+        let Err(BadOffer::NoCommonCodec(offered)) = Offer::read(&(numbered + other), LIMITS) else {
+            panic!("a payload type for each");
+        };
+        assert!(offered.contains("opus as 96"), "{offered}");
+        assert!(offered.contains("opus as 111"), "{offered}");
+    }
+}
+
+#[test]
+fn c4_a_rejected_section_is_no_section_for_a_call() {
+    let sdp = apart("a=sendrecv", "a=sendrecv").replacen("m=audio 9", "m=audio 0", 1);
+    let offer = Offer::read(&sdp, LIMITS).unwrap();
+    assert!(offer.hears);
+    assert_eq!(directions(&offer), ["inactive", "sendrecv"]);
+    // Nor is one without a codec that is known here.
+    let formats = " 111 63 9 0 8 13 110 126";
+    let sdp = apart("a=sendrecv", "a=sendonly").replacen(formats, " 63 9", 1);
+    let offer = Offer::read(&sdp, LIMITS).unwrap();
+    assert!(!offer.hears);
+    assert_eq!(directions(&offer), ["inactive", "sendonly"]);
+    let sdp = apart("a=sendrecv", "a=sendonly").replace("m=audio 9", "m=audio 0");
+    assert_eq!(Offer::read(&sdp, LIMITS), Err(BadOffer::NoAudio));
+}
+
+#[test]
+fn c4_the_library_is_told_a_direction_that_goes_without_saying() {
+    let offer = read(&[("a=sendrecv\r\n", "")]).unwrap();
+    assert!(offer.hears);
+    assert_eq!(directions(&offer), ["sendrecv"]);
+    let session = [("a=sendrecv\r\n", ""), ("t=0 0", "t=0 0\r\na=sendonly")];
+    let offer = read(&session).unwrap();
+    assert!(!offer.hears);
+    assert_eq!(directions(&offer), ["sendonly", "sendonly"]);
+}
+
 #[test]
 fn c5_candidates_are_sifted_and_counted() {
     let candidates = "a=candidate:1 1 udp 1 a.local 5000 typ host\r\n\

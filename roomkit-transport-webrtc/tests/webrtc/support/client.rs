@@ -18,7 +18,7 @@ use webrtc::{
 use super::{
     Answer, Http, Server,
     codec::{Codec, Ear, Mouth},
-    connection::{Channel, Event, Kind, SSRC, Watched, connection, voice},
+    connection::{Channel, Event, Kind, SSRC, Watched, add_audio, connection, voice},
     soon,
 };
 
@@ -89,7 +89,7 @@ impl Client {
         let pc = connection(kind, &watched).await;
         let voice = voice(kind.codec);
         let track: Arc<dyn TrackLocal> = voice.clone();
-        pc.add_track(track).await.unwrap();
+        add_audio(&pc, kind.audio, track).await;
         let mut agreed = None;
         if kind.channel != Channel::Absent {
             // What is agreed on outside the connection is not announced on it.

@@ -9,9 +9,12 @@ use std::{
 use rtc::{
     media_stream::MediaStreamTrack,
     rtp::Packet,
-    rtp_transceiver::rtp_sender::{
-        RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-        RtpCodecKind,
+    rtp_transceiver::{
+        RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
+        rtp_sender::{
+            RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+            RtpCodecKind,
+        },
     },
 };
 use serde_json::Value;
@@ -19,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent},
     media_stream::{
-        track_local::static_rtp::TrackLocalStaticRTP,
+        track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
         track_remote::{TrackRemote, TrackRemoteEvent},
     },
     peer_connection::{
@@ -40,11 +43,20 @@ pub(crate) enum Channel {
     Absent,
 }
 
+/// Which sections of its offer a client's microphone and loudspeaker have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audio {
+    Together,
+    MicrophoneFirst,
+    LoudspeakerFirst,
+}
+
 /// What a client is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) codec: Codec,
     pub(crate) channel: Channel,
+    pub(crate) audio: Audio,
     pub(crate) address: &'static str,
     /// Whether it reports by itself what came of what it was sent.
     pub(crate) reports: bool,
@@ -55,6 +67,7 @@ impl Default for Kind {
         Self {
             codec: Codec::Opus,
             channel: Channel::Made,
+            audio: Audio::Together,
             address: "127.0.0.1:0",
             reports: true,
         }
@@ -175,6 +188,39 @@ pub(super) async fn connection(kind: Kind, watched: &Watched) -> Arc<dyn PeerCon
         .with_udp_addrs(vec![address])
         .build();
     Arc::new(Box::pin(built).await.unwrap())
+}
+
+/// Gives a connection the client's microphone and loudspeaker.
+pub(super) async fn add_audio(
+    connection: &Arc<dyn PeerConnection>,
+    audio: Audio,
+    voice: Arc<dyn TrackLocal>,
+) {
+    let sections = match audio {
+        Audio::Together => {
+            connection.add_track(voice).await.unwrap();
+            return;
+        }
+        Audio::MicrophoneFirst => [Some(voice), None],
+        Audio::LoudspeakerFirst => [None, Some(voice)],
+    };
+    for microphone in sections {
+        let init = |direction| {
+            Some(RTCRtpTransceiverInit {
+                direction,
+                ..RTCRtpTransceiverInit::default()
+            })
+        };
+        let added = if let Some(voice) = microphone {
+            let init = init(RTCRtpTransceiverDirection::Sendonly);
+            connection.add_transceiver_from_track(voice, init).await
+        } else {
+            let init = init(RTCRtpTransceiverDirection::Recvonly);
+            let kind = RtpCodecKind::Audio;
+            connection.add_transceiver_from_kind(kind, init).await
+        };
+        added.unwrap();
+    }
 }
 
 pub(super) fn voice(kind: Codec) -> Arc<TrackLocalStaticRTP> {

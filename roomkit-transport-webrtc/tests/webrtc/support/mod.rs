@@ -13,7 +13,7 @@ use std::{future::Future, time::Duration};
 pub(crate) use self::{
     client::{Client, Heard},
     codec::Codec,
-    connection::{Channel, Kind, SSRC},
+    connection::{Audio, Channel, Kind, SSRC},
     http::{Answer, Http},
     proxy::Proxy,
     server::{LOBBY, Server, config, host, kit_with, open_door, serve},
