@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-#[cfg(feature = "typed-tools")]
-pub use typed::IntoToolOutput;
 pub use names::is_named;
 pub(crate) use progress::Reporter;
 pub use rules::ToolRules;
 pub use search::ToolSearch;
 pub(crate) use search::{FIND_TOOLS, Index};
+#[cfg(feature = "typed-tools")]
+pub use typed::IntoToolOutput;
 
 use crate::{id::CallId, session::RealtimeSession};
 
