@@ -91,6 +91,14 @@ async fn nothing_is_repeated_unless_asked_for() {
 }
 
 #[tokio::test]
+async fn a_dashboard_knows_that_the_server_is_there_though_nothing_happens() {
+    let server = TestServer::start("").await;
+    let (_caller, _) = server.session("?room=lobby").await;
+    let mut dashboard = server.dashboard("lobby", "").await;
+    assert_eq!(dashboard.until("alive").await, json!({"type": "alive"}));
+}
+
+#[tokio::test]
 async fn r7_rooms_are_kept_apart() {
     let server = TestServer::start("").await;
     let (_one, _) = server.session("?room=one").await;
