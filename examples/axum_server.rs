@@ -108,8 +108,8 @@ async fn start(
         .await
 }
 
-/// A number that nobody else has to read: what is shown and stored is without it. The AI hears what is
-/// said, but is given no more than this of what is typed.
+/// A number that nobody else has to read: what is shown and stored is without it. The AI is given what is
+/// said and typed as it is.
 async fn redact(mut said: RealtimeTranscriptionEvent) -> Decision<RealtimeTranscriptionEvent> {
     let is_number = |word: &str| word.len() >= 12 && word.chars().all(|c| c.is_ascii_digit());
     if !said.text.split_whitespace().any(is_number) {

@@ -352,7 +352,7 @@ async function explainRefusal(message, refusal) {
   } else if (answer === 0) {
     status.banner(UNREACHABLE);
   } else {
-    status.banner(message ?? problem ?? REFUSED);
+    status.banner(message ?? (answer === 503 ? REFUSED : problem) ?? REFUSED);
   }
 }
 

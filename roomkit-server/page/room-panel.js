@@ -163,7 +163,10 @@ export class RoomPanel {
   }
 
   #event(event) {
-    this.#room.forgetBefore(this.#timeline.show(event));
+    const oldest = this.#timeline.show(event);
+    if (oldest !== undefined) {
+      this.#room.forgetBefore(oldest);
+    }
     byId("earlier").hidden = !this.#room.hasEarlier;
     const { content, metadata } = event;
     const session = metadata?.voice_session_id;

@@ -133,7 +133,12 @@ export class Room extends EventTarget {
 
   /** @returns {Promise<object[]>} the page of `RoomEvent`s before the oldest one told, which `event` does not tell */
   async loadEarlier() {
-    const { events } = await this.#page({ before: this.#oldest });
+    const before = this.#oldest;
+    const { events } = await this.#page({ before });
+    if (this.#oldest > before) {
+      // Newer ones were forgotten meanwhile, and would be left out between.
+      return this.loadEarlier();
+    }
     // Asked for twice at a time, it is told once.
     const earlier = events.filter(({ index }) => index < this.#oldest);
     if (events.length === 0) {
@@ -310,21 +315,32 @@ export class Room extends EventTarget {
  * What keeps new calls out, as far as a request can tell: undefined if nothing does.
  *
  * @param {string} [token] @param {string | null} [room] the one that the call was to join
- * @returns {Promise<RoomError | undefined>} with status 401, 409 where the room is closed, or 0 where no server answers
+ * @returns {Promise<RoomError | undefined>} with status 401, 409 where the room is closed, 503 where
+ * the server takes no calls, or 0 where none answers
  */
 export async function obstacle(token, room) {
   const path = room ? `rooms/${encodeURIComponent(room)}` : "rooms?limit=1";
+  const ask = (path, token) => request(new URL(path, document.baseURI), { token });
   try {
-    const { status } = await request(new URL(path, document.baseURI), { token });
-    const message = "The call could not be started: the room is closed.";
-    return status === "closed" ? new RoomError(409, "room_closed", message) : undefined;
-  } catch (error) {
-    if (error.status === 404) {
-      // The call would have made it.
-      return undefined;
+    const { status } = await ask(path, token);
+    if (status === "closed") {
+      return new RoomError(409, "room_closed", "The call could not be started: the room is closed.");
     }
-    return error;
+  } catch (error) {
+    // The call would have made a room that is not there.
+    if (error.status !== 404) {
+      return error;
+    }
   }
+  try {
+    await ask("readyz");
+  } catch (error) {
+    // A server that is full says so here.
+    if (error.status === 503) {
+      return error;
+    }
+  }
+  return undefined;
 }
 
 async function request(url, { token, headers, ...options }) {

@@ -31,7 +31,7 @@ export class Timeline {
 
   /**
    * @param {object} event a `RoomEvent`, which may take the place of the oldest one
-   * @returns {number} index of the oldest event that is shown
+   * @returns {number | undefined} where others had to go for it, the index of the oldest event that is left
    */
   show(event) {
     const atEnd = this.#isAtEnd();
@@ -39,11 +39,14 @@ export class Timeline {
     if (event.type === "message") {
       this.#dropLive(event.metadata ?? {});
     }
-    if (atEnd) {
+    const dropsOldest = atEnd && this.#size > this.#most;
+    if (dropsOldest) {
       this.#dropOldest();
+    }
+    if (atEnd) {
       this.#list.scrollTop = this.#list.scrollHeight;
     }
-    return Number(this.#list.firstElementChild.dataset.index);
+    return dropsOldest ? Number(this.#list.firstElementChild.dataset.index) : undefined;
   }
 
   /** @param {object[]} events older ones, which are shown beside those that are there */

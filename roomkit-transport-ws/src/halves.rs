@@ -1,7 +1,6 @@
 //! The two halves of a session's link: commands out, events in.
 
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -78,8 +77,6 @@ pub(crate) struct Events {
     shared: Arc<Shared>,
     decoder: Decoder,
     heard_at: Instant,
-    /// Something was, since the timer was last looked at.
-    has_read: bool,
     wake_up: Pin<Box<Sleep>>,
     /// When that is due, for it is elsewhere in memory.
     wakes_at: Instant,
@@ -111,7 +108,6 @@ impl Events {
             shared,
             decoder,
             heard_at: now,
-            has_read: false,
             wake_up: Box::pin(sleep_until(wakes_at)),
             wakes_at,
             woken: None,
@@ -137,7 +133,6 @@ impl Events {
                 }
             };
             self.heard_at = Instant::now();
-            self.has_read = true;
             let event = match frame {
                 IncomingFrame::Text(bytes) => match std::str::from_utf8(&bytes) {
                     Ok(text) => self.decoder.text(text, self.heard_at),
@@ -175,8 +170,7 @@ impl Events {
             .woken
             .as_ref()
             .is_some_and(|it| it.will_wake(cx.waker()));
-        let was_early = mem::take(&mut self.has_read) && self.heard_at < self.wakes_at;
-        if waits && (was_early || !self.wake_up.is_elapsed()) {
+        if waits && Instant::now() < self.wakes_at {
             return false;
         }
         self.woken = Some(cx.waker().clone());

@@ -225,6 +225,25 @@ test("r6 who calls into a closed room reads that it is", async () => {
   }
 });
 
+test("c5 who has a token and finds the server full is told that, and asked for no other token", async (context) => {
+  const settings = `[auth]\ntokens = ["of-both"]\n[limits]\nmax_sessions = 1\n`;
+  const full = await startServer({ settings });
+  context.after(() => full.stop());
+  const callers = [];
+  for (const path of ["/?transport=websocket", "/?transport=websocket&room=another"]) {
+    callers.push(await open(browser, full, { path }));
+  }
+  const [caller, late] = callers;
+  await caller.click("#toggle");
+  await give(caller, "of-both");
+  await until(caller, () => window.roomkit.state === "listening");
+  await give(late, "of-both");
+  await late.click("#toggle");
+  await late.locator(".banner:visible", { hasText: "takes no more calls right now." }).waitFor();
+  assert.equal(await late.isVisible("#token-form"), false);
+  await Promise.all(callers.map((page) => page.close()));
+});
+
 test("x2 a token that is given while a call is being started begins no second one", async () => {
   const page = await open(browser, server);
   await page.evaluate(() => {

@@ -86,6 +86,8 @@ pub(super) struct Live {
     pub(super) mailbox: mpsc::Sender<Box<Command>>,
     pub(super) permissions: Arc<PermissionCell>,
     pub(super) idle: watch::Receiver<bool>,
+    /// It is to end: for a start whose transport waits for the client, when nobody reads the mailbox yet.
+    pub(super) ending: CancellationToken,
     pub(super) ended: CancellationToken,
 }
 
@@ -314,6 +316,7 @@ impl Inner {
             .values()
             .filter(|live| meant(&live.session))
             .map(|live| {
+                live.ending.cancel();
                 let waits = asking.as_ref() != Some(live.session.id());
                 (live.mailbox.clone(), live.ended.clone(), waits)
             })

@@ -140,7 +140,7 @@ impl RealtimeVoiceChannel {
         let permissions = Arc::new(PermissionCell::new(permissions_of(&binding)));
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (idle, is_idle) = watch::channel(true);
-        let ended = CancellationToken::new();
+        let (ending, ended) = (CancellationToken::new(), CancellationToken::new());
         let timeline = kit.live_room(&room).await?;
         let live = Live {
             session: session.clone(),
@@ -148,6 +148,7 @@ impl RealtimeVoiceChannel {
             mailbox: mailbox.clone(),
             permissions: Arc::clone(&permissions),
             idle: is_idle,
+            ending: ending.clone(),
             ended: ended.clone(),
         };
         let registered = inner.register(live, &timeline)?;
@@ -184,10 +185,15 @@ impl RealtimeVoiceChannel {
         };
         let limit = inner.shared.connect_timeout;
         let accepting = inner.shared.transport.accept(&session, connection, offer);
-        let link = timeout(limit, accepting).await.unwrap_or_else(|_| {
-            let problem = format!("the transport did not accept it within {limit:?}");
-            Err(TransportError::Refused(problem))
-        })?;
+        let link = tokio::select! {
+            accepted = timeout(limit, accepting) => accepted.unwrap_or_else(|_| {
+                let problem = format!("the transport did not accept it within {limit:?}");
+                Err(TransportError::Refused(problem))
+            })?,
+            () = ending.cancelled() => {
+                return Err(StartError::Ended("before its client was there".into()));
+            }
+        };
         link.info.check_rates().map_err(TransportError::from)?;
         session.add_metadata(&link.info.metadata);
         let mut call = inner.call.clone();

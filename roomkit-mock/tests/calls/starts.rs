@@ -16,6 +16,7 @@ use roomkit_mock::{
     provider::ConnectOutcome, transport::AcceptOutcome,
 };
 use serde_json::{Map, json};
+use tokio::time::Instant;
 
 use crate::{
     spans::Traces,
@@ -553,6 +554,27 @@ async fn s1_a_closed_kit_starts_nothing() {
         matches!(error, StartError::Closed | StartError::Room(_)),
         "{error}"
     );
+    house.assert_nothing_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_r6_a_room_that_closes_while_a_transport_accepts_waits_for_no_client() {
+    let house = House::new().await;
+    house
+        .transport
+        .next_accept(AcceptOutcome::Hold(Gate::closed()));
+    let voice = house.voice.clone();
+    let start = tokio::spawn(async move {
+        voice
+            .start_session(ROOM, "ann", MockConnection::new())
+            .await
+    });
+    house.transport.wait_for_attempts(1).await;
+    let began = Instant::now();
+    house.kit.close_room(ROOM).await.unwrap();
+    assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+    let error = start.await.unwrap().unwrap_err();
+    assert!(matches!(error, StartError::Ended(_)), "{error}");
     house.assert_nothing_left();
 }
 

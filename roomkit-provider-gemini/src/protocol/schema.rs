@@ -90,6 +90,7 @@ pub fn parameters(schema: &Value) -> Option<Value> {
     let mut cleaner = Cleaner {
         root: schema,
         nodes: 0,
+        inside: vec!["#".to_owned()],
     };
     let mut arguments = cleaner.clean(schema, 0);
     arguments.get("properties")?;
@@ -102,11 +103,14 @@ pub fn parameters(schema: &Value) -> Option<Value> {
 struct Cleaner<'a> {
     root: &'a Value,
     nodes: usize,
+    /// The references that led to where it is.
+    inside: Vec<String>,
 }
 
 impl Cleaner<'_> {
     fn clean(&mut self, schema: &Value, depth: usize) -> Map<String, Value> {
         self.nodes += 1;
+        let outside = self.inside.len();
         let flat = match schema {
             Value::Object(schema) if depth < DEPTH && self.nodes < NODES => {
                 self.flatten(schema, depth)
@@ -136,6 +140,7 @@ impl Cleaner<'_> {
             }
             _ => {}
         }
+        self.inside.truncate(outside);
         if let Some(format) = flat.get("format").and_then(Value::as_str)
             && FORMATS.contains(&format)
         {
@@ -151,16 +156,20 @@ impl Cleaner<'_> {
     }
 
     /// The schema with references followed, parts put together, alternatives joined, or decided where they
-    /// are no objects, and constants as choices. What stands beside a reference, a part or an alternative wins over what is in it.
+    /// are no objects or stand inside of themselves (each would come to all of them again, and leave no room
+    /// for the tool's other parameters), and constants as choices. What stands beside a reference, a part or an alternative wins over what is in it.
     fn flatten(&mut self, schema: &Map<String, Value>, depth: usize) -> Map<String, Value> {
         let root = self.root;
         let mut flat = schema.clone();
+        let mut is_inside_itself = false;
         for _ in 0..DEPTH {
-            if let Some(reference) = flat.remove("$ref") {
-                let place = reference.as_str().and_then(|place| place.strip_prefix('#'));
+            if let Some(Value::String(reference)) = flat.remove("$ref") {
+                let place = reference.strip_prefix('#');
                 if let Some(Value::Object(there)) = place.and_then(|at| root.pointer(at)) {
                     under(&mut flat, there);
                 }
+                is_inside_itself |= self.inside.contains(&reference);
+                self.inside.push(reference);
                 continue;
             }
             if let Some(parts) = flat.remove("allOf") {
@@ -197,7 +206,7 @@ impl Cleaner<'_> {
             let rest: Vec<_> = branches.into_iter().filter(|it| !is_null(it)).collect();
             if let Some(values) = alternatives::one_choice(&rest) {
                 flat.entry("enum").or_insert(values);
-            } else if let Some(objects) = self.objects(&flat, &rest, depth) {
+            } else if !is_inside_itself && let Some(objects) = self.objects(&flat, &rest, depth) {
                 under(&mut flat, &alternatives::joined(&objects));
             } else if let Some(branch) = rest.first() {
                 under(&mut flat, branch);

@@ -281,6 +281,32 @@ fn alternatives_of_objects_allow_each() {
 }
 
 #[test]
+fn alternatives_that_lead_back_to_themselves_leave_room_for_the_rest() {
+    let filter = json!({ "$ref": "#/$defs/F" });
+    let filters = json!({ "type": "array", "items": filter });
+    let schema = json!({
+        "$defs": { "F": { "anyOf": [
+            { "type": "object", "properties": { "and": filters }, "required": ["and"] },
+            { "type": "object", "properties": { "or": filters }, "required": ["or"] },
+            { "type": "object", "properties": { "not": filter }, "required": ["not"] },
+            { "type": "object", "properties": { "field": { "type": "string" }, "is": { "type": "string" } } },
+        ] } },
+        "type": "object",
+        "properties": { "filter": filter, "query": { "type": "string" }, "table": { "type": "string" } },
+        "required": ["filter", "query", "table"],
+    });
+    let parameters = tool_parameters(&schema).unwrap();
+    let names = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        names(&parameters["properties"]),
+        ["filter", "query", "table"]
+    );
+    assert_eq!(parameters["required"], json!(["filter", "query", "table"]));
+    let filter = &parameters["properties"]["filter"]["properties"];
+    assert_eq!(names(filter), ["and", "field", "is", "not", "or"]);
+}
+
+#[test]
 fn x5_alternatives_that_lead_back_to_themselves_have_an_end() {
     let both = json!({ "anyOf": [{ "$ref": "#" }, { "$ref": "#/$defs/N" }] });
     let schema = json!({

@@ -57,22 +57,24 @@ impl Call {
         }
         let length = audio::duration_of(pcm.len(), self.settings.input_rate);
         self.silence.heard_until = now.saturating_add(length);
-        self.silence.made = if is_said {
-            Duration::ZERO
-        } else {
-            self.silence.made + length
-        };
+        if is_said {
+            self.silence.made = Duration::ZERO;
+        }
         if self.takes_microphone() {
             self.silence.next = None;
             let said = if is_said {
                 self.record_voice(now, &pcm)
             } else {
+                self.silence.made += length;
                 now.saturating_sub(length)
             };
             self.send_by_uplink(said, Piece::Audio(pcm));
         } else if self.user_speaking && self.silence.next.is_none_or(|next| next <= now) {
             // Otherwise this time has its silence already.
             self.silence.next = None;
+            if !is_said {
+                self.silence.made += length;
+            }
             self.send_silence(now, pcm.len());
         }
     }

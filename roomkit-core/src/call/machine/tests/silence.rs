@@ -103,6 +103,23 @@ fn a7_frames_of_a_muted_client_that_come_as_they_like_make_no_more_silence_than_
 }
 
 #[test]
+fn s6_a7_silence_of_a_muted_client_counts_once_whoever_makes_it() {
+    let mut call = Scripted::new();
+    call.user_starts("u1").client(ClientEvent::Mute(true));
+    let filling = ClientEvent::Filling(vec![0; 960].into());
+    let mut passes = |frames: usize| {
+        for late in [0, 7, 3, 19, 1, 12].into_iter().cycle().take(frames) {
+            call.pass(ms(late))
+                .client(filling.clone())
+                .pass(ms(20 - late));
+        }
+        call.call.user_speaks()
+    };
+    assert!(passes(495), "less than ten seconds");
+    assert!(!passes(10));
+}
+
+#[test]
 fn s6_a7_silence_that_the_transport_made_is_not_made_once_more() {
     let mut limited = settings();
     limited.idle_timeout = Some(ms(5_000));
