@@ -23,12 +23,13 @@ const UNHURRIED = "[limits]\nmax_load = 1.0\nmax_timer_lateness_ms = 0\n";
  * @param {object} [options]
  * @param {string} [options.tokens] access tokens with commas between them; nobody needs one without
  * @param {string} [options.settings] a configuration file's text
+ * @param {string} [options.limits] more of its `[limits]`
  * @param {string} [options.at] the address of one that has ended
  */
-export async function startServer({ tokens, settings = "", at = "http://127.0.0.1:0" } = {}) {
+export async function startServer({ tokens, settings = "", limits = "", at = "http://127.0.0.1:0" } = {}) {
   const auth = tokens === undefined ? [] : ["--auth-token-env", "ROOMKIT_TEST_TOKENS"];
   const file = join(temporaryFolder(), "roomkit.toml");
-  writeFileSync(file, `${settings}\n${UNHURRIED}`);
+  writeFileSync(file, `${settings}\n${UNHURRIED}${limits}`);
   // A test that has ended has left its call, which need not be waited for.
   const child = spawn(BINARY, ["--config", file, "--listen", at.match(/[^/]+:\d+/)[0], "--drain-s", "0", ...auth], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -50,7 +51,7 @@ export async function startServer({ tokens, settings = "", at = "http://127.0.0.
     },
     /** Gives it other settings while it runs. */
     reload(settings) {
-      writeFileSync(file, `${settings}\n${UNHURRIED}`);
+      writeFileSync(file, `${settings}\n${UNHURRIED}${limits}`);
       child.kill("SIGHUP");
     },
     async stop(signal = "SIGTERM") {

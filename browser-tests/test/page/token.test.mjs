@@ -226,8 +226,7 @@ test("r6 who calls into a closed room reads that it is", async () => {
 });
 
 test("c5 who has a token and finds the server full is told that, and asked for no other token", async (context) => {
-  const settings = `[auth]\ntokens = ["of-both"]\n[limits]\nmax_sessions = 1\n`;
-  const full = await startServer({ settings });
+  const full = await startServer({ settings: `[auth]\ntokens = ["of-both"]\n`, limits: "max_sessions = 1\n" });
   context.after(() => full.stop());
   const callers = [];
   for (const path of ["/?transport=websocket", "/?transport=websocket&room=another"]) {
